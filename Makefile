@@ -1,0 +1,54 @@
+# One target per intention. `make demo` and `make test` prepare the machine themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+ISO ?=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.ready: requirements/bootstrap.txt requirements/all.txt pyproject.toml tools/setup/system-packages.sh
+	@tools/setup/system-packages.sh
+	@python3 -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/all.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.ready ## install what is missing: OS packages, the virtual environment, Python packages
+	@tools/setup/system-packages.sh
+
+.PHONY: demo
+demo: setup ## a signed ISO goes in; records, contract, Proxmox template and Hetzner image come out
+	@$(BIN)/hyops demo $(if $(ISO),--iso "$(ISO)")
+
+.PHONY: dev
+dev: setup ## the Dagster UI on loopback, on the demo's instance
+	@$(BIN)/hyops dev
+
+.PHONY: test
+test: setup lint ## everything, the slow tests too
+	@$(BIN)/pytest
+
+.PHONY: test-fast
+test-fast: setup ## the tests that take seconds
+	@$(BIN)/pytest -m "not slow"
+
+.PHONY: lint
+lint: setup ## format, lint, types, floors
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: setup ## the benchmarks, as ratios in one run
+	@$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: setup ## pin every Python package by hash again (names no index)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/all.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/bootstrap.in -o requirements/bootstrap.txt

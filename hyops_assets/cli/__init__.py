@@ -1,0 +1,1 @@
+"""The `hyops` command. Each subcommand imports what it needs when it runs: help must be instant."""

@@ -1,0 +1,69 @@
+"""Evidence: how a record came to be. One file per run, beside the record, never part of its identity."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import JsonValue
+
+from hyops_assets.contract.canonical import Frozen, Sha256
+from hyops_assets.contract.record import Record, VariantFormat
+
+
+class SignatureFacts(Frozen):
+    """A verified minisign signature of an ISO, whole enough to verify it again.
+
+    `minisig` is the signature file's text; `trusted_comment` is the signed comment in it.
+    """
+
+    key_name: str
+    key_id: str
+    public_key: str
+    algorithm: Literal["prehashed", "legacy"]
+    trusted_comment: str
+    file_name: str
+    signed_at: datetime
+    minisig: str
+    lab: bool = False
+
+
+class SignedIso(Frozen):
+    """An ISO whose signature was verified, as the artifact store holds it."""
+
+    release: str
+    file_name: str
+    size_bytes: int
+    sha256: Sha256
+    source_url: str
+    signature: SignatureFacts
+
+
+class GateResult(Frozen):
+    """What one gate found. `detail` is shown as it is; it holds no secret."""
+
+    name: str
+    passed: bool
+    subject_sha256: Sha256
+    detail: dict[str, JsonValue]
+
+
+class Evidence(Frozen):
+    """Everything an auditor asks about one run's record, besides its identity."""
+
+    schema_version: Literal["hyops.evidence/v1"] = "hyops.evidence/v1"
+    record_digest: Sha256
+    run_id: str
+    recorded_at: datetime
+    iso: SignedIso | None
+    build: dict[str, JsonValue]
+    gates: list[GateResult]
+
+
+class Contract(Frozen):
+    """A published record and where its files are: what seeds consume. Every URL is versioned and immutable."""
+
+    record: Record
+    record_digest: Sha256
+    record_url: str
+    evidence_url: str
+    urls: dict[VariantFormat, str]
+    signature: SignatureFacts | None

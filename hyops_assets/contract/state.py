@@ -1,0 +1,133 @@
+"""HyOps module states: the payload and the outputs that other modules consume.
+
+Keys as in HybridOps. Outputs carry the source document's names (`record_*`) and, for HybridOps' own modules, the
+same under `artifact_*` (source document, "Published outputs").
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.evidence import Contract
+
+Status = Literal["running", "ok", "error", "destroyed", "detached"]
+Outputs = dict[str, JsonValue]
+
+
+class ModuleState(BaseModel):
+    """One state file. Only status `ok` may be consumed; `error` keeps the former outputs."""
+
+    model_config = ConfigDict(extra="allow")
+
+    module_ref: str
+    run_id: str
+    status: Status
+    updated_at: datetime
+    state_instance: str | None = None
+    execution: dict[str, str] = Field(default_factory=lambda: {"driver": "dagster", "profile": "asset-graph"})
+    requirements: dict[str, list[str]] = Field(default_factory=lambda: {"credentials": []})
+    dependencies: list[str] = []
+    outputs: Outputs = {}
+    output_count: int = 0
+    evidence_dir: str = ""
+
+    @field_serializer("updated_at")
+    def _utc(self, value: datetime) -> str:
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def record_outputs(contract: Contract) -> Outputs:
+    """Return the outputs of a build: what `record_state_ref` resolves to."""
+    record = contract.record
+    variants: JsonValue = {
+        format_: {
+            "url": contract.urls[format_],
+            "sha256": variant.sha256,
+            "size_bytes": variant.size_bytes,
+            "file_name": variant.file_name,
+        }
+        for format_, variant in record.variants.items()
+    }
+    entry: Outputs = {
+        "key": record.key,
+        "url": contract.urls["qcow2"],
+        "format": "qcow2",
+        "version": record.version,
+        "sha256": record.variants["qcow2"].sha256,
+        "digest": contract.record_digest,
+        "variants": variants,
+    }
+    outputs: Outputs = {
+        "disk_sha256": record.disk.sha256,
+        "disk_size_bytes": record.disk.size_bytes,
+        "iso_sha256": record.iso_sha256,
+        "record_document_url": contract.record_url,
+        "evidence_url": contract.evidence_url,
+        "lab": record.lab,
+    }
+    for word in ("record", "artifact"):
+        named: Outputs = {f"{word}_{name}": value for name, value in entry.items()}
+        outputs |= named
+        outputs[f"{word}s"] = {record.key: named}
+    return outputs
+
+
+def template_outputs(contract: Contract, *, vmid: int, name: str, node: str, seeded: bool) -> Outputs:
+    """Return the outputs of a template seed. `seeded` is true only when this run wrote the template."""
+    entry: Outputs = {
+        "template_vm_id": vmid,
+        "template_name": name,
+        "template_image_version": contract.record.version,
+        "template_source_url": contract.urls["qcow2"],
+        "notes": f"node {node}",
+    }
+    return {
+        **{key: value for key, value in entry.items() if key != "notes"},
+        "template_key": contract.record.key,
+        "template_seeded": seeded,
+        "template_node": node,
+        "templates": {contract.record.key: entry},
+        **_lineage(contract),
+    }
+
+
+def image_outputs(contract: Contract, *, image_ref: str, name: str, description: str, seeded: bool) -> Outputs:
+    """Return the outputs of an image seed. `image_ref` is the snapshot's id, as a string."""
+    entry: Outputs = {
+        "image_ref": image_ref,
+        "image_name": name,
+        "image_description": description,
+        "image_version": contract.record.version,
+        "image_source_url": contract.urls["raw.xz"],
+    }
+    return {
+        **entry,
+        "image_key": contract.record.key,
+        "image_seeded": seeded,
+        "images": {contract.record.key: entry},
+        **_lineage(contract),
+    }
+
+
+def require_lab_slot(existing: ModuleState | None, *, lab: bool, where: str) -> None:
+    """Refuse to let a lab overwrite a state slot that it did not write.
+
+    Raises:
+        Refused: the slot holds a state that no lab wrote.
+    """
+    if lab and existing is not None and existing.outputs and not existing.outputs.get("lab"):
+        raise Refused(
+            f"{where} holds a state that no lab wrote",
+            hint="run the lab in another environment: hyops lab up --env lab",
+        )
+
+
+def _lineage(contract: Contract) -> Outputs:
+    return {
+        "record_version": contract.record.version,
+        "record_digest": contract.record_digest,
+        "disk_sha256": contract.record.disk.sha256,
+        "lab": contract.record.lab,
+    }
