@@ -1,0 +1,173 @@
+"""A content-addressed store in a directory.
+
+Blobs are found by their SHA-256 and verified on every use: what lies on a disk may rot. Documents (small JSON) are
+found by asset and partition and point at blobs; they are written last, so that a killed run leaves no document that
+points at nothing.
+
+Layout: `blobs/<first two digits>/<sha256>`, `documents/<asset>/<partition>.json`, `locks/`, `scratch/`, `cache/`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.digests import sha256_of_file
+from resources.settings import write_private
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class MissingArtifact(HyopsError):
+    """The store lacks a blob or a document that a later step needs."""
+
+
+class RottenArtifact(HyopsError):
+    """A blob's bytes are not what its name says."""
+
+
+class StoreBusy(TransientError):
+    """Another run works on the same thing."""
+
+
+class ArtifactStore:
+    """Blobs by digest, documents by asset and partition, locks, and scratch space on the same file system."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def blob_path(self, sha256: str) -> Path:
+        """Return where a blob lies or would lie; says nothing of whether it is there."""
+        return self.directory / "blobs" / sha256[:2] / sha256
+
+    def adopt(self, file: Path, *, sha256: str) -> Path:
+        """Move a file whose digest was just computed into the store and return its path there.
+
+        A blob of that digest that is there already stays; the file is removed.
+        """
+        target = self.blob_path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as content:
+            os.fsync(content.fileno())
+        file.chmod(0o400)
+        file.replace(target)
+        return target
+
+    def blob(self, sha256: str, *, progress: Progress = silent) -> Path:
+        """Return the path of a blob after hashing it.
+
+        Raises:
+            MissingArtifact: it is not in the store.
+            RottenArtifact: its bytes have another digest; it was taken out of the store.
+        """
+        path = self.blob_path(sha256)
+        if not path.exists():
+            raise MissingArtifact(
+                f"the artifact store lacks {sha256}", hint="materialize the upstream assets of this version again"
+            )
+        found = sha256_of_file(path, stage="verify the stored bytes", progress=progress)
+        if found != sha256:
+            path.unlink()
+            raise RottenArtifact(
+                f"the artifact store held {found} under the name {sha256}",
+                hint="check this disk, then materialize the upstream assets of this version again",
+            )
+        return path
+
+    def has_blob(self, sha256: str) -> bool:
+        """Tell whether a sound blob of this digest is in the store."""
+        try:
+            self.blob(sha256)
+        except (MissingArtifact, RottenArtifact):
+            return False
+        return True
+
+    def write_document(self, kind: str, name: str, document: BaseModel) -> Path:
+        """Write a document; the last writer wins, readers see the old one or the new one whole."""
+        path = self._document_path(kind, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, document.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+        return path
+
+    def find_document(self, kind: str, name: str, model: type[Document]) -> Document | None:
+        """Return a document, or None where there is none or where an older program wrote another shape."""
+        path = self._document_path(kind, name)
+        try:
+            return model.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def read_document(self, kind: str, name: str, model: type[Document]) -> Document:
+        """Return a document.
+
+        Raises:
+            MissingArtifact: there is none.
+        """
+        found = self.find_document(kind, name, model)
+        if found is None:
+            raise MissingArtifact(f"{kind} has no document for {name}", hint=f"materialize {kind} for {name} first")
+        return found
+
+    @contextmanager
+    def scratch(self, purpose: str) -> Iterator[Path]:
+        """Yield an empty directory beside the blobs, removed afterwards; first sweep what killed runs left."""
+        directory = self.directory / "scratch"
+        directory.mkdir(parents=True, exist_ok=True)
+        sweep_scratch(directory)
+        mine = Path(tempfile.mkdtemp(dir=directory, prefix=f"{os.getpid()}-{purpose}-"))
+        try:
+            yield mine
+        finally:
+            shutil.rmtree(mine, ignore_errors=True)
+
+    @property
+    def cache(self) -> Path:
+        """A directory for what can be fetched again: packages, partial downloads."""
+        path = self.directory / "cache"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a name against every other run on this host. The kernel frees it when its holder dies.
+
+        Raises:
+            StoreBusy: another run holds it.
+        """
+        path = self.directory / "locks" / f"{quote(name, safe='')}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path, timeout=0):
+                yield
+        except Timeout as error:
+            raise StoreBusy(f"another run works on {name}", hint="wait for it to end, then repeat") from error
+
+    def _document_path(self, kind: str, name: str) -> Path:
+        return self.directory / "documents" / kind / f"{quote(name, safe='')}.json"
+
+
+def sweep_scratch(directory: Path) -> None:
+    """Remove scratch directories whose process has ended."""
+    for left in directory.iterdir():
+        owner = left.name.split("-", 1)[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

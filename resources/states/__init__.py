@@ -1,0 +1,1 @@
+"""The state store: HyOps module states, where HybridOps and `jq` look for them."""

@@ -1,0 +1,93 @@
+"""State files below `<runtime root>/state/modules`: atomic, private, and never half written.
+
+Rules of HybridOps: mode 0600, JSON with two spaces and sorted keys, only status `ok` is consumed, `error` keeps the
+former outputs.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.state import ModuleState, Outputs, require_lab_slot
+from resources.settings import make_private, write_private
+
+MAX_BYTES = 4 << 20
+
+
+class BadState(HyopsError):
+    """A state file that cannot be read as one."""
+
+
+class StateStore:
+    """The states of one environment."""
+
+    def __init__(self, root: RuntimeRoot) -> None:
+        self._root = root
+
+    def path(self, ref: StateRef) -> Path:
+        """Return where a state lies or would lie."""
+        return self._root.states / ref.path
+
+    def find(self, ref: StateRef) -> ModuleState | None:
+        """Return a state, or None where there is none.
+
+        Raises:
+            BadState: the file is too large, truncated or not a state.
+        """
+        path = self.path(ref)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise BadState(f"{path} is larger than {MAX_BYTES} bytes", hint="restore it or apply its module again")
+            return ModuleState.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise BadState(f"{path} is not a module state: {error}", hint="apply its module again") from error
+
+    def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
+        """Make a state `ok` with these outputs; tell whether anything but the run changed.
+
+        A repeated run with equal outputs leaves the file as it is: whoever watches it sees no change.
+
+        Raises:
+            Refused: a lab would overwrite a state that no lab wrote.
+        """
+        with self._locked(ref):
+            former = self.find(ref)
+            require_lab_slot(former, lab=bool(outputs.get("lab")), where=str(ref))
+            comparable = {key: value for key, value in outputs.items() if not key.endswith("_seeded")}
+            if former is not None and former.status == "ok":
+                before = {key: value for key, value in former.outputs.items() if not key.endswith("_seeded")}
+                if before == comparable:
+                    return False
+            self._write(
+                ref,
+                ModuleState(
+                    module_ref=ref.module,
+                    state_instance=ref.instance,
+                    run_id=run_id,
+                    status="ok",
+                    updated_at=datetime.now(UTC),
+                    outputs=outputs,
+                    output_count=len(outputs),
+                    evidence_dir=str(self._root.run_records / ref.module_id / run_id),
+                ),
+            )
+            return True
+
+    def _write(self, ref: StateRef, state: ModuleState) -> None:
+        payload = state.model_dump(mode="json", exclude_none=True)
+        # Nulls inside outputs are answers ("no ISO: registered elsewhere") and stay.
+        payload["outputs"] = state.outputs
+        write_private(self.path(ref), (json.dumps(payload, indent=2, sort_keys=True) + "\n").encode())
+
+    def _locked(self, ref: StateRef) -> FileLock:
+        path = self.path(ref)
+        make_private(path.parent, below=self._root.path)
+        return FileLock(path.with_name(f".{path.name}.lock"), timeout=30)
