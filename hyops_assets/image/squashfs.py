@@ -1,0 +1,226 @@
+"""Look into a squashfs without mounting it: list, read, resolve, extract.
+
+Paths are the guest's: absolute, `/etc/os-release`; a path without the leading slash means the same. Nothing here
+needs root, and nothing here trusts a name inside the image: what could leave the tree is refused by name.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Literal
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.programs import ProgramFailed, run
+
+MemberKind = Literal["directory", "file", "symlink", "device", "other"]
+
+_KINDS: Mapping[str, MemberKind] = {
+    "d": "directory",
+    "-": "file",
+    "l": "symlink",
+    "b": "device",
+    "c": "device",
+    "p": "other",
+    "s": "other",
+}
+_LINE = re.compile(
+    r"(?P<kind>[-dlbcps])(?P<mode>[-rwxsStT]{9}) (?P<uid>\d+)/(?P<gid>\d+) +"
+    r"(?P<size>\d+|\d+, *\d+) \d{4}-\d\d-\d\d \d\d:\d\d (?P<name>.*)",
+    re.DOTALL,
+)
+_MOST_LINKS = 40
+"""How many symlinks Linux follows in one path before it answers ELOOP."""
+
+
+class BadSquashfs(HyopsError):
+    """Not a squashfs, a damaged one, or one with a member that could leave the tree it is extracted to."""
+
+
+class MissingMember(HyopsError):
+    """A squashfs lacks a member, or it is of another kind than was asked for."""
+
+    def __init__(self, image: Path, path: str, why: str = "no such member") -> None:
+        super().__init__(f"{image.name} has no usable {path}: {why}", hint="use an ISO of the expected layout")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry. `mode` holds the 12 permission bits, `size` a file's bytes, `target` a symlink's text."""
+
+    kind: MemberKind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    target: str | None = None
+
+
+class Squashfs:
+    """A squashfs file, read through `unsquashfs`. Its listing is read once, when first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._members: Mapping[str, Member] | None = None
+
+    def members(self) -> Mapping[str, Member]:
+        """Return every member by absolute path, the root directory `/` included.
+
+        Raises:
+            BadSquashfs: not a squashfs, or a member's name is `..`, is listed twice, or spans lines.
+        """
+        if self._members is None:
+            self._members = MappingProxyType(self._list())
+        return self._members
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a member of exactly this path exists; symlinks are not followed."""
+        return _absolute(path) in self.members()
+
+    def resolve(self, path: str) -> str:
+        """Return the path that a guest would reach: every symlink followed, `..` ending at the root.
+
+        Raises:
+            MissingMember: nothing is there, or the symlinks go round in circles.
+        """
+        pending = list(reversed(PurePosixPath("/", path).parts[1:]))
+        at = PurePosixPath("/")
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part == "..":
+                at = at.parent
+                continue
+            here = self.members().get(str(at / part))
+            if here is None:
+                raise MissingMember(self.path, path, f"{at / part} does not exist")
+            if here.target is None:
+                at /= part
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise MissingMember(self.path, path, "its symlinks go round in circles")
+            target = PurePosixPath(here.target)
+            at = PurePosixPath("/") if target.is_absolute() else at
+            pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        return str(at)
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; symlinks are followed inside the image.
+
+        Raises:
+            MissingMember: nothing is there, or it is no regular file.
+        """
+        resolved = self.resolve(path)
+        kind = self.members()[resolved].kind
+        if kind != "file":
+            raise MissingMember(self.path, path, f"it is a {kind}, not a file")
+        return run(["unsquashfs", "-no-wildcards", "-cat", self.path, resolved]).stdout
+
+    def extract(self, paths: Iterable[str], destination: Path) -> None:
+        """Write members, directories with all that is below them, to `destination/<their path>`.
+
+        Symlinks are written as they are and may point anywhere: ask `resolve` before following one.
+
+        Args:
+            paths: members of this image.
+            destination: a directory that is absent or empty. It appears complete, or not at all.
+
+        Raises:
+            MissingMember: a path does not exist.
+            BadSquashfs: a device, a socket or a fifo is among them, or the image is damaged.
+        """
+        wanted = sorted({_absolute(path) for path in paths})
+        for path in wanted:
+            self._require_extractable(path)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        try:
+            tree = partial / "tree"
+            if wanted:
+                self._unsquash(["-no-progress", "-no-xattrs", "-no-wildcards", "-d", tree, self.path, *wanted])
+            else:
+                tree.mkdir()
+            # Moving a directory needs the right to write into it, which a read-only root of the image would deny.
+            tree.chmod(tree.stat().st_mode | 0o700)
+            os.replace(tree, destination)  # noqa: PTH105 - the one call that replaces an empty directory
+        finally:
+            shutil.rmtree(partial)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the squashfs file itself."""
+        return sha256_of_file(self.path)
+
+    def _list(self) -> dict[str, Member]:
+        # A prefix nobody can guess: a file name that holds a newline cannot forge a line of the listing.
+        prefix = secrets.token_hex(16)
+        listing = self._unsquash(["-UTC", "-d", prefix, "-lln", self.path])
+        members: dict[str, Member] = {}
+        for line in listing.decode("utf-8", "surrogateescape").rstrip("\n").split("\n"):
+            match = _LINE.fullmatch(line)
+            if match is None or not match["name"].startswith(prefix):
+                raise self._bad(f"its listing has the line {line!r}")
+            name, member = _member(match, match["name"].removeprefix(prefix) or "/")
+            if ".." in PurePosixPath(name).parts or name in members:
+                raise self._bad(f"its member {name!r} is listed twice or leaves the tree")
+            members[name] = member
+        return members
+
+    def _require_extractable(self, path: str) -> None:
+        if path not in self.members():
+            raise MissingMember(self.path, path)
+        for name, member in self.members().items():
+            below = name == path or name.startswith(path.rstrip("/") + "/")
+            if below and member.kind in ("device", "other"):
+                raise self._bad(f"{name} is a {member.kind}, which is never extracted")
+
+    def _unsquash(self, arguments: list[str | Path]) -> bytes:
+        try:
+            return run(["unsquashfs", *arguments]).stdout
+        except ProgramFailed as error:
+            raise self._bad(error.message) from error
+
+    def _bad(self, why: str) -> BadSquashfs:
+        return BadSquashfs(f"{self.path.name} is not usable: {why}", hint="fetch the ISO again and verify it")
+
+
+def _absolute(path: str) -> str:
+    """Return the absolute spelling of a guest path, `..` refused: `resolve` is the one that walks."""
+    pure = PurePosixPath("/", path)
+    if ".." in pure.parts:
+        raise BadSquashfs(f"{path!r} leaves the image", hint="give a path without ..")
+    return str(pure)
+
+
+def _member(match: re.Match[str], name: str) -> tuple[str, Member]:
+    kind = _KINDS[match["kind"]]
+    # A device shows its numbers where others show a size.
+    size = int(match["size"]) if match["size"].isdigit() else 0
+    target = None
+    if kind == "symlink":
+        # The size of a symlink is the length of its target, which splits `a -> b -> c` in the one right place.
+        raw = name.encode("utf-8", "surrogateescape")
+        target = raw[len(raw) - size :].decode("utf-8", "surrogateescape")
+        name = raw[: len(raw) - size].decode("utf-8", "surrogateescape").removesuffix(" -> ")
+    return name, Member(kind, _mode(match["mode"]), int(match["uid"]), int(match["gid"]), size, target)
+
+
+def _mode(text: str) -> int:
+    """Return the 12 bits of `rwsr-xr-t`."""
+    mode = 0
+    for index, letter in enumerate(text):
+        bit = 1 << (8 - index)
+        if letter in "rwxst":
+            mode |= bit
+        if letter in "sS":
+            mode |= 0o4000 if index == 2 else 0o2000
+        if letter in "tT":
+            mode |= 0o1000
+    return mode
