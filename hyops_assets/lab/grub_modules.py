@@ -1,0 +1,58 @@
+"""GRUB's modules for a look-alike: the directories that a VyOS ISO carries below /usr/lib/grub.
+
+They are taken from Debian's own packages, so that what boots in the lab is what boots on a VyOS disk.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from hyops_assets.image.programs import run
+
+PLATFORMS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
+"""Each platform that a disk boots on, and the Debian package that holds its modules."""
+
+_HOST = Path("/usr/lib/grub")
+_CACHED = Path(".cache/hyops/lab")
+
+
+def lab_cache() -> Path:
+    """Return where the lab keeps what it need not fetch twice: `~/.cache/hyops/lab`."""
+    return Path.home() / _CACHED
+
+
+def grub_modules(cache: Path) -> Path:
+    """Return a directory that holds the module directory of every platform.
+
+    The host's own serve where all are installed; else the packages are downloaded once, through apt, which
+    verifies them.
+
+    Args:
+        cache: kept between calls; created when missing.
+
+    Raises:
+        ProgramFailed: apt knows neither package; `apt-get update` brings its lists.
+    """
+    if all((_HOST / platform / "modinfo.sh").exists() for platform in PLATFORMS):
+        return _HOST
+    unpacked = cache / "grub"
+    if not unpacked.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".grub.") as scratch:
+            _download(Path(scratch))
+            ready = Path(scratch) / "tree" / "usr" / "lib" / "grub"
+            try:
+                ready.rename(unpacked)
+            except OSError:
+                # Another process was faster: its directory is as good as ours.
+                if not unpacked.exists():
+                    raise
+    return unpacked
+
+
+def _download(scratch: Path) -> None:
+    # As root apt would drop to the user _apt, who cannot write here, and warn.
+    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+    run(["apt-get", *sandbox, "download", *PLATFORMS.values()], cwd=scratch, timeout=300)
+    for package in sorted(scratch.glob("*.deb")):
+        run(["dpkg-deb", "-x", package, scratch / "tree"])

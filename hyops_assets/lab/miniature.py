@@ -1,0 +1,228 @@
+"""A kernel-less look-alike of the VyOS ISO: everything the pipeline reads, nothing that boots, in two seconds.
+
+For tests of all steps but booting. The bootable look-alike is made elsewhere, in minutes; both have the layout of
+`iso_layout` and the GRUB templates of `lab/grub`.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.programs import run
+from hyops_assets.lab.grub_modules import PLATFORMS, grub_modules, lab_cache
+from hyops_assets.lab.iso_layout import KERNEL_VERSION, LiveFiles, built_at, set_modes, version_json, write_iso
+
+Sign = Callable[[Path], Path]
+"""Signs a file with a lab key and returns the signature file beside it."""
+
+VYATTACFG = 102
+"""The group id of `vyattacfg` in a look-alike."""
+
+_GRUB_TEMPLATES = "grub"
+_USRMERGE = ("bin", "sbin", "lib", "lib64")
+_PACKAGES = {
+    "base-files": "12.4+deb12u12",
+    "libc6": "2.36-9+deb12u13",
+    "libpython3-stdlib": "3.11.2-1+b1",
+    "python3": "3.11.2-1+b1",
+    "python3-minimal": "3.11.2-1+b1",
+    "init-system-helpers": "1.65.2",
+    "isc-dhcp-client": "4.4.3-P1-2",
+    "systemd": "252.39-1~deb12u1",
+}
+_CONFIG = """\
+interfaces {
+    loopback lo {
+    }
+}
+system {
+    config-management {
+        commit-revisions "100"
+    }
+    console {
+        device ttyS0 {
+            speed "115200"
+        }
+    }
+    host-name "vyos"
+    login {
+        user vyos {
+            authentication {
+                encrypted-password "%(password)s"
+                plaintext-password ""
+            }
+        }
+    }
+    syslog {
+        local {
+            facility all {
+                level "info"
+            }
+        }
+    }
+}
+
+
+// Warning: Do not remove the following line.
+// vyos-config-version: "config-management@1:interfaces@33:system@29"
+// Release version: %(release)s
+"""
+# The password vyos, as every VyOS ISO has it: what the pipeline must disarm.
+_DEFAULT_PASSWORD = (
+    "$6$hyopslab$anMMM6mKaw8iMy.ZlTdsMUcDabtQLmB52iL146mdt5Ylbz6qKD656NOsI8p1BQPY3lWoym.jYdncllYdyiXl.1"  # noqa: S105
+)
+
+
+@dataclass(frozen=True)
+class MadeIso:
+    """An ISO and its minisign signature; without a signer there is none."""
+
+    iso: Path
+    minisig: Path | None
+
+
+@dataclass(frozen=True)
+class Oddities:
+    """What an ISO gets wrong on purpose, so that a test can see it refused, or its payload large.
+
+    `version_json` changes keys of version.json, on the ISO and in the squashfs; `installed_version` is what
+    /opt/vyatta/etc/version says; `payload_bytes` of incompressible bytes go into the squashfs.
+    """
+
+    version_json: Mapping[str, str] | None = None
+    installed_version: str | None = None
+    payload_bytes: int = 0
+
+
+def make_miniature(
+    destination: Path,
+    release: str,
+    *,
+    sign: Sign | None = None,
+    cache: Path | None = None,
+    oddities: Oddities | None = None,
+) -> MadeIso:
+    """Make a kernel-less look-alike of a release's ISO; the same arguments give the same bytes.
+
+    Args:
+        destination: directory for the ISO, which gets the name under which VyOS publishes it.
+        release: the release that it claims to be.
+        sign: makes the signature; without it, none is made.
+        cache: where GRUB's modules are kept between calls; `~/.cache/hyops/lab` by default.
+        oddities: what it gets wrong on purpose.
+
+    Raises:
+        ProgramFailed: GRUB's modules are neither installed nor downloadable.
+    """
+    odd = oddities or Oddities()
+    modules = grub_modules(cache or lab_cache())
+    destination.mkdir(parents=True, exist_ok=True)
+    described = version_json(release, odd.version_json)
+    with tempfile.TemporaryDirectory(dir=destination, prefix=".miniature.") as scratch:
+        root = Path(scratch) / "root"
+        kernel, initrd = _stage_boot(root, release)
+        _stage_system(root, release, described, odd)
+        stage_grub(root, modules)
+        set_modes(root)
+        squashfs = Path(scratch) / "filesystem.squashfs"
+        _squash(root, squashfs, int(built_at(release).timestamp()))
+        live = LiveFiles(squashfs, kernel, initrd)
+        iso = write_iso(destination / iso_file_name(release), live, release=release, described=described)
+    return MadeIso(iso, sign(iso) if sign else None)
+
+
+def stage_grub(root: Path, modules: Path) -> None:
+    """Put GRUB's modules and the boot menu's templates where VyOS keeps them.
+
+    Args:
+        root: the root directory that becomes a squashfs.
+        modules: from `grub_modules`.
+    """
+    for platform in PLATFORMS:
+        # monolithic/ holds whole signed loaders of 12 MB, which no disk of ours carries.
+        shutil.copytree(
+            modules / platform, root / "usr/lib/grub" / platform, ignore=shutil.ignore_patterns("monolithic")
+        )
+    templates = root / "usr/share/vyos/templates/grub"
+    templates.mkdir(parents=True)
+    for template in resources.files("hyops_assets.lab").joinpath(_GRUB_TEMPLATES).iterdir():
+        (templates / template.name).write_bytes(template.read_bytes())
+
+
+def default_config(release: str) -> str:
+    """Return the configuration of a VyOS ISO: the login vyos with the password that everyone knows."""
+    return _CONFIG % {"password": _DEFAULT_PASSWORD, "release": release}
+
+
+def _stage_boot(root: Path, release: str) -> tuple[Path, Path]:
+    boot = root / "boot"
+    boot.mkdir(parents=True)
+    files = {f"vmlinuz-{KERNEL_VERSION}": 1 << 20, f"initrd.img-{KERNEL_VERSION}": 2 << 20}
+    for name, size in files.items():
+        (boot / name).write_bytes(_noise(f"{release}/{name}", size))
+        (boot / name.removesuffix(f"-{KERNEL_VERSION}")).symlink_to(name)
+    (boot / f"config-{KERNEL_VERSION}").write_text("CONFIG_OVERLAY_FS=m\n")
+    kernel, initrd = (boot / name for name in files)
+    return kernel, initrd
+
+
+def _stage_system(root: Path, release: str, described: bytes, odd: Oddities) -> None:
+    files: dict[str, str | bytes] = {
+        "etc/debian_version": "12.12\n",
+        "etc/group": f"root:x:0:\nadm:x:4:\nsudo:x:27:\nvyattacfg:x:{VYATTACFG}:\n",
+        "etc/os-release": f'NAME="VyOS"\nID=vyos\nVERSION_ID="{release}"\n',
+        "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
+        "etc/shadow": "root:*:20000:0:99999:7:::\n",
+        "etc/systemd/system/.keep": "",
+        "opt/vyatta/etc/version": f"Version: {odd.installed_version or release}\n",
+        "usr/bin/.keep": "",
+        "usr/lib64/.keep": "",
+        "usr/lib/python3/dist-packages/vyos/system/__init__.py": "SYSTEM_CFG_VER = 1\n",
+        "usr/lib/systemd/system/.keep": "",
+        "usr/sbin/dhclient": "#!/bin/sh\n",
+        "usr/share/vyos/config.boot.default": default_config(release),
+        "usr/share/vyos/flavor.json": '{"console_type": "ttyS", "console_num": "0", "console_speed": "115200"}\n',
+        "usr/share/vyos/version.json": described,
+        "var/lib/dpkg/status": "\n".join(_stanza(name, version) for name, version in _PACKAGES.items()),
+    }
+    if odd.payload_bytes:
+        files["usr/lib/payload"] = _noise(f"{release}/payload", odd.payload_bytes)
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    (root / "usr/sbin/dhclient").chmod(0o755)
+    for name in ("dev", "home", "mnt", "opt/vyatta/etc/config", "proc", "root", "run", "sys", "tmp", "var/log"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in _USRMERGE:
+        (root / name).symlink_to(f"usr/{name}")
+
+
+def _stanza(name: str, version: str) -> str:
+    return (
+        f"Package: {name}\nStatus: install ok installed\nMaintainer: HyOps lab <lab@hyops.invalid>\n"
+        f"Architecture: amd64\nVersion: {version}\nDescription: {name}\n"
+    )
+
+
+def _squash(root: Path, squashfs: Path, epoch: int) -> None:
+    modified = {"opt/vyatta/etc/config": f"2775 0 {VYATTACFG}", "root": "700 0 0", "tmp": "1777 0 0"}
+    modified["etc/shadow"] = "640 0 42"
+    pseudo = [word for path, change in modified.items() for word in ("-p", f"{path} m {change}")]
+    run(
+        [
+            *("mksquashfs", root, squashfs, "-quiet", "-no-progress", "-noappend", "-no-xattrs", "-all-root"),
+            *("-comp", "zstd", "-Xcompression-level", "1", "-b", "256k"),
+            *("-mkfs-time", str(epoch), "-all-time", str(epoch), *pseudo),
+        ]
+    )
+
+
+def _noise(seed: str, size: int) -> bytes:
+    """Return bytes that no compressor shrinks, the same for the same seed."""
+    return hashlib.shake_256(seed.encode()).digest(size)
