@@ -3,12 +3,14 @@
 What belongs here: starting, awaiting and stopping programs. What a program is run *for* belongs to its caller.
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -45,6 +47,7 @@ PACKAGES = {
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_AFTER_SECONDS = 5.0
+_PIPE_BYTES = 1 << 20
 
 
 class MissingProgram(HyopsError):
@@ -164,6 +167,43 @@ def run(
         if process.returncode not in ok:
             raise ProgramFailed(words, _ending(process.returncode), printed or out.decode(errors="replace"))
         return Completed(out, printed)
+
+
+def streaming(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Generator[bytes, None, None]:
+    """Run a program to its end and yield what it prints as it prints it, in pieces of at most 1 MiB.
+
+    Closing the generator stops the program: hold it with `contextlib.closing` where the loop may raise.
+
+    Raises:
+        MissingProgram: it is not installed.
+        ProgramFailed: it ended with an exit status other than 0; carries the last lines of its standard error.
+    """
+    with (
+        # A file, not a pipe: nobody reads standard error meanwhile, and a full pipe would stop the program.
+        tempfile.TemporaryFile() as said,
+        running(argv, env=env, cwd=cwd, stderr=said) as process,
+    ):
+        if process.stdout is None:
+            return
+        descriptor = process.stdout.fileno()
+        _widen(descriptor)
+        while piece := os.read(descriptor, _PIPE_BYTES):
+            yield piece
+        if status := process.wait():
+            said.seek(0)
+            words = [os.fspath(word) for word in argv]
+            raise ProgramFailed(words, _ending(status), said.read().decode(errors="replace"))
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe hold 1 MiB; where an ordinary user's quota of pipe memory is used up, it stays as it is."""
+    with suppress(PermissionError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _ending(status: int) -> str:
