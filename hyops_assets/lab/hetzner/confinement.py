@@ -1,0 +1,103 @@
+"""One command of a rescue system, confined by bubblewrap: the host's programs, read-only, and one disk.
+
+It sees no home, no state of the lab and no process of the host; the network is the host's, so that curl reaches
+the lab's object server on loopback.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyops_assets.image.programs import find_program, minimal_environment
+
+_CHUNK_BYTES = 1 << 18
+_PATH = "/opt/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CA_BUNDLE = "/opt/lab-ca.pem"
+_ETC = ("alternatives", "ssl", "ld.so.cache", "nsswitch.conf", "hosts", "resolv.conf", "passwd", "group")
+
+Read = Callable[[int], Awaitable[bytes]]
+Write = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a command runs.
+
+    Attributes:
+        hostname: what `hostname` prints: `rescue`, or the server's name where its own system was booted.
+        disk: the file that is `/dev/sda`.
+        shims: the directory that comes first in `PATH`.
+        control: a writable directory at `/run/lab`; `power` appears there when the server is told to go down.
+        bundle: the CA bundle that curl trusts; the host's own where None.
+    """
+
+    hostname: str
+    disk: Path
+    shims: Path
+    control: Path
+    bundle: Path | None
+
+    def argv(self, command: str) -> list[str]:
+        """Return the command line that runs a shell command in the cell."""
+        words = [
+            *(find_program("bwrap"), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+            *("--hostname", self.hostname, "--uid", "0", "--gid", "0"),
+            *("--ro-bind", "/usr", "/usr"),
+            *(word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")),
+            *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+            *("--proc", "/proc", "--dev", "/dev", "--bind", str(self.disk), "/dev/sda"),
+            *("--tmpfs", "/root", "--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108 - the cell's own
+            *("--bind", str(self.control), "/run/lab", "--ro-bind", str(self.shims), "/opt/lab"),
+            *("--clearenv", "--setenv", "PATH", _PATH, "--setenv", "HOME", "/root", "--chdir", "/root"),
+            *("--die-with-parent", "--new-session"),
+        ]
+        if self.bundle is not None:
+            words += ["--ro-bind", str(self.bundle), _CA_BUNDLE, "--setenv", "CURL_CA_BUNDLE", _CA_BUNDLE]
+        return [*words, "bash", "-c", command]
+
+
+async def run_confined(cell: Cell, command: str, *, stdin: Read, stdout: Write, stderr: Write) -> int:
+    """Run a command and return its exit status as a shell would (128 + signal). Cancelled, it leaves no process.
+
+    The three streams are copied by hand: handing asyncssh's channel over to a process lost input.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *cell.argv(command),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=minimal_environment(),
+        start_new_session=True,
+    )
+    into, out, err = process.stdin, process.stdout, process.stderr
+    if into is None or out is None or err is None:
+        raise RuntimeError("asyncio made no pipes")
+    feeding = asyncio.create_task(_feed(stdin, into))
+    try:
+        await asyncio.gather(_drain(out, stdout), _drain(err, stderr))
+        status = await process.wait()
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return status if status >= 0 else 128 - status
+
+
+async def _feed(read: Read, pipe: asyncio.StreamWriter) -> None:
+    # A command that ends without reading all of its input is no error: cat | head does it.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while data := await read(_CHUNK_BYTES):
+            pipe.write(data)
+            await pipe.drain()
+        pipe.close()
+
+
+async def _drain(pipe: asyncio.StreamReader, write: Write) -> None:
+    while data := await pipe.read(_CHUNK_BYTES):
+        await write(data)

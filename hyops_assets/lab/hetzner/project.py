@@ -1,0 +1,170 @@
+"""What a project holds: servers, images, keys and actions, kept in one JSON file that outlives a restart.
+
+Data and lookups only. What an action does to it is in `work.py`, how it is shown in `views.py`.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+ServerStatus = Literal["initializing", "starting", "running", "stopping", "off", "deleting"]
+Boot = Literal["rescue", "disk"]
+
+
+class Server(BaseModel):
+    """A server and how it was booted. `rescue_keys` are public keys in OpenSSH's format."""
+
+    id: int
+    name: str
+    type_name: str
+    location: str
+    image_id: int
+    ipv4: str
+    created: datetime
+    labels: dict[str, str] = {}
+    status: ServerStatus = "initializing"
+    boot: Boot | None = None
+    rescue_enabled: bool = False
+    rescue_keys: list[str] = []
+    own_keys: list[str] = []
+
+
+class Image(BaseModel):
+    """A snapshot or a system image. `image_gb` is None while it is being written."""
+
+    id: int
+    kind: Literal["system", "snapshot"]
+    name: str | None
+    description: str
+    created: datetime
+    architecture: Literal["x86", "arm"] = "x86"
+    status: Literal["creating", "available", "unavailable"] = "available"
+    labels: dict[str, str] = {}
+    disk_gb: int = 5
+    image_gb: float | None = None
+    protected: bool = False
+    server_id: int | None = None
+    server_name: str | None = None
+    os_flavor: str = "unknown"
+    os_version: str | None = None
+
+
+class Key(BaseModel):
+    """A public SSH key."""
+
+    id: int
+    name: str
+    public_key: str
+    fingerprint: str
+    created: datetime
+    labels: dict[str, str] = {}
+
+
+class Failure(BaseModel):
+    """Why an action failed, in the vendor's words."""
+
+    code: str
+    message: str
+
+
+class Task(BaseModel):
+    """An action: work that goes on after the answer. It waits for the task `after`, if that is set."""
+
+    id: int
+    command: str
+    resources: list[tuple[str, int]]
+    started: datetime
+    finished: datetime | None = None
+    status: Literal["running", "success", "error"] = "running"
+    error: Failure | None = None
+    after: int | None = None
+
+
+class Contents(BaseModel):
+    """The file."""
+
+    next_id: int = 1000
+    servers: dict[int, Server] = {}
+    images: dict[int, Image] = {}
+    keys: dict[int, Key] = {}
+    tasks: dict[int, Task] = Field(default_factory=dict)
+
+
+Named = TypeVar("Named", Server, Image, Key)
+
+
+class Project:
+    """The contents of one directory: `project.json` and one disk file per server and snapshot."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._file = directory / "project.json"
+        self.contents = Contents.model_validate_json(self._file.read_bytes()) if self._file.exists() else Contents()
+        if not self.contents.images:
+            self._install_system_images()
+
+    def save(self) -> None:
+        """Write everything, atomically."""
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(self.contents.model_dump_json(indent=1))
+        partial.replace(self._file)
+
+    def new_id(self) -> int:
+        """Return an id that no resource of any kind has or had."""
+        self.contents.next_id += 1
+        return self.contents.next_id
+
+    def server_disk(self, server_id: int) -> Path:
+        """Return the file that is a server's disk."""
+        return self._directory / f"server-{server_id}.disk"
+
+    def image_disk(self, image_id: int) -> Path:
+        """Return the file that holds a snapshot's disk."""
+        return self._directory / f"image-{image_id}.disk"
+
+    def running_tasks(self, kind: str, resource_id: int) -> list[Task]:
+        """Return the actions that hold a resource locked."""
+        return [
+            task
+            for task in self.contents.tasks.values()
+            if task.status == "running" and (kind, resource_id) in task.resources
+        ]
+
+    def free_address(self) -> str:
+        """Return a loopback address that no server has: every server is reached on the same port."""
+        taken = {server.ipv4 for server in self.contents.servers.values()}
+        return next(address for address in (f"127.0.0.{n}" for n in range(2, 255)) if address not in taken)
+
+    def _install_system_images(self) -> None:
+        for name, flavor, version in (("debian-12", "debian", "12"), ("ubuntu-24.04", "ubuntu", "24.04")):
+            image_id = self.new_id()
+            self.contents.images[image_id] = Image(
+                id=image_id,
+                kind="system",
+                name=name,
+                description=name.replace("-", " ").title(),
+                created=now(),
+                os_flavor=flavor,
+                os_version=version,
+            )
+        self.save()
+
+
+def now() -> datetime:
+    """Return the time as the API writes it, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def by_name(resources: Iterable[Named], name: str) -> Named | None:
+    """Return the resource of that name."""
+    return next((resource for resource in resources if resource.name == name), None)
+
+
+def remove_disk(path: Path) -> None:
+    """Delete a disk that may be half made."""
+    for file in (path, path.with_suffix(".partial")):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,198 @@
+"""The SSH endpoint of the lab's servers: one loopback address each, one port for all.
+
+Only the keys given to `enable_rescue` (or, where the server's own system was booted, at its creation) get in, as
+root. Each command runs confined on the server's disk, and dies with its client.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncssh
+
+from hyops_assets.lab.hetzner.confinement import Cell, run_confined
+from hyops_assets.lab.hetzner.shims import install_shims
+from hyops_assets.lab.trace import Request, Trace
+
+PowerDown = Callable[[str], Awaitable[None]]
+"""Called with `poweroff`, `shutdown` or `reboot` after a command told the server to."""
+
+
+class _Door(asyncssh.SSHServer):
+    def __init__(self, public_keys: frozenset[bytes], connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._public_keys = public_keys
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is not None:
+            self._connections.discard(self._connection)
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return username == "root" and key.public_data in self._public_keys
+
+
+@dataclass
+class _Endpoint:
+    listener: asyncssh.SSHAcceptor
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+
+
+class RescueHost:
+    """Boots servers so far that they can be logged in to.
+
+    Args:
+        port: the SSH port of every server; 0 picks a free one.
+        bundle: CA bundle that curl trusts in there; the host's own where None.
+        discard_zeroes: whether blkdiscard empties a disk. Not every real backend does.
+    """
+
+    def __init__(self, *, port: int = 0, bundle: Path | None = None, discard_zeroes: bool = True) -> None:
+        self.port = port
+        self._bundle = bundle
+        self._discard_zeroes = discard_zeroes
+        self._endpoints: dict[int, _Endpoint] = {}
+        self._directory: Path | None = None
+        self._trace: Trace | None = None
+
+    def prepare(self, directory: Path, trace: Trace) -> None:
+        """Install the shims, and settle the port. Call it before the first boot."""
+        self._directory = directory
+        self._trace = trace
+        install_shims(directory / "shims")
+        if self.port == 0:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.2", 0))
+                self.port = probe.getsockname()[1]
+
+    async def boot(
+        self, server_id: int, *, address: str, hostname: str, disk: Path, keys: list[str], power_down: PowerDown
+    ) -> None:
+        """Listen for a server, with a new host key, as a rescue system makes at each boot.
+
+        Raises:
+            OSError: the address and port are taken.
+        """
+        await self.halt(server_id)
+        if self._directory is None:
+            raise RuntimeError("the rescue host was not prepared")
+        control = self._directory / f"control-{server_id}"
+        control.mkdir(exist_ok=True)
+        (control / "power").unlink(missing_ok=True)
+        if not self._discard_zeroes:
+            (control / "discard-keeps-data").touch()
+        cell = Cell(hostname, disk, self._directory / "shims", control, self._bundle)
+        allowed = frozenset(asyncssh.import_public_key(key).public_data for key in keys)
+        running: set[asyncio.Task[None]] = set()
+        connections: set[asyncssh.SSHServerConnection] = set()
+
+        def on_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
+            task = asyncio.ensure_future(self._serve(server_id, cell, process, power_down))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+        listener = await asyncssh.listen(
+            address,
+            self.port,
+            server_factory=lambda: _Door(allowed, connections),
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            process_factory=on_command,
+            encoding=None,
+            allow_pty=False,
+            agent_forwarding=False,
+            reuse_address=True,
+        )
+        self._endpoints[server_id] = _Endpoint(listener, running, connections)
+
+    async def halt(self, server_id: int) -> None:
+        """Stop listening for a server, cut its connections and end its commands."""
+        endpoint = self._endpoints.pop(server_id, None)
+        if endpoint is None:
+            return
+        endpoint.listener.close()
+        # A power-down is asked for by a command, which must not wait for its own end.
+        own = asyncio.current_task()
+        for task in (others := endpoint.running - {own} if own else endpoint.running):
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for connection in list(endpoint.connections):
+            connection.close()
+        await endpoint.listener.wait_closed()
+
+    async def stop(self) -> None:
+        """Halt every server."""
+        for server_id in list(self._endpoints):
+            await self.halt(server_id)
+
+    async def _serve(
+        self, server_id: int, cell: Cell, process: asyncssh.SSHServerProcess[bytes], power_down: PowerDown
+    ) -> None:
+        received = sent = 0
+
+        async def read(count: int) -> bytes:
+            nonlocal received
+            data = await process.stdin.read(count)
+            received += len(data)
+            return data
+
+        def writer(stream: asyncssh.SSHWriter[bytes]) -> Callable[[bytes], Awaitable[None]]:
+            async def write(data: bytes) -> None:
+                nonlocal sent
+                sent += len(data)
+                stream.write(data)
+                await stream.drain()
+
+            return write
+
+        work = asyncio.create_task(
+            run_confined(
+                cell,
+                process.command or "true",
+                stdin=read,
+                stdout=writer(process.stdout),
+                stderr=writer(process.stderr),
+            )
+        )
+        gone = asyncio.create_task(process.channel.wait_closed())
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, gone):
+                if not task.done():
+                    task.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+        status = self._ending(work, process)
+        if self._trace is not None:
+            self._trace.add(Request("rescue", "SSH", f"/servers/{server_id}", status, received, sent))
+        with contextlib.suppress(OSError, asyncssh.Error):
+            process.exit(status)
+        power = cell.control / "power"
+        if power.exists():
+            word = power.read_text().strip()
+            power.unlink()
+            await power_down(word)
+
+    def _ending(self, work: asyncio.Task[int], process: asyncssh.SSHServerProcess[bytes]) -> int:
+        """Return the exit status; a command that could not run at all says why to its client."""
+        if work.cancelled():
+            return 255
+        error = work.exception()
+        if error is None:
+            return work.result()
+        with contextlib.suppress(OSError, asyncssh.Error):
+            process.stderr.write(f"rescue stand-in: {error}\n".encode())
+        return 255

@@ -1,0 +1,98 @@
+"""The stand-in: one project's API on loopback, its servers, and what is kept of them between two starts."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+from hyops_assets.lab.faults import FaultTable
+from hyops_assets.lab.hetzner.answers import ROOT, Witness, manners
+from hyops_assets.lab.hetzner.api import Api
+from hyops_assets.lab.hetzner.project import Project
+from hyops_assets.lab.hetzner.rescue import RescueHost
+from hyops_assets.lab.hetzner.work import Delays, Worker
+from hyops_assets.lab.trace import Trace
+
+
+class HetznerStandIn:
+    """One Hetzner Cloud project on loopback.
+
+    Args:
+        state_dir: what the project holds; a second start goes on from there.
+        trace: where every answered request and every SSH command is written.
+        token: the bearer token that is accepted.
+        port: of the API; 0 picks a free one.
+        rescue: where servers boot; one of its own where None.
+        delays: seconds that actions take besides their work, by command.
+        snapshot_limit: snapshots the customer may have; Hetzner's default is 30.
+        faults: what is done wrong on purpose.
+        witness: called with every request and answer.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        trace: Trace,
+        *,
+        token: str,
+        port: int = 0,
+        rescue: RescueHost | None = None,
+        delays: Delays | None = None,
+        snapshot_limit: int = 30,
+        faults: FaultTable | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        self.faults = faults if faults is not None else FaultTable()
+        self.project = Project(state_dir)
+        self._directory = state_dir
+        self._trace = trace
+        self._token = token
+        self._witness = witness
+        self._rescue = rescue or RescueHost()
+        self._worker = Worker(self.project, self._rescue, delays or {})
+        self._api = Api(self.project, self._worker, snapshot_limit=snapshot_limit)
+        self._runner: web.AppRunner | None = None
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """The API's endpoint."""
+        return f"http://127.0.0.1:{self.port}{ROOT}"
+
+    @property
+    def rescue_ssh_port(self) -> int:
+        """The SSH port of every server."""
+        return self._rescue.port
+
+    @property
+    def sold_out(self) -> set[tuple[str, str]]:
+        """The (server type, location) pairs that are not on offer; change it at will."""
+        return self._api.sold_out
+
+    def image_disk(self, image_id: int) -> Path:
+        """Return the file with a snapshot's disk."""
+        return self.project.image_disk(image_id)
+
+    async def start(self) -> None:
+        """Listen, and take up what was left running.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._rescue.prepare(self._directory, self._trace)
+        app = web.Application(middlewares=[manners(self._token, self.faults, self._trace, self._witness)])
+        app.add_routes(self._api.routes())
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        await self._worker.resume()
+
+    async def stop(self) -> None:
+        """Stop listening, end the commands on the servers, and keep what there is."""
+        await self._worker.stop()
+        await self._rescue.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        self.project.save()
