@@ -1,0 +1,78 @@
+"""Debian's package data: the status file of an ISO, and what a .deb says of itself.
+
+Reads control data (deb-control(5), dpkg's `status`); installs nothing. The syntax is that of RFC 822 headers as
+Debian policy §5.1 narrows it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from hyops_assets.contract.errors import HyopsError
+
+SUITES: Mapping[int, str] = {11: "bullseye", 12: "bookworm", 13: "trixie", 14: "forky"}
+"""Debian's releases by the major version of base-files, which every release raises."""
+
+Stanza = Mapping[str, str]
+"""Fields by lower-case name; a value of several lines keeps its line breaks."""
+
+
+class BadStatus(HyopsError):
+    """A dpkg status that does not tell what it must."""
+
+
+def stanzas(text: str) -> Iterator[Stanza]:
+    """Yield the stanzas of control data, in their order; comments are left out."""
+    fields: dict[str, str] = {}
+    name = ""
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("#"):
+            continue
+        if not line.strip():
+            if fields:
+                yield fields
+            fields = {}
+        elif line[0] in " \t":
+            fields[name] = f"{fields.get(name, '')}\n{line[1:]}"
+        else:
+            name, _, value = line.partition(":")
+            name = name.lower()
+            fields[name] = value.strip()
+
+
+def installed(status: bytes) -> dict[str, str]:
+    """Return the version of every installed package by name.
+
+    Raises:
+        BadStatus: it names no package at all.
+    """
+    found = {
+        stanza["package"]: stanza.get("version", "")
+        for stanza in stanzas(status.decode("utf-8", "replace"))
+        if "package" in stanza and stanza.get("status", "").split()[-1:] == ["installed"]
+    }
+    if not found:
+        raise BadStatus(
+            "the dpkg status names no installed package", hint="use an ISO that keeps /var/lib/dpkg/status"
+        )
+    return found
+
+
+def suite_of(status: bytes) -> str:
+    """Return the Debian suite that an ISO was made from: `bookworm`.
+
+    Decided by the version of base-files: VyOS puts its release train into os-release's codename and strips
+    /etc/debian_version (VyOS T5624).
+
+    Raises:
+        BadStatus: base-files is not installed, or is of no release known here.
+    """
+    version = installed(status).get("base-files")
+    match = re.match(r"\d+", version or "")
+    suite = SUITES.get(int(match[0])) if match else None
+    if suite is None:
+        known = ", ".join(f"{major} ({name})" for major, name in SUITES.items())
+        raise BadStatus(
+            f"base-files {version or 'is not installed'} tells no Debian suite; known: {known}",
+            hint="set build.apt_sources in config/pipeline.yml to sources for the ISO's suite",
+        )
+    return suite

@@ -1,0 +1,162 @@
+"""Where packages come from: source lines for apt, each bound to its own keyring.
+
+A line that would switch signatures off is refused, whoever wrote it.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.image.dpkg import SUITES, Stanza, stanzas
+from hyops_assets.image.programs import run
+
+HOST_SOURCES = Path("/etc/apt")
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)\s*")
+_UNSIGNED = ("trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure")
+
+
+class BadSource(Refused):
+    """A source line that apt would not understand, or that may not be used."""
+
+
+class NoSource(HyopsError):
+    """Nothing tells where the packages of the ISO's suite are."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A one-line source, taken apart (sources.list(5))."""
+
+    uri: str
+    suite: str
+    components: str = ""
+    options: tuple[str, ...] = ()
+
+    def text(self, keyring: Path) -> str:
+        """Return the line for apt, signed by this keyring and no other."""
+        options = [option for option in self.options if not option.lower().startswith("signed-by=")]
+        # apt reads a word's %20 as a blank (sources.list(5), "one-line-style").
+        options.append(f"signed-by={quote(str(keyring))}")
+        return f"deb [{' '.join(options)}] {self.uri} {self.suite}{self.components}"
+
+
+def signed_lines(sources: Iterable[AptSource], suite: str) -> list[str]:
+    """Return the lines of a sources.list, each with `signed-by`.
+
+    Raises:
+        BadSource: not a `deb` line, one of another Debian suite, one that holds a password or that switches
+            signatures off; or a keyring that does not exist.
+    """
+    return [_checked(source, suite).text(source.keyring.absolute()) for source in sources]
+
+
+def host_sources(suite: str, etc: Path = HOST_SOURCES) -> list[AptSource]:
+    """Return the host's own sources of a Debian suite, those that Debian's archive keys sign.
+
+    Third-party sources of the host are left out: what goes into an image is named by its settings.
+
+    Raises:
+        NoSource: the host has none for this suite; the message names the setting to fill.
+    """
+    wanted = {suite, f"{suite}-updates", f"{suite}-security"}
+    lines = [line for line, keyring in _configured(etc) if line.suite in wanted and _is_debians(keyring)]
+    if not lines:
+        found = ", ".join(sorted({line.suite for line, _ in _configured(etc)})) or "none"
+        raise NoSource(
+            f"the ISO's packages are of {suite}, and this host has no Debian source for it (its suites: {found})",
+            hint=f"set build.apt_sources in config/pipeline.yml: a line for {suite} and the keyring that signs it",
+        )
+    lenient = _host_leniency()
+    return [
+        AptSource(
+            line=Line(line.uri, line.suite, line.components, (*line.options, *lenient)).text(DEBIAN_KEYRING),
+            keyring=DEBIAN_KEYRING,
+        )
+        for line in lines
+    ]
+
+
+def _checked(source: AptSource, suite: str) -> Line:
+    line = _parsed(source.line)
+    if line is None:
+        raise BadSource(
+            f"{source.line!r} is not a source", hint="write: deb [options] https://host/path suite component"
+        )
+    if urlsplit(line.uri).password or "@" in urlsplit(line.uri).netloc:
+        # The URI itself is not repeated: an error is logged.
+        raise BadSource(f"a source of {line.suite} holds credentials", hint="use a mirror that needs none")
+    for option in line.options:
+        if option.lower().split("=")[0] in _UNSIGNED:
+            raise BadSource(
+                f"{option!r} would switch signatures off", hint="remove it and name the keyring that signs"
+            )
+    base = line.suite.split("-")[0]
+    if base in SUITES.values() and base != suite:
+        raise BadSource(
+            f"the ISO's packages are of {suite}, and the source {line.uri} {line.suite} is of {base}",
+            hint=f"set build.apt_sources in config/pipeline.yml to sources for {suite}",
+        )
+    if not source.keyring.is_file():
+        raise BadSource(f"the keyring {source.keyring} does not exist", hint="correct build.apt_sources[].keyring")
+    return line
+
+
+def _parsed(text: str) -> Line | None:
+    match = _LINE.fullmatch(text.strip())
+    if match is None:
+        return None
+    components = "".join(f" {word}" for word in match["components"].split())
+    return Line(match["uri"], match["suite"], components, tuple((match["options"] or "").split()))
+
+
+def _configured(etc: Path) -> Iterator[tuple[Line, Path | None]]:
+    """Yield the host's sources and their keyrings, None where it trusts its global ones."""
+    parts = etc / "sources.list.d"
+    for path in [etc / "sources.list", *sorted(parts.glob("*.list"))]:
+        if path.is_file():
+            for text in path.read_text().splitlines():
+                line = _parsed(text.split("#")[0])
+                if line is not None:
+                    yield line, _signed_by(line.options)
+    for path in sorted(parts.glob("*.sources")):
+        for stanza in stanzas(path.read_text()):
+            yield from _deb822(stanza)
+
+
+def _deb822(stanza: Stanza) -> Iterator[tuple[Line, Path | None]]:
+    if "deb" not in stanza.get("types", "").split() or stanza.get("enabled", "yes").lower() in ("no", "false", "0"):
+        return
+    signed_by = stanza.get("signed-by", "")
+    # A key written into the stanza itself is nobody's archive keyring.
+    keyring = Path(signed_by.split()[0]) if signed_by.startswith("/") else Path("/") if signed_by else None
+    components = "".join(f" {word}" for word in stanza.get("components", "").split())
+    for uri in stanza.get("uris", "").split():
+        for suite in stanza.get("suites", "").split():
+            yield Line(uri, suite, components), keyring
+
+
+def _signed_by(options: Iterable[str]) -> Path | None:
+    for option in options:
+        name, _, value = option.partition("=")
+        if name.lower() == "signed-by":
+            return Path(value.split(",")[0])
+    return None
+
+
+def _is_debians(keyring: Path | None) -> bool:
+    return keyring is None or keyring.name.startswith("debian-archive-")
+
+
+def _host_leniency() -> tuple[str, ...]:
+    """Return the options for a host whose administrator accepts old indexes, as of a frozen mirror."""
+    answers = run(["apt-config", "shell", "v", "Acquire::Check-Valid-Until/b", "d", "Acquire::Check-Date/b"]).text
+    settings = dict(word.split("=", 1) for word in shlex.split(answers))
+    names = {"v": "check-valid-until=no", "d": "check-date=no"}
+    return tuple(option for name, option in names.items() if settings.get(name) == "false")
