@@ -19,9 +19,14 @@ def test_a_file_appears_under_its_name_when_the_block_ends(tmp_path: Path) -> No
 
 def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"former")
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "x") as partial:
-        partial.write_bytes(b"half")
-        raise ZeroDivisionError
+
+    def fail_half_way() -> None:
+        with replacing(tmp_path / "x") as partial:
+            partial.write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert (tmp_path / "x").read_bytes() == b"former"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
