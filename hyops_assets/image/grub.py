@@ -30,9 +30,21 @@ CONFIG_DIRECTORY = "/boot/grub/grub.cfg.d"
 TIMEOUT_SECONDS = 5
 SERIAL_SPEED = 115200
 
-_COMMON_MODULES = (
-    "part_gpt ext2 search search_label normal linux configfile regexp serial terminal echo test loadenv".split()
-)
+_COMMON_MODULES = [
+    "part_gpt",
+    "ext2",
+    "search",
+    "search_label",
+    "normal",
+    "linux",
+    "configfile",
+    "regexp",
+    "serial",
+    "terminal",
+    "echo",
+    "test",
+    "loadenv",
+]
 _MODULES = {BIOS: ["biosdisk", *_COMMON_MODULES], UEFI: [*_COMMON_MODULES, "fat", "efi_gop", "efi_uga"]}
 # The serial console comes first: where no `persistence` file system is found, GRUB's prompt must be seen on a
 # machine that has no screen. A machine without a serial port prints one line and goes on.
@@ -163,7 +175,7 @@ def render_menu(squashfs: Squashfs, templates: Path, *, release: str, console: s
         trim_blocks=True,
         undefined=ChainableUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - it renders GRUB's language, not HTML
+        autoescape=False,
     )
     environment.tests["vyos_defined"] = _is_defined
     try:
