@@ -1,0 +1,137 @@
+"""What every object repository does, whatever holds its bytes.
+
+Objects are created and never replaced or removed: a published URL means the same bytes for ever (source document,
+"Guardrails"; object stores call it a generation-0 precondition). Names that move are another kind of object and
+not created here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.progress import Progress, silent
+
+_COMPONENT = re.compile(r"[A-Za-z0-9_~+-][A-Za-z0-9._~+-]{0,199}")
+
+
+class ObjectConflict(HyopsError):
+    """A name is taken by other bytes. What is published stays as it is."""
+
+    def __init__(self, url: str, *, found: str, expected: str) -> None:
+        super().__init__(
+            f"{url} is published with other bytes: it has sha256 {found}, this build has {expected}",
+            hint="make a revision: build this release again under the next version (-r2, -r3, …)",
+        )
+
+
+class BadObjectName(Refused):
+    """Not a name that an object may have."""
+
+
+class ObjectMissing(HyopsError):
+    """The repository has no such object."""
+
+
+class RepositoryFailed(HyopsError):
+    """The repository could not take or give the bytes."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """An object that is in place.
+
+    Attributes:
+        url: where anyone reads it.
+        outcome: `created` by this call, or `adopted`: it was there, with equal bytes.
+        size_bytes: of the object.
+        bytes_sent: what this call wrote to the repository; 0 where it found the object in place.
+    """
+
+    url: str
+    outcome: Literal["created", "adopted"]
+    size_bytes: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What the repository says of an object, without reading its bytes.
+
+    `sha256`, `content_type` and `metadata` are what its creator noted; only `read_anonymous` proves the bytes.
+    """
+
+    name: str
+    url: str
+    size_bytes: int
+    sha256: str | None
+    content_type: str | None
+    metadata: Mapping[str, str]
+
+
+class ReadBack(NamedTuple):
+    """Digest and size of the bytes that a stranger got."""
+
+    sha256: str
+    size_bytes: int
+
+
+class ObjectRepository(Protocol):
+    """A store of immutable objects behind public URLs."""
+
+    def url(self, name: str) -> str:
+        """Return the URL under which anyone reads an object of this name, there or not."""
+        ...
+
+    def create(
+        self,
+        name: str,
+        source: Path | bytes,
+        *,
+        sha256: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+        progress: Progress = silent,
+    ) -> Published:
+        """Publish bytes under a name that is free, or find them there.
+
+        Raises:
+            BadObjectName: the name is none.
+            DigestMismatch: the source's bytes do not have this SHA-256.
+            ObjectConflict: the name is taken by other bytes.
+            RepositoryFailed: no space, no permission, no connection.
+        """
+        ...
+
+    def head(self, name: str) -> ObjectFacts | None:
+        """Return what is known of an object, or None where there is none."""
+        ...
+
+    def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
+        """Read an object (a name or its URL) as a stranger does: all bytes, no credentials, no redirect.
+
+        Raises:
+            ObjectMissing: there is none.
+            Refused: the URL is not one of this repository, or answers with a redirect.
+            TransientError: it could not be read now.
+        """
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the names that start with a prefix, sorted."""
+        ...
+
+
+def require_object_name(name: str) -> str:
+    """Return an object name unchanged.
+
+    Raises:
+        BadObjectName: not `/`-separated components of letters, digits and `. _ ~ + -`, or one starts with a dot.
+    """
+    if len(name) > 1024 or not all(_COMPONENT.fullmatch(part) for part in name.split("/")):
+        raise BadObjectName(
+            f"{name[:200]!r} is not an object name", hint="use a name such as network/vyos/vyos-1.5-2026.03.qcow2"
+        )
+    return name

@@ -1,0 +1,221 @@
+"""An object repository in a directory, which a web server may serve or not.
+
+What a creator noted of an object (digest, content type, metadata) stands beside it in `.<name>.facts.json`: written
+after the object, by whoever saw that the bytes are right, and only once.
+"""
+
+import errno
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+
+from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.urls import public_url
+from hyops_assets.image.digests import sha256_of_file
+from resources.public_http import READ_BYTES, NotFound, anonymous_client, host_of, opened
+from resources.repository.base import (
+    ObjectConflict,
+    ObjectFacts,
+    ObjectMissing,
+    Published,
+    ReadBack,
+    RepositoryFailed,
+    require_object_name,
+)
+from resources.repository.create_only import create_only, sweep
+
+
+class _Noted(Frozen):
+    """What stands in `.<name>.facts.json`."""
+
+    sha256: Sha256
+    content_type: str
+    metadata: dict[str, str]
+
+
+class DirectoryRepository:
+    """Immutable objects as files of mode 0644 below one directory.
+
+    Args:
+        directory: where the files are; appears when the first object is created.
+        public_base_url: the URL that a web server serves the directory under. None: objects have file URLs.
+    """
+
+    def __init__(self, directory: Path, public_base_url: str | None = None) -> None:
+        self.directory = directory.absolute()
+        self.public_base_url = public_base_url
+
+    def url(self, name: str) -> str:
+        """Return the URL under which anyone reads an object of this name, there or not."""
+        require_object_name(name)
+        if self.public_base_url is not None:
+            return public_url(self.public_base_url, name)
+        return (self.directory / name).as_uri()
+
+    def create(
+        self,
+        name: str,
+        source: Path | bytes,
+        *,
+        sha256: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+        progress: Progress = silent,
+    ) -> Published:
+        """Publish bytes under a name that is free, or find them there. Killed at any line, no half object shows.
+
+        Raises:
+            BadObjectName: the name is none.
+            DigestMismatch: the source's bytes do not have this SHA-256.
+            ObjectConflict: the name is taken by other bytes.
+            RepositoryFailed: no space or no permission.
+        """
+        target = self._path(name)
+        sent = 0
+        created = False
+        with _file_system_errors(f"publish {name}"):
+            self._make_directories(target.parent)
+            sweep(target.parent)
+            if not target.exists():
+                creation = create_only(target, source, sha256=sha256, progress=progress)
+                created, sent = creation.created, creation.bytes_written
+            if not created:
+                self._require_equal(name, target, sha256, progress)
+            self._note(target, _Noted(sha256=sha256, content_type=content_type, metadata=dict(metadata)))
+            size = target.stat().st_size
+        return Published(self.url(name), "created" if created else "adopted", size, sent)
+
+    def head(self, name: str) -> ObjectFacts | None:
+        """Return what is known of an object, or None where there is none.
+
+        Raises:
+            RepositoryFailed: what was noted of it cannot be read.
+        """
+        target = self._path(name)
+        with _file_system_errors(f"look up {name}"):
+            try:
+                size = target.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            noted = _read_noted(_facts_path(target))
+        return ObjectFacts(
+            name=name,
+            url=self.url(name),
+            size_bytes=size,
+            sha256=noted.sha256 if noted else None,
+            content_type=noted.content_type if noted else None,
+            metadata=noted.metadata if noted else {},
+        )
+
+    def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
+        """Read an object (a name or its URL) as a stranger does: all bytes, no credentials, no redirect.
+
+        Raises:
+            ObjectMissing: there is none.
+            Refused: the URL is not one of this repository, or answers with a redirect.
+            TransientError: it could not be read now.
+            Untrusted, UnexpectedAnswer: the server is not set up for strangers.
+        """
+        name = self._name(where)
+        if self.public_base_url is not None:
+            return self._read_public(self.url(name), progress)
+        path = self._path(name)
+        if not path.is_file():
+            raise _missing(self.url(name))
+        with _file_system_errors(f"read {name}"):
+            return ReadBack(sha256_of_file(path, stage="read back", progress=progress), path.stat().st_size)
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the names that start with a prefix, sorted."""
+        names = (
+            path.relative_to(self.directory).as_posix()
+            for path in self.directory.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        )
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def _path(self, name: str) -> Path:
+        return self.directory / require_object_name(name)
+
+    def _name(self, where: str) -> str:
+        if "://" not in where:
+            return require_object_name(where)
+        base = (self.public_base_url or self.directory.as_uri()).rstrip("/") + "/"
+        name = unquote(where.removeprefix(base))
+        if not where.startswith(base) or self.url(name) != where:
+            raise Refused(f"{where!r} is not a URL of the repository at {base}", hint="give a name or its plain URL")
+        return name
+
+    def _read_public(self, url: str, progress: Progress) -> ReadBack:
+        digest = hashlib.sha256()
+        done = 0
+        try:
+            with (
+                anonymous_client() as client,
+                opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0) as answer,
+            ):
+                length = answer.headers.get("Content-Length")
+                for chunk in answer.iter_raw(READ_BYTES):
+                    digest.update(chunk)
+                    done += len(chunk)
+                    progress("read back", done, int(length) if length else None)
+        except NotFound as error:
+            raise _missing(url) from error
+        return ReadBack(digest.hexdigest(), done)
+
+    def _require_equal(self, name: str, target: Path, sha256: str, progress: Progress) -> None:
+        found = sha256_of_file(target, stage="compare with what is published", progress=progress)
+        if found != sha256:
+            raise ObjectConflict(self.url(name), found=found, expected=sha256)
+
+    def _note(self, target: Path, noted: _Noted) -> None:
+        path = _facts_path(target)
+        if not path.exists():
+            content = canonical_json(noted)
+            create_only(path, content, sha256=hashlib.sha256(content).hexdigest())
+
+    def _make_directories(self, directory: Path) -> None:
+        """Create what is missing: the repository and below readable by all, what it stands in by its owner only."""
+        missing = [path for path in (directory, *directory.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755 if path.is_relative_to(self.directory) else 0o700)
+
+
+def _facts_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.facts.json")
+
+
+def _read_noted(path: Path) -> _Noted | None:
+    try:
+        return _Noted.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise RepositoryFailed(
+            f"{path} is not what this repository writes: {error}", hint="remove it; publishing again restores it"
+        ) from error
+
+
+def _missing(url: str) -> ObjectMissing:
+    return ObjectMissing(f"{url} is not published", hint="materialize published_contract for its version")
+
+
+@contextmanager
+def _file_system_errors(purpose: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = {
+            errno.ENOSPC: "free some space on the repository's file system, then run it again",
+            errno.EDQUOT: "raise the quota of the repository's owner, then run it again",
+            errno.EACCES: "give this user write permission on the repository's directory",
+            errno.EROFS: "put the repository on a writable file system: repository.directory in config/pipeline.yml",
+        }.get(error.errno or 0, "check the repository's directory and its file system")
+        raise RepositoryFailed(f"could not {purpose}: {error}", hint=hint) from error
