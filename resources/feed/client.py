@@ -1,0 +1,154 @@
+"""The release feed over HTTP: conditional, bounded in size and time, and never mistaking "no answer" for "no news"."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.version import iso_file_name
+from resources.feed.download import DownloadedIso, fetch_iso
+from resources.feed.parse import Feed, FeedMalformed, Release, parse_feed, release_at, sibling_of
+from resources.public_http import READ_BYTES, anonymous_client, host_of, opened
+
+MAX_FEED_BYTES = 1 << 20
+"""The real one has about 200 bytes per release."""
+
+
+class FeedUnavailable(TransientError):
+    """None of the feed's URLs gave a feed. What VyOS released is unknown; that is not "nothing"."""
+
+
+class ReleaseUnknown(HyopsError):
+    """Neither the feed nor a mirror leads to this release."""
+
+
+@dataclass(frozen=True)
+class Polled:
+    """One reading of the feed.
+
+    Attributes:
+        status: `unchanged` where the server says so (304); then there is no feed in it.
+        feed: what is announced.
+        etag: to be given to the next poll together with `url`; None where the server has none.
+        url: the one that answered.
+    """
+
+    status: Literal["unchanged", "changed"]
+    feed: Feed | None
+    etag: str | None
+    url: str
+
+
+class ReleaseFeed:
+    """Reads the feed that the settings name, and fetches what it announces.
+
+    Args:
+        settings: `feed` in `pipeline.yml`.
+        timeout_seconds: for all of one URL's answer. A sensor's tick has 60 s in all.
+    """
+
+    def __init__(self, settings: FeedSettings, *, timeout_seconds: float = 12.0) -> None:
+        self.settings = settings
+        self._timeout_seconds = timeout_seconds
+
+    def poll(self, etag: str | None = None, url: str | None = None, *, newest_seen: datetime | None = None) -> Polled:
+        """Read the feed from the first of its URLs that gives one.
+
+        Args:
+            etag: of an earlier reading, to be told `unchanged`.
+            url: where that came from; without it, the first URL of the settings. Others are asked unconditionally,
+                for a validator means nothing elsewhere (RFC 9110 §8.8).
+            newest_seen: the newest timestamp of an earlier reading; see `parse_feed`.
+
+        Raises:
+            FeedUnavailable: every URL failed: absent, unreachable, too large, too slow, or no feed. Says each reason.
+        """
+        failures: list[str] = []
+        with anonymous_client(self._timeout_seconds) as client:
+            for candidate in self.settings.urls:
+                known = etag if candidate == (url or self.settings.urls[0]) else None
+                try:
+                    return self._read(client, candidate, known, newest_seen)
+                except HyopsError as error:
+                    failures.append(error.message)
+        raise FeedUnavailable(
+            f"no release feed could be read: {'; '.join(failures) or 'no URL is configured'}",
+            hint="check feed.urls in config/pipeline.yml and the network; VyOS renamed the feed's branch before",
+        )
+
+    def find(self, version: str, *, source_iso_url: str = "") -> Release:
+        """Return a release by its version, announced or not.
+
+        A place that the user names is taken as it is. Otherwise the feed's own entry; then, for a version that the
+        feed no longer names, the place beside its newest entry; then the mirror, also where the feed is down.
+
+        Args:
+            version: of the release.
+            source_iso_url: a path, a file URL or an https URL of the ISO; empty for none.
+
+        Raises:
+            BadVersion: VyOS publishes no such version.
+            ReleaseUnknown: nothing leads to it, or the feed's entry for it was refused.
+            FeedUnavailable: the feed is down and there is no mirror.
+        """
+        if source_iso_url:
+            return release_at(version, source_iso_url, given=True)
+        release_at(version, "")
+        mirror = self.settings.mirror
+        mirrored = release_at(version, f"{mirror.rstrip('/')}/{version}/{iso_file_name(version)}") if mirror else None
+        try:
+            feed = self.poll().feed or Feed()
+        except FeedUnavailable:
+            if mirrored is None:
+                raise
+            return mirrored
+        found = _look_up(feed, version) or mirrored
+        if found is None:
+            announced = ", ".join(release.version for release in feed.good) or "nothing"
+            raise ReleaseUnknown(
+                f"nothing leads to {version}: the feed announces {announced}, and no mirror is configured",
+                hint="name the ISO with source_iso_url, or set feed.mirror in config/pipeline.yml",
+            )
+        return found
+
+    def fetch_iso(self, release: Release, destination: Path, *, progress: Progress = silent) -> DownloadedIso:
+        """Fetch a release's ISO and signature into a directory; see `resources.feed.download.fetch_iso`."""
+        return fetch_iso(release, self.settings, destination, progress=progress)
+
+    def _read(self, client: httpx.Client, url: str, etag: str | None, newest_seen: datetime | None) -> Polled:
+        deadline = time.monotonic() + self._timeout_seconds
+        conditional = {"If-None-Match": etag} if etag else {}
+        hosts = {host_of(known) for known in self.settings.urls} | set(self.settings.iso_hosts)
+        with opened(client, url, hosts=hosts, headers=conditional, ok=(200, 304) if etag else (200,)) as answer:
+            if answer.status_code == 304:
+                return Polled("unchanged", None, etag, url)
+            document = b""
+            for chunk in answer.iter_raw(READ_BYTES):
+                document += chunk
+                if len(document) > MAX_FEED_BYTES:
+                    raise FeedMalformed(f"{url} is larger than {MAX_FEED_BYTES} bytes", hint="check the feed's URL")
+                if time.monotonic() > deadline:
+                    raise FeedUnavailable(f"{url} takes longer than {self._timeout_seconds} s", hint="try again later")
+        feed = parse_feed(document, hosts=self.settings.iso_hosts, newest_seen=newest_seen)
+        return Polled("changed", feed, answer.headers.get("ETag"), url)
+
+
+def _look_up(feed: Feed, version: str) -> Release | None:
+    for release in feed.good:
+        if release.version == version:
+            return release
+    for entry in feed.refused:
+        if entry.version == ascii(version):
+            raise ReleaseUnknown(
+                f"the feed's entry for {version} was refused: {entry.reason}",
+                hint="if you trust an ISO of this release, name it: source_iso_url",
+            )
+    wanted = release_at(version, "")
+    known = next((release for release in feed.good if release.line == wanted.line), None)
+    return sibling_of(known, version) if known else None

@@ -1,0 +1,189 @@
+"""Reading `version.json`: pure, and unimpressed by what a feed may contain.
+
+The feed is an array of `{url, version, timestamp}`, newest first (AGENTS.md of vyos/vyos-nightly-build). Its history
+holds empty versions, test tags, URLs of the wrong name and entries without a time: each entry is judged on its own,
+and a bad one is kept with the reason it was refused for.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Literal
+
+from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.version import BadVersion, RecordVersion, iso_file_name
+
+MAX_ENTRIES = 1000
+_URL = re.compile(r"https://(?P<host>[a-zA-Z0-9.-]+)(?P<port>:\d{1,5})?(?P<path>(?:/[a-zA-Z0-9._~+-]+)+)", re.ASCII)
+
+Line = Literal["rolling", "stream"]
+
+
+class FeedMalformed(HyopsError):
+    """The document is no feed at all. That is not the same as a feed without news."""
+
+
+class Release(Frozen):
+    """A VyOS release and where its ISO is.
+
+    Attributes:
+        version: as VyOS writes it.
+        url: of the ISO.
+        minisig_url: of its detached signature.
+        timestamp: when it was built; None where the feed does not say or does not know the release.
+        line: rolling (nightly) or stream (quarterly).
+        given: whether a user named the ISO's place, which may then be a path; nothing else is tried.
+    """
+
+    version: str
+    url: str
+    minisig_url: str
+    timestamp: datetime | None = None
+    line: Line
+    given: bool = False
+
+
+class RefusedEntry(Frozen):
+    """An entry that is not used. `version` is printable and cut short, whatever the feed held."""
+
+    position: int
+    version: str
+    reason: str
+
+
+class Feed(Frozen):
+    """What a feed announces, newest first, and what of it was refused."""
+
+    good: tuple[Release, ...] = ()
+    refused: tuple[RefusedEntry, ...] = ()
+
+    @property
+    def newest(self) -> Release | None:
+        """The newest good release."""
+        return self.good[0] if self.good else None
+
+
+def parse_feed(document: bytes, *, hosts: Collection[str], newest_seen: datetime | None = None) -> Feed:
+    """Sort the entries of a feed into good and refused.
+
+    Args:
+        document: `version.json`, as it was received.
+        hosts: host names, or `host:port`, that an ISO may come from.
+        newest_seen: the newest timestamp of an earlier reading. A feed that is older as a whole was rolled back, and
+            every entry of it is refused.
+
+    Raises:
+        FeedMalformed: not a JSON array in UTF-8, or one of more than 1000 entries.
+    """
+    good: dict[int, Release] = {}
+    refused: list[RefusedEntry] = []
+    for position, entry in enumerate(_entries(document)):
+        release, faults = _judge(entry, hosts, list(good.values()))
+        if release is None or faults:
+            version = entry.get("version") if isinstance(entry, dict) else entry
+            refused.append(RefusedEntry(position=position, version=_printable(version), reason="; ".join(faults)))
+        else:
+            good[position] = release
+    newest = max((release.timestamp for release in good.values() if release.timestamp), default=None)
+    if newest_seen and newest and newest < newest_seen:
+        reason = f"the feed went backwards: its newest is of {newest.isoformat()}, seen was {newest_seen.isoformat()}"
+        late = [RefusedEntry(position=i, version=release.version, reason=reason) for i, release in good.items()]
+        return Feed(refused=(*refused, *late))
+    return Feed(good=tuple(good.values()), refused=tuple(refused))
+
+
+def release_at(version: str, url: str, *, timestamp: datetime | None = None, given: bool = False) -> Release:
+    """Return the release of a version whose ISO is at a URL or path; its signature lies beside it.
+
+    Raises:
+        BadVersion: VyOS publishes no such version.
+    """
+    parsed = RecordVersion.parse(version)
+    if version != parsed.release:
+        raise BadVersion(f"{version!r} is no release of VyOS", hint=f"name the release: {parsed.release}")
+    line: Line = "rolling" if "rolling" in version else "stream"
+    return Release(version=version, url=url, minisig_url=f"{url}.minisig", timestamp=timestamp, line=line, given=given)
+
+
+def sibling_of(known: Release, version: str) -> Release:
+    """Return a release of the same line that the feed no longer names: its URL differs in the version only.
+
+    GitHub keeps thirty nightly builds, the feed names one.
+    """
+    return release_at(version, known.url.replace(known.version, version))
+
+
+def _entries(document: bytes) -> list[Any]:
+    try:
+        entries = json.loads(document.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        start = _printable(document[:40])
+        raise FeedMalformed(f"not JSON: {start} ({type(error).__name__})", hint="check the feed's URL") from error
+    if not isinstance(entries, list):
+        raise FeedMalformed(f"a JSON {type(entries).__name__}, not an array", hint="check the feed's URL")
+    if len(entries) > MAX_ENTRIES:
+        raise FeedMalformed(f"{len(entries)} entries, more than {MAX_ENTRIES}", hint="check the feed's URL")
+    return entries
+
+
+def _judge(entry: object, hosts: Collection[str], before: list[Release]) -> tuple[Release | None, list[str]]:
+    if not isinstance(entry, dict):
+        return None, ["it is no object"]
+    version, url, stamp = entry.get("version"), entry.get("url"), entry.get("timestamp")
+    if not isinstance(version, str) or not isinstance(url, str):
+        return None, ["version and url are not both text"]
+    timestamp = _timestamp(stamp)
+    faults = [*_version_faults(version, before), *_url_faults(url, version, hosts)]
+    if stamp is not None and timestamp is None:
+        faults.append(f"timestamp {_printable(stamp)} is not a time with a zone, such as 2026-03-03T00:27:00Z")
+    newer = next((release.timestamp for release in reversed(before) if release.timestamp), None)
+    if timestamp and newer and timestamp > newer:
+        faults.append(f"timestamp {timestamp.isoformat()} is later than that of the entry before it")
+    if faults:
+        return None, faults
+    return release_at(version, url, timestamp=timestamp), []
+
+
+def _version_faults(version: str, before: list[Release]) -> list[str]:
+    if not version:
+        return ["the version is empty"]
+    try:
+        release_at(version, "")
+    except BadVersion:
+        return [f"{_printable(version)} is not a version that VyOS publishes"]
+    return ["the version stands in the feed twice"] if any(known.version == version for known in before) else []
+
+
+def _url_faults(url: str, version: str, hosts: Collection[str]) -> list[str]:
+    match = _URL.fullmatch(url)
+    if match is None:
+        return [f"url {_printable(url)} is not a plain https URL"]
+    faults: list[str] = []
+    host = match["host"].lower()
+    if not {host, f"{host}{match['port'] or ''}"} & set(hosts):
+        faults.append(f"host {host} is not among the allowed ones")
+    *_, tag, name = ("", *match["path"].split("/"))
+    if name != iso_file_name(version):
+        faults.append(f"the URL ends in {_printable(name)}, not in {_printable(iso_file_name(version))}")
+    # August 2024: URLs of the right file under a tag of the wrong name, none of which existed.
+    elif tag != version:
+        faults.append(f"the URL's tag is {_printable(tag)}, not the version")
+    return faults
+
+
+def _timestamp(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo is not None else None
+
+
+def _printable(value: object) -> str:
+    """Return ASCII of at most 80 characters: reasons end up in logs and on screens."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:79]}~"
