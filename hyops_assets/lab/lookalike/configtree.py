@@ -1,0 +1,215 @@
+"""A stand-in for `vyos.configtree` in the look-alike: parse, change and print a VyOS configuration.
+
+It behaves as VyOS' library does towards a caller of these methods; it is no part of VyOS and shares no code with
+it. It imports nothing of this project, because it is installed in the guest.
+"""
+
+import re
+from collections.abc import Iterator
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+) | (?P<comment>/\*.*?\*/) | (?P<brace>[{}])
+    | "(?P<quoted>(?:\\.|[^"\\])*)" | '(?P<single>[^']*)' | (?P<word>[^\s{}"';]+) | (?P<end>;)""",
+    re.VERBOSE | re.DOTALL,
+)
+_FOOTER = re.compile(r"^// ", re.MULTILINE)
+_ESCAPED = {"n": "\n", "t": "\t"}
+
+
+class ConfigTreeError(Exception):
+    """A path or a value that is not there."""
+
+
+class _Node:
+    def __init__(self, *, tag: bool = False) -> None:
+        self.children: dict[str, _Node] = {}
+        self.values: list[str] = []
+        self.tag = tag
+        self.leaf = False
+
+
+class ConfigTree:
+    """A configuration, parsed from the text of a config.boot; an empty text is an empty configuration."""
+
+    def __init__(self, config_string: str = "") -> None:
+        start = _FOOTER.search(config_string)
+        self._footer = config_string[start.start() :] if start else ""
+        self._root = _Node()
+        body = config_string[: start.start()] if start else config_string
+        tokens = list(_tokens(body))
+        end = _parse(tokens, 0, self._root)
+        if end != len(tokens):
+            raise ValueError(
+                f"Failed to parse config: Syntax error on line {tokens[end][2]}, unexpected closing brace"
+            )
+
+    def set(self, path: list[str], value: str | None = None, replace: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Create a node; with a value, set it, or add it where `replace` is false."""
+        node = self._root
+        for word in [part for element in path for part in str(element).split()]:
+            if word not in node.children:
+                # A new node is printed before its older siblings.
+                node.children = {word: _Node(), **node.children}
+            node = node.children[word]
+        if not node.children:
+            node.leaf = True
+        if value is not None:
+            kept = [] if replace else node.values
+            node.values = kept if value in kept else [*kept, str(value)]
+
+    def set_tag(self, path: list[str]) -> None:
+        """Print the node's children as `node child { … }`."""
+        self._find(path).tag = True
+
+    def delete(self, path: list[str]) -> None:
+        """Remove a node and all below it."""
+        del self._find(path[:-1], path).children[path[-1]]
+
+    def delete_value(self, path: list[str], value: str) -> None:
+        """Remove one value of a node; the node goes with its last value."""
+        node = self._find(path)
+        if value not in node.values:
+            raise ConfigTreeError(f"Value doesn't exist: {value}")
+        node.values.remove(value)
+        if not node.values:
+            self.delete(path)
+
+    def exists(self, path: list[str]) -> bool:
+        """Return whether there is such a node."""
+        node = self._root
+        for word in path:
+            if word not in node.children:
+                return False
+            node = node.children[word]
+        return True
+
+    def list_nodes(self, path: list[str]) -> list[str]:
+        """Return the names of a node's children."""
+        return list(self._find(path).children)
+
+    def return_value(self, path: list[str]) -> str:
+        """Return a node's first value."""
+        return self.return_values(path)[0]
+
+    def return_values(self, path: list[str]) -> list[str]:
+        """Return all values of a node."""
+        values = self._find(path).values
+        if not values:
+            raise ConfigTreeError(f"Path doesn't have a value: {path}")
+        return list(values)
+
+    def to_string(self) -> str:
+        """Return the text of a config.boot, footer included."""
+        return "".join(_print(self._root, 0)) + f"\n\n{self._footer}"
+
+    def to_commands(self) -> str:
+        """Return one `set` line per leaf."""
+        return "\n".join(_commands(self._root, []))
+
+    def _find(self, path: list[str], whole: list[str] | None = None) -> _Node:
+        node = self._root
+        for word in path:
+            if word not in node.children:
+                raise ConfigTreeError(f"Path doesn't exist: {whole or path}")
+            node = node.children[word]
+        if whole and whole[-1] not in node.children:
+            raise ConfigTreeError(f"Path doesn't exist: {whole}")
+        return node
+
+
+_Token = tuple[str, str, int]
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    position, line = 0, 1
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise ValueError(f"Failed to parse config: Syntax error on line {line}, character {position}")
+        kind = match.lastgroup or ""
+        if kind in {"quoted", "single"}:
+            raw = match[kind]
+            yield "value", re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), raw) if kind == "quoted" else raw, line
+        elif kind in {"brace", "word"}:
+            yield kind, match[kind], line
+        line += match[0].count("\n")
+        if kind == "space" and "\n" in match[0]:
+            yield "newline", "", line
+        position = match.end()
+
+
+def _parse(tokens: list[_Token], at: int, node: _Node) -> int:
+    """Parse until the closing brace of `node`, and return that brace's index (or the end)."""
+    words: list[_Token] = []
+    while at < len(tokens):
+        kind, text, line = tokens[at]
+        if kind == "brace" and text == "{":
+            child = _child(node, words, line)
+            at = _parse(tokens, at + 1, child)
+            if at >= len(tokens):
+                raise ValueError(f"Failed to parse config: Syntax error on line {line}, this brace is never closed")
+            words = []
+        elif kind == "newline" or (kind == "brace" and text == "}"):
+            _leaf(node, words)
+            words = []
+            if kind == "brace":
+                return at
+        else:
+            words.append(tokens[at])
+        at += 1
+    _leaf(node, words)
+    return at
+
+
+def _child(node: _Node, words: list[_Token], line: int) -> _Node:
+    if len(words) not in {1, 2}:
+        raise ValueError(f"Failed to parse config: Syntax error on line {line}, a brace needs one or two names")
+    child = node.children.setdefault(words[0][1], _Node(tag=len(words) == 2))
+    return child.children.setdefault(words[1][1], _Node()) if len(words) == 2 else child
+
+
+def _leaf(node: _Node, words: list[_Token]) -> None:
+    if not words:
+        return
+    if len(words) > 2:
+        raise ValueError(f"Failed to parse config: Syntax error on line {words[0][2]}, a leaf has one value")
+    child = node.children.setdefault(words[0][1], _Node())
+    child.leaf = True
+    child.values += [word[1] for word in words[1:]]
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _print(node: _Node, depth: int) -> Iterator[str]:
+    indent = "    " * depth
+    for name, child in node.children.items():
+        if child.tag:
+            for key, below in child.children.items():
+                yield from _block(f"{indent}{name} {key}", below, depth)
+        elif child.values:
+            yield from (f"{indent}{name} {_quote(value)}\n" for value in child.values)
+        elif child.leaf and not child.children:
+            yield f"{indent}{name}\n"
+        else:
+            yield from _block(f"{indent}{name}", child, depth)
+
+
+def _block(head: str, node: _Node, depth: int) -> Iterator[str]:
+    yield f"{head} {{\n"
+    # A tag node's own entry may carry a value when a caller forgot set_tag: shown, so that the mistake is seen.
+    yield from (f"{'    ' * (depth + 1)}{_quote(value)}\n" for value in node.values)
+    yield from _print(node, depth + 1)
+    yield f"{'    ' * depth}}}\n"
+
+
+def _commands(node: _Node, path: list[str]) -> Iterator[str]:
+    for name, child in node.children.items():
+        here = [*path, name]
+        if child.values:
+            yield from (f"set {' '.join(here)} '{value}'" for value in child.values)
+        elif child.children:
+            yield from _commands(child, here)
+        else:
+            yield f"set {' '.join(here)}"

@@ -1,0 +1,151 @@
+"""The Debian system of a look-alike, without anything of a release: made once by mmdebstrap, then kept.
+
+Needs the network once, through the apt sources of this machine. Runs as root and as an ordinary user (then through
+user namespaces or fakechroot, whichever mmdebstrap finds).
+"""
+
+import hashlib
+import os
+import shlex
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from filelock import FileLock
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.packages_sources import host_sources, signed_lines
+from hyops_assets.image.programs import run
+
+SUITE = "bookworm"
+PACKAGES = (
+    "dbus",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
+    "initramfs-tools",
+    "iproute2",
+    "isc-dhcp-client",
+    "linux-image-cloud-amd64",
+    "python3",
+    "python3-minimal",
+    "systemd-sysv",
+    "udev",
+    "zstd",
+)
+"""What a VyOS root holds that the pipeline or its boot needs. No cloud-init: the overlay brings it."""
+
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+_TIMEOUT_SECONDS = 1200.0
+
+# Runs in mmdebstrap, `$1` being the root: what a VyOS root has, and what belongs to a release or to this machine.
+_FINISH = """
+set -eu
+chroot "$1" groupadd --system vyattacfg
+chroot "$1" groupadd --system vyattaop
+mkdir -p "$1"/opt/vyatta/etc/config "$1"/usr/lib/live
+chroot "$1" chgrp vyattacfg /opt/vyatta/etc/config
+chmod 2775 "$1"/opt/vyatta/etc/config
+ln -s opt/vyatta/etc/config "$1"/config
+ln -s /run/live "$1"/usr/lib/live/mount
+cd "$1"/boot
+ln -s vmlinuz-* vmlinuz
+ln -s initrd.img-* initrd.img
+cd "$1"
+rm -f usr/lib/os-release etc/hostname vmlinuz* initrd.img* etc/apt/sources.list etc/apt/sources.list.d/*
+rm -rf usr/lib/grub/*/monolithic
+: > etc/machine-id
+"""
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A finished Debian root. `tar` has no end-of-archive blocks, so that more members can follow it."""
+
+    tar: Path
+    kernel: Path
+    initrd: Path
+
+
+def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
+    """Return the look-alike's Debian root, from the cache where it was made before.
+
+    Args:
+        cache: directory of finished roots, by content of their recipe.
+        progress: told the stage; a first run takes a minute.
+
+    Raises:
+        NoSource: this machine's apt has no sources of Debian bookworm.
+        ProgramFailed: mmdebstrap failed; its last lines tell why.
+    """
+    home = cache / f"rootfs-{_recipe_digest()[:16]}"
+    made = Rootfs(home / "rootfs.tar", home / "vmlinuz", home / "initrd.img")
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{home.name}.lock"):
+        if not home.is_dir():
+            progress("Debian packages", 0, None)
+            # Its own name each time: what a killed run left is never taken for a finished root.
+            with tempfile.TemporaryDirectory(dir=cache, prefix=f".{home.name}.") as scratch:
+                _bootstrap(Path(scratch))
+                _open_ended(Path(scratch) / made.tar.name)
+                (Path(scratch) / "ready").mkdir()
+                for name in (made.tar.name, made.kernel.name, made.initrd.name):
+                    (Path(scratch) / name).rename(Path(scratch) / "ready" / name)
+                (Path(scratch) / "ready").rename(home)
+    return made
+
+
+def _recipe_digest() -> str:
+    recipe = [SUITE, *PACKAGES, *_LEFT_OUT, _FINISH]
+    recipe += [f"{name}\n{text}" for name, text in sorted(_guest_files().items())]
+    return hashlib.sha256("\0".join(recipe).encode()).hexdigest()
+
+
+def _guest_files() -> dict[str, str]:
+    guest = resources.files("hyops_assets.lab.lookalike") / "guest"
+    return {name: (guest / name).read_text() for name in ("live", "hook", "modules")}
+
+
+def _bootstrap(scratch: Path) -> None:
+    sources = scratch / "sources.list"
+    sources.write_text("".join(f"{line}\n" for line in signed_lines(host_sources(SUITE), SUITE)))
+    for name, text in _guest_files().items():
+        (scratch / name).write_text(text)
+    quoted = shlex.quote(str(scratch))
+    essential = (
+        f'mkdir -p "$1"/etc/initramfs-tools/hooks "$1"/etc/initramfs-tools/scripts && cd {quoted} && '
+        'cp live "$1"/etc/initramfs-tools/scripts/live && '
+        'install -m 755 hook "$1"/etc/initramfs-tools/hooks/vyos-union && '
+        'cp modules "$1"/etc/initramfs-tools/modules && '
+        # An initrd of the listed modules only: half the size, and emulated machines unpack it in half the time.
+        'mkdir -p "$1"/etc/initramfs-tools/conf.d && echo MODULES=list > "$1"/etc/initramfs-tools/conf.d/modules'
+    )
+    fetch = f'cp "$1"/boot/vmlinuz-* {quoted}/vmlinuz && cp "$1"/boot/initrd.img-* {quoted}/initrd.img'
+    run(
+        [
+            *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+            f"--include={','.join(PACKAGES)}",
+            f"--essential-hook={essential}",
+            *(f"--customize-hook={hook}" for hook in (_FINISH, fetch)),
+            *(SUITE, scratch / "rootfs.tar", sources),
+        ],
+        env={name: os.environ[name] for name in _PROXIES if name in os.environ},
+        timeout=_TIMEOUT_SECONDS,
+    )
+
+
+def _open_ended(tar: Path) -> None:
+    """Cut the end-of-archive blocks off."""
+    with tarfile.open(tar) as archive:
+        archive.getmembers()
+        end = archive.offset
+    with tar.open("r+b") as file:
+        file.seek(end)
+        while block := file.read(tarfile.BLOCKSIZE):
+            if block.strip(b"\0"):
+                raise HyopsError(f"{tar.name} goes on after its end", hint="remove the cache and run again")
+        file.truncate(end)
