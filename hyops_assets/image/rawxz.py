@@ -60,6 +60,19 @@ class BadRawXz(HyopsError):
     """A file that stock xz does not decode to a disk."""
 
 
+class VariantDiffers(HyopsError):
+    """A variant holds another disk than its record: one record, one disk."""
+
+    def __init__(self, *, found: Disk, expected: Disk) -> None:
+        super().__init__(
+            f"the disk of this variant is {found.sha256} ({found.size_bytes} bytes), not the record's"
+            f" {expected.sha256} ({expected.size_bytes} bytes)",
+            hint="build the record again; if it happens twice, check the host's disk and memory",
+        )
+        self.found = found
+        self.expected = expected
+
+
 @dataclass(frozen=True)
 class _Piece:
     """A part of the disk in its order: one block of data, or a run of zeros with `data` None."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.encoded import ChangedWhileRead, NotADisk
 from hyops_assets.image.programs import find_program
-from hyops_assets.image.rawxz import BadBlockSize, BadRawXz, decoded_disk, encode
+from hyops_assets.image.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decoded_disk, encode
 
 BLOCK = 1 << 12
 SECTOR = 512
@@ -268,6 +268,13 @@ def test_a_file_that_is_no_xz_does_not_decode(tmp_path: Path) -> None:
 def test_a_missing_file_does_not_decode(tmp_path: Path) -> None:
     with pytest.raises(BadRawXz, match="No such file"):
         decoded_disk(tmp_path / "disk.raw.xz")
+
+
+def test_a_variant_of_another_disk_is_told_with_both_digests() -> None:
+    found, expected = _expected(bytes(SECTOR)), _expected(_text(SECTOR))
+    told = str(VariantDiffers(found=found, expected=expected))
+    assert found.sha256 in told
+    assert expected.sha256 in told
 
 
 def test_decoding_can_be_cancelled(tmp_path: Path) -> None:
