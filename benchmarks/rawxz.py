@@ -1,0 +1,100 @@
+"""raw.xz: our encoder against `qemu-img convert` and `xz -T0 -6`, and stock xz decoding either file."""
+
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.comparison import Comparison, fastest, seconds
+from hyops_assets.image import qcow2, rawxz
+from hyops_assets.image.programs import run, running
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Size:
+    """A disk: its bytes, and how many of them are noise, as a squashfs is."""
+
+    disk_bytes: int
+    payload_bytes: int
+
+
+FULL = Size(3 << 30, 200 * MIB)
+QUICK = Size(48 * MIB, 8 * MIB)
+
+
+def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
+    """Time both ways from a qcow2 to a raw.xz, then stock xz on both files.
+
+    Ours includes the SHA-256 of the disk and of the file, and the file's CRC32C; theirs includes no digest.
+
+    Raises:
+        AssertionError: the two files do not decode to the same disk.
+    """
+    size = QUICK if quick else FULL
+    disk = scratch / "disk.raw"
+    _make_disk(disk, size)
+    packed = scratch / "disk.qcow2"
+    expected = qcow2.encode(disk, packed).disk
+    disk.unlink()
+    our_raw, our_xz = scratch / "ours.raw", scratch / "ours.raw.xz"
+    their_raw, their_xz = scratch / "theirs.raw", scratch / "theirs.raw.xz"
+
+    def ours() -> None:
+        qcow2.decode(packed, our_raw)
+        rawxz.encode(our_raw, our_xz)
+
+    def theirs() -> None:
+        run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", packed, their_raw])
+        with their_xz.open("wb") as file, running(["xz", "-T0", "-6", "-c", their_raw], stdout=file) as process:
+            if process.wait():
+                raise subprocess.CalledProcessError(process.returncode, "xz")
+
+    times = 1 if quick else 3
+    yield Comparison(
+        work=f"qcow2 to raw.xz, {_named(size)}",
+        against="qemu-img convert, xz -T0 -6",
+        ours=fastest(ours, times=times),
+        theirs=seconds(theirs),
+        target=0.2,
+    )
+    for path in (our_raw, their_raw):
+        path.unlink()
+    yield Comparison(
+        work="xz -T0 -dc of our file",
+        against="xz -T0 -dc of theirs",
+        ours=fastest(lambda: _decode(our_xz), times=times),
+        theirs=fastest(lambda: _decode(their_xz), times=times),
+        target=1.3,
+    )
+    yield Comparison(
+        work="bytes of our file, in MiB",
+        against="bytes of theirs, in MiB",
+        ours=our_xz.stat().st_size / MIB,
+        theirs=their_xz.stat().st_size / MIB,
+        target=1.01,
+    )
+    for path in (our_xz, their_xz):
+        assert rawxz.decoded_disk(path) == expected
+
+
+def _make_disk(path: Path, size: Size) -> None:
+    """Write a sparse disk with noise behind its first tenth."""
+    noise = random.Random(3)
+    with path.open("wb") as file:
+        file.truncate(size.disk_bytes)
+        file.seek(size.disk_bytes // 10 // MIB * MIB)
+        for _ in range(size.payload_bytes // MIB):
+            file.write(noise.randbytes(MIB))
+
+
+def _decode(path: Path) -> None:
+    with running(["xz", "-T0", "-dc", path], stdout=subprocess.DEVNULL) as process:
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, "xz")
+
+
+def _named(size: Size) -> str:
+    return f"{size.disk_bytes // MIB} MiB disk with {size.payload_bytes // MIB} MiB of noise"
