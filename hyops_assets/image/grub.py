@@ -31,19 +31,8 @@ TIMEOUT_SECONDS = 5
 SERIAL_SPEED = 115200
 
 _COMMON_MODULES = [
-    "part_gpt",
-    "ext2",
-    "search",
-    "search_label",
-    "normal",
-    "linux",
-    "configfile",
-    "regexp",
-    "serial",
-    "terminal",
-    "echo",
-    "test",
-    "loadenv",
+    *("part_gpt", "ext2", "search", "search_label", "normal", "linux", "configfile", "regexp"),
+    *("serial", "terminal", "echo", "test", "loadenv"),
 ]
 _MODULES = {BIOS: ["biosdisk", *_COMMON_MODULES], UEFI: [*_COMMON_MODULES, "fat", "efi_gop", "efi_uga"]}
 # The serial console comes first: where no `persistence` file system is found, GRUB's prompt must be seen on a

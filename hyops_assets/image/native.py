@@ -10,7 +10,6 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.errors import HyopsError
@@ -41,6 +40,7 @@ from hyops_assets.image.grub import (
     render_menu,
 )
 from hyops_assets.image.iso import OpenedIso
+from hyops_assets.image.overlay_layers import Layers
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.squashfs import MissingMember, Squashfs
@@ -151,16 +151,16 @@ def _contents(opened: OpenedIso, overlay: Tree, console: str, scratch: Path) -> 
     core = make_core_images(modules, core_sector=CORE_SECTOR, most_sectors=CORE_SECTORS, scratch=scratch)
 
     tree = Tree()
-    texts = Texts(tree, scratch / "texts")
-    texts.add("/persistence.conf", b"/ union\n")
+    texts = Texts(scratch / "texts")
+    tree.add_file("/persistence.conf", texts.hold(b"/ union\n"))
     for directory in ("/boot", "/boot/efi", "/boot/grub", "/boot/grub/grub.cfg.d"):
         tree.add_directory(directory)
     tree.add_directory("/boot/grub/grub.cfg.d/vyos-versions")
     for path, text in render_menu(
         squashfs, extracted / TEMPLATES.lstrip("/"), release=release, console=console
     ).items():
-        texts.add(path, text.encode())
-    texts.add("/boot/grub/grubenv", environment_block())
+        tree.add_file(path, texts.hold(text.encode()))
+    tree.add_file("/boot/grub/grubenv", texts.hold(environment_block()))
     for platform in (BIOS, UEFI):
         tree.add_directory(f"/boot/grub/{platform}")
         for module in sorted(path for path in (modules / platform).iterdir() if path.is_file()):
@@ -172,23 +172,23 @@ def _contents(opened: OpenedIso, overlay: Tree, console: str, scratch: Path) -> 
     tree.add_file(f"{image}/{release}.squashfs", squashfs.path)
     for name, member in boot_files.items():
         tree.add_file(f"{image}/{name}", extracted / member.lstrip("/"))
-    tree.merge(_upper_directory(squashfs, overlay, texts.directory).below(f"{image}/rw"))
+    tree.merge(_upper_directory(squashfs, overlay, scratch / "texts").below(f"{image}/rw"))
     return tree, core
 
 
 class Texts:
-    """Files whose bytes are computed: kept in a directory until the tree that names them is written."""
+    """Computed files: their bytes wait in a directory until the tree that names them is written."""
 
-    def __init__(self, tree: Tree, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         directory.mkdir(exist_ok=True)
-        self.tree = tree
-        self.directory = directory
 
-    def add(self, path: str, content: bytes, mode: int = 0o644, *, uid: int = 0, gid: int = 0) -> None:
-        """Add a file with these bytes."""
-        kept = self.directory / f"{len(list(self.directory.iterdir()))}"
-        kept.write_bytes(content)
-        self.tree.add_file(path, kept, mode, uid=uid, gid=gid)
+    def hold(self, content: bytes) -> Path:
+        """Keep bytes and return the file that holds them."""
+        descriptor, name = tempfile.mkstemp(dir=self._directory)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        return Path(name)
 
 
 def _boot_files(squashfs: Squashfs) -> dict[str, str]:
@@ -207,39 +207,20 @@ def _boot_files(squashfs: Squashfs) -> dict[str, str]:
     return found
 
 
-def _upper_directory(squashfs: Squashfs, overlay: Tree, directory: Path) -> Tree:
-    """Return the overlay with what every installed VyOS has, and no login that every ISO has."""
-    upper = Tree(dict(overlay.nodes))
-    texts = Texts(upper, directory)
-    adopt_directories(upper, squashfs, (CONFIG_DIRECTORY,))
+def _upper_directory(squashfs: Squashfs, overlay: Tree, kept: Path) -> Tree:
+    """Return the overlay with what every installed VyOS has, and without the login that every ISO has."""
+    layers = Layers(squashfs)
+    layers.tree.merge(overlay)
+    texts = Texts(kept)
+    layers.add_directory(CONFIG_DIRECTORY)
     group = _group_id(squashfs, "vyattacfg")
-    upper.add_directory(CONFIG_DIRECTORY, CONFIG_MODE, gid=group)
+    layers.tree.add_directory(CONFIG_DIRECTORY, CONFIG_MODE, gid=group)
     # Tells VyOS that this directory is its configuration's home, not an empty mount point.
-    texts.add(f"{CONFIG_DIRECTORY}/.vyatta_config", b"", 0o664, gid=group)
+    layers.add_file(f"{CONFIG_DIRECTORY}/.vyatta_config", texts.hold(b""), 0o664, gid=group)
     for path in DEFAULT_CONFIGS:
-        if squashfs.exists(path) and path not in upper.nodes:
-            adopt_directories(upper, squashfs, (str(PurePosixPath(path).parent),))
-            member = squashfs.members()[squashfs.resolve(path)]
-            config = disarm(squashfs.read(path).decode())
-            texts.add(path, config.encode(), member.mode, uid=member.uid, gid=member.gid)
-    return upper
-
-
-def adopt_directories(upper: Tree, squashfs: Squashfs, paths: Iterable[str]) -> None:
-    """Add directories and all above them to an overlay, with owner and mode as in the squashfs.
-
-    A directory in an overlay's upper layer hides the lower one's owner and mode.
-    """
-    for path in paths:
-        for directory in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
-            name = str(directory)
-            if name in upper.nodes:
-                continue
-            member = squashfs.members().get(name)
-            if member is not None and member.kind != "directory":
-                raise BadDisk(f"{name} is a {member.kind} in the ISO's squashfs", hint="overlay what it points to")
-            mode, uid, gid = (member.mode, member.uid, member.gid) if member else (0o755, 0, 0)
-            upper.add_directory(name, mode, uid=uid, gid=gid)
+        if squashfs.exists(path) and path not in overlay.nodes:
+            layers.replace_file(path, texts.hold(disarm(squashfs.read(path).decode()).encode()))
+    return layers.tree
 
 
 def _group_id(squashfs: Squashfs, group: str) -> int:

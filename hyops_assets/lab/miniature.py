@@ -7,34 +7,44 @@ For tests of all steps but booting. The bootable look-alike is made elsewhere, i
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import run
 from hyops_assets.lab.grub_modules import PLATFORMS, grub_modules, lab_cache
 from hyops_assets.lab.iso_layout import KERNEL_VERSION, LiveFiles, built_at, set_modes, version_json, write_iso
-
-Sign = Callable[[Path], Path]
-"""Signs a file with a lab key and returns the signature file beside it."""
+from hyops_assets.lab.signing import LabKey
 
 VYATTACFG = 102
 """The group id of `vyattacfg` in a look-alike."""
 
 _GRUB_TEMPLATES = "grub"
 _USRMERGE = ("bin", "sbin", "lib", "lib64")
-_PACKAGES = {
-    "base-files": "12.4+deb12u12",
-    "libc6": "2.36-9+deb12u13",
-    "libpython3-stdlib": "3.11.2-1+b1",
-    "python3": "3.11.2-1+b1",
-    "python3-minimal": "3.11.2-1+b1",
-    "init-system-helpers": "1.65.2",
-    "isc-dhcp-client": "4.4.3-P1-2",
-    "systemd": "252.39-1~deb12u1",
-}
+# Name, version, Multi-Arch: without the last apt takes a dependency on python3:any for unmet.
+_PACKAGES = (
+    ("base-files", "12.4+deb12u12", None),
+    ("ca-certificates", "20230311+deb12u1", "foreign"),
+    ("debconf", "1.5.82", "foreign"),
+    ("e2fsprogs", "1.47.0-2+b2", "foreign"),
+    ("eject", "2.38.1-5+deb12u3", "foreign"),
+    ("fdisk", "2.38.1-5+deb12u3", "foreign"),
+    ("gdisk", "1.0.9-2.1", None),
+    ("libc-bin", "2.36-9+deb12u13", "foreign"),
+    ("libc6", "2.36-9+deb12u13", "same"),
+    ("libglib2.0-0", "2.74.6-2+deb12u7", "same"),
+    ("locales", "2.36-9+deb12u13", "foreign"),
+    ("netbase", "6.4", "foreign"),
+    ("procps", "2:4.0.2-3", "foreign"),
+    ("libpython3-stdlib", "3.11.2-1+b1", "allowed"),
+    ("python3", "3.11.2-1+b1", "allowed"),
+    ("python3-minimal", "3.11.2-1+b1", "allowed"),
+    ("init-system-helpers", "1.65.2", "foreign"),
+    ("isc-dhcp-client", "4.4.3-P1-2", None),
+)
 _CONFIG = """\
 interfaces {
     loopback lo {
@@ -80,10 +90,10 @@ _DEFAULT_PASSWORD = (
 
 @dataclass(frozen=True)
 class MadeIso:
-    """An ISO and its minisign signature; without a signer there is none."""
+    """An ISO and, beside it, its minisign signature."""
 
     iso: Path
-    minisig: Path | None
+    minisig: Path
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,8 @@ class Oddities:
 def make_miniature(
     destination: Path,
     release: str,
+    key: LabKey,
     *,
-    sign: Sign | None = None,
     cache: Path | None = None,
     oddities: Oddities | None = None,
 ) -> MadeIso:
@@ -112,7 +122,7 @@ def make_miniature(
     Args:
         destination: directory for the ISO, which gets the name under which VyOS publishes it.
         release: the release that it claims to be.
-        sign: makes the signature; without it, none is made.
+        key: signs it, at the time that the release was built.
         cache: where GRUB's modules are kept between calls; `~/.cache/hyops/lab` by default.
         oddities: what it gets wrong on purpose.
 
@@ -133,7 +143,10 @@ def make_miniature(
         _squash(root, squashfs, int(built_at(release).timestamp()))
         live = LiveFiles(squashfs, kernel, initrd)
         iso = write_iso(destination / iso_file_name(release), live, release=release, described=described)
-    return MadeIso(iso, sign(iso) if sign else None)
+    minisig = iso.with_name(f"{iso.name}.minisig")
+    with replacing(minisig) as partial:
+        partial.write_text(key.sign_file(iso, iso.name, built_at(release)))
+    return MadeIso(iso, minisig)
 
 
 def stage_grub(root: Path, modules: Path) -> None:
@@ -188,7 +201,7 @@ def _stage_system(root: Path, release: str, described: bytes, odd: Oddities) -> 
         "usr/share/vyos/config.boot.default": default_config(release),
         "usr/share/vyos/flavor.json": '{"console_type": "ttyS", "console_num": "0", "console_speed": "115200"}\n',
         "usr/share/vyos/version.json": described,
-        "var/lib/dpkg/status": "\n".join(_stanza(name, version) for name, version in _PACKAGES.items()),
+        "var/lib/dpkg/status": "\n".join(_stanza(*package) for package in _PACKAGES),
     }
     if odd.payload_bytes:
         files["usr/lib/payload"] = _noise(f"{release}/payload", odd.payload_bytes)
@@ -203,10 +216,11 @@ def _stage_system(root: Path, release: str, described: bytes, odd: Oddities) -> 
         (root / name).symlink_to(f"usr/{name}")
 
 
-def _stanza(name: str, version: str) -> str:
+def _stanza(name: str, version: str, multi_arch: str | None) -> str:
+    extra = f"Multi-Arch: {multi_arch}\n" if multi_arch else ""
     return (
         f"Package: {name}\nStatus: install ok installed\nMaintainer: HyOps lab <lab@hyops.invalid>\n"
-        f"Architecture: amd64\nVersion: {version}\nDescription: {name}\n"
+        f"Architecture: amd64\n{extra}Version: {version}\nDescription: {name}\n"
     )
 
 

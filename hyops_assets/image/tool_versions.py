@@ -1,0 +1,35 @@
+"""Which versions of the host's programs a build used: evidence for whoever has to explain a difference."""
+
+import re
+from collections.abc import Iterable
+
+from hyops_assets.image.programs import find_program, run
+
+_ASK = {
+    "debugfs": "-V",
+    "e2fsck": "-V",
+    "mkfs.ext4": "-V",
+    "mkfs.fat": "--help",
+    "unsquashfs": "-version",
+    "xorriso": "-version",
+}
+"""How each is asked; all others understand --version."""
+
+_NUMBER = re.compile(r"\d+\.\d+[\w.+:~-]*")
+
+
+def tool_versions(programs: Iterable[str]) -> dict[str, str]:
+    """Return each program's version; `unknown` where its answer holds no number.
+
+    Raises:
+        MissingProgram: one is not installed.
+    """
+    return {program: _version(program) for program in sorted(programs)}
+
+
+def _version(program: str) -> str:
+    find_program(program)
+    # Some programs print their version and then exit as if misused.
+    answer = run([program, _ASK.get(program, "--version")], timeout=30, ok=range(256))
+    match = _NUMBER.search(f"{answer.stdout.decode(errors='replace')}\n{answer.stderr}")
+    return match[0] if match else "unknown"
