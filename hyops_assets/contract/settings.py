@@ -113,6 +113,9 @@ class HetznerSite(Frozen):
     locations: list[str] = ["fsn1", "nbg1", "hel1"]
     rescue_ssh_port: int = 22
     protect: bool = True
+    snapshot_limit: int = Field(
+        default=30, ge=1, description="Hetzner's default per customer, counted here over the project"
+    )
     seed: Literal["auto", "manual"] = "manual"
     default: bool = False
     lab: bool = False

@@ -15,7 +15,7 @@ RELEASE_PATTERN = re.compile(
 )
 """Every shape VyOS has published: rolling since 2025, rolling until 2025, Stream by quarter, Stream by month."""
 
-_REVISION = re.compile(r"^(?P<release>.+?)(?:-r(?P<revision>[1-9]\d{0,3}))?$", re.ASCII)
+_REVISION = re.compile(r"(?P<release>.+?)(?:-r(?P<revision>[1-9]\d{0,3}))?", re.ASCII)
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
 """A record key, as HybridOps validates it."""
 
@@ -38,7 +38,7 @@ class RecordVersion:
         Raises:
             BadVersion: not a VyOS release, or `-r0`, `-r1` (the first build carries no suffix).
         """
-        match = _REVISION.match(text)
+        match = _REVISION.fullmatch(text)
         release, revision = (match["release"], match["revision"]) if match else (text, None)
         if not RELEASE_PATTERN.fullmatch(release) or not text.isascii():
             raise BadVersion(

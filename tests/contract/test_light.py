@@ -1,0 +1,13 @@
+import subprocess
+import sys
+
+
+def test_the_contract_loads_without_dagster_or_a_network_library() -> None:
+    """Weaker than a stopwatch and steadier: what makes it slow is what it imports."""
+    script = (
+        "import sys, pkgutil, importlib, hyops_assets.contract as c\n"
+        "for m in pkgutil.iter_modules(c.__path__): importlib.import_module(f'hyops_assets.contract.{m.name}')\n"
+        "print(sorted({'dagster', 'httpx', 'hcloud', 'yaml', 'rich', 'aiohttp'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

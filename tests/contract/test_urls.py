@@ -1,0 +1,44 @@
+import pytest
+
+from hyops_assets.contract.urls import BadUrl, public_url, published_name, require_contract_url
+from hyops_assets.contract.version import RecordVersion
+
+R2 = RecordVersion.parse("2026.03.03-0027-rolling-r2")
+BASE = "https://storage.googleapis.com/hyops-dev-vyos-records-a1"
+
+
+def test_the_documents_example_url_is_what_we_publish() -> None:
+    url = public_url(BASE, published_name("vyos-1.5", R2, "qcow2"))
+    assert url == f"{BASE}/network/vyos/vyos-1.5-2026.03.03-0027-rolling-r2.qcow2"
+    assert require_contract_url(url, R2) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("gs://bucket/network/vyos/vyos-1.5-2026.03.03-0027-rolling-r2.qcow2", "gs://"),
+        (f"{BASE}/network/vyos/latest/vyos-1.5-2026.03.03-0027-rolling-r2.qcow2", "moves"),
+        (f"{BASE}/network/vyos/vyos-1.5-current.qcow2", "moves"),
+        (f"{BASE}/network/vyos/vyos-1.5.qcow2", "lacks the version"),
+        (f"{BASE}/network/vyos/vyos-1.5-2026.03.03-0027-rolling.qcow2", "lacks the version"),  # the other revision
+        (f"{BASE}/network/vyos/vyos-1.5-2026.03.03-0027-rolling-r22.qcow2", "lacks the version"),
+        (f"{BASE}/x-2026.03.03-0027-rolling-r2.qcow2?X-Goog-Signature=00", "signed"),
+        (f"{BASE}/x-2026.03.03-0027-rolling-r2.qcow2?generation=1", "query"),
+        ("https://user:word@host/x-2026.03.03-0027-rolling-r2.qcow2", "credentials"),
+        ("ftp://host/x-2026.03.03-0027-rolling-r2.qcow2", "scheme"),
+    ],
+)
+def test_a_url_that_moves_expires_or_lies_never_enters_a_contract(url: str, why: str) -> None:
+    with pytest.raises(BadUrl, match=why) as refusal:
+        require_contract_url(url, R2)
+    assert refusal.value.hint
+
+
+def test_a_gs_url_is_answered_with_its_public_form() -> None:
+    with pytest.raises(BadUrl) as refusal:
+        require_contract_url("gs://bucket/x-2026.03.03-0027-rolling-r2.qcow2", R2)
+    assert "https://storage.googleapis.com/bucket/x-2026.03.03-0027-rolling-r2.qcow2" in refusal.value.hint
+
+
+def test_names_are_percent_encoded_in_urls() -> None:
+    assert public_url("https://host/", "a b/c+d~") == "https://host/a%20b/c%2Bd~"
