@@ -1,0 +1,107 @@
+"""What the node knows: machines and tasks, kept in one JSON file that outlives the process.
+
+A task that was running when the process died has the exit status that Proxmox gives it: `unexpected status`.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hyops_assets.lab.proxmox.answers import ApiError
+
+Config = dict[str, str | int]
+
+
+@dataclass
+class Machine:
+    """A virtual machine or a template. The configuration is the truth: `lock` and `template` are keys of it."""
+
+    vmid: int
+    config: Config = field(default_factory=dict[str, str | int])
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the template flag is set; says nothing about its disks."""
+        return self.config.get("template") == 1
+
+    @property
+    def digest(self) -> str:
+        """SHA-1 of the configuration, by which Proxmox detects concurrent changes."""
+        return hashlib.sha1(json.dumps(self.config, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+    def require_unlocked(self) -> None:
+        """Refuse to touch a locked machine."""
+        if "lock" in self.config:
+            raise ApiError(500, f"VM is locked ({self.config['lock']})")
+
+
+@dataclass
+class Task:
+    """A worker. `exitstatus` is None while it runs."""
+
+    upid: str
+    node: str
+    pid: int
+    pstart: int
+    starttime: int
+    type: str
+    id: str
+    user: str
+    exitstatus: str | None = None
+    endtime: int | None = None
+    log: list[str] = field(default_factory=list[str])
+
+
+class Inventory:
+    """Machines and tasks of one node, written to disk after every change."""
+
+    def __init__(self, directory: Path, node: str) -> None:
+        self.node = node
+        self._path = directory / "inventory.json"
+        self.machines: dict[int, Machine] = {}
+        self.tasks: dict[str, Task] = {}
+        self._next_pid = 1000
+        if self._path.exists():
+            self._load(json.loads(self._path.read_text()))
+
+    def save(self) -> None:
+        """Write everything, atomically."""
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(
+            json.dumps(
+                {
+                    "next_pid": self._next_pid,
+                    "machines": [asdict(machine) for machine in self.machines.values()],
+                    "tasks": [asdict(task) for task in self.tasks.values()],
+                },
+                indent=1,
+            )
+        )
+        partial.replace(self._path)
+
+    def next_pid(self) -> int:
+        """Return a process id that no task has had."""
+        self._next_pid += 1
+        return self._next_pid
+
+    def machine(self, vmid: int) -> Machine:
+        """Return a machine.
+
+        Raises:
+            ApiError: 500, as Proxmox answers for a configuration file that is not there.
+        """
+        if vmid not in self.machines:
+            path = f"nodes/{self.node}/qemu-server/{vmid}.conf"
+            raise ApiError(500, f"Configuration file '{path}' does not exist")
+        return self.machines[vmid]
+
+    def _load(self, stored: dict[str, Any]) -> None:
+        self._next_pid = stored["next_pid"]
+        self.machines = {entry["vmid"]: Machine(**entry) for entry in stored["machines"]}
+        self.tasks = {entry["upid"]: Task(**entry) for entry in stored["tasks"]}
+        for task in self.tasks.values():
+            if task.exitstatus is None:
+                task.exitstatus = "unexpected status"
+                task.endtime = task.starttime

@@ -1,0 +1,188 @@
+"""The node over TLS: reading requests, the envelope of answers, the trace and the faults.
+
+What a call does is in `api.py` and below it.
+"""
+
+import asyncio
+import functools
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import BodyPartReader, web
+
+from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.proxmox.access import Access
+from hyops_assets.lab.proxmox.answers import ApiError, Parameters
+from hyops_assets.lab.proxmox.api import Api, Call, Handler
+from hyops_assets.lab.proxmox.faults import Fault, Faults
+from hyops_assets.lab.proxmox.guests import Guests
+from hyops_assets.lab.proxmox.inventory import Inventory
+from hyops_assets.lab.proxmox.machines import Machines
+from hyops_assets.lab.proxmox.storages import Storages, write_stream
+from hyops_assets.lab.proxmox.workers import Workers
+from hyops_assets.lab.trace import Request, Trace
+
+PREFIX = "/api2/json"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer, as an observer sees them. `data` is the payload, None where there is none."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str]
+    status: int
+    data: object
+
+
+class ProxmoxStandIn:
+    """One Proxmox VE node on loopback.
+
+    Args:
+        state_dir: inventory and disks; a later stand-in on the same directory continues.
+        trace: where every request is written.
+        authority: signs the server's certificate.
+        token_id: `user@realm!name` of the one API token.
+        token: its secret.
+        node: the node's name.
+        port: 0 takes a free one; `port` tells which.
+        ca_bundle: whom `download-url` trusts; None is the system's bundle.
+        boot_guests: whether starting a machine boots its disk in QEMU (slow: TCG).
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        trace: Trace,
+        authority: Authority,
+        *,
+        token_id: str,
+        token: str,
+        node: str = "pve1",
+        port: int = 0,
+        ca_bundle: Path | None = None,
+        boot_guests: bool = False,
+    ) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        self.host = "127.0.0.1"
+        self.port = port
+        self.faults = Faults()
+        self.observers: list[Callable[[Exchange], None]] = []
+        self.access = Access(token_id, token)
+        self.inventory = Inventory(state_dir, node)
+        self.storages = Storages(state_dir / "storage", ssl.create_default_context(cafile=ca_bundle))
+        self.workers = Workers(self.inventory)
+        self.guests = Guests(state_dir / "guests", boot=boot_guests)
+        machines = Machines(self.inventory, self.storages, self.workers, self.guests)
+        self.api = Api("9.1.11", self.access, self.inventory, self.storages, self.workers, machines, self.guests)
+        self._spool = state_dir / "spool"
+        self._trace = trace
+        self._authority = authority
+        self._runner: web.AppRunner | None = None
+
+    def volume_path(self, volid: str) -> Path:
+        """Return the file that holds a volume's bytes."""
+        return self.storages.path(volid)
+
+    async def start(self) -> None:
+        """Listen with TLS on loopback.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        shutil.rmtree(self._spool, ignore_errors=True)
+        self._spool.mkdir()
+        application = web.Application(client_max_size=1 << 24)
+        for method, path, parameters, handler in self.api.routes():
+            application.router.add_route(method, PREFIX + path, functools.partial(self._serve, parameters, handler))
+        application.router.add_route("*", "/{path:.*}", functools.partial(self._serve, None, None))
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        context = self._authority.server_context("127.0.0.1", "localhost")
+        await web.TCPSite(self._runner, self.host, self.port, ssl_context=context).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening, end workers and guests."""
+        await self.workers.stop_all()
+        await self.guests.stop_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(
+        self, parameters: Parameters | None, handler: Handler | None, request: web.Request
+    ) -> web.StreamResponse:
+        path = request.path.removeprefix(PREFIX)
+        call = Call(dict(request.match_info), dict(request.query))
+        received = 0
+        fault = self.faults.hit(request.method, path)
+        try:
+            if fault is not None and not fault.drop_after_commit:
+                raise ApiError(fault.status, fault.reason)
+            self.access.authenticate(request.headers.get("Authorization"))
+            received = await self._read_body(request, call)
+            if handler is None or parameters is None:
+                raise ApiError(501, f"Method '{request.method} {path}' not implemented")
+            if call.path.get("node", self.inventory.node) != self.inventory.node:
+                raise ApiError(500, f"hostname lookup '{call.path['node']}' failed - Name or service not known")
+            parameters.check(call.parameters)
+            data, status, reason, body = await handler(call), 200, None, {}
+        except ApiError as error:
+            data, status, reason, body = (
+                None,
+                error.status,
+                error.reason,
+                {"errors": error.errors} if error.errors else {},
+            )
+        finally:
+            if call.upload is not None:
+                call.upload.unlink(missing_ok=True)
+        answer = web.json_response({"data": data, **body}, status=status, reason=reason)
+        for observe in self.observers:
+            observe(Exchange(request.method, path, call.parameters, status, data))
+        self._record(request, status, received, answer, dropped=_drops(fault))
+        if _drops(fault) and request.transport is not None:
+            request.transport.abort()
+        return answer
+
+    async def _read_body(self, request: web.Request, call: Call) -> int:
+        """Read a form, or spool an upload without holding it in memory; return the bytes that came."""
+        if request.content_type == "multipart/form-data":
+            return await self._read_upload(request, call)
+        form = await request.post()
+        call.parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
+        return request.content_length or 0
+
+    async def _read_upload(self, request: web.Request, call: Call) -> int:
+        count = 0
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                raise ApiError(400, "nested multipart")
+            if part.filename is None:
+                call.parameters[str(part.name)] = await part.text()
+                continue
+            call.parameters[str(part.name)] = part.filename
+            call.upload = self._spool / f"pveupload-{id(call):x}"
+            count += await write_stream(call.upload, _chunks(part))
+        return count
+
+    def _record(
+        self, request: web.Request, status: int, received: int, answer: web.Response, *, dropped: bool
+    ) -> None:
+        size = 0 if dropped or not isinstance(answer.body, bytes) else len(answer.body)
+        self._trace.add(Request("proxmox", request.method, request.path, status, received, size))
+
+
+def _drops(fault: Fault | None) -> bool:
+    return fault is not None and fault.drop_after_commit
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(_CHUNK_BYTES):
+        yield chunk
+        await asyncio.sleep(0)

@@ -1,0 +1,266 @@
+"""Storages of the node: `local`, a directory that takes images for import, and `local-lvm`, thin volumes.
+
+A volume is a file. What Proxmox keeps in LVM's metadata is read from the file itself: its owner from the name,
+its parent from the backing file.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from hyops_assets.image import programs
+from hyops_assets.lab.proxmox.answers import ApiError, parameter_error
+from hyops_assets.lab.proxmox.workers import Log
+
+EXTENT_BYTES = 4 << 20
+"""LVM allocates whole extents; 4 MiB is its default (lvm.conf(5))."""
+
+_VOLUME = re.compile(r"(?P<kind>vm|base)-(?P<vmid>\d+)-(?P<what>disk-\d+|cloudinit)")
+_IMPORTABLE = re.compile(r"[a-zA-Z0-9_.-]+\.(qcow2|raw|vmdk)")
+_QCOW2_MAGIC = b"QFI\xfb"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One storage: its plugin type, the content it is configured for, and where its files are."""
+
+    name: str
+    type: str
+    content: frozenset[str]
+    directory: Path
+
+    @property
+    def file_based(self) -> bool:
+        """Whether the plugin keeps files by path: only then does it take uploads."""
+        return self.type == "dir"
+
+
+async def run(*argv: str | Path) -> str:
+    """Run a program beside the event loop; being cancelled ends it. Returns what it printed.
+
+    Raises:
+        ApiError: it failed.
+    """
+    with programs.running(list(argv)) as process:
+        while process.poll() is None:
+            await asyncio.sleep(0.01)
+        out, err = process.communicate()
+        if process.returncode != 0:
+            raise ApiError(500, f"command '{argv[0]}' failed: {err.decode(errors='replace')}")
+        return out.decode()
+
+
+async def image_info(path: Path) -> dict[str, object]:
+    """Return what `qemu-img info` says of an image."""
+    return json.loads(await run("qemu-img", "info", "--output=json", path))
+
+
+class Storages:
+    """The storages of one node below one directory."""
+
+    def __init__(self, directory: Path, client_context: ssl.SSLContext) -> None:
+        self._context = client_context
+        self.all = {
+            "local": Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import"}), directory / "local"),
+            "local-lvm": Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"}), directory / "local-lvm"),
+        }
+        for storage in self.all.values():
+            storage.directory.mkdir(parents=True, exist_ok=True)
+        (directory / "local" / "import").mkdir(exist_ok=True)
+
+    def configure(self, name: str, content: set[str]) -> None:
+        """Change what a storage is configured for, as in Datacenter, Storage, Edit, Content."""
+        was = self.all[name]
+        self.all[name] = Storage(name, was.type, frozenset(content), was.directory)
+
+    def get(self, name: str) -> Storage:
+        """Return a storage. Raises ApiError where there is none."""
+        if name not in self.all:
+            raise ApiError(500, f"storage '{name}' does not exist")
+        return self.all[name]
+
+    def path(self, volid: str) -> Path:
+        """Return the file of a volume, whether or not it exists. Raises ApiError where the volid is not one."""
+        name, colon, rest = volid.partition(":")
+        if not colon or not (_VOLUME.fullmatch(rest) or re.fullmatch(rf"import/{_IMPORTABLE.pattern}", rest)):
+            raise parameter_error(volume=f"unable to parse volume ID '{volid}'")
+        return self.get(name).directory / rest
+
+    def volumes(self, name: str) -> list[dict[str, str | int]]:
+        """List a storage's volumes as `GET …/content` shows them."""
+        storage = self.get(name)
+        if storage.file_based:
+            found = [
+                file for file in sorted((storage.directory / "import").iterdir()) if file.suffix in {".qcow2", ".raw"}
+            ]
+            return [
+                {
+                    "volid": f"{name}:import/{file.name}",
+                    "content": "import",
+                    "format": file.suffix[1:],
+                    "size": file.stat().st_size,
+                    "ctime": int(file.stat().st_ctime),
+                }
+                for file in found
+            ]
+        return [self._volume(storage, file) for file in sorted(storage.directory.iterdir())]
+
+    def allocate(self, name: str, vmid: int, size_bytes: int, *, cloudinit: bool = False) -> str:
+        """Create an empty volume of at least so many bytes and return its volid."""
+        storage = self.get(name)
+        extents = -(-size_bytes // EXTENT_BYTES)
+        number = 0
+        while True:
+            what = "cloudinit" if cloudinit else f"disk-{number}"
+            file = storage.directory / f"vm-{vmid}-{what}"
+            taken = file.exists() or (storage.directory / f"base-{vmid}-{what}").exists()
+            if not taken or cloudinit:
+                with file.open("wb") as volume:
+                    volume.truncate(extents * EXTENT_BYTES)
+                return f"{name}:{file.name}"
+            number += 1
+
+    async def import_image(self, source: Path, volid: str) -> None:
+        """Write an image's guest-visible bytes onto an empty volume."""
+        form = str((await image_info(source))["format"])
+        await run("qemu-img", "convert", "-n", "--target-is-zero", "-f", form, "-O", "raw", source, self.path(volid))
+
+    async def virtual_size(self, source: Path) -> int:
+        """Return how many bytes a guest sees in an image."""
+        return int(str((await image_info(source))["virtual-size"]))
+
+    def is_qcow2(self, path: Path) -> bool:
+        """Whether a volume is a linked clone: those alone are qcow2 here."""
+        with path.open("rb") as volume:
+            return volume.read(4) == _QCOW2_MAGIC
+
+    def to_base(self, volid: str) -> str:
+        """Rename a volume to a base volume and return its new volid."""
+        base = volid.replace(":vm-", ":base-")
+        self.path(volid).rename(self.path(base))
+        return base
+
+    async def link(self, base: str, vmid: int) -> str:
+        """Create a volume that reads from a base volume."""
+        volid = self.allocate(base.partition(":")[0], vmid, 0)
+        await run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.path(base), self.path(volid))
+        return volid
+
+    def linked_to(self, base: str) -> list[str]:
+        """Return the volumes that read from a base volume."""
+        name, _, volume = base.partition(":")
+        return [str(entry["volid"]) for entry in self.volumes(name) if entry.get("parent") == volume]
+
+    def free(self, volid: str) -> None:
+        """Remove a volume, if it is there."""
+        self.path(volid).unlink(missing_ok=True)
+
+    def owned_by(self, vmid: int) -> list[str]:
+        """Return every volume whose name says that it belongs to a VMID."""
+        thin = [name for name, storage in self.all.items() if not storage.file_based]
+        return [str(entry["volid"]) for name in thin for entry in self.volumes(name) if entry["vmid"] == vmid]
+
+    def import_target(self, name: str, filename: str) -> Path:
+        """Return where an image for import is put: the file name is normalised first.
+
+        Raises:
+            ApiError: the storage takes no such content, or the name is not that of an image.
+        """
+        storage = self.get(name)
+        if not storage.file_based:
+            raise ApiError(500, f"can't upload to storage type '{storage.type}', not a file based storage!")
+        if "import" not in storage.content:
+            raise ApiError(500, f"storage '{name}' is not configured for content-type 'import'")
+        filename = re.sub(r"[^a-zA-Z0-9_.-]", "_", filename.rsplit("/", 1)[-1])
+        if not _IMPORTABLE.fullmatch(filename):
+            raise parameter_error(filename="invalid filename or wrong extension")
+        return storage.directory / "import" / filename
+
+    async def download(self, url: str, target: Path, sha256: str | None, log: Log) -> None:
+        """Fetch an image as `download-url` does: what is there and right is kept, what is wrong is never touched."""
+        log(f"downloading {url} to {target.name}")
+        if target.exists():
+            if sha256 is None:
+                raise ApiError(500, f"refusing to override existing file '{target.name}'")
+            got = await _sha256(target)
+            if got != sha256:
+                raise ApiError(500, f"checksum mismatch: got '{got}' != expect '{sha256}', aborting")
+            log("OK, got correct file already, no need to download")
+            return
+        partial = target.with_name(f"{target.name}.tmp_dwnl.{id(log)}")
+        try:
+            timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as client,
+                client.get(url, ssl=self._context) as answer,
+            ):
+                if answer.status != 200:
+                    raise ApiError(500, f"download failed: HTTP {answer.status} {answer.reason}")
+                await write_stream(partial, answer.content.iter_chunked(_CHUNK_BYTES))
+            await self.require_image(partial, target.suffix, sha256, log)
+            partial.rename(target)
+        except aiohttp.ClientError as error:
+            raise ApiError(500, f"download failed: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    async def require_image(self, path: Path, suffix: str, sha256: str | None, log: Log) -> None:
+        """Refuse a file with another checksum, or one that is not a self-contained image of its extension."""
+        if sha256 is not None:
+            log("calculating checksum...")
+            got = await _sha256(path)
+            if got != sha256:
+                raise ApiError(500, f"checksum mismatch: got '{got}' != expect '{sha256}'")
+            log("OK, checksum verified")
+        info = await image_info(path)
+        if info["format"] != suffix[1:]:
+            raise ApiError(500, f"format '{info['format']}' does not match the extension '{suffix}'")
+        if "backing-filename" in info or "data-file" in str(info.get("format-specific", "")):
+            raise ApiError(500, "image refers to another file")
+
+    def _volume(self, storage: Storage, file: Path) -> dict[str, str | int]:
+        match = _VOLUME.fullmatch(file.name)
+        vmid = int(match["vmid"]) if match else 0
+        entry: dict[str, str | int] = {
+            "volid": f"{storage.name}:{file.name}",
+            "content": "images",
+            "format": "raw",
+            "vmid": vmid,
+            "size": file.stat().st_size,
+            "ctime": int(file.stat().st_ctime),
+        }
+        with file.open("rb") as volume:
+            head = volume.read(24)
+            if head.startswith(_QCOW2_MAGIC):
+                # QEMU docs/interop/qcow2: backing file offset (8 bytes) and length (4 bytes) follow the version.
+                offset, length = int.from_bytes(head[8:16], "big"), int.from_bytes(head[16:20], "big")
+                volume.seek(offset)
+                parent = Path(volume.read(length).decode())
+                entry |= {"parent": parent.name, "size": parent.stat().st_size if parent.exists() else 0}
+        return entry
+
+
+async def write_stream(path: Path, chunks: AsyncIterator[bytes]) -> int:
+    """Write a stream to a file and return how many bytes it had."""
+    count = 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            await asyncio.to_thread(file.write, chunk)
+            count += len(chunk)
+    return count
+
+
+async def _sha256(path: Path) -> str:
+    def read() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return await asyncio.to_thread(read)

@@ -1,0 +1,64 @@
+"""Workers: what Proxmox forks for every long call, and the UPID by which a client asks for it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.lab.proxmox.answers import ApiError
+from hyops_assets.lab.proxmox.inventory import Inventory, Task
+
+Log = Callable[[str], None]
+Work = Callable[[Log], Awaitable[None]]
+
+
+class Workers:
+    """Runs work beside the API. A worker outlives the request that asked for it, not the node."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self.delay_seconds = 0.0
+        self.exit_statuses: dict[str, str] = {}
+        """What a worker of a type ends with instead of OK, for tests: {"qmcreate": "WARNINGS: 1"}."""
+
+    def fork(self, kind: str, subject: str, user: str, work: Work) -> str:
+        """Start a worker and return its UPID. `subject` is what the type works on: a VMID, a file name."""
+        pid, now = self._inventory.next_pid(), int(time.time())
+        pstart = pid * 100
+        upid = f"UPID:{self._inventory.node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{subject}:{user}:"
+        task = Task(upid, self._inventory.node, pid, pstart, now, kind, subject, user)
+        self._inventory.tasks[upid] = task
+        self._inventory.save()
+        self._running[upid] = asyncio.create_task(self._run(task, work))
+        return upid
+
+    def stop(self, upid: str) -> None:
+        """Ask a worker to end, as SIGTERM does: its own cleanup runs."""
+        if upid in self._running:
+            self._running[upid].cancel()
+
+    async def stop_all(self) -> None:
+        """End every worker and wait for their cleanup."""
+        running = list(self._running.values())
+        for worker in running:
+            worker.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, task: Task, work: Work) -> None:
+        status = "interrupted by signal"
+        try:
+            await asyncio.sleep(self.delay_seconds)
+            await work(task.log.append)
+            status = self.exit_statuses.get(task.type, "OK")
+        except asyncio.CancelledError:
+            task.log.append("received interrupt")
+        except (ApiError, HyopsError, OSError) as error:
+            status = " ".join(str(error).split())
+        finally:
+            task.log.append(
+                "TASK OK" if status == "OK" else f"TASK {status}" if "WARN" in status else "TASK ERROR: " + status
+            )
+            task.exitstatus, task.endtime = status, int(time.time())
+            self._inventory.save()
+            del self._running[task.upid]

@@ -1,0 +1,121 @@
+"""What Proxmox VE answers, as far as a seed reads it: parsed at the border, frozen inside. Other keys are ignored."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_UPID = re.compile(
+    r"UPID:(?P<node>[^:\s]+):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:(?P<type>[^:\s]+):(?P<id>[^:\s]*):(?P<user>[^:\s]+):"
+)
+
+
+class Answer(BaseModel):
+    """Base of parsed answers: a later Proxmox may say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Node(Answer):
+    """A node of the cluster."""
+
+    node: str
+    status: str
+
+
+class StorageStatus(Answer):
+    """A storage as one node sees it. `type` is the plugin: dir, lvmthin, zfspool, rbd."""
+
+    type: str
+    content: str
+    active: bool = False
+    enabled: bool = False
+    avail: int | None = None
+
+    @property
+    def contents(self) -> frozenset[str]:
+        """What the storage is configured to hold."""
+        return frozenset(self.content.split(","))
+
+
+class Volume(Answer):
+    """A volume on a storage. `size` is in bytes as a guest sees it."""
+
+    volid: str
+    size: int = 0
+    parent: str | None = None
+
+
+class Bridge(Answer):
+    """A network that a machine can be attached to."""
+
+    iface: str
+    type: str
+
+
+class MachineSummary(Answer):
+    """A machine in the cluster's list of resources."""
+
+    vmid: int
+    node: str
+    name: str = ""
+    tags: str = ""
+    lock: str | None = None
+    template: bool = False
+
+    @property
+    def tag_set(self) -> frozenset[str]:
+        """The tags, whatever separates them."""
+        return frozenset(re.split(r"[;, ]+", self.tags)) - {""}
+
+
+class MachineConfig(Answer):
+    """A machine's configuration. A machine under creation has nothing but `lock`."""
+
+    digest: str
+    name: str | None = None
+    description: str | None = None
+    tags: str = ""
+    lock: str | None = None
+    template: bool = False
+    disk: str | None = Field(default=None, alias="scsi0")
+
+    @property
+    def volid(self) -> str | None:
+        """The volume of the disk, without its options."""
+        return self.disk.partition(",")[0] if self.disk else None
+
+
+class TaskStatus(Answer):
+    """A worker. `exitstatus` is there once it stopped: OK, `WARNINGS: n`, or what went wrong."""
+
+    upid: str
+    status: Literal["running", "stopped"]
+    exitstatus: str | None = None
+
+
+class TaskSummary(Answer):
+    """A worker in the node's list. `id` is what it works on: a VMID, a file name, or nothing."""
+
+    upid: str
+    type: str
+    id: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Who started it, the token included: `svc@pve!seed`. The list's own field may leave the token out."""
+        match = _UPID.fullmatch(self.upid)
+        return match["user"] if match else ""
+
+
+def node_of(upid: str) -> str:
+    """Return the node that a worker runs on.
+
+    Raises:
+        ValueError: the text is not a UPID.
+    """
+    match = _UPID.fullmatch(upid)
+    if match is None:
+        message = f"{upid!r} is not the id of a Proxmox task"
+        raise ValueError(message)
+    return match["node"]

@@ -1,0 +1,199 @@
+"""The writing half of a seed: the image to the node, the machine from the image, the template from the machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from hyops_assets.contract.seeding import SeedRequest
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import AnswerLost, MachineExists, NoSuchObject, SeedFailed, SiteNotReady
+from resources.proxmox.journal import Journal
+from resources.proxmox.lineage import (
+    TemplateLineage,
+    description_of,
+    import_file_name,
+    smbios_of,
+    tags_of,
+    template_name,
+)
+from resources.proxmox.survey import ROUNDING_BYTES, TemplateFacts, audit
+
+_HAD_IT = "got correct file already"
+_ATTEMPTS = 3
+
+CORES = 2
+MEMORY_MIB = 2048
+"""Of the template, as HybridOps' template seed has them; who clones it sets their own."""
+
+
+@dataclass
+class Build:
+    """Writes what a site lacks for one request. Each step may find that a killed run had taken it."""
+
+    client: ProxmoxClient
+    journal: Journal
+    request: SeedRequest
+
+    @property
+    def private_file(self) -> Path | None:
+        """The image on this host, where the source is a file URL: the node cannot fetch it."""
+        parts = urlsplit(self.request.url)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    def bring_image(self) -> int:
+        """Have the qcow2 on the import storage, its SHA-256 checked there; return how many bytes were sent.
+
+        Raises:
+            TaskFailed: the node could not fetch it, or its bytes are not the record's.
+        """
+        qcow2, storage = self.request.record.variants["qcow2"], self.client.site.import_storage
+        name, file = import_file_name(self.request.record), self.private_file
+        if file is not None:
+            progress = self.journal.progress
+            upid = self.client.create_upload(
+                storage, path=file, file_name=name, sha256=qcow2.sha256, progress=progress
+            )
+            self.journal.wait("check", upid)
+            return qcow2.size_bytes
+        upid = self.client.create_download(storage, url=self.request.url, file_name=name, sha256=qcow2.sha256)
+        end = self.journal.wait("download", upid)
+        sent = 0 if any(_HAD_IT in line for line in end.log) else qcow2.size_bytes
+        self.journal.progress("download", qcow2.size_bytes, qcow2.size_bytes)
+        return sent
+
+    def create(self, taken: frozenset[int]) -> TemplateFacts:
+        """Create the machine under the first VMID of the range that is free, its disk imported from the image.
+
+        Raises:
+            SiteNotReady: no VMID of the range is free.
+            SeedFailed: the machine's disk is not of the record's size.
+        """
+        low, high = self.client.site.vmid_range
+        for vmid in range(low, high + 1):
+            if vmid not in taken and self.client.is_free(vmid) and self._create_as(vmid):
+                return self.require_disk(vmid)
+        raise SiteNotReady(
+            f"no VMID in {low}-{high} is free", hint="widen the site's vmid_range, or prune old templates"
+        )
+
+    def require_disk(self, vmid: int) -> TemplateFacts:
+        """Return a machine of ours whose disk has the record's size.
+
+        Raises:
+            SeedFailed: it has not.
+        """
+        facts, wanted = audit(self.client, vmid), self.request.record.disk.size_bytes
+        size = facts.disk_size_bytes
+        if size is None or not 0 <= size - wanted < ROUNDING_BYTES:
+            raise SeedFailed(
+                f"the disk {facts.volid} of VMID {vmid} has {size} bytes, the record's disk {wanted}",
+                hint=f"look at the import task's log; then destroy VMID {vmid}, which is not published",
+            )
+        return facts
+
+    def convert(self, vmid: int) -> TemplateFacts:
+        """Make the machine a template; complete a conversion that was killed half way.
+
+        Proxmox sets the flag first and renames the disk after it, and refuses a second conversion unless a disk
+        is named (qemu-server, API2/Qemu.pm, `template`).
+
+        Raises:
+            SeedFailed: flag or base volume are still missing.
+        """
+        facts = audit(self.client, vmid)
+        for _ in range(_ATTEMPTS):
+            if facts.converted:
+                return facts
+            try:
+                upid = self.client.create_template(vmid, disk="scsi0" if facts.template else None)
+                self.journal.wait("template", upid)
+            except AnswerLost:
+                self._await_active("qmtemplate", vmid)
+            facts = audit(self.client, vmid)
+        if not facts.converted:
+            raise SeedFailed(
+                f"VMID {vmid} is no whole template: flag {facts.template}, disk {facts.volid}",
+                hint="look at the qmtemplate task's log",
+            )
+        return facts
+
+    def lineage(self, vmid: int) -> TemplateLineage:
+        """Return the lineage of a machine that is being built."""
+        record = self.request.record
+        return TemplateLineage(
+            vmid=vmid,
+            node=self.client.site.node,
+            key=record.key,
+            version=record.version,
+            record_digest=record.digest,
+            disk_sha256=record.disk.sha256,
+            qcow2_sha256=record.variants["qcow2"].sha256,
+            source_url=self.request.url,
+            seed_id=self.request.seed_id,
+            run_id=self.request.run_id,
+            state="building",
+            lab=record.lab,
+        )
+
+    def _create_as(self, vmid: int) -> bool:
+        """Create the machine under a VMID. False where somebody else took it first."""
+        known = {task.upid for task in self.client.list_tasks(source="all", kind="qmcreate", vmid=vmid)}
+        for _ in range(_ATTEMPTS):
+            try:
+                upid = self.client.create_machine(vmid, **self._options(vmid))
+            except AnswerLost:
+                # The call may have been taken: its worker is the proof. If none shows up, asking again is safe,
+                # because the node gives a VMID once.
+                upid = self._new_create_task(vmid, known)
+            except MachineExists:
+                upid = self._new_create_task(vmid, known)
+                if upid is None:
+                    return False
+            if upid is not None:
+                self.journal.wait("import", upid)
+                return self._is_mine(vmid)
+        raise AnswerLost(f"creating VMID {vmid}: no answer, no task", hint="run the seed again")
+
+    def _new_create_task(self, vmid: int, known: set[str]) -> str | None:
+        tasks = self.client.list_tasks(source="all", kind="qmcreate", vmid=vmid)
+        return next((task.upid for task in tasks if task.upid not in known), None)
+
+    def _is_mine(self, vmid: int) -> bool:
+        """Whether the machine that came to be is this seed's: another run of ours may have been faster."""
+        try:
+            lineage = audit(self.client, vmid).lineage
+        except NoSuchObject:
+            return False
+        return lineage is not None and lineage.seed_id == self.request.seed_id and lineage.vmid == vmid
+
+    def _await_active(self, kind: str, vmid: int) -> None:
+        for task in self.client.list_tasks(source="active", kind=kind, vmid=vmid):
+            self.journal.wait(kind, task.upid)
+
+    def _options(self, vmid: int) -> dict[str, str | int]:
+        """Return the template's hardware: BIOS and virtio, a serial console beside the screen, cloud-init, agent.
+
+        `vga` stays at its default: `serial0` there would hide a console that the image does not have.
+        """
+        site, record = self.client.site, self.request.record
+        image = f"{site.import_storage}:import/{import_file_name(record)}"
+        return {
+            "name": template_name(record),
+            "description": description_of(self.lineage(vmid)),
+            "tags": tags_of(record),
+            "smbios1": smbios_of(record),
+            "ostype": "l26",
+            "bios": "seabios",
+            "cores": CORES,
+            "memory": MEMORY_MIB,
+            "scsihw": "virtio-scsi-single",
+            "scsi0": f"{site.storage}:0,import-from={image},discard=on,iothread=1",
+            "ide2": f"{site.storage}:cloudinit",
+            "boot": "order=scsi0",
+            "serial0": "socket",
+            "agent": "enabled=1",
+            "net0": f"virtio,bridge={site.bridge}",
+            "onboot": 0,
+            # Clones inherit it, and could then not be destroyed.
+            "protection": 0,
+        }

@@ -1,0 +1,286 @@
+"""A thin client of the Proxmox VE API over proxmoxer: constant verbs, typed errors, 1 and 0 for booleans.
+
+Reading calls are tried again when the node does not answer. Changing calls never are: whether they took effect
+is for the caller to look up (`AnswerLost`).
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import requests
+import tenacity
+from proxmoxer import ProxmoxAPI
+from proxmoxer.core import ResourceException
+from pydantic import TypeAdapter
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.settings import ProxmoxSite
+from resources.proxmox.answers import (
+    Bridge,
+    MachineConfig,
+    MachineSummary,
+    Node,
+    StorageStatus,
+    TaskStatus,
+    TaskSummary,
+    Volume,
+)
+from resources.proxmox.errors import (
+    AnswerLost,
+    MachineExists,
+    NodeUnreachable,
+    NotTrusted,
+    ProxmoxError,
+    SiteNotReady,
+    error_for,
+)
+from resources.proxmox.upload import ImageUpload
+
+log = logging.getLogger("hyops.proxmox")
+
+_TOKEN_ID = re.compile(r"(?P<user>[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+)!(?P<name>[A-Za-z][A-Za-z0-9._-]+)")
+_SECRET = re.compile(r"[!-~]+")
+_READ_ATTEMPTS = 4
+
+Method = Literal["get", "post", "put", "delete"]
+Parsed = TypeVar("Parsed")
+Parameter = str | int | None
+
+
+class ProxmoxClient:
+    """The API of one site's node. Not safe to share between threads: it holds one connection.
+
+    Args:
+        site: host, node, token id and trust.
+        token: the token's secret; it leaves this object in a request header only.
+        timeout_seconds: how long the node may be silent within one call.
+        retry_seconds: the pause before a reading call is tried again; it doubles.
+        ca_bundle: whom to trust where the site names no `ca_file`; None is requests' own choice.
+
+    Raises:
+        SiteNotReady: the token's id or secret cannot be one.
+    """
+
+    def __init__(
+        self,
+        site: ProxmoxSite,
+        token: str,
+        *,
+        timeout_seconds: float = 30.0,
+        retry_seconds: float = 0.5,
+        ca_bundle: Path | None = None,
+    ) -> None:
+        match = _TOKEN_ID.fullmatch(site.token_id)
+        if match is None:
+            raise SiteNotReady(
+                f"token id {site.token_id!r} is not user@realm!name", hint="copy it from Datacenter, API Tokens"
+            )
+        if not _SECRET.fullmatch(token):
+            # requests would quote the whole header, secret and all, in its complaint about a line break.
+            raise SiteNotReady(
+                f"the secret in ${site.token_env} is empty or has white space in it",
+                hint=f"set {site.token_env} to the token's value, without a line break",
+            )
+        self.site = site
+        self.token_id = site.token_id
+        trust = site.ca_file or ca_bundle
+        self._retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(NodeUnreachable),
+            stop=tenacity.stop_after_attempt(_READ_ATTEMPTS),
+            wait=tenacity.wait_exponential(multiplier=retry_seconds, max=30),
+            reraise=True,
+        )
+        self._api: Any = ProxmoxAPI(
+            site.host,
+            port=site.port,
+            user=match["user"],
+            token_name=match["name"],
+            token_value=token,
+            verify_ssl=str(trust) if trust else True,
+            timeout=timeout_seconds,
+        )
+
+    def __repr__(self) -> str:
+        return f"ProxmoxClient({self.site.host}:{self.site.port}, {self.token_id})"
+
+    def get_version(self) -> str:
+        """Return the version of Proxmox VE, such as `9.1.11`."""
+        return str(self._read(dict[str, Any], "version")["version"])
+
+    def list_nodes(self) -> list[Node]:
+        """List the cluster's nodes."""
+        return self._read(list[Node], "nodes")
+
+    def list_privileges(self, path: str) -> frozenset[str]:
+        """Return the token's own effective privileges at a path such as `/storage/local`."""
+        granted = self._read(dict[str, dict[str, int]], "access", "permissions", path=path)
+        return frozenset(granted.get(path, {}))
+
+    def get_storage(self, storage: str) -> StorageStatus:
+        """Return a storage's state on the site's node."""
+        return self._read(StorageStatus, *self._node("storage", storage, "status"))
+
+    def list_bridges(self) -> list[Bridge]:
+        """List the networks that a machine on the node can be attached to."""
+        return self._read(list[Bridge], *self._node("network"), type="any_bridge")
+
+    def list_machines(self) -> list[MachineSummary]:
+        """List every machine of the cluster that the token may see."""
+        return self._read(list[MachineSummary], "cluster", "resources", type="vm")
+
+    def is_free(self, vmid: int) -> bool:
+        """Whether a VMID is unused in the whole cluster, machines that the token may not see included."""
+        try:
+            self._read(int, "cluster", "nextid", vmid=vmid)
+        except MachineExists:
+            return False
+        return True
+
+    def get_config(self, vmid: int) -> MachineConfig:
+        """Return a machine's configuration.
+
+        Raises:
+            NoSuchObject: there is no such machine on the node.
+        """
+        return self._read(MachineConfig, *self._node("qemu", vmid, "config"))
+
+    def list_volumes(self, storage: str, content: Literal["images", "import"]) -> list[Volume]:
+        """List a storage's volumes of one kind of content."""
+        return self._read(list[Volume], *self._node("storage", storage, "content"), content=content)
+
+    def list_tasks(
+        self, *, source: Literal["active", "all"], kind: str | None = None, vmid: int | None = None
+    ) -> list[TaskSummary]:
+        """List workers that this token started, newest first."""
+        found = self._read(
+            list[TaskSummary], *self._node("tasks"), source=source, typefilter=kind, vmid=vmid, limit=500
+        )
+        return [task for task in found if task.owner == self.token_id]
+
+    def get_task(self, node: str, upid: str) -> TaskStatus:
+        """Return a worker's state. Raises NoSuchObject right after its start, for a moment."""
+        return self._read(TaskStatus, "nodes", node, "tasks", upid, "status")
+
+    def list_task_log(self, node: str, upid: str, *, limit: int = 500) -> list[str]:
+        """Return the first lines of a worker's log."""
+        lines = self._read(list[dict[str, Any]], "nodes", node, "tasks", upid, "log", limit=limit)
+        return [str(line.get("t", "")) for line in lines]
+
+    def create_download(self, storage: str, *, url: str, file_name: str, sha256: str) -> str:
+        """Let the node fetch an image for import and return the task's UPID. Harmless where the file is there."""
+        return self._change(
+            "post",
+            *self._node("storage", storage, "download-url"),
+            content="import",
+            filename=file_name,
+            url=url,
+            checksum=sha256,
+            **{"checksum-algorithm": "sha256", "verify-certificates": 1},
+        )
+
+    def create_upload(
+        self, storage: str, *, path: Path, file_name: str, sha256: str, progress: Progress = silent
+    ) -> str:
+        """Send an image for import from this host and return the UPID of the node's check. It replaces a file."""
+        with ImageUpload(path, file_name, progress) as image:
+            return self._change(
+                "post",
+                *self._node("storage", storage, "upload"),
+                content="import",
+                checksum=sha256,
+                filename=image,
+                **{"checksum-algorithm": "sha256"},
+            )
+
+    def create_machine(self, vmid: int, **options: Parameter) -> str:
+        """Create a machine and return the task's UPID.
+
+        Raises:
+            MachineExists: the VMID is taken.
+        """
+        log.info("creating machine %d on node %s", vmid, self.site.node)
+        return self._change("post", *self._node("qemu"), vmid=vmid, **options)
+
+    def create_template(self, vmid: int, *, disk: str | None = None) -> str:
+        """Convert a machine to a template and return the task's UPID.
+
+        `disk` completes a conversion that ended after the flag was set.
+        """
+        return self._change("post", *self._node("qemu", vmid, "template"), disk=disk)
+
+    def create_clone(self, vmid: int, newid: int, **options: Parameter) -> str:
+        """Clone a machine and return the task's UPID."""
+        return self._change("post", *self._node("qemu", vmid, "clone"), newid=newid, **options)
+
+    def ensure_config(self, vmid: int, **options: Parameter) -> None:
+        """Set configuration keys of a machine, at once."""
+        self._call("put", self._node("qemu", vmid, "config"), options)
+
+    def start_machine(self, vmid: int) -> str:
+        """Start a machine and return the task's UPID."""
+        return self._change("post", *self._node("qemu", vmid, "status", "start"))
+
+    def stop_machine(self, vmid: int) -> str:
+        """Stop a machine hard and return the task's UPID."""
+        return self._change("post", *self._node("qemu", vmid, "status", "stop"))
+
+    def ask_agent(self, vmid: int) -> bool:
+        """Whether the agent in a running guest answers."""
+        try:
+            self._call("post", self._node("qemu", vmid, "agent", "ping"), {})
+        except ProxmoxError as error:
+            if "agent" in error.reason:
+                return False
+            raise
+        return True
+
+    def delete_machine(self, vmid: int) -> str:
+        """Remove a machine with all its disks and return the task's UPID."""
+        log.info("destroying machine %d on node %s", vmid, self.site.node)
+        return self._change("delete", *self._node("qemu", vmid), purge=1, **{"destroy-unreferenced-disks": 1})
+
+    def _node(self, *components: str | int) -> tuple[str | int, ...]:
+        return ("nodes", self.site.node, *components)
+
+    def _read(self, shape: type[Parsed], *path: str | int, **parameters: Parameter) -> Parsed:
+        """Get and parse. `shape` may be a model or a builtin of models."""
+        answer = self._retry(self._call, "get", path, parameters)
+        return TypeAdapter(shape).validate_python(answer)
+
+    def _change(self, method: Method, *path: str | int, **parameters: Any) -> str:
+        """Ask for a change that a worker makes, and return its UPID."""
+        upid = str(self._call(method, path, parameters))
+        log.info("%s %s: %s", method, "/".join(map(str, path)), upid)
+        return upid
+
+    def _call(self, method: Method, path: tuple[str | int, ...], parameters: dict[str, Any]) -> Any:
+        resource = self._api([str(component) for component in path])
+        send: Callable[..., Any] = getattr(resource, method)
+        call = f"{method.upper()} /{'/'.join(map(str, path))}"
+        try:
+            return send(**{name: value for name, value in parameters.items() if value is not None})
+        except ResourceException as error:
+            fields = error.errors if isinstance(error.errors, dict) else None
+            raise error_for(call, error.status_code, str(error.content).strip(), fields) from error
+        except requests.RequestException as error:
+            raise self._broken(call, error, changing=method != "get") from error
+
+    def _broken(self, call: str, error: requests.RequestException, *, changing: bool) -> HyopsError:
+        """Return what a call that got no answer means."""
+        where = f"{self.site.host}:{self.site.port}"
+        if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return NotTrusted(
+                f"the certificate of {where} is not trusted",
+                hint="set the site's ca_file to the cluster's /etc/pve/pve-root-ca.pem",
+            )
+        unsent = isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in repr(error)
+        if changing and not unsent:
+            return AnswerLost(f"{call}: no answer from {where}", hint="look whether it took effect, then try again")
+        return NodeUnreachable(
+            f"{call}: {where} does not answer ({type(error).__name__})",
+            hint="check host and port of the site, and that the node's API runs: systemctl status pveproxy",
+        )

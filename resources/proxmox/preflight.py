@@ -1,0 +1,139 @@
+"""What a site must be able to do before a seed changes anything. Everything that is missing is said at once.
+
+Privileges after the permissions in the API schema of each call (pve.proxmox.com/pve-docs/api-viewer).
+"""
+
+import re
+from typing import Literal
+
+from hyops_assets.contract.settings import ProxmoxSite
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import ProxmoxError, SiteNotReady
+
+Route = Literal["download", "upload"]
+MINIMUM_VERSION = (8, 4)
+"""qcow2 in the content type `import` by download or upload: pve-storage 8.3.6, shipped with Proxmox VE 8.4."""
+
+_MACHINE_PRIVILEGES = frozenset(
+    {
+        *("VM.Allocate", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network"),
+        *("VM.Config.HWType", "VM.Config.Options", "VM.Config.Cloudinit", "VM.Config.CDROM"),
+    }
+)
+
+
+def require_version(client: ProxmoxClient) -> str:
+    """Return the version of Proxmox VE.
+
+    Raises:
+        SiteNotReady: it is older than 8.4.
+    """
+    version = client.get_version()
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < MINIMUM_VERSION:
+        raise SiteNotReady(
+            f"{client.site.host} runs Proxmox VE {version}; seeding by API needs 8.4 (qcow2 as import content)",
+            hint="upgrade the node, or import the qcow2 by hand with qm disk import",
+        )
+    return version
+
+
+def require_readable(client: ProxmoxClient) -> None:
+    """Refuse a token that cannot see templates: it would not find its own and would make another.
+
+    Raises:
+        SiteNotReady: VM.Audit is missing, or the right to list a storage.
+    """
+    site, problems = client.site, list[str]()
+    if "VM.Audit" not in client.list_privileges(_machines(site)):
+        problems.append(f"VM.Audit on {_machines(site)}")
+    if not {"Datastore.Audit", "Datastore.AllocateSpace"} & client.list_privileges(f"/storage/{site.storage}"):
+        problems.append(f"Datastore.Audit or Datastore.AllocateSpace on /storage/{site.storage}")
+    _refuse_missing(client, problems)
+
+
+def require_writable(client: ProxmoxClient, *, route: Route, version: str, needed_bytes: int) -> None:
+    """Refuse a site that could not finish a seed.
+
+    Args:
+        client: the site's.
+        route: whether the node downloads the image or we upload it.
+        version: of Proxmox VE; the agent's privilege has another name before 9.
+        needed_bytes: the size of the disk.
+
+    Raises:
+        SiteNotReady: the node is not online, a storage or the bridge cannot be used, a privilege is missing.
+    """
+    site = client.site
+    online = {node.node for node in client.list_nodes() if node.status == "online"}
+    if site.node not in online:
+        raise SiteNotReady(
+            f"node {site.node!r} is not online (online: {', '.join(sorted(online)) or 'none'})",
+            hint="correct the site's node, or start it",
+        )
+    _refuse_missing(client, _missing_privileges(client, route, version))
+    _require_storage(client, site.import_storage, "import", 0)
+    _require_storage(client, site.storage, "images", needed_bytes)
+    bridges = {bridge.iface: bridge.type for bridge in client.list_bridges()}
+    if site.bridge not in bridges:
+        raise SiteNotReady(
+            f"node {site.node} has no bridge {site.bridge!r} (it has: {', '.join(sorted(bridges)) or 'none'})",
+            hint="correct the site's bridge, or grant the token SDN.Use on it",
+        )
+    if bridges[site.bridge] in {"bridge", "OVSBridge"}:
+        path = f"/sdn/zones/localnetwork/{site.bridge}"
+        _refuse_missing(client, [] if "SDN.Use" in client.list_privileges(path) else [f"SDN.Use on {path}"])
+
+
+def _machines(site: ProxmoxSite) -> str:
+    """Return the path that stands for the machines of the site's range: rights on /vms reach it."""
+    return f"/vms/{site.vmid_range[0]}"
+
+
+def _missing_privileges(client: ProxmoxClient, route: Route, version: str) -> list[str]:
+    site, missing = client.site, list[str]()
+
+    def need(path: str, wanted: frozenset[str]) -> None:
+        missing.extend(f"{name} on {path}" for name in sorted(wanted - client.list_privileges(path)))
+
+    need(f"/storage/{site.import_storage}", frozenset({"Datastore.AllocateTemplate"}))
+    need(f"/storage/{site.storage}", frozenset({"Datastore.AllocateSpace"}))
+    machine = _MACHINE_PRIVILEGES
+    if site.template_smoke_gate:
+        agent = "VM.Monitor" if version.startswith("8.") else "VM.GuestAgent.Audit"
+        machine |= {"VM.Clone", "VM.PowerMgmt", agent}
+    need(_machines(site), machine)
+    if route == "download" and not {"Sys.Audit", "Sys.Modify"} <= client.list_privileges("/"):
+        need(f"/nodes/{site.node}", frozenset({"Sys.AccessNetwork"}))
+    return missing
+
+
+def _refuse_missing(client: ProxmoxClient, missing: list[str]) -> None:
+    if missing:
+        raise SiteNotReady(
+            f"the token {client.token_id} lacks {'; '.join(missing)}",
+            hint="grant them to the token itself where it has privilege separation (Datacenter, Permissions)",
+        )
+
+
+def _require_storage(client: ProxmoxClient, name: str, content: str, needed_bytes: int) -> None:
+    try:
+        storage = client.get_storage(name)
+    except ProxmoxError as error:
+        raise SiteNotReady(
+            f"storage {name!r} cannot be used: {error.message}", hint="correct the site's storages"
+        ) from error
+    if not (storage.active and storage.enabled):
+        raise SiteNotReady(
+            f"storage {name!r} is not active on node {client.site.node}", hint=f"pvesm status --storage {name}"
+        )
+    if content not in storage.contents:
+        now = ",".join(sorted(storage.contents))
+        raise SiteNotReady(
+            f"storage {name!r} is not configured for content {content!r} (it has: {now})",
+            hint=f"pvesm set {name} --content {now},{content}   or name another storage in the site",
+        )
+    if storage.avail is not None and storage.avail < needed_bytes:
+        raise SiteNotReady(
+            f"storage {name!r} has {storage.avail} bytes free, the disk needs {needed_bytes}", hint="free some space"
+        )

@@ -1,0 +1,54 @@
+"""The Proxmox sites as a Dagster resource."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import Settings
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.journal import SeedLimits
+from resources.proxmox.seed import ProxmoxSeeder
+from resources.secrets import secret
+from resources.settings import load_settings
+
+
+class ProxmoxSeeders:
+    """Makes a seeder for each configured site. The token is read when a seeder is made, and kept nowhere else."""
+
+    def __init__(self, settings: Settings, *, limits: SeedLimits | None = None) -> None:
+        self._settings = settings
+        self._limits = limits
+
+    def seeder(self, site_name: str) -> ProxmoxSeeder:
+        """Return the seeder of a site.
+
+        Raises:
+            SettingsError: no such site is configured.
+            MissingSecret: the variable with the site's token is unset.
+            SiteNotReady: the token's id or secret cannot be one.
+        """
+        site = self._settings.proxmox_site(site_name)
+        bundle = os.environ.get("SSL_CERT_FILE")
+        # requests reads REQUESTS_CA_BUNDLE by itself; the variable of OpenSSL and httpx it does not know.
+        trust = Path(bundle) if bundle and "REQUESTS_CA_BUNDLE" not in os.environ else None
+        client = ProxmoxClient(site, secret(site.token_env), ca_bundle=trust)
+        return ProxmoxSeeder(client, site, limits=self._limits)
+
+
+class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):
+    """The Proxmox sites of an environment's `pipeline.yml`."""
+
+    root: str = Field(description="runtime root of the environment, such as ~/.hybridops/envs/dev")
+    poll_seconds: float = Field(default=SeedLimits.poll, description="pause between two looks at a worker")
+
+    def create_resource(self, context: dg.InitResourceContext) -> ProxmoxSeeders:
+        """Return the maker of seeders.
+
+        Raises:
+            SettingsError: `pipeline.yml` does not validate.
+        """
+        settings = load_settings(RuntimeRoot(Path(self.root)))
+        return ProxmoxSeeders(settings, limits=SeedLimits(poll=self.poll_seconds))

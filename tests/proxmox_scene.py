@@ -1,0 +1,168 @@
+"""A Proxmox site of the lab with a published record beside it: what the tests of stand-in and seeder share."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from hyops_assets.contract.record import Disk, Record, Variant
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.settings import ProxmoxSite
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.programs import run
+from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.proxmox.server import ProxmoxStandIn
+from hyops_assets.lab.running import running
+from hyops_assets.lab.trace import Trace
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.journal import SeedLimits
+from resources.proxmox.seed import ProxmoxSeeder
+from tests.specs_proxmox import SpecWatch
+
+TOKEN_ID = "svc@pve!seed"
+TOKEN = "8a1c7f0e-5d0c-4b7a-9a44-0123456789ab"
+VERSION = "2026.03.03-0027-rolling-r2"
+DISK_BYTES = 64 << 20
+LIMITS = SeedLimits(task=20.0, poll=0.02, smoke=1.0)
+
+
+class FileServer:
+    """Serves a directory over TLS, as an object repository does."""
+
+    def __init__(self, directory: Path, authority: Authority) -> None:
+        self._directory = directory
+        self._authority = authority
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        application = web.Application()
+        application.router.add_static("/", self._directory)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        context = self._authority.server_context("127.0.0.1")
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+
+@dataclass
+class Scene:
+    """One site, one record, and everything between them."""
+
+    directory: Path
+    authority: Authority
+    objects: FileServer
+    stand_in: ProxmoxStandIn
+    trace: Trace
+    record: Record
+    specs: SpecWatch
+    site_options: dict[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def qcow2(self) -> Path:
+        return self.directory / "objects" / self.record.variants["qcow2"].file_name
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.objects.port}/{self.qcow2.name}"
+
+    def site(self, **options: object) -> ProxmoxSite:
+        settings: dict[str, object] = {
+            "host": self.stand_in.host,
+            "port": self.stand_in.port,
+            "node": "pve1",
+            "token_id": TOKEN_ID,
+            "token_env": "PROXMOX_TOKEN",
+            "ca_file": self.authority.certificate_file,
+            "template_smoke_gate": False,
+            "lab": True,
+        }
+        return ProxmoxSite.model_validate(settings | self.site_options | options)
+
+    def client(self, **options: object) -> ProxmoxClient:
+        return ProxmoxClient(self.site(**options), TOKEN, timeout_seconds=5.0, retry_seconds=0.01)
+
+    def seeder(self, **options: object) -> ProxmoxSeeder:
+        client = self.client(**options)
+        return ProxmoxSeeder(client, client.site, limits=LIMITS)
+
+    def request(self, record: Record | None = None, *, url: str | None = None) -> SeedRequest:
+        return SeedRequest(record=record or self.record, url=url or self.url, run_id="run-1", site="lab")
+
+    def mutations(self) -> int:
+        return self.trace.mutations()["proxmox"]
+
+    def templates(self) -> list[int]:
+        return [vmid for vmid, machine in self.stand_in.inventory.machines.items() if machine.is_template]
+
+    def disks(self) -> list[str]:
+        return sorted(str(volume["volid"]) for volume in self.stand_in.storages.volumes("local-lvm"))
+
+
+def make_record(
+    directory: Path, *, version: str = VERSION, seed: bytes = b"vyos", disk_bytes: int = DISK_BYTES
+) -> Record:
+    """Make a sparse disk with something in it, its qcow2, and the record of both."""
+    directory.mkdir(parents=True, exist_ok=True)
+    raw = directory / "disk.raw"
+    with raw.open("wb") as disk:
+        disk.truncate(disk_bytes)
+        for offset in (0, 5 << 20, disk_bytes - 4096):
+            disk.seek(offset)
+            disk.write(hashlib.sha512(seed + bytes([offset % 251])).digest() * 64)
+    qcow2 = directory / f"vyos-1.5-{version}.qcow2"
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2])
+    disk_sha256 = sha256_of_file(raw)
+    raw.unlink()
+    return Record(
+        key="vyos-1.5",
+        version=version,
+        disk=Disk(size_bytes=disk_bytes, sha256=disk_sha256),
+        variants={
+            "qcow2": Variant(file_name=qcow2.name, size_bytes=qcow2.stat().st_size, sha256=sha256_of_file(qcow2))
+        },
+        lab=True,
+    )
+
+
+@contextmanager
+def proxmox_scene(directory: Path, *, boot_guests: bool = False) -> Iterator[Scene]:
+    """Run a site and a file server for as long as the block lasts; every exchange must fit the API schema."""
+    authority = Authority(directory / "ca")
+    record = make_record(directory / "objects")
+    trace = Trace(directory / "trace.jsonl")
+    stand_in = make_stand_in(directory, authority, trace, boot_guests=boot_guests)
+    objects = FileServer(directory / "objects", authority)
+    specs = SpecWatch()
+    stand_in.observers.append(specs)
+    with running(objects, stand_in):
+        yield Scene(directory, authority, objects, stand_in, trace, record, specs)
+    assert specs.violations == []
+
+
+def make_stand_in(
+    directory: Path, authority: Authority, trace: Trace, *, boot_guests: bool = False, port: int = 0
+) -> ProxmoxStandIn:
+    return ProxmoxStandIn(
+        directory / "pve",
+        trace,
+        authority,
+        token_id=TOKEN_ID,
+        token=TOKEN,
+        port=port,
+        ca_bundle=authority.bundle_file,
+        boot_guests=boot_guests,
+    )
+
+
+def without_proxies() -> None:
+    """Loopback is never reached through a proxy."""
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
