@@ -32,6 +32,7 @@ PACKAGES = {
     "xz": "xz-utils",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "grub-mkimage": "grub-common",
     "grub-editenv": "grub-common",
     "apt-get": "apt",
