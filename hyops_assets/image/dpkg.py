@@ -73,6 +73,6 @@ def suite_of(status: bytes) -> str:
         known = ", ".join(f"{major} ({name})" for major, name in SUITES.items())
         raise BadStatus(
             f"base-files {version or 'is not installed'} tells no Debian suite; known: {known}",
-            hint="set build.apt_sources in config/pipeline.yml to sources for the ISO's suite",
+            hint="use an ISO made from one of these, or teach hyops_assets/image/dpkg.py the new release",
         )
     return suite

@@ -49,7 +49,10 @@ def resolve(status: bytes, packages: Sequence[str], sources: Sequence[AptSource]
     present = installed(status)
     if all(package in present for package in packages):
         return PackageLock(suite=suite, packages=[])
-    with isolated_apt(cache / "apt", lines=signed_lines(sources, suite), status=status, current=True) as apt:
+    with (
+        signed_lines(sources, suite) as lines,
+        isolated_apt(cache / "apt", lines=lines, status=status, current=True) as apt,
+    ):
         apt.update()
         locked = [_locked(line) for line in apt.solve(packages)]
     changed = sorted(package.name for package in locked if package.name in present)
@@ -121,8 +124,10 @@ def _download(
         raise NoSource(
             f"not in the cache, and no source is given: {names}", hint="set build.apt_sources, or go online"
         )
-    lines = signed_lines(sources, suite)
-    with isolated_apt(cache / "apt", lines=lines, status=b"", current=False) as apt:
+    with (
+        signed_lines(sources, suite) as lines,
+        isolated_apt(cache / "apt", lines=lines, status=b"", current=False) as apt,
+    ):
         apt.update()
         _take(apt, packages, cache / "apt" / "incoming", store)
 

@@ -31,6 +31,7 @@ _UNTRUSTED = (
     "is expired",
     "Clearsigned file isn't valid",
     "no longer signed",
+    "list of sources could not be read",
 )
 """What apt says of an index that it must not use; anything else that fails an update is the way to it."""
 

@@ -5,10 +5,12 @@ A line that would switch signatures off is refused, whoever wrote it.
 
 import re
 import shlex
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.settings import AptSource
@@ -42,19 +44,27 @@ class Line:
     def text(self, keyring: Path) -> str:
         """Return the line for apt, signed by this keyring and no other."""
         options = [option for option in self.options if not option.lower().startswith("signed-by=")]
-        # apt reads a word's %20 as a blank (sources.list(5), "one-line-style").
-        options.append(f"signed-by={quote(str(keyring))}")
+        options.append(f"signed-by={keyring}")
         return f"deb [{' '.join(options)}] {self.uri} {self.suite}{self.components}"
 
 
-def signed_lines(sources: Iterable[AptSource], suite: str) -> list[str]:
-    """Return the lines of a sources.list, each with `signed-by`.
+@contextmanager
+def signed_lines(sources: Iterable[AptSource], suite: str) -> Iterator[list[str]]:
+    """Give the lines of a sources.list, each with `signed-by`, for as long as the block lasts.
 
     Raises:
         BadSource: not a `deb` line, one of another Debian suite, one that holds a password or that switches
             signatures off; or a keyring that does not exist.
     """
-    return [_checked(source, suite).text(source.keyring.absolute()) for source in sources]
+    with tempfile.TemporaryDirectory(prefix="hyops-keyrings-") as name:
+        lines: list[str] = []
+        for number, source in enumerate(sources):
+            line = _checked(source, suite)
+            # By way of a link, because apt has no way to write a keyring's path that holds a blank.
+            link = Path(name, f"{number}{source.keyring.suffix}")
+            link.symlink_to(source.keyring.absolute())
+            lines.append(line.text(link))
+        yield lines
 
 
 def host_sources(suite: str, etc: Path = HOST_SOURCES) -> list[AptSource]:
