@@ -1,0 +1,300 @@
+"""Hetzner's API with constant verbs, time limits and waiters of our own, over the `hcloud` library.
+
+What the library does otherwise than a seed needs, and what is done about it: it waits two minutes for any action (a
+snapshot takes longer), it repeats a timed-out POST (unique names make creating idempotent), it retries no `locked`,
+and its filter by image status sends another value (statuses are compared here).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from hcloud import Client
+from hcloud.actions import BoundAction
+from hcloud.images.domain import Image
+from hcloud.locations.domain import Location
+from hcloud.server_types.domain import ServerType
+from hcloud.servers import domain as servers
+from hcloud.ssh_keys.domain import SSHKey
+
+from resources.hetzner.errors import ActionFailed, Locked, NotFound, translated
+from resources.hetzner.inventory import Key, Offer, Server, Snapshot, offers_of
+from resources.hetzner.patience import Patience
+
+Done = TypeVar("Done")
+
+
+class HetznerClient:
+    """One project.
+
+    Args:
+        endpoint: `https://api.hetzner.cloud/v1`.
+        token: of the project. It goes into the request header only.
+        patience: how long to wait for what.
+    """
+
+    def __init__(self, endpoint: str, token: str, *, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
+        self._endpoint = endpoint
+        self._api = Client(
+            token,
+            api_endpoint=endpoint,
+            application_name="hyops-assets",
+            timeout=self.patience.request,
+        )
+
+    def __repr__(self) -> str:
+        return f"HetznerClient({self._endpoint!r})"
+
+    # Snapshots
+
+    def list_snapshots(self, label_selector: str | None = None) -> list[Snapshot]:
+        """Return the project's snapshots, from every page, oldest first."""
+        with translated("listing snapshots"):
+            found = self._api.images.get_all(type=["snapshot"], label_selector=label_selector)
+        return sorted((Snapshot.of(image) for image in found), key=lambda snapshot: snapshot.id)
+
+    def get_snapshot(self, snapshot_id: int) -> Snapshot:
+        """Return a snapshot by id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with translated(f"reading snapshot {snapshot_id}"):
+            return Snapshot.of(self._api.images.get_by_id(snapshot_id))
+
+    def create_snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Snapshot:
+        """Start a snapshot of a server's disk and return it while it is being written.
+
+        Not repeated on `locked`: what holds the server may be this very snapshot, asked for by a request whose answer
+        was lost.
+
+        Raises:
+            Locked: an action is running on the server.
+            LimitReached: of snapshots.
+        """
+        with translated(f"taking a snapshot of {server.name}"):
+            answer = self._api.servers.create_image(
+                servers.Server(id=server.id), type="snapshot", description=description, labels=dict(labels)
+            )
+        return Snapshot.of(answer.image)
+
+    def wait_snapshot(self, snapshot_id: int) -> Snapshot:
+        """Wait until a snapshot is written: its action succeeded, and it is available. One says little of the other.
+
+        Raises:
+            ActionFailed: Hetzner gave up, or it took too long.
+            NotFound: it was deleted meanwhile.
+        """
+        doing = f"writing snapshot {snapshot_id}"
+        with translated(doing):
+            actions = self._api.images.get_actions(Image(id=snapshot_id))
+        for action in actions:
+            if action.command == "create_image":
+                self._wait(action, doing, within=self.patience.snapshot)
+
+        def written() -> Snapshot | None:
+            now = self.get_snapshot(snapshot_id)
+            return None if now.status == "creating" else now
+
+        done = self.patience.poll(written, within=self.patience.snapshot)
+        if done is None or done.status != "available":
+            status = done.status if done else "creating"
+            raise ActionFailed(f"{doing}: it is {status}, not available", hint="look at it in the Hetzner console")
+        return done
+
+    def label_snapshot(self, snapshot: Snapshot, labels: Mapping[str, str]) -> Snapshot:
+        """Replace all labels of a snapshot."""
+        return Snapshot.of(
+            self._unlocked(
+                f"labelling snapshot {snapshot.id}",
+                lambda: self._api.images.update(Image(id=snapshot.id), labels=dict(labels)),
+            )
+        )
+
+    def protect_snapshot(self, snapshot: Snapshot) -> None:
+        """Protect a snapshot against deletion."""
+        doing = f"protecting snapshot {snapshot.id}"
+        call = lambda: self._api.images.change_protection(Image(id=snapshot.id), delete=True)  # noqa: E731
+        self._wait(self._unlocked(doing, call), doing)
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        """Delete a snapshot; that it is gone already is as good."""
+        try:
+            self._unlocked(f"deleting snapshot {snapshot.id}", lambda: self._api.images.delete(Image(id=snapshot.id)))
+        except NotFound:
+            return
+
+    # What a server is made of
+
+    def list_system_images(self) -> list[str]:
+        """Return the names of Hetzner's own images for x86."""
+        with translated("listing system images"):
+            found = self._api.images.get_all(type=["system"], architecture=["x86"])
+        return sorted(image.name for image in found if image.name)
+
+    def list_offers(self) -> list[Offer]:
+        """Return every x86 server type in every location that sells it now."""
+        with translated("listing server types"):
+            return [offer for type_ in self._api.server_types.get_all() for offer in offers_of(type_)]
+
+    def list_keys(self, label_selector: str) -> list[Key]:
+        """Return the SSH keys with these labels, from every page."""
+        with translated("listing SSH keys"):
+            return [Key.of(key) for key in self._api.ssh_keys.get_all(label_selector=label_selector)]
+
+    def find_key(self, name: str) -> Key | None:
+        """Return the SSH key of that name; names are unique in a project."""
+        with translated(f"looking for SSH key {name}"):
+            found = self._api.ssh_keys.get_by_name(name)
+        return Key.of(found) if found else None
+
+    def create_key(self, name: str, public_key: str, labels: Mapping[str, str]) -> Key:
+        """Register a public key (OpenSSH format).
+
+        Raises:
+            NameTaken: the name, or the key itself, is registered.
+        """
+        with translated(f"creating SSH key {name}"):
+            return Key.of(self._api.ssh_keys.create(name=name, public_key=public_key, labels=dict(labels)))
+
+    def delete_key(self, key: Key) -> None:
+        """Delete an SSH key; that it is gone already is as good."""
+        try:
+            with translated(f"deleting SSH key {key.name}"):
+                self._api.ssh_keys.delete(SSHKey(id=key.id))
+        except NotFound:
+            return
+
+    # Servers
+
+    def list_servers(self, label_selector: str) -> list[Server]:
+        """Return the servers with these labels, from every page."""
+        with translated("listing servers"):
+            return [Server.of(server) for server in self._api.servers.get_all(label_selector=label_selector)]
+
+    def find_server(self, name: str) -> Server | None:
+        """Return the server of that name; names are unique in a project."""
+        with translated(f"looking for server {name}"):
+            found = self._api.servers.get_by_name(name)
+        return Server.of(found) if found else None
+
+    def get_server(self, server_id: int) -> Server:
+        """Return a server by id.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        with translated(f"reading server {server_id}"):
+            return Server.of(self._api.servers.get_by_id(server_id))
+
+    def create_server(self, name: str, offer: Offer, *, image: str, key: Key, labels: Mapping[str, str]) -> Server:
+        """Ask for a server that stays off. `wait_server` tells when it stands.
+
+        Raises:
+            NameTaken: a server of that name exists, perhaps from an attempt whose answer was lost.
+            NotOffered: the type is sold out there.
+            LimitReached: servers or addresses.
+        """
+        with translated(f"creating server {name} ({offer.server_type}, {offer.location})"):
+            made = self._api.servers.create(
+                name=name,
+                # By name: the published schema takes text only.
+                server_type=ServerType(name=offer.server_type),
+                image=Image(name=image),
+                location=Location(name=offer.location),
+                # With a key, Hetzner sends no root password by mail.
+                ssh_keys=[SSHKey(name=key.name)],
+                labels=dict(labels),
+                start_after_create=False,
+                public_net=servers.ServerCreatePublicNetwork(enable_ipv4=True, enable_ipv6=True),
+            )
+        return Server.of(made.server)
+
+    def wait_server(self, server: Server) -> Server:
+        """Wait for everything that runs on a server, and return it as it is then.
+
+        Raises:
+            ActionFailed: something did not end well.
+        """
+        doing = f"waiting for server {server.name}"
+        for action in self._running(server, doing):
+            self._wait(action, doing)
+        return self.get_server(server.id)
+
+    def enable_rescue(self, server: Server, key: Key) -> None:
+        """Make the next boot go into the rescue system, with this key let in."""
+        # The library says that ids are text; the API takes integers.
+        keys: list[object] = [key.id]
+        answer = self._unlocked(
+            f"enabling the rescue system of {server.name}",
+            lambda: self._api.servers.enable_rescue(servers.Server(id=server.id), type="linux64", ssh_keys=keys),  # pyright: ignore[reportArgumentType]
+        )
+        self._wait(answer.action, f"enabling the rescue system of {server.name}")
+
+    def power_on(self, server: Server) -> None:
+        """Start a server."""
+        self._move(f"starting {server.name}", server, self._api.servers.power_on)
+
+    def power_off(self, server: Server) -> None:
+        """Cut a server's power."""
+        self._move(f"powering off {server.name}", server, self._api.servers.power_off)
+
+    def reset(self, server: Server) -> None:
+        """Push a server's reset button."""
+        self._move(f"resetting {server.name}", server, self._api.servers.reset)
+
+    def delete_server(self, server: Server) -> None:
+        """Delete a server and wait until it is gone, after whatever is still running on it.
+
+        A snapshot goes on at Hetzner when its run is killed; deleting its server would break it.
+        """
+        doing = f"deleting server {server.name}"
+        try:
+            for action in self._running(server, doing):
+                self._settle(action, doing, within=self.patience.snapshot)
+            self._move(doing, server, self._api.servers.delete)
+        except NotFound:
+            return
+
+    # Waiting
+
+    def _move(self, doing: str, server: Server, move: Callable[[servers.Server], BoundAction]) -> None:
+        self._wait(self._unlocked(doing, lambda: move(servers.Server(id=server.id))), doing)
+
+    def _running(self, server: Server, doing: str) -> list[BoundAction]:
+        with translated(doing):
+            return self._api.servers.get_actions(servers.Server(id=server.id), status=["running"])
+
+    def _wait(self, action: BoundAction, doing: str, *, within: float | None = None) -> None:
+        """Wait for an action's success; ActionFailed where it ended in an error, or did not end in time."""
+        if self._settle(action, doing, within=within or self.patience.action) != "success":
+            why = action.error or {"code": str(action.status), "message": "it did not end in time"}
+            raise ActionFailed(
+                f"{doing}: {why['message']} ({why['code']}, action {action.id})", hint="try again; see the console"
+            )
+
+    def _settle(self, action: BoundAction, doing: str, *, within: float) -> str:
+        def ended() -> str | None:
+            if action.status == "running":
+                with translated(doing):
+                    action.reload()
+            return None if action.status == "running" else action.status
+
+        return self.patience.poll(ended, within=within) or "running"
+
+    def _unlocked(self, doing: str, call: Callable[[], Done]) -> Done:
+        """Do something as soon as no action holds the resource; raises Locked where it stays held."""
+        refused: list[Locked] = []
+
+        def attempt() -> tuple[Done] | None:
+            try:
+                with translated(doing):
+                    return (call(),)
+            except Locked as error:
+                refused.append(error)
+                return None
+
+        done = self.patience.poll(attempt, within=self.patience.locked)
+        if done is None:
+            raise refused[-1]
+        return done[0]

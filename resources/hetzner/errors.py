@@ -1,0 +1,132 @@
+"""What can go wrong at Hetzner, as types: worth another try, or not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from hcloud import APIException
+from hcloud.actions.domain import ActionFailedException
+
+from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+
+
+class HetznerError(HyopsError):
+    """The API refused a request, for good."""
+
+
+class HetznerUnavailable(TransientError):
+    """The API did not answer, or asks to be asked later."""
+
+
+class BadToken(HetznerError):
+    """The token is not valid, or may only read."""
+
+
+class LimitReached(HetznerError):
+    """The account's or the project's limit: snapshots, servers, addresses."""
+
+
+class NameTaken(HetznerError):
+    """Something has this name already."""
+
+
+class NotOffered(HetznerUnavailable):
+    """A server type is sold out in a location."""
+
+
+class Locked(HetznerUnavailable):
+    """An action is running on the resource."""
+
+
+class NotFound(HetznerError):
+    """There is no such thing (any more)."""
+
+
+class ActionFailed(HetznerUnavailable):
+    """An action ended in an error, or did not end."""
+
+
+class SeedBusy(TransientError):
+    """Another run is seeding the same record here, now."""
+
+
+class RescueNotReached(TransientError):
+    """The server did not come up in its rescue system. Nothing was written to it."""
+
+
+class SourceUnreachable(TransientError):
+    """The rescue system could not fetch the raw.xz."""
+
+
+class WrongSource(Refused):
+    """What is at the URL is not the variant that the record promises."""
+
+
+class WriteFailed(TransientError):
+    """A program of the rescue system failed while the disk was written."""
+
+
+class ReadbackMismatch(HyopsError):
+    """The disk, read back, is not the record's disk."""
+
+
+class BrokenImage(HyopsError):
+    """A snapshot that says it is ready, and is not."""
+
+
+class MissingImage(HyopsError):
+    """A snapshot that should be there is not."""
+
+
+_LATER = "try again; the seed takes up what is there"
+_BY_CODE: dict[str, tuple[type[HetznerError | HetznerUnavailable], str]] = {
+    "unauthorized": (BadToken, "put a valid API token with read and write access into the site's token variable"),
+    "token_readonly": (BadToken, "create an API token with read and write access"),
+    "forbidden": (BadToken, "create an API token with read and write access for this project"),
+    "resource_limit_exceeded": (LimitReached, "delete what is not needed, or ask Hetzner for a higher limit"),
+    "uniqueness_error": (NameTaken, "find out who made it"),
+    "resource_unavailable": (NotOffered, "add locations to the site's settings, or try again later"),
+    "placement_error": (NotOffered, "add locations to the site's settings, or try again later"),
+    "invalid_server_type": (NotOffered, "add locations to the site's settings, or try again later"),
+    "locked": (Locked, _LATER),
+    "not_found": (NotFound, "look whether it was deleted in the Hetzner console"),
+}
+_PASSING = frozenset(
+    {
+        "rate_limit_exceeded",
+        "conflict",
+        "timeout",
+        "unavailable",
+        "server_error",
+        "service_error",
+        "maintenance",
+        "bad_gateway",
+        "unknown_error",
+    }
+)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the library's errors into ours, with what was being done. Tokens stand in headers, never in messages.
+
+    Raises:
+        HetznerError: the request is refused.
+        HetznerUnavailable: a later attempt may be answered otherwise.
+    """
+    try:
+        yield
+    except APIException as error:
+        if isinstance(error.code, str) and error.code in _BY_CODE:
+            type_, hint = _BY_CODE[error.code]
+        elif error.code in _PASSING or (isinstance(error.code, int) and error.code >= 500):
+            type_, hint = HetznerUnavailable, _LATER
+        else:
+            type_, hint = HetznerError, "read the answer; https://docs.hetzner.cloud lists the codes"
+        raise type_(f"{doing}: Hetzner answers {error.code}: {error.message}", hint=hint) from error
+    except ActionFailedException as error:
+        raise ActionFailed(f"{doing}: {error}", hint=_LATER) from error
+    except requests.RequestException as error:
+        raise HetznerUnavailable(
+            f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"
+        ) from error

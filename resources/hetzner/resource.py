@@ -1,0 +1,67 @@
+"""Hetzner sites as a Dagster resource: settings and token are read at every run."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import HetznerSite, Settings
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.patience import Patience
+from resources.hetzner.seed import HetznerSeeder
+from resources.hetzner.workbench import IsLive
+from resources.secrets import secret
+from resources.settings import load_settings
+
+
+class HetznerProjects:
+    """The projects that `pipeline.yml` names. A token is read when its site is asked for, not before."""
+
+    def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
+        self._settings = settings
+        self._patience = patience
+
+    def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> HetznerSeeder:
+        """Return the seeder of a site.
+
+        Args:
+            site_name: as in `pipeline.yml`.
+            is_live: tells whether another run is still at work; its server is then no leftover.
+
+        Raises:
+            SettingsError: no such site.
+            MissingSecret: the token's variable is unset.
+            Refused: the token would be sent in clear.
+        """
+        site = self._settings.hetzner_site(site_name)
+        return HetznerSeeder(client_of(site, patience=self._patience), site, is_live=is_live)
+
+
+def client_of(site: HetznerSite, *, patience: Patience | None = None) -> HetznerClient:
+    """Return the API client of a site, with the token from the variable that the site names.
+
+    Raises:
+        MissingSecret: the variable is unset.
+        Refused: the endpoint is not https and the site is no lab.
+    """
+    if not site.lab and not site.endpoint.startswith("https://"):
+        raise Refused(
+            f"the endpoint {site.endpoint!r} would take the token in clear", hint="use https://api.hetzner.cloud/v1"
+        )
+    return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
+
+
+class HetznerSites(dg.ConfigurableResource[HetznerProjects]):
+    """The Hetzner sites of one environment."""
+
+    root: str = Field(description="runtime root of the environment")
+
+    def create_resource(self, context: dg.InitResourceContext) -> HetznerProjects:
+        """Return the sites' projects.
+
+        Raises:
+            SettingsError: `pipeline.yml` does not validate.
+        """
+        return HetznerProjects(load_settings(RuntimeRoot(Path(self.root))))

@@ -1,0 +1,336 @@
+"""Seeding a record to a Hetzner project: one snapshot per record, created at most once.
+
+    find ── ready ──▶ adopt            (no mutating call)
+      ├── being written, or pending ──▶ wait, commit         (resumed)
+      └── none ──▶ reap leftovers ─▶ count snapshots ─▶ look at the source ─▶ server ─▶ rescue system ─▶ write
+               ─▶ read back ─▶ power off ─▶ snapshot (pending) ─▶ commit (ready, protected) ─▶ delete the server
+
+A killed run leaves at most a server and a key, which the next run deletes, or a snapshot labelled `pending`, which
+the next run commits: that label is only written after the disk was read back and found right.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.record import Record
+from hyops_assets.contract.seeding import Outcome, SeedRequest
+from hyops_assets.contract.settings import HetznerSite
+from resources.hetzner import rescue
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.errors import (
+    ActionFailed,
+    BrokenImage,
+    HetznerUnavailable,
+    LimitReached,
+    MissingImage,
+    NotFound,
+    SeedBusy,
+)
+from resources.hetzner.inventory import Snapshot
+from resources.hetzner.labels import Labels, description_of, image_selector
+from resources.hetzner.source import find_source
+from resources.hetzner.workbench import IsLive, Workbench, reap_leftovers, workbench
+
+
+@dataclass(frozen=True)
+class SeededImage:
+    """A snapshot that holds the record, and how it came to.
+
+    Attributes:
+        outcome: what this run did.
+        image_ref: the snapshot's id, as HyOps' states write it.
+        name: the same as the description; Hetzner's snapshots have no name.
+        transport_sha256: of the raw.xz as it arrived, None unless this run wrote.
+        readback_sha256: of the disk as it was read back, None unless this run wrote.
+        bytes_written: to the disk, zeros included.
+        server_type: of the server it was written on.
+        location: of that server.
+        timings: seconds per step.
+        others: ids of further snapshots that claim the same record or carry the same description.
+        reaped: names of leftovers that were deleted.
+    """
+
+    outcome: Outcome
+    image_ref: str
+    name: str
+    description: str
+    labels: dict[str, str]
+    transport_sha256: str | None = None
+    readback_sha256: str | None = None
+    bytes_written: int = 0
+    server_type: str | None = None
+    location: str | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    reaped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a snapshot says about itself now, for the lineage check. `labels` is None where they are not ours."""
+
+    image_ref: str
+    status: str
+    description: str
+    labels: Labels | None
+    protected: bool
+    created: datetime
+    disk_gb: float
+    image_gb: float | None
+
+
+class HetznerSeeder:
+    """Seeds records to one site.
+
+    Args:
+        client: of the site's project.
+        site: its settings.
+        is_live: tells whether another run is still at work, so that its server is not taken for a leftover.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        client: HetznerClient,
+        site: HetznerSite,
+        *,
+        is_live: IsLive = lambda run_id: False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._site = site
+        self._is_live = is_live
+        self._clock = clock
+
+    def find(self, record: Record) -> list[Snapshot]:
+        """Return the snapshots that claim to hold a record, by its content, oldest first, whatever their state."""
+        return [
+            snapshot
+            for snapshot in self._client.list_snapshots(image_selector(record))
+            if (labels := Labels.parse(snapshot.labels)) is not None and labels.of_record(record)
+        ]
+
+    def audit(self, image_ref: str) -> ImageFacts:
+        """Return what a snapshot says about itself.
+
+        Raises:
+            MissingImage: there is none.
+        """
+        try:
+            snapshot = self._client.get_snapshot(int(image_ref))
+        except (NotFound, ValueError) as error:
+            raise MissingImage(
+                f"the project has no snapshot {image_ref!r}", hint="seed the record again; it was deleted"
+            ) from error
+        return ImageFacts(
+            image_ref=image_ref,
+            status=snapshot.status,
+            description=snapshot.description,
+            labels=Labels.parse(snapshot.labels),
+            protected=snapshot.protected,
+            created=snapshot.created,
+            disk_gb=snapshot.disk_gb,
+            image_gb=snapshot.image_gb,
+        )
+
+    def seed(self, request: SeedRequest, *, progress: Progress = silent) -> SeededImage:
+        """Make sure that the site's project holds the record as one ready snapshot, and return it.
+
+        Raises:
+            Refused: a lab's record at a site that is no lab, no raw.xz, or a source that is not the record's.
+            LimitReached: no room for another snapshot.
+            BrokenImage: a snapshot says it is ready, and is not available.
+            TransientError: worth another try; nothing is left that the next run does not take up.
+            HyopsError: anything else, for good.
+        """
+        record = request.record
+        if record.lab and not self._site.lab:
+            raise Refused(
+                f"{record.key} {record.version} was signed by a lab, and {request.site} is no lab",
+                hint="build the record from an ISO that VyOS signed",
+            )
+        clock = _Laps(progress)
+        clock.start("find")
+        found = self.find(record)
+        ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
+        if ready:
+            return self._adopt(request, ready, clock)
+        pending = self._resumable(request, found, clock)
+        if pending is not None:
+            committed = self._commit(pending, clock)
+            # Only now: the server of a snapshot that was still being written must outlive it.
+            reaped = self._reap(request)
+            return _seeded("resumed", committed, clock, reaped=reaped)
+        return self._create(request, clock)
+
+    def _adopt(self, request: SeedRequest, ready: list[Snapshot], clock: "_Laps") -> SeededImage:
+        chosen = ready[0]
+        if chosen.status != "available":
+            raise BrokenImage(
+                f"snapshot {chosen.id} says it is ready and is {chosen.status}",
+                hint="see the Hetzner console; once nothing needs it, unprotect and delete it, then seed again",
+            )
+        outcome: Outcome = "adopted"
+        if self._site.protect and not chosen.protected:
+            # A run was killed between the commit and this.
+            self._client.protect_snapshot(chosen)
+            outcome = "resumed"
+        others = [str(snapshot.id) for snapshot in ready[1:]]
+        return _seeded(outcome, chosen, clock, others=others, reaped=self._reap(request))
+
+    def _resumable(self, request: SeedRequest, found: list[Snapshot], clock: "_Laps") -> Snapshot | None:
+        """Return the first pending snapshot that is, or becomes, available; delete those that never will."""
+        for snapshot in found:
+            self._require_idle(request, _labels(snapshot).run_id)
+            try:
+                clock.start("snapshot")
+                return self._client.wait_snapshot(snapshot.id)
+            except NotFound:
+                continue
+            except ActionFailed:
+                if self._client.get_snapshot(snapshot.id).status == "creating":
+                    raise
+                self._client.delete_snapshot(snapshot)
+        return None
+
+    def _create(self, request: SeedRequest, clock: "_Laps") -> SeededImage:
+        reaped = self._reap(request)
+        twins = self._require_room(request.record)
+        clock.start("source")
+        source = find_source(request)
+        labels = Labels.of(request, role="image", expires=self._expiry())
+        clock.start("server")
+        with workbench(self._client, self._site, request, replace(labels, role="seeder")) as bench:
+            clock.start("rescue")
+            bench.boot_rescue(request.record.disk)
+            clock.start("write")
+            written = rescue.write_disk(
+                bench.login, source, request.record.disk, patience=self._client.patience, progress=clock.progress
+            )
+            clock.start("power off")
+            bench.shut_down()
+            clock.start("snapshot")
+            committed = self._commit(self._take_snapshot(bench, request.record, labels), clock)
+            clock.start("clean up")
+        return replace(
+            _seeded("created", committed, clock, others=twins, reaped=reaped),
+            transport_sha256=written.transport_sha256,
+            readback_sha256=written.readback_sha256,
+            bytes_written=written.bytes_written,
+            server_type=bench.offer.server_type,
+            location=bench.offer.location,
+        )
+
+    def _take_snapshot(self, bench: Workbench, record: Record, labels: Labels) -> Snapshot:
+        """Take a snapshot, and only one: after a lost answer it is looked for before it is asked for again."""
+
+        def mine() -> list[Snapshot]:
+            return [snapshot for snapshot in self.find(record) if snapshot.server_id == bench.server.id]
+
+        try:
+            asked = self._client.create_snapshot(bench.server, description_of(record), labels.written())
+        except HetznerUnavailable:
+            self._client.wait_server(bench.server)
+            known = mine()
+            asked = (
+                known[0]
+                if known
+                else self._client.create_snapshot(bench.server, description_of(record), labels.written())
+            )
+        snapshot = self._client.wait_snapshot(asked.id)
+        for stray in mine():
+            if stray.id != snapshot.id:
+                self._client.delete_snapshot(stray)
+        if snapshot.architecture != "x86" or snapshot.disk_gb > bench.offer.disk_gb:
+            raise BrokenImage(
+                f"snapshot {snapshot.id} is {snapshot.architecture}, {snapshot.disk_gb} GB; "
+                f"written was x86, {bench.offer.disk_gb} GB",
+                hint="delete it in the Hetzner console, then seed again",
+            )
+        return snapshot
+
+    def _commit(self, snapshot: Snapshot, clock: "_Laps") -> Snapshot:
+        """Label a snapshot ready, then protect it: a protected one takes no more labels (423 `protected`)."""
+        clock.start("commit")
+        committed = self._client.label_snapshot(snapshot, _labels(snapshot).ready().written())
+        if self._site.protect:
+            self._client.protect_snapshot(committed)
+        return committed
+
+    def _require_room(self, record: Record) -> list[str]:
+        """Return the ids of foreign snapshots with the record's description.
+
+        Raises:
+            LimitReached: the project holds as many snapshots as the site's settings allow.
+        """
+        snapshots = self._client.list_snapshots()
+        if len(snapshots) >= self._site.snapshot_limit:
+            raise LimitReached(
+                f"the project holds {len(snapshots)} snapshots of {self._site.snapshot_limit}",
+                hint="delete superseded snapshots, or raise snapshot_limit in the site's settings "
+                "once Hetzner raised the account's",
+            )
+        return [str(snapshot.id) for snapshot in snapshots if snapshot.description == description_of(record)]
+
+    def _require_idle(self, request: SeedRequest, run_id: str) -> None:
+        if run_id != request.run_id and self._is_live(run_id):
+            raise SeedBusy(f"run {run_id} is seeding this record", hint="wait for it")
+
+    def _reap(self, request: SeedRequest) -> list[str]:
+        return reap_leftovers(self._client, request, now=self._clock(), is_live=self._is_live)
+
+    def _expiry(self) -> int:
+        return int(self._clock() + self._client.patience.lifetime)
+
+
+class _Laps:
+    """Times one step after the other, and tells of each as it starts."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._timings: dict[str, float] = {}
+        self._current = ""
+        self._since = time.monotonic()
+
+    def start(self, step: str) -> None:
+        self._end()
+        self._current = step
+        self.progress(step, 0, None)
+
+    def timings(self) -> dict[str, float]:
+        self._end()
+        return dict(self._timings)
+
+    def _end(self) -> None:
+        now = time.monotonic()
+        if self._current:
+            spent = self._timings.get(self._current, 0.0) + now - self._since
+            self._timings[self._current] = round(spent, 3)
+        self._since = now
+
+
+def _seeded(
+    outcome: Outcome, snapshot: Snapshot, clock: _Laps, *, others: Sequence[str] = (), reaped: Sequence[str] = ()
+) -> SeededImage:
+    return SeededImage(
+        outcome=outcome,
+        image_ref=str(snapshot.id),
+        name=snapshot.description,
+        description=snapshot.description,
+        labels=snapshot.labels,
+        timings=clock.timings(),
+        others=tuple(others),
+        reaped=tuple(reaped),
+    )
+
+
+def _labels(snapshot: Snapshot) -> Labels:
+    """Return the labels of a snapshot that was found by them."""
+    labels = Labels.parse(snapshot.labels)
+    if labels is None:
+        raise BrokenImage(f"snapshot {snapshot.id} lost its labels", hint="look at it in the Hetzner console")
+    return labels

@@ -1,0 +1,59 @@
+"""Where a seed's bytes come from, looked at before anything is paid for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.record import Variant
+from hyops_assets.contract.seeding import SeedRequest
+from resources.hetzner.errors import WrongSource
+from resources.hetzner.rescue import Source
+from resources.public_http import anonymous_client, host_of, opened
+
+
+def find_source(request: SeedRequest) -> Source:
+    """Return the source of a seed: an https URL that answers as promised, or a local file of the promised size.
+
+    Its digest is compared on the way to the disk.
+
+    Raises:
+        Refused: the record has no raw.xz, or the URL is neither https nor a file's.
+        WrongSource: another size or digest is announced.
+        NotFound: there is nothing at the URL.
+        TransientError: the URL cannot be reached from here.
+    """
+    variant = request.record.variants.get("raw.xz")
+    if variant is None:
+        raise Refused(
+            f"the record {request.record.key} {request.record.version} has no raw.xz", hint="publish that variant"
+        )
+    parts = urlsplit(request.url)
+    if parts.scheme == "file":
+        path = Path(unquote(parts.path))
+        if not path.is_file():
+            raise WrongSource(f"{path} is no file", hint="publish the record again")
+        _require_size(str(path), path.stat().st_size, variant)
+        return Source(variant, file=path)
+    if parts.scheme != "https":
+        raise Refused(f"{request.url!r}: the rescue system fetches over https only", hint="publish it under https")
+    with anonymous_client() as client, opened(client, request.url, hosts={host_of(request.url)}) as answer:
+        _require_announced(request.url, answer.headers, variant)
+    return Source(variant, url=request.url)
+
+
+def _require_announced(url: str, headers: Mapping[str, str], variant: Variant) -> None:
+    length = headers.get("content-length")
+    if length is not None:
+        _require_size(url, int(length), variant)
+    # Google Cloud Storage repeats an object's metadata in headers; our publisher writes the digest there.
+    digest = headers.get("x-goog-meta-sha256", variant.sha256)
+    if digest != variant.sha256:
+        raise WrongSource(f"{url} says sha256 {digest}, the record {variant.sha256}", hint="publish a revision")
+
+
+def _require_size(where: str, found: int, variant: Variant) -> None:
+    if found != variant.size_bytes:
+        raise WrongSource(
+            f"{where} has {found} bytes, the record's raw.xz {variant.size_bytes}", hint="publish a revision"
+        )

@@ -1,0 +1,241 @@
+"""The server a disk is written on: created, booted into its rescue system, and gone afterwards whatever happens.
+
+Its name and its key's name follow from the seed: names are unique in a project, so the name is the lock that keeps
+a second writer out, and the handle by which a later run finds what a killed one left.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import asyncssh
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.record import Disk
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.settings import HetznerSite
+from resources.hetzner import rescue
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.errors import (
+    ActionFailed,
+    HetznerUnavailable,
+    NameTaken,
+    NotOffered,
+    RescueNotReached,
+    SeedBusy,
+)
+from resources.hetzner.inventory import GIGABYTE, Key, Offer, Server
+from resources.hetzner.labels import Labels, seeder_selector
+from resources.hetzner.shell import Login
+
+_SYSTEM_IMAGES = ("debian-13", "debian-12", "ubuntu-24.04")
+"""Any of them does: its bytes are overwritten."""
+
+IsLive = Callable[[str], bool]
+"""Tells whether a run, by its id, is still at work."""
+
+
+def choose_offers(offers: list[Offer], disk: Disk, locations: list[str]) -> list[Offer]:
+    """Return the offers that may write a disk, best first: smallest disk, lowest price, preferred location.
+
+    A server made from a snapshot needs a disk as large as the one it was taken of, so the smallest comes first.
+    """
+    fitting = [
+        offer
+        for offer in offers
+        if offer.location in locations and offer.disk_gb >= math.ceil(disk.size_bytes / GIGABYTE)
+    ]
+    return sorted(
+        fitting, key=lambda offer: (offer.disk_gb, offer.hourly, locations.index(offer.location), offer.server_type)
+    )
+
+
+def seeder_name(request: SeedRequest) -> str:
+    """Return the name of a seed's server and of its key."""
+    return f"vyos-seed-{request.seed_id[:12]}"
+
+
+def reap_leftovers(client: HetznerClient, request: SeedRequest, *, now: float, is_live: IsLive) -> list[str]:
+    """Delete what this seed's killed runs left, and anybody's seeders past their time; return their names.
+
+    Only what carries our labels, whole: nothing is deleted for its name alone. Servers go before keys.
+
+    Raises:
+        SeedBusy: another run is at this seed now.
+    """
+
+    def leftover(labels: Labels | None) -> bool:
+        if labels is None or labels.role != "seeder":
+            return False
+        live = labels.run_id != request.run_id and is_live(labels.run_id)
+        if labels.seed_id == request.seed_id:
+            if live:
+                raise SeedBusy(f"run {labels.run_id} is seeding this record", hint="wait for it")
+            return True
+        return not live and labels.expires is not None and labels.expires < now
+
+    selector = seeder_selector()
+    servers = [server for server in client.list_servers(selector) if leftover(Labels.parse(server.labels))]
+    for server in servers:
+        client.delete_server(server)
+    keys = [key for key in client.list_keys(selector) if leftover(Labels.parse(key.labels))]
+    for key in keys:
+        client.delete_key(key)
+    return [*(server.name for server in servers), *(key.name for key in keys)]
+
+
+@dataclass
+class Workbench:
+    """A server in its rescue system, and the way in."""
+
+    client: HetznerClient
+    server: Server
+    offer: Offer
+    key: Key
+    login: Login = field(repr=False)
+
+    def boot_rescue(self, disk: Disk) -> None:
+        """Boot into the rescue system; where something else comes up, or nothing, once more by the reset button.
+
+        Raises:
+            RescueNotReached: it never came up. Nothing was written.
+            ActionFailed: the server does not start.
+        """
+        self.client.enable_rescue(self.server, self.key)
+        self._start()
+        try:
+            rescue.require_rescue(self.login, disk, self.client.patience)
+        except RescueNotReached:
+            self.login.forget_host()
+            self.client.enable_rescue(self.server, self.key)
+            self.client.reset(self.server)
+            rescue.require_rescue(self.login, disk, self.client.patience)
+
+    def shut_down(self) -> None:
+        """Bring the server down, politely first, so that its disk is whole.
+
+        Raises:
+            ActionFailed: it does not go off.
+        """
+        rescue.power_off(self.login, self.client.patience)
+        if not self._becomes("off", within=self.client.patience.off):
+            self.client.power_off(self.server)
+            if not self._becomes("off", within=self.client.patience.off):
+                raise ActionFailed(f"{self.server.name} does not go off", hint="try again; see the console")
+
+    def _start(self) -> None:
+        """Start the server. Some stay off although the action succeeded: those are told again, once."""
+        for _ in range(2):
+            self.client.power_on(self.server)
+            if self._becomes("running", within=self.client.patience.boot):
+                return
+        raise ActionFailed(f"{self.server.name} stays off", hint="try again; see the console")
+
+    def _becomes(self, status: str, *, within: float) -> bool:
+        def reached() -> bool | None:
+            return self.client.get_server(self.server.id).status == status or None
+
+        return self.client.patience.poll(reached, within=within) is not None
+
+
+@contextmanager
+def workbench(client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels) -> Iterator[Workbench]:
+    """Create a server and its key for as long as the block lasts.
+
+    Raises:
+        SeedBusy: another run has the names.
+        NotOffered: no fitting server type is sold in the site's locations.
+        LimitReached: the account's limit of servers or addresses.
+    """
+    private_key = asyncssh.generate_private_key("ssh-ed25519")
+    with _cleared(client, request):
+        key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
+        server, offer = _ensure_server(client, site, request, labels, key)
+        server = client.wait_server(server)
+        yield Workbench(client, server, offer, key, Login(server.ipv4, site.rescue_ssh_port, private_key))
+
+
+@contextmanager
+def _cleared(client: HetznerClient, request: SeedRequest) -> Iterator[None]:
+    """Delete this run's server and key at the end of the block, even those whose creation was never answered."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            _clear(client, request)
+        except HyopsError as second:
+            # The first error says why the seed failed; the leftovers carry labels, and the next run deletes them.
+            error.add_note(f"besides, {seeder_name(request)} was not deleted and costs money: {second}")
+        raise
+    _clear(client, request)
+
+
+def _clear(client: HetznerClient, request: SeedRequest) -> None:
+    name = seeder_name(request)
+    server = client.find_server(name)
+    if server is not None and _made_by(request, server.labels):
+        client.delete_server(server)
+    key = client.find_key(name)
+    if key is not None and _made_by(request, key.labels):
+        client.delete_key(key)
+
+
+def _made_by(request: SeedRequest, labels: dict[str, str]) -> bool:
+    written = Labels.parse(labels)
+    return written is not None and (written.seed_id, written.run_id) == (request.seed_id, request.run_id)
+
+
+def _ensure_key(client: HetznerClient, request: SeedRequest, labels: Labels, public_key: str) -> Key:
+    name = seeder_name(request)
+    try:
+        return client.create_key(name, public_key, labels.written())
+    except (NameTaken, HetznerUnavailable) as error:
+        # The answer may have been lost after the key was made; a library's own repetition is then refused.
+        found = client.find_key(name)
+        if found is None:
+            raise
+        if found.public_key.split()[:2] == public_key.split()[:2]:
+            return found
+        raise SeedBusy(f"SSH key {name} is another run's", hint="wait for that run, then try again") from error
+
+
+def _ensure_server(
+    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, key: Key
+) -> tuple[Server, Offer]:
+    disk = request.record.disk
+    candidates = choose_offers(client.list_offers(), disk, site.locations)
+    image = _system_image(client)
+    refusals: list[str] = []
+    for offer in candidates:
+        try:
+            return _create_server(client, request, labels, key, offer, image), offer
+        except NotOffered as error:
+            refusals.append(error.message)
+    raise NotOffered(
+        f"no x86 server type with a disk of {disk.size_bytes} bytes is to be had in {', '.join(site.locations)}"
+        + "".join(f"; {refusal}" for refusal in refusals),
+        hint="add locations to the site's settings, or try again later",
+    )
+
+
+def _create_server(
+    client: HetznerClient, request: SeedRequest, labels: Labels, key: Key, offer: Offer, image: str
+) -> Server:
+    name = seeder_name(request)
+    try:
+        return client.create_server(name, offer, image=image, key=key, labels=labels.written())
+    except NotOffered:
+        raise
+    except (NameTaken, HetznerUnavailable) as error:
+        found = client.find_server(name)
+        if found is None:
+            raise
+        if _made_by(request, found.labels):
+            return found
+        raise SeedBusy(f"server {name} is another run's", hint="wait for that run, then try again") from error
+
+
+def _system_image(client: HetznerClient) -> str:
+    names = client.list_system_images()
+    return next((name for name in _SYSTEM_IMAGES if name in names), names[0] if names else _SYSTEM_IMAGES[0])
