@@ -6,6 +6,7 @@ administrator set for apt or for everyone.
 
 import os
 import shlex
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
-from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.image.programs import ProgramFailed, run, running
 
 _UNTRUSTED = (
     "NO_PUBKEY",
@@ -115,7 +116,16 @@ class Apt:
             raise _source_error(error) from error
 
     def _get(self, *arguments: str, timeout: float, cwd: Path | None = None) -> str:
-        return run(["apt-get", "--quiet", *arguments], env=self._environment, timeout=timeout, cwd=cwd).text
+        """Run apt-get. What it says stands in one stream: why a solution fails is printed on standard output."""
+        argv = ["apt-get", "--quiet", *arguments]
+        with running(argv, env=self._environment, cwd=cwd, stderr=subprocess.STDOUT) as process:
+            try:
+                printed = process.communicate(timeout=timeout)[0].decode(errors="replace")
+            except subprocess.TimeoutExpired as error:
+                raise ProgramFailed(argv, f"did not end within {timeout:.0f} s", "") from error
+            if process.returncode != 0:
+                raise ProgramFailed(argv, f"failed with exit status {process.returncode}", printed)
+        return printed
 
 
 @contextmanager
@@ -164,7 +174,7 @@ def _configuration(directory: Path, *, current: bool) -> str:
         # Our directories are private to the caller; root's apt would fetch as a user who cannot enter them.
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
-        "Acquire::Retries": "2",
+        "Acquire::Retries": "1",
         "Acquire::http::Timeout": "30",
         "Acquire::https::Timeout": "30",
         "Acquire::AllowInsecureRepositories": "false",

@@ -120,7 +120,8 @@ def _checked(source: AptSource, suite: str) -> Line:
 
 def _parsed(text: str) -> Line | None:
     match = _LINE.fullmatch(text.strip())
-    if match is None:
+    # A line break would be white space to the pattern, and a second source to apt.
+    if match is None or not text.strip().isprintable():
         return None
     components = "".join(f" {word}" for word in match["components"].split())
     return Line(match["uri"], match["suite"], components, tuple((match["options"] or "").split()))
@@ -132,7 +133,7 @@ def _configured(etc: Path) -> Iterator[tuple[Line, Path | None]]:
     for path in [etc / "sources.list", *sorted(parts.glob("*.list"))]:
         if path.is_file():
             for text in path.read_text().splitlines():
-                line = _parsed(text.split("#")[0])
+                line = _parsed(text.split("#")[0].replace("\t", " "))
                 if line is not None:
                     yield line, _signed_by(line.options)
     for path in sorted(parts.glob("*.sources")):
