@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from hyops_assets.contract.canonical import digest_of
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.digests import sha256_of_file
 
 Kind = Literal["directory", "file", "symlink"]
 
@@ -72,3 +74,23 @@ class Tree:
     def sorted(self) -> Iterator[tuple[str, Node]]:
         """Yield every node, parents before children, in one order whatever the order of adding."""
         yield from sorted(self.nodes.items(), key=lambda item: PurePosixPath(item[0]).parts)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything that reaches a disk: paths, kinds, modes, owners, targets and bytes.
+
+        Where the bytes wait does not count. Two trees of the same digest make the same file system.
+        """
+        return digest_of(
+            [
+                [
+                    path,
+                    node.kind,
+                    node.mode,
+                    node.uid,
+                    node.gid,
+                    node.target,
+                    node.source and sha256_of_file(node.source),
+                ]
+                for path, node in self.sorted()
+            ]
+        )
