@@ -27,9 +27,6 @@ from hyops_assets.image.packages_sources import NoSource
 from hyops_assets.image.tool_versions import tool_versions
 from hyops_assets.image.tree import Tree
 
-BUILDER_VERSION = "1"
-"""Raise it with every change that gives other bytes for the same input: disks of another version are built anew."""
-
 DPKG_STATUS = "/var/lib/dpkg/status"
 BUILDER_VERSION = "1"
 """Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here."""
