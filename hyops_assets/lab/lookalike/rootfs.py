@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.image.packages_sources import host_sources, signed_lines
+from hyops_assets.image.packages_sources import host_sources
 from hyops_assets.image.programs import run
 
 SUITE = "bookworm"
@@ -111,7 +111,7 @@ def _guest_files() -> dict[str, str]:
 
 def _bootstrap(scratch: Path) -> None:
     sources = scratch / "sources.list"
-    sources.write_text("".join(f"{line}\n" for line in signed_lines(host_sources(SUITE), SUITE)))
+    sources.write_text("".join(f"{source.line}\n" for source in host_sources(SUITE)))
     for name, text in _guest_files().items():
         (scratch / name).write_text(text)
     quoted = shlex.quote(str(scratch))
