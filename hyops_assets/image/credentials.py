@@ -42,7 +42,12 @@ def has_hardware_id(config: str) -> bool:
     return _HARDWARE_ID.search(config) is not None
 
 
-def logins_in_shadow(shadow: str) -> list[str]:
-    """Return the users of an /etc/shadow whose password field is empty or a hash (shadow(5))."""
-    fields = (line.split(":") for line in shadow.splitlines() if line.count(":") > 1)
-    return [field[0] for field in fields if not field[1].startswith(("*", "!"))]
+def logins_in_shadow(accounts: str, *, shadowed: bool = False) -> list[str]:
+    """Return the users of an /etc/shadow whose password field is empty or a hash (shadow(5)).
+
+    Args:
+        accounts: the file's text.
+        shadowed: it is an /etc/passwd, in which `x` points to the other file (passwd(5)).
+    """
+    fields = (line.split(":") for line in accounts.splitlines() if line.count(":") > 1)
+    return [field[0] for field in fields if not field[1].startswith(("*", "!")) and not (shadowed and field[1] == "x")]
