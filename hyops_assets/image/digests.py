@@ -21,3 +21,8 @@ def sha256_of_file(path: Path, *, stage: str = "hash", progress: Progress = sile
             done += count
             progress(stage, done, total)
     return digest.hexdigest()
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the SHA-256 of bytes in memory, as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()

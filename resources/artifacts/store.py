@@ -117,6 +117,12 @@ class ArtifactStore:
             raise MissingArtifact(f"{kind} has no document for {name}", hint=f"materialize {kind} for {name} first")
         return found
 
+    def list_documents(self, kind: str, names: set[str], model: type[Document]) -> list[Document]:
+        """Return the documents of these names under every kind below `kind`, ordered by kind and name."""
+        kinds = sorted(path.name for path in (self.directory / "documents" / kind).glob("*") if path.is_dir())
+        found = (self.find_document(f"{kind}/{below}", name, model) for below in kinds for name in sorted(names))
+        return [document for document in found if document is not None]
+
     @contextmanager
     def scratch(self, purpose: str) -> Iterator[Path]:
         """Yield an empty directory beside the blobs, removed afterwards; first sweep what killed runs left."""

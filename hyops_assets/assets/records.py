@@ -1,0 +1,182 @@
+"""Group `records`: one disk, built once, in both variants that are published.
+
+What belongs here: from a signed ISO to a complete record in the artifact store. Gates stand in `checks/`; nothing
+here is public yet.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from hyops_assets.assets.steps import Step, step
+from hyops_assets.contract.canonical import digest_of
+from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
+from hyops_assets.contract.evidence import SignedIso
+from hyops_assets.contract.record import Record, Variant, VariantFormat
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.urls import published_name
+from hyops_assets.contract.version import RecordVersion
+from hyops_assets.image import qcow2, rawxz
+from hyops_assets.image.build import BUILDER_VERSION, build_disk
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.helper import canonical_helper
+from hyops_assets.partitions import VERSIONS
+from resources.artifacts.store import ArtifactStore
+
+GROUP = "records"
+
+
+@dg.asset(
+    partitions_def=VERSIONS, group_name=GROUP, kinds={"qemu", "file"}, code_version="1", io_manager_key="documents"
+)
+def qcow2_record(
+    context: dg.AssetExecutionContext,
+    vyos_iso: SignedIso,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult[BuiltRecord]:
+    """The disk, built from the ISO without root, mounts or KVM, as a qcow2: the variant Proxmox takes.
+
+    The squashfs stands on it byte for byte; cloud-init, the guest agent and the canonical helper stand in the
+    overlay. The same ISO, package lock and helper give the same bytes anywhere.
+    """
+    version = context.partition_key
+    recipe = recipe_digest(vyos_iso, settings)
+    with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
+        built = store.find_document("qcow2_record", version, BuiltRecord)
+        if built is not None and built.recipe_digest == recipe and store.has_blob(built.qcow2.sha256):
+            progress.ended("adopted", built.qcow2.size_bytes)
+        else:
+            built = _build(version, vyos_iso, recipe, settings, store, progress)
+    return dg.MaterializeResult(
+        value=built,
+        data_version=dg.DataVersion(built.qcow2.sha256),
+        metadata={
+            "disk_sha256": built.disk.sha256,
+            "disk_bytes": built.disk.size_bytes,
+            "sha256": built.qcow2.sha256,
+            "size_bytes": built.qcow2.size_bytes,
+            "iso_sha256": vyos_iso.sha256,
+            "package_lock_sha256": built.lock_sha256,
+            "helper_sha256": built.helper_sha256,
+            "build": dg.MetadataValue.json(built.build),
+            "outcome": progress.outcome,
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=VERSIONS, group_name=GROUP, kinds={"xz", "file"}, code_version="1", io_manager_key="documents"
+)
+def raw_xz_record(
+    context: dg.AssetExecutionContext,
+    qcow2_record: BuiltRecord,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult[CandidateRecord]:
+    """The same disk as a raw.xz: the variant Hetzner's rescue system writes. With it the record is complete."""
+    version = context.partition_key
+    built = qcow2_record
+    with step(context, "raw_xz_record") as progress, store.lock(f"raw_xz_record {version}"):
+        candidate = store.find_document("raw_xz_record", version, CandidateRecord)
+        if (
+            candidate is not None
+            and candidate.built == built
+            and store.has_blob(candidate.record.variants["raw.xz"].sha256)
+        ):
+            progress.ended("adopted", candidate.record.variants["raw.xz"].size_bytes)
+        else:
+            raw_xz = _encode_raw_xz(built, settings, store, progress)
+            candidate = CandidateRecord(record=_record(built, raw_xz, settings), built=built)
+    record = candidate.record
+    return dg.MaterializeResult(
+        value=candidate,
+        data_version=dg.DataVersion(record.variants["raw.xz"].sha256),
+        metadata={
+            "record_digest": record.digest,
+            "disk_sha256": record.disk.sha256,
+            "sha256": record.variants["raw.xz"].sha256,
+            "size_bytes": record.variants["raw.xz"].size_bytes,
+            "compression_ratio": record.disk.size_bytes / record.variants["raw.xz"].size_bytes,
+            "outcome": progress.outcome,
+        },
+    )
+
+
+def recipe_digest(iso: SignedIso, settings: Settings) -> str:
+    """Return the digest of everything that decides a disk's bytes, but for the package lock."""
+    build = settings.build
+    return digest_of(
+        {
+            "iso": iso.sha256,
+            "helper": sha256_of_file(canonical_helper()),
+            "disk_bytes": build.disk_bytes,
+            "console": build.console,
+            "packages": sorted(build.packages),
+            "builder": BUILDER_VERSION,
+        }
+    )
+
+
+def _build(
+    version: str, iso: SignedIso, recipe: str, settings: Settings, store: ArtifactStore, progress: Step
+) -> BuiltRecord:
+    with store.scratch("build") as scratch:
+        disk_file = scratch / "disk.raw"
+        built = build_disk(
+            store.blob(iso.sha256, progress=progress),
+            release=iso.release,
+            settings=settings.build,
+            helper=canonical_helper(),
+            lock=None,
+            cache=store.cache / "packages",
+            destination=disk_file,
+            scratch=scratch,
+            progress=progress,
+        )
+        encoded = qcow2.encode(disk_file, scratch / "disk.qcow2", progress=progress)
+        store.adopt(scratch / "disk.qcow2", sha256=encoded.sha256)
+    progress.ended("built", encoded.size_bytes)
+    return BuiltRecord(
+        version=version,
+        iso=iso,
+        disk=built.disk,
+        qcow2=_variant(version, "qcow2", encoded, settings),
+        lock_sha256=built.lock.digest,
+        helper_sha256=built.helper_sha256,
+        squashfs_sha256=built.squashfs_sha256,
+        recipe_digest=recipe,
+        build={**built.facts, "package_lock": built.lock.model_dump(mode="json")},
+    )
+
+
+def _encode_raw_xz(built: BuiltRecord, settings: Settings, store: ArtifactStore, progress: Step) -> Variant:
+    with store.scratch("rawxz") as scratch:
+        raw = scratch / "disk.raw"
+        qcow2.decode(store.blob(built.qcow2.sha256, progress=progress), raw)
+        encoded = rawxz.encode(raw, scratch / "disk.raw.xz", progress=progress)
+        if encoded.disk != built.disk:
+            raise rawxz.VariantDiffers(found=encoded.disk, expected=built.disk)
+        store.adopt(scratch / "disk.raw.xz", sha256=encoded.sha256)
+    progress.ended("encoded", encoded.size_bytes)
+    return _variant(built.version, "raw.xz", encoded, settings)
+
+
+def _variant(
+    version: str, format_: VariantFormat, encoded: rawxz.Encoded | qcow2.Encoded, settings: Settings
+) -> Variant:
+    name = published_name(settings.build.record_key, RecordVersion.parse(version), format_)
+    return Variant(file_name=Path(name).name, size_bytes=encoded.size_bytes, sha256=encoded.sha256)
+
+
+def _record(built: BuiltRecord, raw_xz: Variant, settings: Settings) -> Record:
+    return Record(
+        key=settings.build.record_key,
+        version=built.version,
+        disk=built.disk,
+        variants={"qcow2": built.qcow2, "raw.xz": raw_xz},
+        iso_sha256=built.iso.sha256,
+        overlay_lock_sha256=built.lock_sha256,
+        helper_sha256=built.helper_sha256,
+        lab=built.iso.signature.lab,
+    )

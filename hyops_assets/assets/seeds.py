@@ -1,0 +1,169 @@
+"""Group `seeds`: a published record as a Proxmox template and as a Hetzner image, once per site.
+
+What belongs here: which record goes where, and what is told about it. How a cloud is brought to hold the bytes
+stands in `resources/proxmox` and `resources/hetzner`.
+"""
+
+import dagster as dg
+
+from hyops_assets.assets.publishing import BUILD_STATE
+from hyops_assets.assets.steps import step
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.settings import Settings, default_site
+from hyops_assets.contract.state import Outputs, image_outputs, template_outputs
+from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
+from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.states.store import StateStore
+
+GROUP = "seeds"
+
+
+@dg.asset(
+    partitions_def=PROXMOX_SEEDS, group_name=GROUP, kinds={"proxmox"}, code_version="1", io_manager_key="documents"
+)
+def proxmox_template(
+    context: dg.AssetExecutionContext,
+    published_contract: Contract,
+    settings: dg.ResourceParam[Settings],
+    states: dg.ResourceParam[StateStore],
+    proxmox: dg.ResourceParam[ProxmoxSeeders],
+) -> dg.MaterializeResult[SeededAt]:
+    """The record's qcow2 as a template of its own VMID on a Proxmox VE site, found by digest or created.
+
+    A template that holds this record's disk is adopted without a mutating call.
+    """
+    contract = published_contract
+    site = _site(context)
+    with step(context, "proxmox_template") as progress:
+        seeded = proxmox.seeder(site).seed(_request(context, contract, contract.urls["qcow2"]), progress=progress)
+        progress.ended(seeded.outcome, seeded.disk_size_bytes)
+    outputs = template_outputs(
+        contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
+    )
+    ref = StateRef(TEMPLATE_SEED, _instance(site, default_site(settings.sites.proxmox)))
+    return dg.MaterializeResult(
+        value=_seeded_at(contract, site, str(seeded.vmid)),
+        data_version=dg.DataVersion(contract.record.disk.sha256),
+        metadata=_lineage(contract, seeded.outcome)
+        | {
+            "vmid": seeded.vmid,
+            "name": seeded.name,
+            "node": seeded.node,
+            "volume": seeded.volid,
+            "bytes_transferred": seeded.bytes_transferred,
+            "smoke": seeded.smoke,
+            "tasks": dg.MetadataValue.json(list(seeded.upids)),
+            "verified": dg.MetadataValue.json(dict(seeded.verified)),
+            "timings": dg.MetadataValue.json(dict(seeded.timings)),
+            "state": _move_slot(states, ref, contract, context.run.run_id, outputs),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=HETZNER_SEEDS, group_name=GROUP, kinds={"hetzner"}, code_version="1", io_manager_key="documents"
+)
+def hetzner_image(
+    context: dg.AssetExecutionContext,
+    published_contract: Contract,
+    settings: dg.ResourceParam[Settings],
+    states: dg.ResourceParam[StateStore],
+    hetzner: dg.ResourceParam[HetznerProjects],
+) -> dg.MaterializeResult[SeededAt]:
+    """The record's raw.xz as a snapshot in a Hetzner Cloud project, found by digest or written and read back.
+
+    A snapshot that is ready and carries this record's digest is adopted without a mutating call.
+    """
+    contract = published_contract
+    site = _site(context)
+    with step(context, "hetzner_image") as progress:
+        seeder = hetzner.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
+        seeded = seeder.seed(_request(context, contract, contract.urls["raw.xz"]), progress=progress)
+        progress.ended(seeded.outcome, contract.record.disk.size_bytes)
+    outputs = image_outputs(
+        contract,
+        image_ref=seeded.image_ref,
+        name=seeded.name,
+        description=seeded.description,
+        seeded=seeded.outcome != "adopted",
+    )
+    ref = StateRef(IMAGE_SEED, _instance(site, default_site(settings.sites.hetzner)))
+    return dg.MaterializeResult(
+        value=_seeded_at(contract, site, seeded.image_ref),
+        data_version=dg.DataVersion(contract.record.disk.sha256),
+        metadata=_lineage(contract, seeded.outcome)
+        | {
+            "image_ref": seeded.image_ref,
+            "description": seeded.description,
+            "labels": dg.MetadataValue.json(dict(seeded.labels)),
+            "transport_sha256": seeded.transport_sha256 or "adopted: nothing was sent",
+            "readback_sha256": seeded.readback_sha256 or "adopted: nothing was written",
+            "bytes_written": seeded.bytes_written,
+            "server_type": seeded.server_type or "none",
+            "location": seeded.location or "none",
+            "timings": dg.MetadataValue.json(seeded.timings),
+            "state": _move_slot(states, ref, contract, context.run.run_id, outputs),
+        },
+    )
+
+
+def _site(context: dg.AssetExecutionContext) -> str:
+    return _dimensions(context)["site"]
+
+
+def _dimensions(context: dg.AssetExecutionContext) -> dict[str, str]:
+    key = context.partition_key
+    if not isinstance(key, dg.MultiPartitionKey):
+        raise TypeError(f"a seed is partitioned by site and version, not by {key!r}")
+    return dict(key.keys_by_dimension)
+
+
+def _request(context: dg.AssetExecutionContext, contract: Contract, url: str) -> SeedRequest:
+    return SeedRequest(record=contract.record, url=url, run_id=context.run.run_id, site=_site(context))
+
+
+def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether a run is still at work: what it put into a cloud is then not a leftover."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and not run.is_finished
+
+
+def _instance(site: str, default: str | None) -> str | None:
+    """Return the state instance of a site: the default site's state is `latest.json` (design, rule 5)."""
+    return None if site == default else site
+
+
+def _move_slot(states: StateStore, ref: StateRef, contract: Contract, run_id: str, outputs: Outputs) -> str:
+    """Write the site's state slot if this is the record that the build slot names; seeding history moves none."""
+    build = states.find(BUILD_STATE)
+    if build is None or build.outputs.get("record_digest") != contract.record_digest:
+        return f"{ref} stays: the build slot names another record"
+    changed = states.commit(ref, run_id=run_id, outputs=outputs)
+    return f"{states.path(ref)} {'written' if changed else 'unchanged'}"
+
+
+def _seeded_at(contract: Contract, site: str, ref: str) -> SeededAt:
+    return SeededAt(
+        site=site,
+        ref=ref,
+        version=contract.record.version,
+        record_digest=contract.record_digest,
+        disk_sha256=contract.record.disk.sha256,
+    )
+
+
+def _lineage(contract: Contract, outcome: str) -> dict[str, str | int | dg.MetadataValue]:
+    record = contract.record
+    return {
+        "outcome": outcome,
+        "version": record.version,
+        "disk_sha256": record.disk.sha256,
+        "record_digest": contract.record_digest,
+        "record document": dg.MetadataValue.url(contract.record_url),
+        "iso_sha256": record.iso_sha256 or "registered: built elsewhere",
+        "disk_bytes": record.disk.size_bytes,
+    }

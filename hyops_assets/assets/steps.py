@@ -1,0 +1,55 @@
+"""How an asset tells what it does: a line at its end in the event log, and live progress for a shell.
+
+The shell listens on the logger `hyops.steps`; records carry `step`, `stage`, `done`, `total` (bytes) while a step
+runs, and `step`, `outcome`, `size_bytes`, `seconds` when it ended.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+LOGGER = logging.getLogger("hyops.steps")
+LOGGER.addHandler(logging.NullHandler())
+_PERIOD_SECONDS = 0.2
+
+
+class Step:
+    """One step of the pipeline while it runs: a `Progress`, and where its outcome is noted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.outcome = "done"
+        self.size_bytes = 0
+        self._last = 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Report progress; at most five times a second, and at the end of a stage."""
+        now = time.monotonic()
+        if now - self._last >= _PERIOD_SECONDS or done == total:
+            self._last = now
+            LOGGER.debug("%s", stage, extra={"step": self.name, "stage": stage, "done": done, "total": total})
+
+    def ended(self, outcome: str, size_bytes: int) -> None:
+        """Note how the step ended (`built`, `adopted`, …) and how many bytes its result has."""
+        self.outcome = outcome
+        self.size_bytes = size_bytes
+
+
+@contextmanager
+def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
+    """Announce a step, hand out its progress, and log its outcome, bytes and seconds."""
+    current = Step(name)
+    start = time.monotonic()
+    LOGGER.debug("%s", name, extra={"step": name, "stage": "start", "done": 0, "total": None})
+    yield current
+    seconds = time.monotonic() - start
+    context.log.info("%s: %s, %s bytes, %.1f s", name, current.outcome, f"{current.size_bytes:,}", seconds)
+    LOGGER.info(
+        "%s %s",
+        name,
+        current.outcome,
+        extra={"step": name, "outcome": current.outcome, "size_bytes": current.size_bytes, "seconds": seconds},
+    )

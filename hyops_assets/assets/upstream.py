@@ -1,0 +1,160 @@
+"""Group `upstream`: what VyOS released, and the signed ISO as we took it in.
+
+What belongs here: how a release is announced to the graph, and intake. Reading the feed is the feed resource's.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from hyops_assets.assets.steps import Step, step
+from hyops_assets.contract.canonical import digest_of
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.evidence import SignedIso
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.version import RecordVersion, iso_file_name
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.signature import verify
+from hyops_assets.partitions import VERSIONS
+from resources.artifacts.store import ArtifactStore
+from resources.feed.client import ReleaseFeed
+from resources.feed.parse import Release
+
+GROUP = "upstream"
+
+vyos_release = dg.AssetSpec(
+    "vyos_release",
+    group_name=GROUP,
+    kinds={"vyos", "json"},
+    partitions_def=VERSIONS,
+    description=(
+        "A release that VyOS announced in its feed. External: reported by the sensor `vyos_rolling_release`, or by "
+        "whoever takes in an ISO by hand."
+    ),
+)
+
+
+class Intake(dg.Config):
+    """Where an ISO is taken from, if not from the mirror or the feed."""
+
+    source_iso_url: str = Field(
+        default="", description="path or https URL of the ISO; its signature lies beside it as <name>.minisig"
+    )
+
+
+def release_event(release: Release, version: str) -> dg.AssetMaterialization:
+    """Return the event that tells the graph of a release."""
+    return dg.AssetMaterialization(
+        vyos_release.key,
+        partition=version,
+        tags={"dagster/data_version": digest_of(release)},
+        metadata={
+            "release": release.version,
+            "url": dg.MetadataValue.url(release.url),
+            "announced": release.timestamp.isoformat() if release.timestamp else "not in the feed",
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=VERSIONS,
+    deps=[vyos_release],
+    group_name=GROUP,
+    kinds={"vyos", "iso"},
+    code_version="1",
+    io_manager_key="documents",
+)
+def vyos_iso(
+    context: dg.AssetExecutionContext,
+    config: Intake,
+    settings: dg.ResourceParam[Settings],
+    feed: dg.ResourceParam[ReleaseFeed],
+    store: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult[SignedIso]:
+    """The ISO, its minisign signature verified by a pinned key, in our own store.
+
+    Upstream keeps only thirty builds; from here on a rebuild needs nothing of theirs.
+    """
+    version = RecordVersion.parse(context.partition_key)
+    with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
+        signed = _stored(version, config, settings, store, progress)
+        if signed is None:
+            release = feed.find(version.release, source_iso_url=config.source_iso_url)
+            signed = _take_in(release, feed, settings, store, progress)
+            _report_release(context, release)
+    return dg.MaterializeResult(
+        value=signed,
+        data_version=dg.DataVersion(signed.sha256),
+        metadata={
+            "release": signed.release,
+            "sha256": signed.sha256,
+            "size_bytes": signed.size_bytes,
+            "signing_key": f"{signed.signature.key_name} ({signed.signature.key_id})",
+            "signed_at": dg.MetadataValue.timestamp(signed.signature.signed_at),
+            "trusted_comment": signed.signature.trusted_comment,
+            "source": signed.source_url,
+            "outcome": progress.outcome,
+        },
+    )
+
+
+def _stored(
+    version: RecordVersion, config: Intake, settings: Settings, store: ArtifactStore, progress: Step
+) -> SignedIso | None:
+    """Return the ISO we already hold if its signature still verifies; None where it must be taken in.
+
+    Verified again each time: a key may have been withdrawn since.
+    """
+    held = store.find_document("iso", version.release, SignedIso)
+    if held is None or not store.has_blob(held.sha256):
+        return None
+    if config.source_iso_url and config.source_iso_url != held.source_url:
+        return None
+    signature = verify(
+        store.blob_path(held.sha256),
+        held.signature.minisig,
+        settings.feed.keys,
+        file_name=held.file_name,
+        progress=progress,
+    )
+    progress.ended("adopted", held.size_bytes)
+    return held.model_copy(update={"signature": signature})
+
+
+def _take_in(
+    release: Release, feed: ReleaseFeed, settings: Settings, store: ArtifactStore, progress: Step
+) -> SignedIso:
+    downloaded = feed.fetch_iso(release, store.cache / "iso", progress=progress)
+    try:
+        signature = verify(
+            downloaded.iso,
+            downloaded.minisig,
+            settings.feed.keys,
+            file_name=iso_file_name(release.version),
+            released_at=release.timestamp,
+            progress=progress,
+        )
+    except HyopsError:
+        # What no trusted key signed must not be what a later attempt goes on from.
+        downloaded.discard()
+        raise
+    signed = SignedIso(
+        release=release.version,
+        file_name=iso_file_name(release.version),
+        size_bytes=downloaded.iso.stat().st_size,
+        sha256=sha256_of_file(downloaded.iso, stage="hash the ISO", progress=progress),
+        source_url=downloaded.source_url,
+        signature=signature,
+    )
+    store.adopt(downloaded.iso, sha256=signed.sha256)
+    store.write_document("iso", release.version, signed)
+    progress.ended("taken in", signed.size_bytes)
+    return signed
+
+
+def _report_release(context: dg.AssetExecutionContext, release: Release) -> None:
+    """Report the release where no sensor did: an ISO taken in by hand has a release too."""
+    known = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=[context.partition_key]), limit=1
+    )
+    if not known.records:
+        context.log_event(release_event(release, context.partition_key))

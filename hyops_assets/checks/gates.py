@@ -1,0 +1,149 @@
+"""The gates of a record: blocking checks, before anything is uploaded.
+
+What belongs here: one check per question about the built bytes. A gate that passed for the same bytes before is
+adopted and says so. Audits of what was already published or seeded stand in `lineage.py` and `published.py`.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import JsonValue
+
+from hyops_assets.assets.records import qcow2_record, raw_xz_record
+from hyops_assets.assets.steps import step
+from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
+from hyops_assets.contract.evidence import GateResult
+from hyops_assets.contract.settings import Settings
+from hyops_assets.gates import gate
+from hyops_assets.image import inspection, qcow2, rawxz
+from hyops_assets.image.boot import Firmware
+from hyops_assets.partitions import VERSIONS
+from resources.artifacts.store import ArtifactStore
+from resources.boot import BootGate
+
+QCOW2 = qcow2_record.key
+RAW_XZ = raw_xz_record.key
+
+
+def _result(result: GateResult, asset: dg.AssetKey, check: str | None = None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        asset_key=asset,
+        check_name=check,
+        metadata={"subject_sha256": result.subject_sha256, **{k: _metadata(v) for k, v in result.detail.items()}},
+    )
+
+
+def _metadata(value: JsonValue) -> dg.MetadataValue:
+    if isinstance(value, dict | list):
+        return dg.MetadataValue.json(value)
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return dg.MetadataValue.float(value)
+    return dg.MetadataValue.text(str(value))
+
+
+@dg.multi_asset_check(
+    name="disk_inspection",
+    specs=[
+        dg.AssetCheckSpec(name, asset=qcow2_record, description=question, blocking=True, partitions_def=VERSIONS)
+        for name, question in inspection.QUESTIONS.items()
+    ],
+)
+def disk_inspection(
+    context: dg.AssetCheckExecutionContext, qcow2_record: BuiltRecord, store: dg.ResourceParam[ArtifactStore]
+) -> Iterator[dg.AssetCheckResult]:
+    """Look into the disk without mounting it: every question about its effective files has a check of its own."""
+    built = qcow2_record
+    findings: dict[str, inspection.Finding] = {}
+
+    def examine(name: str) -> tuple[bool, dict[str, JsonValue]]:
+        if not findings:
+            with store.scratch("inspection") as scratch:
+                disk = scratch / "disk.raw"
+                qcow2.decode(store.blob(built.qcow2.sha256), disk)
+                findings.update({found.name: found for found in inspection.inspect(disk, _expected(built), scratch)})
+        return findings[name].passed, {"found": findings[name].detail}
+
+    with step(context, "disk_inspection") as progress:
+        results = [gate(store, name, built.qcow2.sha256, lambda n=name: examine(n)) for name in inspection.QUESTIONS]
+        progress.ended("inspected" if findings else "adopted", 0)
+    for result in results:
+        yield _result(result, QCOW2, result.name)
+
+
+def _expected(built: BuiltRecord) -> inspection.Expected:
+    return inspection.Expected(
+        release=built.iso.release,
+        squashfs_sha256=built.squashfs_sha256,
+        helper_sha256=built.helper_sha256,
+    )
+
+
+def _boot_check(firmware: Firmware) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=qcow2_record,
+        name=f"boots_{firmware}",
+        blocking=True,
+        partitions_def=VERSIONS,
+        description=(
+            f"The qcow2 boots under {firmware.upper()} to the end of cloud-init, from its own overlay: a random "
+            "nonce went in on a NoCloud disk, its proof came out on the serial console."
+        ),
+    )
+    def boots(
+        context: dg.AssetCheckExecutionContext,
+        qcow2_record: BuiltRecord,
+        settings: dg.ResourceParam[Settings],
+        store: dg.ResourceParam[ArtifactStore],
+        boot_gate: dg.ResourceParam[BootGate],
+    ) -> dg.AssetCheckResult:
+        built = qcow2_record
+        name = f"boots_{firmware}"
+        with step(context, name) as progress:
+            progress.ended("adopted", built.qcow2.size_bytes)
+
+            def examine() -> tuple[bool, dict[str, JsonValue]]:
+                with store.scratch(name) as scratch:
+                    passed, detail = boot_gate.boot(
+                        store.blob(built.qcow2.sha256),
+                        release=built.iso.release,
+                        firmware=firmware,
+                        timeout=settings.build.boot_timeout_seconds,
+                        scratch=scratch,
+                        progress=progress,
+                    )
+                progress.ended("booted" if passed else "did not boot", built.qcow2.size_bytes)
+                return passed, detail
+
+            return _result(gate(store, name, built.qcow2.sha256, examine), QCOW2, name)
+
+    return boots
+
+
+boots_bios = _boot_check("bios")
+boots_uefi = _boot_check("uefi")
+
+
+@dg.asset_check(asset=raw_xz_record, blocking=True, partitions_def=VERSIONS)
+def variants_decode_to_one_disk(
+    context: dg.AssetCheckExecutionContext, raw_xz_record: CandidateRecord, store: dg.ResourceParam[ArtifactStore]
+) -> dg.AssetCheckResult:
+    """Both variants, decoded by the stock programs (`qemu-img`, `xz`), are the record's disk, byte for byte."""
+    record = raw_xz_record.record
+    with step(context, "variants_decode_to_one_disk") as progress:
+        progress.ended("adopted", 2 * record.disk.size_bytes)
+
+        def examine() -> tuple[bool, dict[str, JsonValue]]:
+            with store.scratch("variants") as scratch:
+                found = {
+                    "qcow2": qcow2.decoded_disk(store.blob(record.variants["qcow2"].sha256), scratch),
+                    "raw.xz": rawxz.decoded_disk(store.blob(record.variants["raw.xz"].sha256), progress=progress),
+                }
+            progress.ended("compared", 2 * record.disk.size_bytes)
+            return all(disk == record.disk for disk in found.values()), {
+                "expected": record.disk.sha256,
+                **{format_: disk.sha256 for format_, disk in found.items()},
+            }
+
+        subject = record.variants["raw.xz"].sha256
+        return _result(gate(store, "variants_decode_to_one_disk", subject, examine), RAW_XZ)

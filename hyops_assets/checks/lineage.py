@@ -1,0 +1,172 @@
+"""Lineage: from what runs in a cloud back to VyOS' signature, link by link.
+
+What belongs here: walking the chain and naming the first broken link. Nothing is taken from event pointers: links
+are digests, read afresh from where each thing lives.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from hyops_assets.assets.seeds import hetzner_image, proxmox_template
+from hyops_assets.assets.steps import step
+from hyops_assets.contract.canonical import canonical_json
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.evidence import Contract, SignedIso
+from hyops_assets.contract.record import Record
+from hyops_assets.contract.settings import Settings
+from hyops_assets.image.digests import sha256_of_bytes
+from hyops_assets.image.signature import verify
+from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.resource import HetznerProjects
+from resources.hetzner.seed import ImageFacts
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.proxmox.survey import TemplateFacts
+from resources.repository.base import ObjectRepository
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the chain: what was looked at, what it should say, what it says."""
+
+    name: str
+    expected: str
+    found: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the link is whole."""
+        return self.found == self.expected
+
+
+class Chain:
+    """The links below the cloud: record, ISO, signature."""
+
+    def __init__(
+        self, contract: Contract, settings: Settings, store: ArtifactStore, repository: ObjectRepository
+    ) -> None:
+        self.contract = contract
+        self._settings = settings
+        self._store = store
+        self._repository = repository
+
+    def links(self) -> Iterator[Link]:
+        """Yield record, ISO and signature, each read afresh; a link that cannot be read says why."""
+        record = self.contract.record
+        yield Link("record: its identity hashes to its digest", self.contract.record_digest, record.digest)
+        yield _read(
+            "record: the published document is this record",
+            sha256_of_bytes(canonical_json(record) + b"\n"),
+            lambda: self._repository.read_anonymous(self.contract.record_url)[0],
+        )
+        iso = self._store.find_document("iso", record.record_version.release, SignedIso)
+        if iso is None:
+            yield Link("ISO: taken in by us", str(record.iso_sha256), "no such ISO in the artifact store")
+            return
+        yield Link("ISO: the record was built from it", str(record.iso_sha256), iso.sha256)
+        yield _read("signature: a trusted key signed these bytes", iso.signature.key_id, lambda: self._key_of(iso))
+
+    def _key_of(self, iso: SignedIso) -> str:
+        blob = self._store.blob(iso.sha256)
+        facts = verify(blob, iso.signature.minisig, self._settings.feed.keys, file_name=iso.file_name)
+        return facts.key_id
+
+
+def _read(name: str, expected: str, find: Callable[[], str]) -> Link:
+    try:
+        return Link(name, expected, find())
+    except HyopsError as error:
+        return Link(name, expected, error.message)
+
+
+def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
+    """Walk the chain to its end or to the first broken link, and name that one."""
+    walked: list[Link] = []
+    for link in links:
+        walked.append(link)
+        if not link.holds:
+            break
+    broken = [link for link in walked if not link.holds]
+    rows = [
+        dg.TableRecord({"link": link.name, "expected": link.expected, "found": link.found, "holds": link.holds})
+        for link in walked
+    ]
+    return dg.AssetCheckResult(
+        passed=not broken,
+        description=f"broken link: {broken[0].name}" if broken else "from the cloud back to the signature",
+        metadata={"chain": dg.MetadataValue.table(rows)},
+    )
+
+
+def _template_links(seeded: SeededAt, record: Record, found: TemplateFacts) -> Iterator[Link]:
+    where = f"{seeded.site}: VMID {seeded.ref}"
+    lineage = found.lineage
+    yield Link(f"{where} is a whole template", "yes", "yes" if found.converted else "no")
+    yield Link(f"{where} says that its seed was committed", "ready", lineage.state if lineage else "nothing")
+    yield Link(f"{where} holds the record's disk", record.disk.sha256, lineage.disk_sha256 if lineage else "unknown")
+    yield Link(f"{where} was seeded from the record", record.digest, lineage.record_digest if lineage else "unknown")
+    yield Link(f"{where} has no other fault", "", "; ".join(found.problems(record)))
+
+
+def _image_links(seeded: SeededAt, record: Record, found: ImageFacts) -> Iterator[Link]:
+    where = f"{seeded.site}: snapshot {seeded.ref}"
+    labels = found.labels
+    yield Link(f"{where} is available", "available", found.status)
+    yield Link(f"{where} says that its seed was committed", "ready", labels.state if labels else "nothing")
+    yield Link(f"{where} holds the record's disk", record.disk.sha256, labels.disk_sha256 if labels else "unknown")
+    yield Link(f"{where} was seeded from the record", record.digest, labels.record_digest if labels else "unknown")
+
+
+@dg.asset_check(
+    asset=proxmox_template,
+    name="lineage_holds",
+    partitions_def=PROXMOX_SEEDS,
+    additional_ins={"published_contract": dg.AssetIn("published_contract")},
+)
+def template_lineage_holds(
+    context: dg.AssetCheckExecutionContext,
+    proxmox_template: SeededAt,
+    published_contract: Contract,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    repository: dg.ResourceParam[ObjectRepository],
+    proxmox: dg.ResourceParam[ProxmoxSeeders],
+) -> dg.AssetCheckResult:
+    """The template, asked afresh, carries the disk of the record that was built from the ISO that VyOS signed."""
+    seeded, contract = proxmox_template, published_contract
+
+    def links() -> Iterator[Link]:
+        yield from _template_links(seeded, contract.record, proxmox.seeder(seeded.site).audit(int(seeded.ref)))
+        yield from Chain(contract, settings, store, repository).links()
+
+    with step(context, "template lineage_holds"):
+        return _result(links())
+
+
+@dg.asset_check(
+    asset=hetzner_image,
+    name="lineage_holds",
+    partitions_def=HETZNER_SEEDS,
+    additional_ins={"published_contract": dg.AssetIn("published_contract")},
+)
+def image_lineage_holds(
+    context: dg.AssetCheckExecutionContext,
+    hetzner_image: SeededAt,
+    published_contract: Contract,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    repository: dg.ResourceParam[ObjectRepository],
+    hetzner: dg.ResourceParam[HetznerProjects],
+) -> dg.AssetCheckResult:
+    """The snapshot, asked afresh, carries the disk of the record that was built from the ISO that VyOS signed."""
+    seeded, contract = hetzner_image, published_contract
+
+    def links() -> Iterator[Link]:
+        yield from _image_links(seeded, contract.record, hetzner.seeder(seeded.site).audit(seeded.ref))
+        yield from Chain(contract, settings, store, repository).links()
+
+    with step(context, "image lineage_holds"):
+        return _result(links())

@@ -1,0 +1,37 @@
+"""Audit of what was published: read as a stranger reads it."""
+
+import dagster as dg
+
+from hyops_assets.assets.publishing import published_contract
+from hyops_assets.assets.steps import step
+from hyops_assets.contract.canonical import canonical_json
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.image.digests import sha256_of_bytes
+from hyops_assets.partitions import VERSIONS
+from resources.repository.base import ObjectRepository
+
+CONTRACT = published_contract.key
+
+
+@dg.asset_check(asset=published_contract, blocking=True, partitions_def=VERSIONS)
+def anonymous_read_back(
+    context: dg.AssetCheckExecutionContext,
+    published_contract: Contract,
+    repository: dg.ResourceParam[ObjectRepository],
+) -> dg.AssetCheckResult:
+    """Anyone can read the record and both variants under the contract's URLs, and they are the promised bytes."""
+    record = published_contract.record
+    promised = {
+        published_contract.record_url: sha256_of_bytes(canonical_json(record) + b"\n"),
+        **{published_contract.urls[format_]: variant.sha256 for format_, variant in record.variants.items()},
+    }
+    with step(context, "anonymous_read_back") as progress:
+        found = {url: repository.read_anonymous(url, progress=progress) for url in promised}
+        progress.ended("read", sum(size for _, size in found.values()))
+    return dg.AssetCheckResult(
+        passed=all(found[url][0] == sha256 for url, sha256 in promised.items()),
+        metadata={
+            "read": dg.MetadataValue.json({url: {"sha256": sha, "bytes": size} for url, (sha, size) in found.items()}),
+            "record_digest": published_contract.record_digest,
+        },
+    )

@@ -1,0 +1,132 @@
+"""`hyops demo`: an ISO through the whole graph into a lab, and a table of what came out."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hyops_assets.cli import lab
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.graph import Graph, Ran
+from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.progress import in_bytes, shown
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.evidence import Contract, SignedIso
+from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.version import RELEASE_PATTERN
+from hyops_assets.lab.ensemble import LabFiles
+from resources.artifacts.store import ArtifactStore
+from resources.feed.client import ReleaseFeed
+from resources.states.store import StateStore
+
+RELEASE = "2026.03.03-0027-rolling"
+"""The release of the source document's verified example."""
+
+STATES = (StateRef(IMAGE_BUILD, DEFAULT_BUILD_INSTANCE), StateRef(TEMPLATE_SEED), StateRef(IMAGE_SEED))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What goes in: a release, and where its ISO comes from if not from the lab's feed."""
+
+    release: str
+    source_iso_url: str = ""
+
+
+def run_demo(place: Place, iso: str) -> None:
+    """Run the graph once for one ISO, in the lab, and print what came out.
+
+    Raises:
+        RunFailed: a run of the graph failed.
+        Refused: the environment is not a lab's.
+    """
+    console = place.console
+    console.print(f"[bold]HyOps VyOS image pipeline[/bold]: demo in {place.root.path}")
+    with shown(console):
+        source = _real(iso) if iso else _lookalike(place, console)
+        with lab.lab_running(place.root):
+            before = LabFiles(place.root.lab).trace().mutations()
+            graph = Graph(place.root, open_instance(place.root))
+            runs = {"build": graph.build(source.release, source_iso_url=source.source_iso_url)}
+            runs["proxmox"] = graph.seed_proxmox(lab.SITE, source.release)
+            runs["hetzner"] = graph.seed_hetzner(lab.SITE, source.release)
+            asked = LabFiles(place.root.lab).trace().mutations() - before
+    _print_table(place, source.release, runs, asked)
+
+
+def _lookalike(place: Place, console: Console) -> Source:
+    """Make or find the look-alike ISO and announce it in the lab's feed."""
+    made = lab.lookalike(RELEASE)
+    size = in_bytes(made.iso.stat().st_size)
+    console.print(f"  {'look-alike ISO':<30} {'made' if made.made else 'adopted':<12} {size:>10}")
+    lab.announce_iso(place.root, made)
+    return Source(RELEASE)
+
+
+def _real(iso: str) -> Source:
+    """Name a real ISO: the newest of VyOS' feed, a URL, or a file."""
+    if iso == "latest":
+        announced = ReleaseFeed(FeedSettings()).poll().feed
+        if announced is None or not announced.good:
+            raise Refused("VyOS' feed announces no release", hint="name an ISO: make demo ISO=<path or URL>")
+        return Source(announced.good[0].version, announced.good[0].url)
+    found = RELEASE_PATTERN.search(iso.rsplit("/", 1)[-1])
+    if found is None:
+        raise Refused(f"{iso!r} names no VyOS release", hint="keep the file name that VyOS gave the ISO")
+    return Source(found.group(), iso if "://" in iso else str(Path(iso).expanduser().absolute()))
+
+
+def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counter[str]) -> None:
+    console = place.console
+    store = ArtifactStore(place.root.artifacts)
+    iso = store.read_document("vyos_iso", version, SignedIso)
+    contract = store.read_document("published_contract", version, Contract)
+    build, template, image = (
+        runs["build"].metadata,
+        runs["proxmox"].metadata["proxmox_template"],
+        runs["hetzner"].metadata["hetzner_image"],
+    )
+    table = Table(title=f"{contract.record.key} {version}", title_justify="left", show_lines=False)
+    for heading in ("what", "outcome", "size", "sha256 or id"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "sha256 or id")
+    record = contract.record
+    outcome = {name: str(values.get("outcome", "")) for name, values in build.items()}
+    table.add_row("ISO", outcome["vyos_iso"], in_bytes(iso.size_bytes), iso.sha256)
+    table.add_row("signature key", "verified", "", f"{iso.signature.key_name} {iso.signature.key_id}")
+    table.add_row("disk", outcome["qcow2_record"], in_bytes(record.disk.size_bytes), record.disk.sha256)
+    for format_, variant in record.variants.items():
+        asset = f"{format_.replace('.', '_')}_record"
+        table.add_row(f"{format_} record", outcome[asset], in_bytes(variant.size_bytes), variant.sha256)
+    table.add_row("contract", outcome["published_contract"], "", contract.record_digest)
+    table.add_row(
+        "Proxmox template",
+        str(template["outcome"]),
+        in_bytes(record.disk.size_bytes),
+        f"VMID {template['vmid']} {template['name']} disk {template['disk_sha256']}",
+    )
+    table.add_row(
+        "Hetzner image",
+        str(image["outcome"]),
+        in_bytes(record.disk.size_bytes),
+        f"snapshot {image['image_ref']} readback {image['readback_sha256']}",
+    )
+    console.print(table)
+    states = StateStore(place.root)
+    for ref in STATES:
+        console.print(f"state  {states.path(ref)}", soft_wrap=True)
+    sent = sum(
+        int(str(values))
+        for values in (
+            build["published_contract"]["bytes_sent"],
+            template["bytes_transferred"],
+            image["bytes_written"],
+        )
+    )
+    console.print(
+        f"lab    mutating calls: proxmox {asked['proxmox']}, hetzner {asked['hetzner']}; bytes sent: {sent:,}"
+        + ("; everything was adopted" if not sent and not asked.total() else "")
+    )
+    console.print(f"UI     make dev    (or: hyops dev {place.flag})".rstrip())

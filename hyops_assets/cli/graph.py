@@ -1,0 +1,112 @@
+"""Running the graph from a shell: the same jobs, on the same instance, as the UI runs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from hyops_assets.cli.instance import process_tag
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.definitions import build_definitions
+from hyops_assets.partitions import add_sites, add_version, seed_key
+from resources.settings import load_settings
+
+
+class RunFailed(HyopsError):
+    """A run of the graph failed; the message names the step or the check, and why."""
+
+
+def prepare_partitions(instance: dg.DagsterInstance, root: RuntimeRoot) -> None:
+    """Make the configured sites partitions, so that the UI shows their grids."""
+    add_sites(instance, load_settings(root))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that succeeded: its id, and what each asset said."""
+
+    run_id: str
+    metadata: Mapping[str, Mapping[str, object]]
+
+
+class Graph:
+    """The graph of one environment, on its Dagster instance."""
+
+    def __init__(
+        self, root: RuntimeRoot, instance: dg.DagsterInstance, *, overrides: Mapping[str, object] | None = None
+    ) -> None:
+        self.root = root
+        self.instance = instance
+        self.settings = load_settings(root)
+        self._definitions = build_definitions(root, self.settings, overrides=overrides)
+        add_sites(instance, self.settings)
+
+    def build(self, version: str, *, source_iso_url: str = "") -> Ran:
+        """Build and publish one record version.
+
+        Raises:
+            RunFailed: a step failed or a gate refused; nothing half-published is left.
+        """
+        add_version(self.instance, version)
+        config = {"ops": {"vyos_iso": {"config": {"source_iso_url": source_iso_url}}}}
+        return self._run("build_record", version, config)
+
+    def seed_proxmox(self, site: str, version: str) -> Ran:
+        """Seed one published version at one Proxmox site.
+
+        Raises:
+            RunFailed: the seed failed; a later run resumes it.
+        """
+        self.settings.proxmox_site(site)
+        return self._run("seed_proxmox_template", seed_key(site, version), {})
+
+    def seed_hetzner(self, site: str, version: str) -> Ran:
+        """Seed one published version at one Hetzner site.
+
+        Raises:
+            RunFailed: the seed failed; a later run resumes it.
+        """
+        self.settings.hetzner_site(site)
+        return self._run("seed_hetzner_image", seed_key(site, version), {})
+
+    def _run(self, job: str, partition_key: str, config: Mapping[str, object]) -> Ran:
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=partition_key,
+            # The shell shows its own lines; the event log in the UI has everything.
+            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=process_tag(),
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(
+                f"run {result.run_id} of {job} for {partition_key} failed: {_why(result)}",
+                hint="look at the run in the UI (hyops dev), mend the cause, repeat",
+            )
+        return Ran(result.run_id, _metadata(result))
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    """Return the first cause of a failed run: a refused check, or the error that a step raised."""
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.blocking:
+            details = {name: value.value for name, value in evaluation.metadata.items()}
+            return f"check {evaluation.check_name} on {evaluation.asset_key.to_user_string()} refused: {details}"
+    for event in result.all_events:
+        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
+            while error.cause is not None:
+                error = error.cause
+            # The class stands with its module's path before the text; its name alone is enough for a reader.
+            return f"{event.step_key}: {re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
+    return "the event log says why"
+
+
+def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+    return {
+        event.materialization.asset_key.to_user_string(): {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+    }

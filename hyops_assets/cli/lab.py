@@ -1,0 +1,222 @@
+"""`hyops lab`: the lab's ISO, its process, and the `pipeline.yml` that points at it."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyops_assets.cli.environment import Place
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.settings import (
+    ROLLING_KEY,
+    FeedSettings,
+    HetznerSite,
+    ProxmoxSite,
+    RepositorySettings,
+    Settings,
+    SigningKey,
+    Sites,
+)
+from hyops_assets.contract.version import iso_file_name
+from hyops_assets.lab import feed, process
+from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV, PROXMOX_TOKEN_ID, LabFiles
+from hyops_assets.lab.grub_modules import lab_cache
+from hyops_assets.lab.iso_layout import built_at
+from hyops_assets.lab.lookalike.iso import make_lookalike
+from hyops_assets.lab.signing import LabKey
+from resources.settings import load_settings, save_settings
+
+SITE = "lab"
+_HEADING = "Written by `hyops lab up`: everything here points at the local lab. It is written again at each start."
+_KEY_FILE = "lab.pub"
+
+
+@dataclass(frozen=True)
+class LabIso:
+    """A look-alike ISO with its signature and the public key that signed it."""
+
+    release: str
+    iso: Path
+    minisig: Path
+    public_key: Path
+    made: bool
+
+
+def lookalike(release: str, progress: Progress = silent) -> LabIso:
+    """Return the signed look-alike of a release: made once, then kept in the cache.
+
+    The key signs this one ISO and is forgotten; its public half is kept beside the ISO.
+    """
+    directory = lab_cache() / "iso" / release
+    iso = directory / iso_file_name(release)
+    found = LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
+    if found.public_key.exists():
+        return found
+    directory.mkdir(parents=True, exist_ok=True)
+    make_lookalike(iso, release, cache=lab_cache(), progress=progress)
+    key = LabKey.generate()
+    found.minisig.write_text(key.sign_file(iso, file_name=iso.name, signed_at=built_at(release)))
+    found.public_key.write_text(key.public_key)
+    return LabIso(found.release, iso, found.minisig, found.public_key, made=True)
+
+
+def make_iso(place: Place, release: str) -> None:
+    """Make or find a look-alike and print where it lies."""
+    with place.console.status(f"look-alike ISO of {release}"):
+        made = lookalike(release)
+    place.console.print(made.iso)
+
+
+def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
+    """Put a look-alike into the lab's feed, and its key into `pipeline.yml` where that is the lab's."""
+    files = LabFiles(root.lab)
+    if (files.feed / iso.release / _KEY_FILE).exists():
+        return
+    directory = files.feed / iso.release
+    directory.mkdir(parents=True, exist_ok=True)
+    # The key first: whoever sees the release can verify it.
+    (directory / _KEY_FILE).write_text(iso.public_key.read_text())
+    if root.settings_file.exists():
+        _write_settings(root)
+    feed.publish(files.feed, iso.release, iso.iso, iso.minisig.read_text(), built_at(iso.release))
+
+
+def announce(place: Place, release: str) -> None:
+    """Put a release into the lab's feed, making its ISO first."""
+    with place.console.status(f"look-alike ISO of {release}"):
+        iso = lookalike(release)
+    _refuse_foreign_settings(place.root)
+    announce_iso(place.root, iso)
+    place.console.print(f"{release} is in the lab's feed; the sensor vyos_rolling_release finds it")
+
+
+def start(root: RuntimeRoot) -> process.RunningLab:
+    """Start the lab, or find it running, and write the settings that point at it.
+
+    Raises:
+        Refused: the environment has a `pipeline.yml` that no lab wrote.
+    """
+    _refuse_foreign_settings(root)
+    running = process.start(root.lab)
+    _write_settings(root)
+    os.environ.update(running.environment())
+    return running
+
+
+@contextmanager
+def lab_running(root: RuntimeRoot) -> Iterator[None]:
+    """Have the lab up for as long as the block lasts; a lab that was up before stays up afterwards."""
+    was_up = process.find(root.lab) is not None
+    start(root)
+    try:
+        yield
+    finally:
+        if not was_up:
+            process.stop(root.lab)
+
+
+def up(place: Place) -> None:
+    """Start the lab in the background."""
+    running = start(place.root)
+    place.console.print(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
+    place.console.print(f'reach it from other programs: eval "$({_command(place, "env")})"')
+    place.console.print(f"stop it: {_command(place, 'down')}")
+
+
+def down(place: Place) -> None:
+    """Stop the lab."""
+    place.console.print("the lab is down" if process.stop(place.root.lab) else "no lab was up")
+
+
+def print_environment(place: Place) -> None:
+    """Print shell exports for the running lab.
+
+    Raises:
+        Refused: the lab is not up.
+    """
+    running = process.find(place.root.lab)
+    if running is None:
+        raise Refused("the lab is not up", hint=_command(place, "up"))
+    for name, value in running.environment().items():
+        place.console.print(f"export {name}={shlex.quote(value)}", soft_wrap=True)
+
+
+def reach_lab(root: RuntimeRoot) -> None:
+    """Put the lab's environment into this process where the settings are a lab's and the lab is up."""
+    if load_settings(root).lab and (running := process.find(root.lab)) is not None:
+        os.environ.update(running.environment())
+
+
+def _command(place: Place, what: str) -> str:
+    return f"hyops lab {what} {place.flag}".rstrip()
+
+
+def _refuse_foreign_settings(root: RuntimeRoot) -> None:
+    if root.settings_file.exists() and not load_settings(root).lab:
+        raise Refused(
+            f"{root.settings_file} was not written by a lab", hint="use another environment: hyops lab up --env lab"
+        )
+
+
+def _write_settings(root: RuntimeRoot) -> None:
+    """Write the settings for the lab's ports and keys; leave an equal file alone."""
+    files = LabFiles(root.lab)
+    if not files.ports.exists():
+        return
+    settings = lab_settings(files)
+    if not root.settings_file.exists() or load_settings(root) != settings:
+        save_settings(root, settings, heading=_HEADING)
+
+
+def lab_settings(files: LabFiles) -> Settings:
+    """Return the settings that point at a lab: its ports, its keys, its sites."""
+    port = json.loads(files.ports.read_text())
+    keys = [
+        SigningKey(name=f"lab-{path.parent.name}", public_key=path.read_text().strip(), lab=True)
+        for path in sorted(files.feed.glob(f"*/{_KEY_FILE}"))
+    ]
+    return Settings(
+        lab=True,
+        feed=FeedSettings(
+            urls=[f"https://{HOST}:{port['feed']}/version.json"],
+            iso_hosts=[*FeedSettings().iso_hosts, HOST],
+            keys=[ROLLING_KEY, *keys],
+            poll_seconds=5,
+            sensor="running",
+        ),
+        repository=RepositorySettings(
+            directory=files.objects, public_base_url=f"https://{HOST}:{port['objects']}", lab=True
+        ),
+        sites=Sites(
+            proxmox={
+                SITE: ProxmoxSite(
+                    host=HOST,
+                    port=port["proxmox"],
+                    node="pve1",
+                    token_id=PROXMOX_TOKEN_ID,
+                    token_env=PROXMOX_TOKEN_ENV,
+                    ca_file=files.certificate,
+                    # The lab's machines do not boot: the smoke gate would have nobody to ask.
+                    template_smoke_gate=False,
+                    seed="auto",
+                    default=True,
+                    lab=True,
+                )
+            },
+            hetzner={
+                SITE: HetznerSite(
+                    endpoint=f"http://{HOST}:{port['hetzner']}/v1",
+                    token_env=HETZNER_TOKEN_ENV,
+                    rescue_ssh_port=port["rescue"],
+                    seed="auto",
+                    default=True,
+                    lab=True,
+                )
+            },
+        ),
+    )

@@ -1,0 +1,158 @@
+"""The `hyops` command: parsing, and nothing else. Each subcommand imports its work when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyops_assets.cli.environment import Place, place
+from hyops_assets.contract.errors import HyopsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Build once, publish once, seed many: the HyOps VyOS image pipeline from a shell.",
+)
+lab = typer.Typer(no_args_is_help=True, help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.")
+app.add_typer(lab, name="lab")
+
+Env = Annotated[str | None, typer.Option("--env", help="Environment below ~/.hybridops/envs (default: dev).")]
+Root = Annotated[Path | None, typer.Option("--root", help="Runtime root, instead of an environment.")]
+Module = Annotated[str, typer.Option("--module", help="Module reference, such as core/shared/vyos-image-build.")]
+Inputs = Annotated[Path | None, typer.Option("--inputs", help="YAML file with the module's inputs.")]
+Version = Annotated[str, typer.Argument(help="VyOS release, such as 2026.03.03-0027-rolling.")]
+
+
+@app.command()
+def demo(
+    iso: Annotated[
+        str, typer.Option("--iso", help="Path or URL of a real ISO, or latest; default: a look-alike.")
+    ] = "",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Take an ISO through the whole graph, into a local lab."""
+    from hyops_assets.cli.demo import run_demo
+
+    run_demo(_place(root, env), iso)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port on loopback.")] = 3000, env: Env = None, root: Root = None
+) -> None:
+    """Open the Dagster UI with its daemon, on loopback, on this environment's instance."""
+    from hyops_assets.cli.dev import run_dev
+
+    run_dev(_place(root, env), port)
+
+
+@app.command()
+def validate(
+    module: Module,
+    inputs: Inputs = None,
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Validate inputs only.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Resolve and validate a module's inputs; change nothing."""
+    from hyops_assets.cli.modules import validate_module
+
+    validate_module(_place(root, env), module, inputs, skip_preflight=skip_preflight)
+
+
+@app.command()
+def apply(
+    module: Module,
+    inputs: Inputs = None,
+    state_instance: Annotated[str, typer.Option("--state-instance", help="State slot; default: the module's.")] = "",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Run a module: the same graph, on the same Dagster instance, as in the UI."""
+    from hyops_assets.cli.apply import apply_module
+
+    apply_module(_place(root, env), module, inputs, state_instance)
+
+
+@app.command()
+def show(
+    reference: Annotated[str, typer.Argument(help="State reference: <module>[#<instance>].")],
+    json_: Annotated[bool, typer.Option("--json", help="Print the state file as it is.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Show a module's state."""
+    from hyops_assets.cli.show import show_state
+
+    show_state(_place(root, env), reference, as_json=json_)
+
+
+@app.command()
+def doctor(env: Env = None, root: Root = None) -> None:
+    """Examine this host: programs, versions, an accelerator that really works."""
+    from hyops_assets.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(_place(root, env).root))
+
+
+@lab.command("iso")
+def lab_iso(release: Version = "2026.03.03-0027-rolling", env: Env = None, root: Root = None) -> None:
+    """Make a signed VyOS look-alike ISO from Debian packages, or find the one made before."""
+    from hyops_assets.cli.lab import make_iso
+
+    make_iso(_place(root, env), release)
+
+
+@lab.command("up")
+def lab_up(env: Env = None, root: Root = None) -> None:
+    """Start the lab in the background and write a pipeline.yml that points at it."""
+    from hyops_assets.cli.lab import up
+
+    up(_place(root, env))
+
+
+@lab.command("down")
+def lab_down(env: Env = None, root: Root = None) -> None:
+    """Stop the lab. What it holds stays for the next start."""
+    from hyops_assets.cli.lab import down
+
+    down(_place(root, env))
+
+
+@lab.command("release")
+def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
+    """Put a release into the lab's feed, with a look-alike ISO of that version."""
+    from hyops_assets.cli.lab import announce
+
+    announce(_place(root, env), release)
+
+
+@lab.command("env")
+def lab_env(env: Env = None, root: Root = None) -> None:
+    """Print the exports that let other programs reach the running lab: eval "$(hyops lab env)"."""
+    from hyops_assets.cli.lab import print_environment
+
+    print_environment(_place(root, env))
+
+
+def _place(root: Path | None, env: str | None) -> Place:
+    return place(root, env)
+
+
+def main() -> None:
+    """Run the command; an error a user can act on is printed as such, without a traceback."""
+    try:
+        app()
+    except HyopsError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("cancelled", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The wiring: assets, checks, jobs, sensors and resources become one code location, `defs`.
+
+The one factory serves the UI, the shell and the tests. Importing it reads no configuration but which runtime root
+to use; `pipeline.yml` is read at every run.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+from resources.hetzner.resource import HetznerSites
+from resources.proxmox.resource import ProxmoxSites
+
+from hyops_assets import jobs
+from hyops_assets.assets import publishing, records, seeds, upstream
+from hyops_assets.automation import seed_what_was_published
+from hyops_assets.checks import gates, lineage, published
+from hyops_assets.contract.layout import RuntimeRoot, runtime_root
+from hyops_assets.contract.settings import HetznerSite, ProxmoxSite, Settings
+from resources.artifacts.documents import DocumentIOManager
+from resources.artifacts.resource import ArtifactStoreResource
+from resources.boot import BootGateResource
+from resources.feed.resource import ReleaseFeedResource
+from resources.repository.resource import ObjectRepositoryResource
+from resources.settings import load_settings
+from resources.settings_resource import SettingsResource
+from resources.states.resource import StateStoreResource
+from sensors.releases import vyos_rolling_release
+from sensors.seeds import seed_automation
+
+ASSETS = [
+    upstream.vyos_release,
+    upstream.vyos_iso,
+    records.qcow2_record,
+    records.raw_xz_record,
+    publishing.published_contract,
+]
+CHECKS = [
+    gates.disk_inspection,
+    gates.boots_bios,
+    gates.boots_uefi,
+    gates.variants_decode_to_one_disk,
+    published.anonymous_read_back,
+    lineage.template_lineage_holds,
+    lineage.image_lineage_holds,
+]
+
+
+def build_definitions(
+    root: RuntimeRoot, settings: Settings, *, overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
+    """Return the code location of one environment.
+
+    Args:
+        root: the environment's runtime root; resources read its `pipeline.yml` when a run starts.
+        settings: what decides the shape of the location itself: how often sensors tick, which sites
+            seed by themselves. A changed setting of this kind takes effect when the location is reloaded.
+        overrides: resources by name, in place of the real ones.
+    """
+    where = str(root.path)
+    return dg.Definitions(
+        assets=[
+            *ASSETS,
+            _seeded_at(seeds.proxmox_template, settings.sites.proxmox),
+            _seeded_at(seeds.hetzner_image, settings.sites.hetzner),
+        ],
+        asset_checks=CHECKS,
+        jobs=jobs.JOBS,
+        sensors=[vyos_rolling_release(settings.feed), seed_automation()],
+        resources={
+            "settings": SettingsResource(root=where),
+            "store": ArtifactStoreResource(root=where),
+            "documents": DocumentIOManager(root=where),
+            "feed": ReleaseFeedResource(root=where),
+            "repository": ObjectRepositoryResource(root=where),
+            "states": StateStoreResource(root=where),
+            "proxmox": ProxmoxSites(root=where),
+            "hetzner": HetznerSites(root=where),
+            "boot_gate": BootGateResource(),
+            **(overrides or {}),
+        },
+        # Steps follow one another and each is minutes of work: a process per step would only add its start-up.
+        executor=dg.in_process_executor,
+    )
+
+
+def _seeded_at(
+    asset: dg.AssetsDefinition, sites: Mapping[str, ProxmoxSite] | Mapping[str, HetznerSite]
+) -> dg.AssetsDefinition:
+    """Return a seed that requests itself at the sites with `seed: auto`, and nowhere else."""
+    condition = seed_what_was_published([name for name, site in sites.items() if site.seed == "auto"])
+    return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
+
+
+def _of_this_environment() -> dg.Definitions:
+    root = runtime_root(os.environ, home=Path.home())
+    return build_definitions(root, load_settings(root))
+
+
+defs = _of_this_environment()

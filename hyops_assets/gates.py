@@ -1,0 +1,45 @@
+"""The gates' results: what passed, for which bytes. A gate that passed for these bytes need not run again.
+
+What belongs here: keeping and finding results. What a gate does stands in `checks/`.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from hyops_assets.contract.documents import CandidateRecord
+from hyops_assets.contract.evidence import GateResult
+from resources.artifacts.store import ArtifactStore
+
+GATES_VERSION = "1"
+"""Raise it when a gate looks at more than before: results of the old version are then not adopted."""
+
+
+def gate(
+    store: ArtifactStore, name: str, subject_sha256: str, examine: Callable[[], tuple[bool, dict[str, JsonValue]]]
+) -> GateResult:
+    """Return a gate's result for exactly these bytes: the stored one if it passed, else examine them now.
+
+    Only a pass is kept: what failed is examined again on every run.
+    """
+    key = f"{subject_sha256}.{GATES_VERSION}"
+    held = store.find_document(f"gates/{name}", key, GateResult)
+    if held is not None and held.passed:
+        return held.model_copy(update={"detail": held.detail | {"adopted": True}})
+    passed, detail = examine()
+    result = GateResult(
+        name=name,
+        passed=passed,
+        subject_sha256=subject_sha256,
+        detail=detail | {"examined_at": datetime.now(UTC).isoformat(timespec="seconds")},
+    )
+    if passed:
+        store.write_document(f"gates/{name}", key, result)
+    return result
+
+
+def passed_gates(store: ArtifactStore, candidate: CandidateRecord) -> list[GateResult]:
+    """Return every gate's stored pass for the bytes of this record, for its evidence."""
+    subjects = {candidate.record.disk.sha256, *(v.sha256 for v in candidate.record.variants.values())}
+    return store.list_documents("gates", {f"{subject}.{GATES_VERSION}" for subject in subjects}, GateResult)

@@ -1,0 +1,27 @@
+"""Named selections of the graph.
+
+The build runs upstream → contract in one run, so that a failed gate keeps everything after it from happening. Seeds
+have other partitions and run on their own, one site at a time.
+"""
+
+import dagster as dg
+
+from hyops_assets.assets import publishing, records, seeds, upstream
+
+build_record = dg.define_asset_job(
+    "build_record",
+    selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP),
+    description="Take in one release, build its record, pass every gate, publish the contract.",
+)
+seed_proxmox_template = dg.define_asset_job(
+    "seed_proxmox_template",
+    selection=dg.AssetSelection.assets(seeds.proxmox_template),
+    description="Bring one published record to one Proxmox site.",
+)
+seed_hetzner_image = dg.define_asset_job(
+    "seed_hetzner_image",
+    selection=dg.AssetSelection.assets(seeds.hetzner_image),
+    description="Bring one published record to one Hetzner site.",
+)
+
+JOBS = [build_record, seed_proxmox_template, seed_hetzner_image]

@@ -1,0 +1,137 @@
+"""All stand-ins of one environment together, and where they keep what they hold.
+
+Ports are chosen once and kept: published URLs are immutable, so an object server must come back where it was.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.feed import ReleaseServer
+from hyops_assets.lab.hetzner.rescue import RescueHost
+from hyops_assets.lab.hetzner.standin import HetznerStandIn
+from hyops_assets.lab.objects import ObjectServer
+from hyops_assets.lab.proxmox.server import ProxmoxStandIn
+from hyops_assets.lab.running import running
+from hyops_assets.lab.trace import Trace
+
+PROXMOX_TOKEN_ID = "hyops@pve!lab"  # noqa: S105 - a token's name
+PROXMOX_TOKEN_ENV = "HYOPS_LAB_PROXMOX_TOKEN"  # noqa: S105 - a variable's name
+HETZNER_TOKEN_ENV = "HYOPS_LAB_HCLOUD_TOKEN"  # noqa: S105 - a variable's name
+HOST = "127.0.0.1"
+
+
+class PortInUse(HyopsError):
+    """Another program listens where the lab listened before."""
+
+
+@dataclass(frozen=True)
+class LabFiles:
+    """The rooms of a lab's directory."""
+
+    directory: Path
+
+    @property
+    def objects(self) -> Path:
+        """The object repository: the product writes it, the object server reads it."""
+        return self.directory / "objects"
+
+    @property
+    def feed(self) -> Path:
+        """`version.json` and the releases it announces."""
+        return self.directory / "feed"
+
+    @property
+    def ports(self) -> Path:
+        """The ports, chosen once."""
+        return self.directory / "ports.json"
+
+    @property
+    def certificate(self) -> Path:
+        """The lab's own authority, for a site's `ca_file`."""
+        return self.directory / "authority" / "lab-ca.pem"
+
+    @property
+    def bundle(self) -> Path:
+        """The system's authorities and the lab's, for `SSL_CERT_FILE`."""
+        return self.directory / "authority" / "bundle.pem"
+
+    def trace(self) -> Trace:
+        """What every stand-in was asked, over all starts."""
+        return Trace(self.directory / "trace.jsonl")
+
+
+class Ensemble:
+    """The stand-ins of one lab. Tokens are drawn at every start and live in memory only."""
+
+    def __init__(self, directory: Path) -> None:
+        self.files = LabFiles(directory)
+        self.tokens = {name: secrets.token_urlsafe(24) for name in (PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV)}
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for room in (self.files.objects, self.files.feed):
+            room.mkdir(exist_ok=True)
+        ports = self._former_ports()
+        trace = self.files.trace()
+        authority = Authority(self.files.certificate.parent)
+        self.objects = ObjectServer(self.files.objects, trace, authority, port=ports.get("objects", 0))
+        self.feed = ReleaseServer(self.files.feed, trace, authority, port=ports.get("feed", 0))
+        self.proxmox = ProxmoxStandIn(
+            directory / "proxmox",
+            trace,
+            authority,
+            token_id=PROXMOX_TOKEN_ID,
+            token=self.tokens[PROXMOX_TOKEN_ENV],
+            port=ports.get("proxmox", 0),
+            ca_bundle=self.files.bundle,
+        )
+        self.hetzner = HetznerStandIn(
+            directory / "hetzner",
+            trace,
+            token=self.tokens[HETZNER_TOKEN_ENV],
+            port=ports.get("hetzner", 0),
+            rescue=RescueHost(port=ports.get("rescue", 0), bundle=self.files.bundle),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client's process needs in its environment to reach the lab: trust, and tokens."""
+        bundle = str(self.files.bundle)
+        return {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle, **self.tokens}
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Serve for as long as the block lasts.
+
+        Raises:
+            PortInUse: a port that the lab used before is taken.
+        """
+        try:
+            with running(self.objects, self.feed, self.proxmox, self.hetzner):
+                self._keep_ports()
+                yield
+        except OSError as error:
+            if error.errno is None or "address" not in str(error).lower():
+                raise
+            raise PortInUse(
+                f"the lab cannot listen where it did: {error}",
+                hint=f"stop what listens there, or remove {self.files.ports.parent} to start a new lab",
+            ) from error
+
+    def _former_ports(self) -> dict[str, int]:
+        return json.loads(self.files.ports.read_text()) if self.files.ports.exists() else {}
+
+    def _keep_ports(self) -> None:
+        chosen = {
+            "objects": self.objects.port,
+            "feed": self.feed.port,
+            "proxmox": self.proxmox.port,
+            "hetzner": self.hetzner.port,
+            "rescue": self.hetzner.rescue_ssh_port,
+        }
+        if chosen != self._former_ports():
+            self.files.ports.write_text(json.dumps(chosen, indent=2) + "\n")

@@ -1,0 +1,151 @@
+"""The lab as a background process: started, asked for its environment, stopped.
+
+Its tokens never touch a file: a client asks for them over a socket that only the same user can open.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.lab.ensemble import Ensemble
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+
+
+class LabFailed(HyopsError):
+    """The lab did not start; the message carries what it printed."""
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A lab process and the socket that tells its environment."""
+
+    pid: int
+    socket: str
+
+    def environment(self) -> dict[str, str]:
+        """Ask for what a client's process needs in its environment.
+
+        Raises:
+            OSError: nobody answers: the lab has ended.
+        """
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(self.socket)
+            content = b"".join(iter(lambda: client.recv(4096), b""))
+        return json.loads(content)
+
+
+def find(directory: Path) -> RunningLab | None:
+    """Return the lab that serves this directory, or None where none answers."""
+    try:
+        found = RunningLab(**json.loads((directory / "running.json").read_text()))
+        found.environment()
+    except (OSError, ValueError, TypeError):
+        return None
+    return found
+
+
+def start(directory: Path) -> RunningLab:
+    """Start a lab in the background and wait until it serves; return the one that serves already.
+
+    Raises:
+        LabFailed: it ended before it served, or took longer than 30 s.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = find(directory)
+    if found is not None:
+        return found
+    log = directory / "lab.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hyops_assets.lab.process", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
+    if process.stdout is not None and select.select([process.stdout], [], [], _START_SECONDS)[0]:
+        with process.stdout as answer:
+            # One line once it serves; nothing, and the end of the pipe, where it could not.
+            answer.readline()
+        found = find(directory)
+    if found is None:
+        process.kill()
+        process.wait()
+        printed = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
+        raise LabFailed(f"the lab did not start:\n{printed}", hint="mend what it says, then hyops lab up")
+    return found
+
+
+def stop(directory: Path) -> bool:
+    """Stop the lab that serves this directory and wait for its end; tell whether there was one."""
+    found = find(directory)
+    if found is None:
+        return False
+    process = os.pidfd_open(found.pid)
+    try:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, sign)
+            if select.select([process], [], [], _STOP_SECONDS)[0]:
+                break
+    finally:
+        os.close(process)
+    return True
+
+
+def serve(directory: Path) -> None:
+    """Serve a lab until SIGTERM or SIGINT. Prints `ready` once every stand-in listens."""
+    end = socket.socketpair()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: end[1].send(b"."))
+    lock = FileLock(directory / "serving.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        print(f"another lab serves {directory}", file=sys.stderr)  # noqa: T201 - a process's own output
+        raise SystemExit(1) from None
+    ensemble = Ensemble(directory)
+    with (
+        ensemble.up(),
+        tempfile.TemporaryDirectory(prefix="hyops-lab-") as private,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
+        # A directory of mode 0700: only this user reaches the socket. Its path must stay under 108 bytes.
+        address = str(Path(private) / "environment")
+        door.bind(address)
+        door.listen()
+        (directory / "running.json").write_text(json.dumps(asdict(RunningLab(os.getpid(), address))))
+        print("ready", flush=True)  # noqa: T201
+        _answer(door, json.dumps(ensemble.environment).encode(), end[0])
+    (directory / "running.json").unlink(missing_ok=True)
+
+
+def _answer(door: socket.socket, content: bytes, end: socket.socket) -> None:
+    """Tell the environment to whoever connects, until something comes out of `end`."""
+    while True:
+        readable, _, _ = select.select([door, end], [], [])
+        if end in readable:
+            return
+        client, _ = door.accept()
+        with client:
+            client.sendall(content)
+
+
+if __name__ == "__main__":
+    try:
+        serve(Path(sys.argv[1]))
+    except HyopsError as failure:
+        print(failure, file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None

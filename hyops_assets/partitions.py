@@ -1,0 +1,41 @@
+"""The partitions of the graph: record versions, and versions by site for each cloud.
+
+Keys of the seeds are written `<site>|<version>`: Dagster orders the dimensions by name.
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from hyops_assets.contract.settings import Settings
+
+VERSIONS = dg.DynamicPartitionsDefinition(name="vyos_record_version")
+PROXMOX_SITES = dg.DynamicPartitionsDefinition(name="proxmox_site")
+HETZNER_SITES = dg.DynamicPartitionsDefinition(name="hetzner_site")
+PROXMOX_SEEDS = dg.MultiPartitionsDefinition({"site": PROXMOX_SITES, "version": VERSIONS})
+HETZNER_SEEDS = dg.MultiPartitionsDefinition({"site": HETZNER_SITES, "version": VERSIONS})
+
+
+def seed_key(site: str, version: str) -> dg.MultiPartitionKey:
+    """Return the partition key of one version at one site."""
+    return dg.MultiPartitionKey({"site": site, "version": version})
+
+
+def add_version(instance: dg.DagsterInstance, version: str) -> None:
+    """Make a record version a partition; nothing happens where it is one."""
+    _add(instance, VERSIONS, [version])
+
+
+def add_sites(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Make every configured site a partition. Sites that are no longer configured keep their history."""
+    _add(instance, PROXMOX_SITES, settings.sites.proxmox)
+    _add(instance, HETZNER_SITES, settings.sites.hetzner)
+
+
+def _add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Iterable[str]) -> None:
+    name = partitions.name
+    if name is None:
+        raise TypeError("a dynamic partition set of this graph has a name")
+    new = sorted(set(keys) - set(instance.get_dynamic_partitions(name)))
+    if new:
+        instance.add_dynamic_partitions(name, new)

@@ -1,0 +1,33 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.lab.miniature import MadeIso, make_miniature
+from hyops_assets.lab.packages import make_repository
+from hyops_assets.lab.signing import LabKey
+from tests.assets.house import RELEASE, House, house
+
+
+@pytest.fixture(scope="session")
+def lab_key() -> LabKey:
+    return LabKey.generate()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> AptSource:
+    return make_repository(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey) -> MadeIso:
+    return make_miniature(tmp_path_factory.mktemp("miniature"), RELEASE, lab_key)
+
+
+@pytest.fixture
+def home(tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIso) -> Iterator[House]:
+    """A house whose lab announced the miniature."""
+    with house(tmp_path, lab_key, packages) as built:
+        built.announce(miniature)
+        yield built

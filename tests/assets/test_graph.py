@@ -1,0 +1,168 @@
+"""The whole graph on a kernel-less miniature: real bytes, real clients, a real Dagster instance, the lab's clouds."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from hyops_assets.cli.graph import RunFailed
+from hyops_assets.cli.lab import SITE
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import Record
+from hyops_assets.lab.miniature import MadeIso, make_miniature
+from hyops_assets.lab.signing import LabKey
+from resources.artifacts.store import ArtifactStore
+from tests.assets.house import RELEASE, House, NeverBoots
+
+OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
+BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
+IMAGE = "core__hetzner__vyos-image-seed/latest.json"
+TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
+
+
+def contract_of(home: House, version: str = RELEASE) -> Contract:
+    return ArtifactStore(home.root.artifacts).read_document("published_contract", version, Contract)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_signed_iso_becomes_records_contract_template_and_image(home: House, tmp_path: Path) -> None:
+    graph = home.graph()
+    graph.build(RELEASE)
+    home.seed_everywhere(graph)
+
+    disk = contract_of(home).record.disk
+    objects = home.lab.files.objects
+    raw = tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", objects / f"{OBJECTS}.qcow2", raw], check=True)
+    from_xz = subprocess.run(["xz", "-T0", "-dc", objects / f"{OBJECTS}.raw.xz"], check=True, capture_output=True)
+    template = home.lab.proxmox.volume_path(volume_of(home))
+    image = home.lab.hetzner.image_disk(int(home.state(IMAGE)["outputs"]["image_ref"]))
+    assert {
+        "qcow2": sha256(raw),
+        "raw.xz": hashlib.sha256(from_xz.stdout).hexdigest(),
+        "template": sha256(as_raw(template, tmp_path)),
+        "image": hashlib.sha256(image.read_bytes()[: disk.size_bytes]).hexdigest(),
+    } == dict.fromkeys(("qcow2", "raw.xz", "template", "image"), disk.sha256)
+
+
+def volume_of(home: House) -> str:
+    events = home.instance.fetch_materializations(dg.AssetKey("proxmox_template"), limit=1).records
+    materialization = events[0].asset_materialization
+    assert materialization is not None
+    return str(materialization.metadata["volume"].value)
+
+
+def as_raw(volume: Path, directory: Path) -> Path:
+    raw = directory / "template.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", volume, raw], check=True)
+    return raw
+
+
+def test_the_documents_verification_commands_find_the_states(home: House) -> None:
+    graph = home.graph()
+    graph.build(RELEASE)
+    home.seed_everywhere(graph)
+    for path in (BUILD, IMAGE, TEMPLATE):
+        printed = subprocess.run(
+            ["jq", ".status,.outputs", home.root.states / path], check=True, capture_output=True, text=True
+        ).stdout
+        assert printed.startswith('"ok"')
+    assert home.state(BUILD)["outputs"]["record_url"].endswith(f"/{OBJECTS}.qcow2")
+    assert home.state(IMAGE)["outputs"]["image_description"] == f"hyops-vyos-1.5-{RELEASE}"
+    assert home.state(TEMPLATE)["outputs"]["template_vm_id"] in range(9200, 9300)
+    assert (home.root.states / BUILD).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_run_adopts_everything_and_changes_nothing(home: House) -> None:
+    graph = home.graph()
+    graph.build(RELEASE)
+    home.seed_everywhere(graph)
+    before = home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]
+
+    again = graph.build(RELEASE).metadata
+    template = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
+    image = graph.seed_hetzner(SITE, RELEASE).metadata["hetzner_image"]
+
+    assert (home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]) == before
+    outcomes = {asset: again[asset]["outcome"] for asset in again}
+    assert outcomes == dict.fromkeys(("vyos_iso", "qcow2_record", "raw_xz_record", "published_contract"), "adopted")
+    assert (template["outcome"], image["outcome"]) == ("adopted", "adopted")
+    assert again["published_contract"]["bytes_sent"] == template["bytes_transferred"] == image["bytes_written"] == 0
+
+
+def test_the_published_record_is_the_canonical_identity(home: House) -> None:
+    home.graph().build(RELEASE)
+    text = home.published()[f"{OBJECTS}.record.json"]
+    record = Record.model_validate_json(text)
+    assert record.digest == contract_of(home).record_digest
+    assert record.lab
+    evidence = [json.loads(home.published()[name]) for name in home.published() if ".evidence-" in name]
+    assert [found["record_digest"] for found in evidence] == [record.digest]
+    assert {gate["name"] for gate in evidence[0]["gates"]} >= {
+        "boots_bios",
+        "boots_uefi",
+        "variants_decode_to_one_disk",
+    }
+
+
+def test_a_failed_gate_burns_no_public_name(home: House) -> None:
+    with pytest.raises(RunFailed, match="boots_bios"):
+        home.graph(boot_gate=NeverBoots()).build(RELEASE)
+    assert home.published() == {}
+    assert not (home.root.states / BUILD).exists()
+
+
+def test_a_gate_that_failed_is_asked_again_and_may_pass(home: House) -> None:
+    with pytest.raises(RunFailed):
+        home.graph(boot_gate=NeverBoots()).build(RELEASE)
+    home.graph().build(RELEASE)
+    assert f"{OBJECTS}.record.json" in home.published()
+
+
+def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: House, miniature: MadeIso) -> None:
+    served = home.lab.files.feed / RELEASE / miniature.iso.name
+    content = bytearray(served.read_bytes())
+    content[len(content) // 2] ^= 1
+    served.write_bytes(content)
+    with pytest.raises(RunFailed, match="signature"):
+        home.graph().build(RELEASE)
+    assert home.published() == {}
+    assert not list(home.root.artifacts.glob("blobs/*/*"))
+    assert not list(home.root.artifacts.glob("cache/iso/*.iso"))
+
+
+def test_an_iso_of_an_untrusted_key_is_refused(home: House, tmp_path: Path) -> None:
+    stranger = make_miniature(tmp_path / "stranger", RELEASE, LabKey.generate())
+    home.announce(stranger)
+    with pytest.raises(RunFailed, match="key"):
+        home.graph().build(RELEASE)
+    assert home.published() == {}
+
+
+def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(home: House) -> None:
+    repository = home.settings.repository.model_copy(update={"lab": False})
+    home.configure(repository=repository)
+    with pytest.raises(RunFailed, match="lab key"):
+        home.graph().build(RELEASE)
+    assert home.published() == {}
+
+
+def test_seeding_an_older_version_moves_no_slot(home: House, miniature: MadeIso) -> None:
+    graph = home.graph()
+    graph.build(RELEASE)
+    graph.build(f"{RELEASE}-r2")
+    graph.seed_hetzner(SITE, RELEASE)
+    assert not (home.root.states / IMAGE).exists()
+    graph.seed_hetzner(SITE, f"{RELEASE}-r2")
+    assert home.state(IMAGE)["outputs"]["image_version"] == f"{RELEASE}-r2"
+
+
+def test_a_missing_site_is_an_error_that_says_how_to_add_one(home: House) -> None:
+    with pytest.raises(Exception, match=r"sites\.hetzner\.elsewhere"):
+        home.graph().seed_hetzner("elsewhere", RELEASE)
