@@ -21,6 +21,7 @@ from hyops_assets.image.encoded import Encoded, digest_of_file, require_disk_siz
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import ProgramFailed, run, streaming
 from hyops_assets.image.qcow2_header import NotPlainQcow2, require_plain_qcow2
+from hyops_assets.image.space import space_needed
 
 __all__ = ["BadQcow2", "Encoded", "NotPlainQcow2", "decode", "decoded_disk", "encode"]
 
@@ -44,6 +45,7 @@ def encode(disk: Path, destination: Path, *, progress: Progress = silent) -> Enc
         NotADisk: the disk is empty or no whole number of sectors.
         ChangedWhileRead: the disk was written to meanwhile.
         BadQcow2: qemu-img failed, or the file it wrote is not sound.
+        NoSpace: the file does not fit.
         BeingWritten: another process writes the same destination.
         MissingProgram: qemu-img is not installed.
     """
@@ -52,7 +54,7 @@ def encode(disk: Path, destination: Path, *, progress: Progress = silent) -> Enc
     with replacing(destination) as partial, ThreadPoolExecutor(1) as hashing:
         disk_sha256 = hashing.submit(sha256_of_file, disk)
         options = ["-c", "-f", "raw", "-O", "qcow2", "-o", _CREATE_OPTIONS]
-        _convert([*options, disk.resolve(), partial.resolve()], "encode qcow2", size, progress)
+        _convert(options, disk, partial, "encode qcow2", size, progress)
         _require_sound(partial, size)
         written = digest_of_file(partial, stage="hash qcow2", progress=progress)
         require_unchanged(before, disk.stat(), disk.name)
@@ -71,6 +73,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
         NotADisk: its disk is empty or no whole number of sectors.
         BadQcow2: qemu-img cannot read it.
+        NoSpace: the disk does not fit.
         BeingWritten: another process writes the same destination.
         MissingProgram: qemu-img is not installed.
     """
@@ -78,7 +81,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
     with replacing(raw) as partial:
         # Out of order: a raw file's bytes do not show in which order they were written.
         options = ["-W", "-f", "qcow2", "-O", "raw"]
-        _convert([*options, qcow2.resolve(), partial.resolve()], "decode qcow2", size, progress)
+        _convert(options, qcow2, partial, "decode qcow2", size, progress)
 
 
 def decoded_disk(qcow2: Path, scratch: Path, *, progress: Progress = silent) -> Disk:
@@ -95,18 +98,19 @@ def decoded_disk(qcow2: Path, scratch: Path, *, progress: Progress = silent) -> 
         raw.unlink(missing_ok=True)
 
 
-def _convert(words: Sequence[str | Path], stage: str, size: int, progress: Progress) -> None:
-    """Run `qemu-img convert`, telling progress from the percentages it prints."""
+def _convert(options: Sequence[str], source: Path, target: Path, stage: str, size: int, progress: Progress) -> None:
+    """Run `qemu-img convert`, telling progress from the percentages it prints.
+
+    Paths are made absolute: qemu-img takes a relative one such as `nbd:x` for a protocol.
+    """
+    words = ["qemu-img", "convert", "-p", *options, source.resolve(), target.resolve()]
     try:
-        with closing(streaming(["qemu-img", "convert", "-p", *words])) as pieces:
+        with space_needed(target.resolve().parent, 0), closing(streaming(words)) as pieces:
             for piece in pieces:
                 if percents := _PERCENT.findall(piece):
                     progress(stage, int(size * float(percents[-1]) / 100), size)
     except ProgramFailed as error:
-        raise BadQcow2(
-            f"{stage}: {error.message}",
-            hint="make room if the disk is full; else encode or fetch the file again",
-        ) from error
+        raise BadQcow2(f"{stage}: {error.message}", hint="encode or fetch the file again") from error
 
 
 def _require_sound(qcow2: Path, disk_bytes: int) -> None:

@@ -37,6 +37,7 @@ from hyops_assets.image.encoded import (
 )
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import ProgramFailed, streaming
+from hyops_assets.image.space import space_needed
 
 MIN_BLOCK_BYTES = 1 << 12
 MAX_BLOCK_BYTES = 64 << 20
@@ -111,10 +112,16 @@ def encode(
         NotADisk: the disk is empty or no whole number of sectors.
         BadBlockSize: the block size is out of range or no power of two.
         ChangedWhileRead: the disk was written to meanwhile.
+        NoSpace: the file does not fit.
         BeingWritten: another process writes the same destination.
     """
     _require_block_size(block_bytes)
-    with disk.open("rb", buffering=0) as source, replacing(destination) as partial, partial.open("wb") as output:
+    with (
+        disk.open("rb", buffering=0) as source,
+        space_needed(destination.absolute().parent, 0),
+        replacing(destination) as partial,
+        partial.open("wb") as output,
+    ):
         before = os.fstat(source.fileno())
         size = require_disk_size(before.st_size, disk.name)
         compressor = _Compressor(block_bytes)

@@ -2,8 +2,10 @@ import hashlib
 import json
 import os
 import random
+import resource
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from hyops_assets.image.encoded import NotADisk
 from hyops_assets.image.programs import run
 from hyops_assets.image.qcow2 import BadQcow2, NotPlainQcow2, decode, decoded_disk, encode
 from hyops_assets.image.qcow2_header import require_plain_qcow2
+from hyops_assets.image.space import NoSpace
 
 MIB = 1 << 20
 
@@ -117,6 +120,28 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(
     Path("nbd:disk.raw").write_bytes(disk.read_bytes())
     assert encode(Path("nbd:disk.raw"), Path("json:{}.qcow2")).disk == _disk_of(disk)
     assert decoded_disk(Path("json:{}.qcow2"), Path()) == _disk_of(disk)
+
+
+@contextmanager
+def _room_for(size_bytes: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_qcow2_that_does_not_fit_is_told_as_such_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+    with _room_for(MIB // 2), pytest.raises(NoSpace):
+        encode(disk, tmp_path / "disk.qcow2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_does_not_fit_is_told_as_such_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
+    with _room_for(MIB), pytest.raises(NoSpace):
+        decode(packed, tmp_path / "disk.raw")
+    assert list(tmp_path.iterdir()) == [packed]
 
 
 def _create(path: Path, *options: str | Path) -> Path:

@@ -3,6 +3,7 @@ import hashlib
 import lzma
 import os
 import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk
+from hyops_assets.image import partial, rawxz
 from hyops_assets.image.encoded import ChangedWhileRead, NotADisk
 from hyops_assets.image.programs import find_program
 from hyops_assets.image.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decoded_disk, encode
+from hyops_assets.image.space import NoSpace
+from tests.killing import killed_at_each_line
 
 BLOCK = 1 << 12
 SECTOR = 512
@@ -210,6 +214,34 @@ def test_a_former_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> No
 
     encode(disk, packed, block_bytes=BLOCK, progress=look)
     assert decoded_disk(packed) == _expected(disk.read_bytes())
+
+
+def test_a_file_that_does_not_fit_is_told_as_such_and_leaves_nothing(tmp_path: Path) -> None:
+    disk = _disk(tmp_path / "disk", _noise(64 * BLOCK))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32 * BLOCK, hard))
+    try:
+        with pytest.raises(NoSpace):
+            encode(disk, tmp_path / "disk.raw.xz", block_bytes=BLOCK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [disk]
+
+
+def test_an_encoder_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_path: Path) -> None:
+    disk = _disk(tmp_path / "disk", _text(BLOCK) + bytes(BLOCK))
+    packed = tmp_path / "disk.raw.xz"
+    whole = encode(disk, tmp_path / "whole.raw.xz", block_bytes=BLOCK)
+    deaths = 0
+    for _ in killed_at_each_line(lambda: encode(disk, packed, block_bytes=BLOCK, threads=1), rawxz, partial):
+        deaths += 1
+        if packed.exists():
+            assert hashlib.sha256(packed.read_bytes()).hexdigest() == whole.sha256
+            packed.unlink()
+        assert {path.name for path in tmp_path.iterdir()} <= {"disk", "whole.raw.xz", "disk.raw.xz.partial"}
+    assert deaths > 50
+    assert encode(disk, packed, block_bytes=BLOCK) == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "disk.raw.xz", "whole.raw.xz"]
 
 
 def test_a_disk_that_is_written_to_meanwhile_is_refused(tmp_path: Path) -> None:
