@@ -21,6 +21,7 @@ from hyops_assets.lab.trace import Trace
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.tasks import wait_task
 from tests.specs_proxmox import SpecWatch
 
 TOKEN_ID = "svc@pve!seed"
@@ -96,6 +97,9 @@ class Scene:
 
     def request(self, record: Record | None = None, *, url: str | None = None) -> SeedRequest:
         return SeedRequest(record=record or self.record, url=url or self.url, run_id="run-1", site="lab")
+
+    def finish(self, upid: str) -> None:
+        wait_task(self.client(), upid, timeout_seconds=10.0, poll_seconds=0.01)
 
     def mutations(self) -> int:
         return self.trace.mutations()["proxmox"]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import tenacity
+
 from hyops_assets.contract.seeding import SeedRequest
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import AnswerLost, MachineExists, NoSuchObject, SeedFailed, SiteNotReady
@@ -55,11 +57,19 @@ class Build:
             )
             self.journal.wait("check", upid)
             return qcow2.size_bytes
-        upid = self.client.create_download(storage, url=self.request.url, file_name=name, sha256=qcow2.sha256)
-        end = self.journal.wait("download", upid)
+        end = self.journal.wait("download", self._download(storage, name, qcow2.sha256))
         sent = 0 if any(_HAD_IT in line for line in end.log) else qcow2.size_bytes
         self.journal.progress("download", qcow2.size_bytes, qcow2.size_bytes)
         return sent
+
+    def _download(self, storage: str, name: str, sha256: str) -> str:
+        """Ask for the download. A lost answer is asked for again: the node keeps a file that is there and right."""
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(AnswerLost),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            reraise=True,
+        )
+        return again(self.client.create_download, storage, url=self.request.url, file_name=name, sha256=sha256)
 
     def create(self, taken: frozenset[int]) -> TemplateFacts:
         """Create the machine under the first VMID of the range that is free, its disk imported from the image.

@@ -88,6 +88,10 @@ class SiteNotReady(Refused):
     """The site cannot take a seed: everything it lacks is named, and nothing was changed."""
 
 
+class SeedBusy(TransientError):
+    """Another run is at work on the same seed; its machine is no leftover."""
+
+
 class SeedFailed(HyopsError):
     """What stands on the site after a step is not what the step should have left."""
 

@@ -10,7 +10,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
-from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.seed import IsLive, ProxmoxSeeder
 from resources.secrets import secret
 from resources.settings import load_settings
 
@@ -22,8 +22,12 @@ class ProxmoxSeeders:
         self._settings = settings
         self._limits = limits
 
-    def seeder(self, site_name: str) -> ProxmoxSeeder:
+    def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> ProxmoxSeeder:
         """Return the seeder of a site.
+
+        Args:
+            site_name: as in `pipeline.yml`.
+            is_live: tells whether another run is still at work; what it builds is then no leftover.
 
         Raises:
             SettingsError: no such site is configured.
@@ -35,7 +39,7 @@ class ProxmoxSeeders:
         # requests reads REQUESTS_CA_BUNDLE by itself; the variable of OpenSSL and httpx it does not know.
         trust = Path(bundle) if bundle and "REQUESTS_CA_BUNDLE" not in os.environ else None
         client = ProxmoxClient(site, secret(site.token_env), ca_bundle=trust)
-        return ProxmoxSeeder(client, site, limits=self._limits)
+        return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
 
 
 class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):

@@ -5,7 +5,7 @@ the next; a machine that is not provably ours is never touched. A template is ne
 VMID of its own from the site's range.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +19,14 @@ from hyops_assets.contract.settings import ProxmoxSite
 from hyops_assets.contract.urls import require_contract_url
 from resources.proxmox.building import Build
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import AnswerLost, SeedFailed, TaskFailed
+from resources.proxmox.errors import AnswerLost, SeedBusy, SeedFailed, TaskFailed
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.lineage import TemplateLineage, description_of, tags_of
 from resources.proxmox.preflight import require_readable, require_version, require_writable
 from resources.proxmox.smoke import boot_a_clone, remove_clone
 from resources.proxmox.survey import Standing, TemplateFacts, active_tasks, audit, survey
+
+IsLive = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,27 @@ class SeededTemplate:
 
 
 class ProxmoxSeeder:
-    """Seeds records at one site, and answers what stands there."""
+    """Seeds records at one site, and answers what stands there.
 
-    def __init__(self, client: ProxmoxClient, site: ProxmoxSite, *, limits: SeedLimits | None = None) -> None:
+    Args:
+        client: the API of the site's node.
+        site: node, storages, bridge, range of VMIDs, gates.
+        limits: how long to wait for what.
+        is_live: tells whether another run is still at work, so that its machine is not taken for a leftover.
+    """
+
+    def __init__(
+        self,
+        client: ProxmoxClient,
+        site: ProxmoxSite,
+        *,
+        limits: SeedLimits | None = None,
+        is_live: IsLive = lambda run_id: False,
+    ) -> None:
         self.client = client
         self.site = site
         self.limits = limits or SeedLimits()
+        self._is_live = is_live
 
     def find(self, record: Record) -> TemplateFacts | None:
         """Return the complete template of a record, the one with the lowest VMID; None where there is none.
@@ -92,6 +109,7 @@ class ProxmoxSeeder:
             SiteNotReady: the site lacks something; nothing was changed.
             TaskFailed: a worker of the node failed.
             SeedFailed: what stands after a step is not what the step should leave.
+            SeedBusy: another live run is at this seed.
             TransientError: the node was silent or a worker was killed; a later attempt resumes.
         """
         self._require_seedable(request)
@@ -103,6 +121,7 @@ class ProxmoxSeeder:
             self._await_running(journal, request.record)
             standing = survey(self.client, request.record, request.seed_id)
             self._warn(journal, standing)
+            self._require_idle(standing, request.run_id)
         if standing.complete and not standing.smoke_clones and not standing.unfinished:
             return self._report("adopted", standing.complete[0], journal, sent=0)
         with journal.step("reap"):
@@ -169,6 +188,13 @@ class ProxmoxSeeder:
         if "qcow2" not in record.variants:
             raise Refused(f"record {record.version} has no qcow2 variant", hint="publish the record's qcow2")
         require_contract_url(request.url, record.record_version)
+
+    def _require_idle(self, standing: Standing, run_id: str) -> None:
+        """Refuse to take over what a live run is building."""
+        for facts in (*standing.unfinished, *standing.smoke_clones):
+            other = facts.lineage.run_id if facts.lineage else run_id
+            if other != run_id and self._is_live(other):
+                raise SeedBusy(f"run {other} is seeding this record as VMID {facts.vmid}", hint="wait for it")
 
     def _await_running(self, journal: Journal, record: Record) -> None:
         """Wait for workers that a killed run left running; their failure is told by what they leave."""

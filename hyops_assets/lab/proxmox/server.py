@@ -7,6 +7,7 @@ import asyncio
 import functools
 import shutil
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from pathlib import Path
 from aiohttp import BodyPartReader, web
 
 from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend
 from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, Parameters
-from hyops_assets.lab.proxmox.api import Api, Call, Handler
-from hyops_assets.lab.proxmox.faults import Fault, Faults
+from hyops_assets.lab.proxmox.api import Api
+from hyops_assets.lab.proxmox.call import Call, Handler
 from hyops_assets.lab.proxmox.guests import Guests
 from hyops_assets.lab.proxmox.inventory import Inventory
 from hyops_assets.lab.proxmox.machines import Machines
+from hyops_assets.lab.proxmox.storage_calls import StorageCalls
 from hyops_assets.lab.proxmox.storages import Storages, write_stream
 from hyops_assets.lab.proxmox.workers import Workers
 from hyops_assets.lab.trace import Request, Trace
@@ -71,7 +74,7 @@ class ProxmoxStandIn:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.host = "127.0.0.1"
         self.port = port
-        self.faults = Faults()
+        self.faults = FaultTable()
         self.observers: list[Callable[[Exchange], None]] = []
         self.access = Access(token_id, token)
         self.inventory = Inventory(state_dir, node)
@@ -79,11 +82,22 @@ class ProxmoxStandIn:
         self.workers = Workers(self.inventory)
         self.guests = Guests(state_dir / "guests", boot=boot_guests)
         machines = Machines(self.inventory, self.storages, self.workers, self.guests)
-        self.api = Api("9.1.11", self.access, self.inventory, self.storages, self.workers, machines, self.guests)
+        storage_calls = StorageCalls(self.access, self.inventory, self.storages, self.workers)
+        self.api = Api(
+            version="9.1.11",
+            access=self.access,
+            inventory=self.inventory,
+            storages=self.storages,
+            workers=self.workers,
+            machines=machines,
+            guests=self.guests,
+            storage_calls=storage_calls,
+        )
         self._spool = state_dir / "spool"
         self._trace = trace
         self._authority = authority
         self._runner: web.AppRunner | None = None
+        self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     def volume_path(self, volid: str) -> Path:
         """Return the file that holds a volume's bytes."""
@@ -111,6 +125,9 @@ class ProxmoxStandIn:
         """Stop listening, end workers and guests."""
         await self.workers.stop_all()
         await self.guests.stop_all()
+        for connection in list(self._connections):
+            # An idle client never answers TLS' goodbye; waiting for it would outlive the event loop.
+            connection.abort()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -118,37 +135,44 @@ class ProxmoxStandIn:
         self, parameters: Parameters | None, handler: Handler | None, request: web.Request
     ) -> web.StreamResponse:
         path = request.path.removeprefix(PREFIX)
+        if request.transport is not None:
+            self._connections.add(request.transport)
         call = Call(dict(request.match_info), dict(request.query))
-        received = 0
-        fault = self.faults.hit(request.method, path)
+        received, data, status, reason, errors = 0, None, 200, None, {}
+        fault = self.faults.due(request.method, path)
         try:
-            if fault is not None and not fault.drop_after_commit:
-                raise ApiError(fault.status, fault.reason)
+            if isinstance(fault, Answer):
+                raise ApiError(fault.status, fault.message)
             self.access.authenticate(request.headers.get("Authorization"))
             received = await self._read_body(request, call)
-            if handler is None or parameters is None:
-                raise ApiError(501, f"Method '{request.method} {path}' not implemented")
-            if call.path.get("node", self.inventory.node) != self.inventory.node:
-                raise ApiError(500, f"hostname lookup '{call.path['node']}' failed - Name or service not known")
-            parameters.check(call.parameters)
-            data, status, reason, body = await handler(call), 200, None, {}
+            if not isinstance(fault, Pretend):
+                data = await self._do(request, path, parameters, handler, call)
         except ApiError as error:
-            data, status, reason, body = (
-                None,
-                error.status,
-                error.reason,
-                {"errors": error.errors} if error.errors else {},
-            )
+            status, reason, errors = error.status, error.reason, error.errors
         finally:
             if call.upload is not None:
                 call.upload.unlink(missing_ok=True)
-        answer = web.json_response({"data": data, **body}, status=status, reason=reason)
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
+        body = {"data": data} | ({"errors": errors} if errors else {})
+        answer = web.json_response(body, status=status, reason=reason)
         for observe in self.observers:
             observe(Exchange(request.method, path, call.parameters, status, data))
-        self._record(request, status, received, answer, dropped=_drops(fault))
-        if _drops(fault) and request.transport is not None:
+        dropped = isinstance(fault, DropAfterCommit)
+        self._record(request, status, received, answer, dropped=dropped)
+        if dropped and request.transport is not None:
             request.transport.abort()
         return answer
+
+    async def _do(
+        self, request: web.Request, path: str, parameters: Parameters | None, handler: Handler | None, call: Call
+    ) -> object:
+        if handler is None or parameters is None:
+            raise ApiError(501, f"Method '{request.method} {path}' not implemented")
+        if call.path.get("node", self.inventory.node) != self.inventory.node:
+            raise ApiError(500, f"hostname lookup '{call.path['node']}' failed - Name or service not known")
+        parameters.check(call.parameters)
+        return await handler(call)
 
     async def _read_body(self, request: web.Request, call: Call) -> int:
         """Read a form, or spool an upload without holding it in memory; return the bytes that came."""
@@ -176,10 +200,6 @@ class ProxmoxStandIn:
     ) -> None:
         size = 0 if dropped or not isinstance(answer.body, bytes) else len(answer.body)
         self._trace.add(Request("proxmox", request.method, request.path, status, received, size))
-
-
-def _drops(fault: Fault | None) -> bool:
-    return fault is not None and fault.drop_after_commit
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
