@@ -57,7 +57,7 @@ def write_seed(destination: Path, challenge: Challenge) -> Path:
     """
     content = destination.with_suffix(".d")
     content.mkdir()
-    (content / "meta-data").write_text(f"instance-id: {challenge.host_name}\nlocal-hostname: {challenge.host_name}\n")
+    (content / "meta-data").write_text(f"instance-id: {challenge.host_name}\nlocal-hostname: boot-gate\n")
     (content / "user-data").write_text(_user_data(challenge))
     # Without one, cloud-init looks for a network card to ask for an address; the guest has none.
     (content / "network-config").write_text("version: 1\nconfig: []\n")
