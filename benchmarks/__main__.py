@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import rawxz
+from benchmarks import rawxz, records
 from benchmarks.comparison import Comparison, print_table
 
-CASES = (rawxz.compare,)
+CASES = (rawxz.compare, records.compare)
 """Every benchmark; adding one is adding a row."""
 
 

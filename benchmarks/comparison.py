@@ -47,9 +47,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def fastest(work: Callable[[], object], *, times: int) -> float:
-    """Return the shortest of several runs: what others do on the machine only ever adds."""
-    return min(seconds(work) for _ in range(times))
+def fastest(*works: Callable[[], object], times: int) -> list[float]:
+    """Return the shortest run of each piece of work.
+
+    They take turns, so that a busy minute of the machine hits all of them; what others do only ever adds.
+    """
+    rounds = [[seconds(work) for work in works] for _ in range(times)]
+    return [min(runs) for runs in zip(*rounds, strict=True)]
 
 
 def print_table(comparisons: Sequence[Comparison], console: Console) -> None:

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -29,6 +30,7 @@ def test_the_table_shows_work_seconds_ratio_and_target() -> None:
         assert word in text.getvalue()
 
 
+@pytest.mark.slow
 def test_the_command_runs_every_case_and_prints_one_table() -> None:
     app = bench.typer.Typer()
     app.command()(bench.main)
