@@ -14,7 +14,6 @@ import httpx
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 
 MAX_REDIRECTS = 5
-READ_BYTES = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 """Besides 5xx: answers that a later attempt may not get."""

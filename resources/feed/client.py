@@ -14,7 +14,7 @@ from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from resources.feed.download import DownloadedIso, fetch_iso
 from resources.feed.parse import Feed, FeedMalformed, Release, parse_feed, release_at, sibling_of
-from resources.public_http import READ_BYTES, anonymous_client, host_of, opened
+from resources.public_http import anonymous_client, host_of, opened
 
 MAX_FEED_BYTES = 1 << 20
 """The real one has about 200 bytes per release."""
@@ -129,7 +129,8 @@ class ReleaseFeed:
             if answer.status_code == 304:
                 return Polled("unchanged", None, etag, url)
             document = b""
-            for chunk in answer.iter_raw(READ_BYTES):
+            # Chunks as they arrive: asked for a size, httpx would wait for that many bytes and see no deadline.
+            for chunk in answer.iter_raw():
                 document += chunk
                 if len(document) > MAX_FEED_BYTES:
                     raise FeedMalformed(f"{url} is larger than {MAX_FEED_BYTES} bytes", hint="check the feed's URL")

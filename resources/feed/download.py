@@ -17,10 +17,10 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.digests import CHUNK_BYTES
 from resources.feed.parse import Release
-from resources.feed.partial import PartialFile, TooLarge
+from resources.feed.partial import PartialFile, TooLarge, file_system_errors
 from resources.public_http import (
-    READ_BYTES,
     NotFound,
     UnexpectedAnswer,
     Unreachable,
@@ -89,11 +89,12 @@ def fetch_iso(
     Raises:
         NotAllowed: a URL or redirect leads to a host that is not allowed, or not over https.
         TooLarge: the ISO exceeds `max_iso_bytes`.
-        NoSpace: the destination is full.
+        DestinationFailed: the destination is full, or may not be written.
         IsoUnavailable: no source has both files. Says what each one answered.
         IsoUnreachable: at least one source failed in a way that a later attempt may survive.
     """
-    destination.mkdir(parents=True, exist_ok=True)
+    with file_system_errors(destination):
+        destination.mkdir(parents=True, exist_ok=True)
     partial = PartialFile(destination / iso_file_name(release.version))
     failures: list[HyopsError] = []
     # Two runs of one release share the partial file: the second waits, then finds the first one's ISO.
@@ -182,7 +183,7 @@ class _Transfer:
                 raise NotFound(f"{path} is no file", hint="put the ISO and its .minisig side by side")
         self._partial.begin(iso.as_uri(), None)
         with iso.open("rb", buffering=0) as file:
-            chunks = self._counted(iter(lambda: file.read(READ_BYTES), b""))
+            chunks = self._counted(iter(lambda: file.read(CHUNK_BYTES), b""))
             self._partial.append(chunks, total=iso.stat().st_size, limit=self._limit, progress=self._progress)
         self._partial.commit()
         return _text(signature.read_bytes()[: MAX_SIGNATURE_BYTES + 1], str(signature))
@@ -190,7 +191,7 @@ class _Transfer:
     def _signature(self, client: httpx.Client, source: _Source) -> str:
         content = b""
         with opened(client, source.minisig, hosts=source.hosts or ()) as answer:
-            for chunk in self._counted(answer.iter_raw(READ_BYTES)):
+            for chunk in self._counted(answer.iter_raw()):
                 content += chunk
                 if len(content) > MAX_SIGNATURE_BYTES:
                     break
@@ -231,7 +232,7 @@ class _Transfer:
     def _append(self, answer: httpx.Response) -> None:
         length = answer.headers.get("Content-Length", "")
         total = self._partial.size_bytes + int(length) if length.isdecimal() else None
-        chunks = self._counted(answer.iter_raw(READ_BYTES))
+        chunks = self._counted(answer.iter_raw())
         self._partial.append(chunks, total=total, limit=self._limit, progress=self._progress)
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -22,8 +22,8 @@ class TooLarge(Refused):
     """The file is larger than the settings allow."""
 
 
-class NoSpace(HyopsError):
-    """The file system where it should go is full."""
+class DestinationFailed(HyopsError):
+    """The file system does not take the file: it is full, or it does not let us write."""
 
 
 class Origin(Frozen):
@@ -71,12 +71,12 @@ class PartialFile:
 
     def begin(self, url: str, etag: str | None) -> None:
         """Start from nothing. Without a strong validator (RFC 9110 §8.8.1) it cannot be taken up again later."""
-        self.remove()
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        if etag and not etag.startswith("W/"):
-            partial = self._origin.with_suffix(".new")
-            partial.write_text(Origin(url=url, etag=etag).model_dump_json())
-            partial.replace(self._origin)
+        with file_system_errors(self.target):
+            self.remove()
+            if etag and not etag.startswith("W/"):
+                partial = self._origin.with_suffix(".new")
+                partial.write_text(Origin(url=url, etag=etag).model_dump_json())
+                partial.replace(self._origin)
 
     def append(self, chunks: Iterable[bytes], *, total: int | None, limit: int, progress: Progress) -> None:
         """Add bytes to what is there. What was added stays when the source breaks off.
@@ -89,12 +89,12 @@ class PartialFile:
 
         Raises:
             TooLarge: there are more than `limit`; nothing is kept.
-            NoSpace: the file system is full; what was written is kept.
+            DestinationFailed: the file system is full; what was written is kept.
         """
         done = self.size_bytes
         if max(done, total or 0) > limit:
             raise self._too_large(max(done, total or 0), limit)
-        with _space_errors(self._bytes):
+        with file_system_errors(self._bytes):
             self._require_space((total or done) - done)
             with self._bytes.open("ab") as file:
                 for chunk in chunks:
@@ -106,7 +106,7 @@ class PartialFile:
 
     def commit(self) -> Path:
         """Give the finished file its name and return that."""
-        with _space_errors(self.target):
+        with file_system_errors(self.target):
             with self._bytes.open("rb") as file:
                 os.fsync(file.fileno())
             self._bytes.replace(self.target)
@@ -130,13 +130,15 @@ class PartialFile:
 
 
 @contextmanager
-def _space_errors(path: Path) -> Iterator[None]:
+def file_system_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors about a file that is written into `DestinationFailed`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise NoSpace(
-            f"no space for {path.name} in {path.parent}: {error.strerror}",
-            hint="free some space, then run it again; what has arrived is kept",
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise DestinationFailed(
+            f"cannot write {path.name} in {path.parent}: {error.strerror}",
+            hint="free some space, then run it again; what has arrived is kept"
+            if full
+            else "check that this user may write there",
         ) from error

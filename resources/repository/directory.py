@@ -18,7 +18,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.image.digests import sha256_of_file
-from resources.public_http import READ_BYTES, NotFound, anonymous_client, host_of, opened
+from resources.public_http import NotFound, anonymous_client, host_of, opened
 from resources.repository.base import (
     ObjectConflict,
     ObjectFacts,
@@ -161,7 +161,7 @@ class DirectoryRepository:
                 opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0) as answer,
             ):
                 length = answer.headers.get("Content-Length")
-                for chunk in answer.iter_raw(READ_BYTES):
+                for chunk in answer.iter_raw():
                     digest.update(chunk)
                     done += len(chunk)
                     progress("read back", done, int(length) if length else None)

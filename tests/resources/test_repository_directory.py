@@ -222,7 +222,7 @@ def test_without_a_web_server_the_file_itself_is_read_back(repository: Directory
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     authority = Authority(tmp_path / "authority")
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle_file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate_file))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return authority
 
