@@ -194,18 +194,20 @@ def test_the_datasources_stand_on_one_line(overlay: Tree) -> None:
 
 def test_cloud_init_leaves_to_vyos_what_is_vyos(overlay: Tree) -> None:
     configuration = yaml.safe_load(content(overlay, CONFIGURATION))
-    modules = [name for stage in ("init", "config", "final") for name in configuration[f"cloud_{stage}_modules"]]
+    listed = [item for stage in ("init", "config", "final") for item in configuration[f"cloud_{stage}_modules"]]
+    modules = [item if isinstance(item, str) else item[0] for item in listed]
     assert not {"users_groups", "ssh", "set_passwords", "set_hostname", "ntp", "growpart", "resizefs"} & set(modules)
     assert {"vyos", "runcmd", "write_files", "scripts_user"} <= set(modules)
     assert configuration["network"] == {"config": "disabled"}
-    assert configuration["users"] == []
+    assert configuration["users"] == ["default"]
+    assert configuration["system_info"]["default_user"]["lock_passwd"] is True
 
 
 def test_no_identity_and_no_password_is_in_the_overlay(overlay: Tree) -> None:
     for path in overlay.nodes:
         assert "ssh_host_" not in path
         assert path not in ("/etc/machine-id", "/etc/shadow", "/etc/passwd")
-    assert b"password" not in content(overlay, CONFIGURATION).replace(b"none with a password", b"")
+    assert b"password" not in content(overlay, CONFIGURATION).replace(b"Nobody has a password", b"")
 
 
 def test_an_iso_that_holds_everything_still_gets_what_is_ours(
