@@ -14,10 +14,12 @@ from hyops_assets.contract.record import Disk
 from hyops_assets.image.digests import CHUNK_BYTES
 
 SECTOR_BYTES = 512
+MAX_DISK_BYTES = 1 << 40
+"""No edge router's disk is larger; a file from elsewhere that claims more would fill the host's disk."""
 
 
 class NotADisk(Refused):
-    """A size that no disk has: empty, or not a whole number of 512-byte sectors."""
+    """A size that no disk has: empty, not a whole number of 512-byte sectors, or more than 1 TiB."""
 
 
 class ChangedWhileRead(Refused):
@@ -76,8 +78,13 @@ def require_disk_size(size_bytes: int, name: str) -> int:
     """Return a disk's size unchanged.
 
     Raises:
-        NotADisk: it is 0 or not a multiple of 512 bytes.
+        NotADisk: it is 0, not a multiple of 512 bytes, or more than 1 TiB.
     """
+    if size_bytes > MAX_DISK_BYTES:
+        raise NotADisk(
+            f"{name} holds a disk of {size_bytes} bytes, more than {MAX_DISK_BYTES}",
+            hint="give the disk of a router, not that of a store",
+        )
     if size_bytes <= 0 or size_bytes % SECTOR_BYTES:
         raise NotADisk(
             f"{name} holds {size_bytes} bytes, which is no whole number of {SECTOR_BYTES}-byte sectors",

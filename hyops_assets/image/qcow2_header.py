@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
-
-MAX_DISK_BYTES = 1 << 40
-"""No edge router's disk is larger; a header that claims more would fill the host's disk."""
+from hyops_assets.image.encoded import MAX_DISK_BYTES
 
 _MAGIC = b"QFI\xfb"
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")

@@ -36,11 +36,12 @@ from hyops_assets.image.encoded import (
     require_unchanged,
 )
 from hyops_assets.image.partial import replacing
-from hyops_assets.image.programs import ProgramFailed, streaming
+from hyops_assets.image.programs import ProgramFailed, run, streaming
 from hyops_assets.image.space import space_needed
 
 MIN_BLOCK_BYTES = 1 << 12
-MAX_BLOCK_BYTES = 64 << 20
+# The dictionary is as large as the block, and an encoder takes eleven times as much memory in every thread.
+MAX_BLOCK_BYTES = 8 << 20
 DEFAULT_BLOCK_BYTES = 512 << 10
 _PRESET = 6
 _PIECES_IN_FLIGHT_PER_THREAD = 8
@@ -104,7 +105,7 @@ def encode(
         disk: the raw disk; sparse ones are read sparsely.
         destination: appears when it is complete; an older file of that name is replaced.
         threads: compressing threads; all cores by default.
-        block_bytes: uncompressed bytes of a block, a power of two from 4 KiB to 64 MiB. Smaller blocks find more
+        block_bytes: uncompressed bytes of a block, a power of two from 4 KiB to 8 MiB. Smaller blocks find more
             zeros and cost ratio: 512 KiB is the measured optimum of time (docs/benchmarks.md).
         progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
 
@@ -151,23 +152,32 @@ def decoded_disk(path: Path, *, progress: Progress = silent) -> Disk:
     """Return the disk that stock `xz -T0 -dc` makes of a file.
 
     Raises:
-        BadRawXz: xz refuses it (corrupt, truncated, another format), or it holds no whole number of sectors.
+        BadRawXz: xz refuses it (corrupt, truncated, another format).
+        NotADisk: it holds no whole number of sectors, or more than 1 TiB.
         MissingProgram: xz is not installed.
     """
     digest = hashlib.sha256()
     size = 0
     try:
+        total = require_disk_size(_promised_bytes(path), path.name)
         with closing(streaming(["xz", "-T0", "-dc", "--", path.resolve()])) as pieces:
             for piece in pieces:
                 digest.update(piece)
                 size += len(piece)
-                progress("decode raw.xz", size, None)
+                progress("decode raw.xz", size, total)
     except ProgramFailed as error:
         raise BadRawXz(
             f"{path.name} does not decode: {error.message}",
             hint="encode or fetch the file again; these are not the bytes that were written",
         ) from error
-    return Disk(size_bytes=require_disk_size(size, path.name), sha256=digest.hexdigest())
+    return Disk(size_bytes=size, sha256=digest.hexdigest())
+
+
+def _promised_bytes(path: Path) -> int:
+    """Return how many bytes a file's index promises; decoding holds it to that."""
+    listed = run(["xz", "--robot", "--list", "--", path.resolve()]).text
+    totals = next(line for line in listed.splitlines() if line.startswith("totals\t"))
+    return int(totals.split("\t")[4])
 
 
 class _DiskDigest:
