@@ -1,9 +1,11 @@
 """A Hetzner project, an https object server and a record to seed, for the tests of the stand-in and of the seeder."""
 
+import asyncio
 import hashlib
 import lzma
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ from resources.hetzner.seed import HetznerSeeder
 from tests.specs import openapi_validator
 
 TOKEN = "lab-token-that-must-never-be-seen-0123456789"
-DISK_BYTES = 64 << 20
+DISK_BYTES = 16 << 20
 VERSION = "2026.03.03-0027-rolling"
 QUICK = Patience(
     request=5.0,
@@ -46,11 +48,13 @@ QUICK = Patience(
 
 @dataclass
 class Objects:
-    """An https server of one file, which may lie: `served` is what it sends, `announced` what it says it sends."""
+    """An https server of one file: `chunked` announces no length, `stall_after` stops sending after so many bytes."""
 
     authority: Authority
     served: bytes
     chunked: bool = False
+    stall_after: int | None = None
+    stalled: threading.Event = field(default_factory=threading.Event)
     hits: int = 0
     port: int = 0
     _runner: web.AppRunner | None = field(default=None, repr=False)
@@ -62,7 +66,7 @@ class Objects:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/{name:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         context = self.authority.server_context("127.0.0.1")
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
@@ -76,19 +80,24 @@ class Objects:
         self.hits += 1
         if not self.served:
             raise web.HTTPNotFound
-        if not self.chunked:
-            return web.Response(body=self.served)
         response = web.StreamResponse()
-        response.enable_chunked_encoding()
+        if self.chunked:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = len(self.served)
         await response.prepare(request)
+        if self.stall_after is not None and "curl" in request.headers["User-Agent"]:
+            await response.write(self.served[: self.stall_after])
+            self.stalled.set()
+            await asyncio.sleep(60)
         await response.write(self.served)
         return response
 
 
 def make_disk() -> bytes:
-    """A disk of 64 MiB: something at both ends and in the middle, zeros between."""
+    """A disk of 16 MiB: something at both ends and in the middle, and 4 MiB of zeros that a sparse write skips."""
     disk = bytearray(DISK_BYTES)
-    for offset, length in ((0, 3 << 20), (30 << 20, 1 << 20), (DISK_BYTES - 512, 512)):
+    for offset, length in ((0, 1 << 20), (9 << 20, 1 << 20), (DISK_BYTES - 512, 512)):
         disk[offset : offset + length] = hashlib.shake_256(str(offset).encode()).digest(length)
     return bytes(disk)
 
@@ -168,16 +177,12 @@ def hetzner_lab(
     rescue = RescueHost(bundle=authority.bundle_file, discard_zeroes=discard_zeroes)
 
     def witness(exchange: Exchange) -> None:
-        schema.check(
-            exchange.method, exchange.path, exchange.query, exchange.body, exchange.status, exchange.answer
-        )
+        schema.check(exchange.method, exchange.path, exchange.query, exchange.body, exchange.status, exchange.answer)
 
     standin = HetznerStandIn(directory / "hetzner", trace, token=TOKEN, rescue=rescue, witness=witness, **options)
     objects = Objects(authority, PACKED)
     with running(objects, standin):
-        settings = HetznerSite(
-            endpoint=standin.url, rescue_ssh_port=standin.rescue_ssh_port, lab=True, **(site or {})
-        )
+        settings = HetznerSite(endpoint=standin.url, rescue_ssh_port=standin.rescue_ssh_port, lab=True, **(site or {}))
         yield Lab(standin, objects, trace, settings, directory)
     assert schema.problems == []
 

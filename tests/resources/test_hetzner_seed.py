@@ -1,15 +1,73 @@
-from collections.abc import Iterator
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.hetzner_lab import DISK, PACKED, Lab, hetzner_lab, make_record
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
+from resources.hetzner.errors import (
+    BrokenImage,
+    HetznerUnavailable,
+    LimitReached,
+    MissingImage,
+    NotOffered,
+    ReadbackMismatch,
+    RescueNotReached,
+    SeedBusy,
+    WrongSource,
+)
+from resources.hetzner.labels import Labels
+from resources.hetzner.seed import SeededImage
+from resources.hetzner.workbench import seeder_name
+from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record, processes_of_cells
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     with hetzner_lab(tmp_path, monkeypatch) as lab:
         yield lab
+
+
+def assert_seeded(lab: Lab, image: SeededImage) -> None:
+    """One ready, protected snapshot with the record's bytes, and nothing else."""
+    assert [str(snapshot.id) for snapshot in lab.snapshots()] == [image.image_ref]
+    assert lab.disk_of(image.image_ref) == DISK
+    facts = lab.seeder().audit(image.image_ref)
+    assert facts.labels is not None
+    assert (facts.status, facts.protected, facts.labels.state) == ("available", True, "ready")
+    assert lab.leftovers() == []
+    assert processes_of_cells() == []
+
+
+def seed_in_child(lab: Lab, request: SeedRequest, at: str = "") -> int:
+    """Seed in a child process, which is killed by SIGKILL when the step `at` starts; return the child's id."""
+    child = os.fork()
+    if child == 0:
+
+        def progress(step: str, done: int, total: int | None) -> None:
+            if step == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with contextlib.suppress(HyopsError):
+            lab.seeder().seed(request, progress=progress)
+        os._exit(0)
+    return child
+
+
+def wait_until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# One snapshot per record
 
 
 def test_a_seed_writes_the_record_to_one_ready_protected_snapshot(lab: Lab) -> None:
@@ -22,14 +80,9 @@ def test_a_seed_writes_the_record_to_one_ready_protected_snapshot(lab: Lab) -> N
     assert image.readback_sha256 == record.disk.sha256
     assert image.transport_sha256 == record.variants["raw.xz"].sha256
     assert image.bytes_written == len(DISK)
-    assert lab.disk_of(image.image_ref) == DISK
-    facts = lab.seeder().audit(image.image_ref)
-    assert facts.status == "available"
-    assert facts.protected
-    assert facts.labels is not None
-    assert facts.labels.state == "ready"
-    assert facts.labels.of_record(record)
-    assert lab.leftovers() == []
+    assert (image.server_type, image.location) == ("cx23", "fsn1")
+    assert image.labels["hyops_lab"] == "true"
+    assert_seeded(lab, image)
 
 
 def test_a_second_seed_adopts_without_a_mutating_call(lab: Lab) -> None:
@@ -38,8 +91,380 @@ def test_a_second_seed_adopts_without_a_mutating_call(lab: Lab) -> None:
 
     second = lab.seeder().seed(lab.request(run_id="run-2"))
 
-    assert second.outcome == "adopted"
-    assert second.image_ref == first.image_ref
+    assert (second.outcome, second.image_ref) == ("adopted", first.image_ref)
     assert (lab.mutations(), lab.objects.hits) == before
     assert second.transport_sha256 is None
-    assert len(PACKED) > 1 << 20
+
+
+def test_a_snapshot_that_is_ready_but_unprotected_is_protected(lab: Lab) -> None:
+    first = lab.seeder().seed(lab.request())
+    lab.snapshots()[0].protected = False
+
+    second = lab.seeder().seed(lab.request())
+
+    assert (second.outcome, second.image_ref) == ("resumed", first.image_ref)
+    assert lab.snapshots()[0].protected
+
+
+def test_a_site_may_leave_snapshots_unprotected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, site={"protect": False}) as lab:
+        lab.seeder().seed(lab.request())
+
+        assert not lab.snapshots()[0].protected
+        assert lab.seeder().seed(lab.request()).outcome == "adopted"
+
+
+def test_the_oldest_of_two_ready_snapshots_is_adopted_and_the_other_reported(lab: Lab) -> None:
+    first = lab.seeder().seed(lab.request())
+    twin = lab.snapshots()[0].model_copy(update={"id": 999_999})
+    lab.standin.project.contents.images[twin.id] = twin
+
+    second = lab.seeder().seed(lab.request())
+
+    assert (second.outcome, second.image_ref, second.others) == ("adopted", first.image_ref, ("999999",))
+
+
+def test_a_ready_snapshot_that_is_not_available_is_an_error_and_left_alone(lab: Lab) -> None:
+    lab.seeder().seed(lab.request())
+    lab.snapshots()[0].status = "unavailable"
+
+    with pytest.raises(BrokenImage, match="is unavailable"):
+        lab.seeder().seed(lab.request())
+    assert len(lab.snapshots()) == 1
+
+
+def test_a_pending_snapshot_that_never_became_available_is_deleted_and_written_again(lab: Lab) -> None:
+    first = lab.seeder().seed(lab.request())
+    broken = lab.snapshots()[0]
+    labels = Labels.parse(broken.labels)
+    assert labels is not None
+    broken.labels = replace(labels, state="pending").written()
+    broken.protected, broken.status = False, "unavailable"
+
+    second = lab.seeder().seed(lab.request())
+
+    assert second.outcome == "created"
+    assert second.image_ref != first.image_ref
+    assert_seeded(lab, second)
+
+
+def test_the_snapshot_behind_the_first_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, snapshot_limit=100, site={"snapshot_limit": 100}) as lab:
+        first = lab.seeder().seed(lab.request())
+        for number in range(120):
+            copy = lab.snapshots()[0].model_copy(update={"id": number + 1, "labels": {}})
+            lab.standin.project.contents.images[copy.id] = copy
+
+        assert lab.seeder().seed(lab.request()).image_ref == first.image_ref
+        with pytest.raises(LimitReached, match="121 snapshots of 100"):
+            lab.seeder().seed(lab.request(make_record(lab=False)))
+
+
+def test_a_foreign_snapshot_of_the_same_description_is_reported_not_adopted(lab: Lab) -> None:
+    lab.seeder().seed(lab.request())
+    lab.snapshots()[0].labels = {}
+
+    image = lab.seeder().seed(lab.request())
+
+    assert image.outcome == "created"
+    assert len(image.others) == 1
+
+
+# Killed and run again
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [
+        ("source", "created"),
+        ("rescue", "created"),
+        ("power off", "created"),
+        ("commit", "resumed"),
+        ("clean up", "adopted"),
+    ],
+)
+def test_a_run_killed_at_any_step_is_taken_up_by_the_next(lab: Lab, step: str, outcome: str) -> None:
+    _, status = os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at=step), 0)
+    assert os.WIFSIGNALED(status)
+
+    image = lab.seeder().seed(lab.request(run_id="rerun"))
+
+    assert image.outcome == outcome
+    assert_seeded(lab, image)
+
+
+def test_a_run_killed_in_the_middle_of_the_write_leaves_nothing_that_the_next_does_not_clear(lab: Lab) -> None:
+    lab.objects.stall_after = len(PACKED) // 2
+    child = seed_in_child(lab, lab.request(run_id="killed"))
+    assert lab.objects.stalled.wait(20)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    wait_until(lambda: processes_of_cells() == [])
+    assert lab.leftovers() == [seeder_name(lab.request())] * 2
+    lab.objects.stall_after = None
+
+    image = lab.seeder().seed(lab.request(run_id="rerun"))
+
+    assert image.outcome == "created"
+    assert image.reaped == (seeder_name(lab.request()),) * 2
+    assert_seeded(lab, image)
+
+
+def test_a_snapshot_that_outlives_its_killed_run_is_awaited_and_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, delays={"create_image": 1.0}) as lab:
+        child = seed_in_child(lab, lab.request(run_id="killed"))
+        wait_until(lambda: len(lab.snapshots()) == 1)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert lab.snapshots()[0].status == "creating"
+
+        image = lab.seeder().seed(lab.request(run_id="rerun"))
+
+        assert image.outcome == "resumed"
+        assert_seeded(lab, image)
+
+
+def test_an_interrupted_run_cleans_up_behind_itself(lab: Lab) -> None:
+    def interrupt(step: str, done: int, total: int | None) -> None:
+        if step == "write" and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.seeder().seed(lab.request(), progress=interrupt)
+
+    assert lab.leftovers() == []
+    assert lab.snapshots() == []
+
+
+def test_a_server_that_cannot_be_deleted_fails_the_run_and_the_next_one_deletes_it(lab: Lab) -> None:
+    lab.fault("DELETE", r"/servers/\d+", Answer(500, "server_error"))
+    with pytest.raises(HetznerUnavailable, match="deleting server"):
+        lab.seeder().seed(lab.request(run_id="run-1"))
+
+    image = lab.seeder().seed(lab.request(run_id="run-2"))
+
+    assert image.outcome == "adopted"
+    assert_seeded(lab, image)
+
+
+def test_a_failed_seed_says_which_server_it_could_not_delete(lab: Lab) -> None:
+    lab.objects.served = b"x" * len(PACKED)
+    lab.fault("DELETE", r"/servers/\d+", Answer(500, "server_error"))
+
+    with pytest.raises(WrongSource) as caught:
+        lab.seeder().seed(lab.request())
+
+    assert seeder_name(lab.request()) in caught.value.__notes__[0]
+
+
+# Others in the same project
+
+
+def test_a_live_run_of_the_same_seed_is_not_disturbed(lab: Lab) -> None:
+    lab.objects.stall_after = 1
+    child = seed_in_child(lab, lab.request(run_id="live"))
+    assert lab.objects.stalled.wait(20)
+    before = lab.leftovers()
+
+    with pytest.raises(SeedBusy, match="run live"):
+        lab.seeder(is_live=lambda run_id: run_id == "live").seed(lab.request(run_id="other"))
+
+    assert lab.leftovers() == before
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_leftovers_of_other_seeds_are_reaped_only_when_they_expired(lab: Lab) -> None:
+    contents = lab.standin.project.contents
+    os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at="rescue"), 0)
+    (server,) = contents.servers.values()
+    server.name = next(iter(contents.keys.values())).name = "vyos-seed-other"
+    for thing in (server, *contents.keys.values()):
+        thing.labels["hyops_seed_id"] = "0123456789abcdef"
+
+    young = lab.seeder().seed(lab.request())
+    assert young.reaped == ()
+    assert lab.leftovers() == ["vyos-seed-other"] * 2
+
+    later = lab.seeder(clock=lambda: time.time() + QUICK.lifetime + 1).seed(lab.request())
+    assert (later.outcome, later.reaped) == ("adopted", ("vyos-seed-other",) * 2)
+    assert lab.leftovers() == []
+
+
+def test_a_server_with_the_name_of_ours_and_not_our_labels_is_left_alone(lab: Lab) -> None:
+    os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at="rescue"), 0)
+    (server,) = lab.standin.project.contents.servers.values()
+    server.labels = {"owner": "somebody"}
+
+    with pytest.raises(SeedBusy, match="is another run's"):
+        lab.seeder().seed(lab.request(run_id="rerun"))
+
+    assert lab.leftovers() == [server.name]
+
+
+# Refusals that cost nothing
+
+
+def test_a_full_project_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, site={"snapshot_limit": 1}) as lab:
+        lab.seeder().seed(lab.request())
+        lab.snapshots()[0].labels = {}
+        before = lab.mutations()
+
+        with pytest.raises(LimitReached, match="1 snapshots of 1"):
+            lab.seeder().seed(lab.request())
+        assert lab.mutations() == before
+
+
+def test_a_lab_record_is_refused_at_a_real_site_without_a_request(lab: Lab) -> None:
+    lab.site = lab.site.model_copy(update={"lab": False})
+
+    with pytest.raises(Refused, match="signed by a lab"):
+        lab.seeder().seed(lab.request(make_record(lab=True)))
+    assert lab.trace.requests() == []
+
+
+@pytest.mark.parametrize("served", [b"", PACKED[:-1], PACKED + b"x"], ids=["missing", "truncated", "longer"])
+def test_a_source_that_is_not_as_promised_is_refused_before_anything_is_made(lab: Lab, served: bytes) -> None:
+    lab.objects.served = served
+
+    with pytest.raises(HyopsError):
+        lab.seeder().seed(lab.request())
+    assert lab.mutations() == 0
+
+
+def test_a_source_in_clear_is_refused(lab: Lab) -> None:
+    with pytest.raises(Refused, match="https only"):
+        lab.seeder().seed(lab.request(url=lab.objects.url.replace("https", "http")))
+
+
+def test_an_image_that_is_gone_is_missing_not_unknown(lab: Lab) -> None:
+    with pytest.raises(MissingImage, match="424242"):
+        lab.seeder().audit("424242")
+
+
+# Wrong bytes
+
+
+def test_other_bytes_of_the_same_length_are_refused_and_nothing_is_left(lab: Lab) -> None:
+    lab.objects.served = b"x" * len(PACKED)
+
+    with pytest.raises(WrongSource, match="arrives with sha256"):
+        lab.seeder().seed(lab.request())
+    assert (lab.snapshots(), lab.leftovers()) == ([], [])
+
+
+def test_a_source_that_ends_early_without_saying_so_is_refused(lab: Lab) -> None:
+    lab.objects.served, lab.objects.chunked = PACKED[: len(PACKED) // 2], True
+
+    with pytest.raises(WrongSource, match="arrives with sha256"):
+        lab.seeder().seed(lab.request())
+    assert (lab.snapshots(), lab.leftovers()) == ([], [])
+
+
+def test_a_variant_that_decodes_to_another_disk_never_becomes_a_snapshot(lab: Lab) -> None:
+    record = make_record(disk=DISK[:-1] + b"?")
+
+    with pytest.raises(ReadbackMismatch, match=record.disk.sha256):
+        lab.seeder().seed(lab.request(record))
+    assert (lab.snapshots(), lab.leftovers()) == ([], [])
+
+
+def test_a_disk_that_discarding_leaves_dirty_is_caught_and_written_with_its_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, discard_zeroes=False) as lab:
+        image = lab.seeder().seed(lab.request())
+
+        assert lab.objects.hits == 3, "looked at, fetched sparsely, fetched again"
+        assert_seeded(lab, image)
+
+
+def test_a_private_record_is_sent_over_ssh(lab: Lab, tmp_path: Path) -> None:
+    packed = tmp_path / "private.raw.xz"
+    packed.write_bytes(PACKED)
+
+    image = lab.seeder().seed(lab.request(url=packed.as_uri()))
+
+    assert image.transport_sha256 == make_record().variants["raw.xz"].sha256
+    assert lab.objects.hits == 0
+    assert_seeded(lab, image)
+
+
+# A cloud that misbehaves
+
+
+def test_a_sold_out_server_type_is_replaced_by_the_next(lab: Lab) -> None:
+    lab.standin.sold_out.add(("cx23", "fsn1"))
+    lab.fault("POST", "/servers", Answer(412, "resource_unavailable"), 1, 2)
+
+    image = lab.seeder().seed(lab.request())
+
+    assert (image.server_type, image.location) == ("cx33", "fsn1")
+    assert_seeded(lab, image)
+
+
+def test_nothing_to_be_had_is_a_transient_error_that_names_the_locations(lab: Lab) -> None:
+    lab.fault("POST", "/servers", Answer(412, "resource_unavailable"), *range(1, 20))
+
+    with pytest.raises(NotOffered, match="fsn1, nbg1, hel1"):
+        lab.seeder().seed(lab.request())
+    assert lab.leftovers() == []
+
+
+def test_a_locked_server_is_asked_again(lab: Lab) -> None:
+    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Answer(423, "locked"), 1, 2, 3)
+
+    assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+
+def test_a_limit_of_the_account_is_not_tried_around(lab: Lab) -> None:
+    lab.fault("POST", "/servers", Answer(403, "resource_limit_exceeded", "Primary IP limit exceeded"))
+
+    with pytest.raises(LimitReached, match="Primary IP limit exceeded"):
+        lab.seeder().seed(lab.request())
+    assert lab.leftovers() == []
+
+
+@pytest.mark.parametrize("path", ["/ssh_keys", "/servers", r"/servers/\d+/actions/create_image"])
+def test_an_answer_lost_after_the_work_was_done_is_no_second_piece_of_work(lab: Lab, path: str) -> None:
+    lab.fault("POST", path, DropAfterCommit())
+
+    image = lab.seeder().seed(lab.request())
+
+    assert image.outcome == "created"
+    assert_seeded(lab, image)
+
+
+def test_a_slow_answer_that_the_library_asks_for_again_makes_no_second_server(lab: Lab) -> None:
+    lab.patience = replace(QUICK, request=0.3)
+    lab.fault("POST", "/servers", Delay(1.0))
+
+    image = lab.seeder().seed(lab.request())
+
+    assert sum(request.path == "/servers" and request.method == "POST" for request in lab.trace.requests()) >= 2
+    assert_seeded(lab, image)
+
+
+def test_a_server_that_stays_off_is_started_again(lab: Lab) -> None:
+    lab.patience = replace(QUICK, boot=0.2)
+    lab.fault("POST", r"/servers/\d+/actions/poweron", Pretend())
+
+    assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+
+def test_a_server_that_boots_its_disk_is_reset_into_the_rescue_system(lab: Lab) -> None:
+    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Pretend())
+
+    assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+
+def test_nothing_is_written_to_a_server_that_never_boots_its_rescue_system(lab: Lab) -> None:
+    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Pretend(), 1, 2)
+
+    with pytest.raises(RescueNotReached, match="this is not the rescue system"):
+        lab.seeder().seed(lab.request())
+    assert lab.objects.hits == 1, "looked at, never fetched"
+    assert lab.leftovers() == []

@@ -227,7 +227,7 @@ class Api:
             raise invalid("type must be linux64")
         keys = [self._key(reference) for reference in body.get("ssh_keys", [])]
         server.rescue_keys = [key.public_key for key in keys]
-        server.rescue_enabled = not request[PRETEND]
+        server.rescue_enabled = server.rescue_enabled or not request[PRETEND]
         task = self._worker.begin("enable_rescue", ("server", server.id))
         return web.json_response({"action": task_view(task), "root_password": "only-the-lab-sends-this"}, status=201)
 
@@ -235,7 +235,7 @@ class Api:
         """POST /servers/{id}/actions/poweron, poweroff, shutdown, reset."""
         server = self._unlocked_server(request)
         move = request.path.rsplit("/", 1)[-1]
-        return _announce(self._worker.begin(_MOVES[move], ("server", server.id)))
+        return _announce(self._worker.begin(_MOVES[move], ("server", server.id), pretend=request[PRETEND]))
 
     async def create_image(self, request: web.Request) -> web.Response:
         """POST /servers/{id}/actions/create_image: a snapshot of the server's disk."""

@@ -85,7 +85,9 @@ async def run_confined(cell: Cell, command: str, *, stdin: Read, stdout: Write, 
         await asyncio.gather(feeding, return_exceptions=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        # asyncio closes a pipe at its end only: read what nobody will.
+        into.close()
+        await asyncio.gather(out.read(), err.read(), process.wait())
     return status if status >= 0 else 128 - status
 
 

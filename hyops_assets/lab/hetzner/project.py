@@ -71,7 +71,7 @@ class Failure(BaseModel):
 
 
 class Task(BaseModel):
-    """An action: work that goes on after the answer. It waits for the task `after`, if that is set."""
+    """An action: work that goes on after the answer. It waits for the task `after`; a pretended one does nothing."""
 
     id: int
     command: str
@@ -81,6 +81,7 @@ class Task(BaseModel):
     status: Literal["running", "success", "error"] = "running"
     error: Failure | None = None
     after: int | None = None
+    pretended: bool = False
 
 
 class Contents(BaseModel):

@@ -81,7 +81,7 @@ class HetznerStandIn:
         self._rescue.prepare(self._directory, self._trace)
         app = web.Application(middlewares=[manners(self._token, self.faults, self._trace, self._witness)])
         app.add_routes(self._api.routes())
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()

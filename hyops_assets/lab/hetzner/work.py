@@ -33,14 +33,17 @@ class Worker:
             "create_image": self._create_image,
         }
 
-    def begin(self, command: str, *resources: tuple[str, int], after: Task | None = None) -> Task:
-        """Start an action on resources, once the action `after` has ended, and return it."""
+    def begin(
+        self, command: str, *resources: tuple[str, int], after: Task | None = None, pretend: bool = False
+    ) -> Task:
+        """Start an action on resources, once the action `after` has ended, and return it; `pretend` does no work."""
         task = Task(
             id=self._project.new_id(),
             command=command,
             resources=list(resources),
             started=now(),
             after=after.id if after else None,
+            pretended=pretend,
         )
         self._project.contents.tasks[task.id] = task
         self._project.save()
@@ -69,7 +72,7 @@ class Worker:
         if task.after is not None and task.after in self._jobs:
             await self._jobs[task.after]
         await asyncio.sleep(self._delays.get(task.command, 0.0))
-        effect = self._effects.get(task.command)
+        effect = None if task.pretended else self._effects.get(task.command)
         try:
             if effect is not None:
                 await effect(task)
