@@ -12,7 +12,6 @@ The bytes depend on the disk, the block size and liblzma, never on the number of
 threads times block size. Decoding is left to stock xz, which is what a rescue system runs.
 """
 
-import errno
 import hashlib
 import lzma
 import os
@@ -27,14 +26,8 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image import rawxz_format
-from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.encoded import (
-    ChangedWhileRead,
-    Encoded,
-    FileDigest,
-    require_disk_size,
-    require_unchanged,
-)
+from hyops_assets.image.disk_pieces import DiskDigest, Piece, pieces_of
+from hyops_assets.image.encoded import Encoded, FileDigest, require_disk_size, require_unchanged
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import ProgramFailed, run, streaming
 from hyops_assets.image.space import space_needed
@@ -45,7 +38,6 @@ MAX_BLOCK_BYTES = 8 << 20
 DEFAULT_BLOCK_BYTES = 512 << 10
 _PRESET = 6
 _PIECES_IN_FLIGHT_PER_THREAD = 8
-_ZERO_RUN_BYTES = 64 << 20
 # The sample is LZMA, not zlib: zlib's output differs between implementations, and the decision it takes is part
 # of the bytes.
 _SAMPLES = 8
@@ -73,14 +65,6 @@ class VariantDiffers(HyopsError):
         )
         self.found = found
         self.expected = expected
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A part of the disk in its order: one block of data, or a run of zeros with `data` None."""
-
-    size_bytes: int
-    data: bytes | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +110,7 @@ def encode(
         before = os.fstat(source.fileno())
         size = require_disk_size(before.st_size, disk.name)
         compressor = _Compressor(block_bytes)
-        disk_digest = _DiskDigest()
+        disk_digest = DiskDigest()
         file_digest = FileDigest()
         index = rawxz_format.Index()
 
@@ -136,7 +120,7 @@ def encode(
 
         write(rawxz_format.stream_header())
         done = 0
-        pieces = _pieces(source.fileno(), size, block_bytes, disk.name)
+        pieces = pieces_of(source.fileno(), size, block_bytes, disk.name)
         for piece, runs in _in_order(pieces, compressor, disk_digest, threads or os.cpu_count() or 1):
             for run in runs:
                 index.add(run.block, run.times)
@@ -180,25 +164,6 @@ def _promised_bytes(path: Path) -> int:
     return int(totals.split("\t")[4])
 
 
-class _DiskDigest:
-    """SHA-256 of the disk, zeros of holes included."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._zeros = bytes(CHUNK_BYTES)
-
-    def update(self, piece: _Piece) -> None:
-        if piece.data is not None:
-            self._sha256.update(piece.data)
-            return
-        zeros = memoryview(self._zeros)
-        for start in range(0, piece.size_bytes, CHUNK_BYTES):
-            self._sha256.update(zeros[: piece.size_bytes - start])
-
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
-
-
 class _Compressor:
     """Turns pieces into blocks. Its methods run in several threads at once and share only constants."""
 
@@ -208,7 +173,7 @@ class _Compressor:
         self._zeros = bytes(block_bytes)
         self._zero_block = self._compressed(self._zeros)
 
-    def runs(self, piece: _Piece) -> list[_Run]:
+    def runs(self, piece: Piece) -> list[_Run]:
         if piece.data is None:
             return self._zero_runs(piece.size_bytes)
         if piece.data == self._zeros:
@@ -236,16 +201,16 @@ class _Compressor:
 
 
 def _in_order(
-    pieces: Iterator[_Piece], compressor: _Compressor, disk_digest: _DiskDigest, threads: int
-) -> Iterator[tuple[_Piece, list[_Run]]]:
+    pieces: Iterator[Piece], compressor: _Compressor, disk_digest: DiskDigest, threads: int
+) -> Iterator[tuple[Piece, list[_Run]]]:
     """Compress pieces on several threads and hash them on one more; yield them in the disk's order.
 
     Both may lag behind the reader by a fixed number of pieces, which bounds the memory. Hashing has a thread of
     its own because zeros cost it as much as data does: while it works through a hole, later blocks are compressed.
     """
-    pending: deque[tuple[_Piece, Future[list[_Run]], Future[None]]] = deque()
+    pending: deque[tuple[Piece, Future[list[_Run]], Future[None]]] = deque()
 
-    def oldest() -> tuple[_Piece, list[_Run]]:
+    def oldest() -> tuple[Piece, list[_Run]]:
         piece, runs, hashed = pending.popleft()
         hashed.result()
         return piece, runs.result()
@@ -269,43 +234,6 @@ def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _pieces(descriptor: int, size: int, block_bytes: int, name: str) -> Iterator[_Piece]:
-    """Cut a disk into blocks of data and runs of blocks that are holes; a hole is not read."""
-    zero_run = max(_ZERO_RUN_BYTES // block_bytes, 1) * block_bytes
-    offset = 0
-    while offset < size:
-        data_start = _next_data(descriptor, offset, size)
-        hole_end = size if data_start == size else data_start - data_start % block_bytes
-        while offset < hole_end:
-            length = min(zero_run, hole_end - offset)
-            yield _Piece(length, None)
-            offset += length
-        if offset < size:
-            length = min(block_bytes, size - offset)
-            yield _Piece(length, _read(descriptor, offset, length, name))
-            offset += length
-
-
-def _next_data(descriptor: int, offset: int, size: int) -> int:
-    """Return where the next data at or after an offset begins; the size where none follows."""
-    try:
-        return min(os.lseek(descriptor, offset, os.SEEK_DATA), size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return size
-        raise
-
-
-def _read(descriptor: int, offset: int, length: int, name: str) -> bytes:
-    data = os.pread(descriptor, length, offset)
-    if len(data) != length:
-        raise ChangedWhileRead(
-            f"{name} ends at byte {offset + len(data)}, {length - len(data)} bytes before it should",
-            hint="stop what writes to it, then run again",
-        )
-    return data
 
 
 def _is_incompressible(data: bytes) -> bool:
