@@ -10,7 +10,7 @@ import selectors
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,9 @@ _TAIL_LINES = 30
 _READ_BYTES = 1 << 16
 _QEMU_LOG = "qemu.log"
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-_])|[\x00\x07\x0e\x0f]")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f]")
 _FAILURES = re.compile(
-    r"Kernel panic - not syncing.*"
+    r"Kernel panic - not syncing.*\n"
     r"|\(initramfs\) "
     r"|grub rescue> "
     r"|(?m:^grub> )"
@@ -49,7 +49,7 @@ _FAILURES = re.compile(
     r"|No bootable device"
     r"|No bootable option or device was found"
     r"|(?m:^Shell> )"
-    r"|Booting from Hard Disk\.\.\.\s+Boot failed.*"
+    r"|Boot failed: .*\n"
 )
 """What a console shows when a guest will never get further: no reason to wait for the timeout."""
 
@@ -122,7 +122,9 @@ def boot_gate(
         with _powered_on(argv, own) as process:
             facts = _await_proof(process, challenge, console, started + timeout, own / _QEMU_LOG)
         seconds = time.monotonic() - started
-        _require_proof(facts, release, firmware, challenge, console)
+    wrong = wrong_facts(facts, release=release, firmware=firmware)
+    if wrong:
+        raise BootFailed(firmware, "; ".join(wrong), console.text)
     if sha256_of_file(qcow2) != before:
         raise BootFailed(firmware, f"{qcow2.name} was changed while it was booted", console.text)
     report: dict[str, JsonValue] = {"disk_sha256": before, **facts}
@@ -183,10 +185,8 @@ def _await_proof(
     raise BootFailed(console.firmware, "no proof before the time ran out", console.text)
 
 
-def _require_proof(
-    facts: dict[str, str], release: str, firmware: Firmware, challenge: Challenge, console: _Console
-) -> None:
-    """Compare everything the guest proved with what must hold; name all that differs at once."""
+def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -> list[str]:
+    """Return everything in a guest's proven facts that differs from what must hold; empty is a pass."""
     expected = {
         "stage": "final",
         "root": "overlay",
@@ -196,13 +196,11 @@ def _require_proof(
         "firmware": firmware,
         "commands": "applied",
     }
-    wrong = [
-        f"{name}: expected {value}, found {facts.get(name)}"
+    return [
+        f"{name}: expected {value}, found {facts.get(name, 'nothing')}"
         for name, value in expected.items()
         if facts.get(name) != value
     ]
-    if wrong:
-        raise BootFailed(firmware, "; ".join(wrong), console.text)
 
 
 def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Accelerator, own: Path) -> list[str]:
@@ -210,7 +208,8 @@ def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Ac
     return [
         # The kernel ends QEMU when this process dies, even by SIGKILL.
         *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-no-reboot"),
-        *("-machine", "q35", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
+        # graphics=off: SeaBIOS shows on the serial port too what it and GRUB's rescue prompt write to the screen.
+        *("-machine", "q35,graphics=off", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
         *("-display", "none", "-vga", "std", "-nic", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),
