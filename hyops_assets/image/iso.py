@@ -28,6 +28,7 @@ _BUILT_ON = "%a %d %b %Y %H:%M UTC"
 _INSTALLED = re.compile(r"^Version:\s*(\S+)\s*$", re.MULTILINE)
 _ONE_DAY = timedelta(days=1)
 _SQUASHFS_HEADER = struct.Struct("<4sII")
+_DESCRIPTOR_AT, _DESCRIPTOR = 16 * 2048 + 1, b"CD001"
 _FAT_EPOCH = 315532800
 """1 January 1980: the first time that the EFI partition's file system can hold."""
 
@@ -106,6 +107,11 @@ def open_iso(iso: Path, *, release: str, scratch: Path, progress: Progress = sil
 
 
 def _extract(iso: Path, root: Path) -> None:
+    # xorriso takes any file for a medium and extracts nothing from one that holds no file system.
+    with iso.open("rb") as file:
+        file.seek(_DESCRIPTOR_AT)
+        if file.read(len(_DESCRIPTOR)) != _DESCRIPTOR:
+            raise BadIso(f"{iso.name} is not an ISO 9660 image", hint="give an installer ISO of VyOS")
     try:
         # -no_rc: a user's ~/.xorrisorc must not change what is read.
         run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root])

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.errors import TransientError
-from hyops_assets.image.programs import ProgramFailed
+from hyops_assets.contract.errors import HyopsError, TransientError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What programs print, in the C locale, and how the kernel ends one that writes beyond its file size limit.
@@ -35,7 +34,10 @@ def space_needed(directory: Path, size_bytes: int) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise _no_space(directory, error.strerror or str(error)) from error
-    except ProgramFailed as error:
+    except NoSpace:
+        raise
+    except HyopsError as error:
+        # Whoever ran the program may have put its words into an error of his own.
         if not any(word in error.message for word in _FULL_WORDS):
             raise
         raise _no_space(directory, error.message) from error
