@@ -96,8 +96,8 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             return f"check {evaluation.check_name} on {evaluation.asset_key.to_user_string()} refused: {details}"
     for event in result.all_events:
         if event.is_step_failure and (error := event.step_failure_data.error) is not None:
-            while error.cause is not None:
-                error = error.cause
+            # Dagster wraps what a step raised; deeper causes are what our own errors were made from.
+            error = error.cause or error
             # The class stands with its module's path before the text; its name alone is enough for a reader.
             return f"{event.step_key}: {re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"

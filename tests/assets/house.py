@@ -22,6 +22,7 @@ from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.lab.signing import LabKey
 from resources.boot import BootGate
+from resources.proxmox.resource import ProxmoxSites
 from resources.settings import save_settings
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -53,7 +54,11 @@ class House:
     settings: Settings
 
     def graph(self, **overrides: object) -> Graph:
-        return Graph(self.root, self.instance, overrides={"boot_gate": NothingToBoot()} | overrides)
+        quick = {
+            "boot_gate": NothingToBoot(),
+            "proxmox": ProxmoxSites(root=str(self.root.path), poll_seconds=0.05),
+        }
+        return Graph(self.root, self.instance, overrides=quick | overrides)
 
     def announce(self, made: MadeIso) -> None:
         """Put a release into the lab's feed, as VyOS would."""
