@@ -14,7 +14,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
-from hyops_assets.image.programs import ProgramFailed, run, running
+from hyops_assets.image.programs import ProgramFailed, find_program, run, running
+from hyops_assets.image.space import space_needed
 
 _UNTRUSTED = (
     "NO_PUBKEY",
@@ -35,6 +36,9 @@ _UNTRUSTED = (
     "list of sources could not be read",
 )
 """What apt says of an index that it must not use; anything else that fails an update is the way to it."""
+
+_INDEX_BYTES = 100 << 20
+"""What the indexes of one Debian suite with its updates take on disk."""
 
 _UPDATE_SECONDS = 300.0
 _SOLVE_SECONDS = 120.0
@@ -117,14 +121,15 @@ class Apt:
 
     def _get(self, *arguments: str, timeout: float, cwd: Path | None = None) -> str:
         """Run apt-get. What it says stands in one stream: why a solution fails is printed on standard output."""
-        argv = ["apt-get", "--quiet", *arguments]
+        # The kernel ends apt when this process dies, even by SIGKILL: it would hold its lock against the next run.
+        argv = ["setpriv", "--pdeathsig", "KILL", find_program("apt-get"), "--quiet", *arguments]
         with running(argv, env=self._environment, cwd=cwd, stderr=subprocess.STDOUT) as process:
             try:
                 printed = process.communicate(timeout=timeout)[0].decode(errors="replace")
             except subprocess.TimeoutExpired as error:
-                raise ProgramFailed(argv, f"did not end within {timeout:.0f} s", "") from error
+                raise ProgramFailed(argv[3:], f"did not end within {timeout:.0f} s", "") from error
             if process.returncode != 0:
-                raise ProgramFailed(argv, f"failed with exit status {process.returncode}", printed)
+                raise ProgramFailed(argv[3:], f"failed with exit status {process.returncode}", printed)
         return printed
 
 
@@ -139,9 +144,12 @@ def isolated_apt(directory: Path, *, lines: Sequence[str], status: bytes, curren
         lines: sources.list, every line with its own `signed-by`.
         status: the dpkg status to solve against.
         current: whether an index past its `Valid-Until` is refused; a lock's own hashes make that needless.
+
+    Raises:
+        NoSpace: the directory's file system has no room for indexes, or was full in the middle.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / "lock"):
+    with FileLock(directory / "lock"), space_needed(directory, _INDEX_BYTES):
         for room in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
             (directory / room).mkdir(parents=True, exist_ok=True)
         (directory / "status").write_bytes(status)

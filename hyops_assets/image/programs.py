@@ -36,11 +36,13 @@ PACKAGES = {
     "grub-mkimage": "grub-common",
     "grub-editenv": "grub-common",
     "apt-get": "apt",
+    "apt-config": "apt",
     "dpkg-deb": "dpkg",
     "bwrap": "bubblewrap",
     "mmdebstrap": "mmdebstrap",
     "minisign": "minisign",
     "gpg": "gnupg",
+    "gpgconf": "gnupg",
     "openssl": "openssl",
     "curl": "curl",
 }

@@ -1,16 +1,22 @@
 import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hyops_assets.contract.settings import AptSource
+from hyops_assets.image import packages
+from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.packages import TamperedPackage, fetch, resolve
 from hyops_assets.image.packages_apt import MissingVersion, SourceUnreachable, Unsolvable, UntrustedSource
 from hyops_assets.image.packages_lock import PackageLock
 from hyops_assets.image.packages_sources import NoSource
 from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
+from tests.killing import killed_at_each_line
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
 WANTED = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
@@ -162,6 +168,38 @@ def test_what_a_killed_run_left_is_swept(source: AptSource, tmp_path: Path) -> N
     leftover.write_bytes(b"half a package")
     fetch(lock, [source], tmp_path)
     assert not leftover.parent.exists()
+
+
+RESOLVE = """
+import sys
+from pathlib import Path
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.image.packages import resolve
+line, keyring, status, cache = sys.argv[1:]
+resolve(Path(status).read_bytes(), ["cloud-init"], [AptSource(line=line, keyring=Path(keyring))], Path(cache))
+"""
+
+
+def test_a_killed_run_takes_its_apt_along_and_the_next_one_goes_through(source: AptSource, tmp_path: Path) -> None:
+    (tmp_path / "status").write_bytes(STATUS)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line = f"deb http://127.0.0.1:{silent.getsockname()[1]}/debian bookworm main"
+        argv = [sys.executable, "-c", RESOLVE, line, str(source.keyring), str(tmp_path / "status"), str(tmp_path)]
+        with subprocess.Popen(argv) as process:
+            silent.settimeout(30)
+            connection, _ = silent.accept()
+            process.kill()
+        with connection:
+            assert resolve(STATUS, WANTED, [source], tmp_path).packages
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, ["cloud-init"], [source], tmp_path)
+    for _ in killed_at_each_line(lambda: fetch(lock, [source], tmp_path), packages):
+        kept = list((tmp_path / "debs").glob("*.deb"))
+        assert all(sha256_of_file(path) == path.stem for path in kept)
+    assert sorted(fetch(lock, [], tmp_path)) == ["cloud-init", "python3-configobj"]
 
 
 def test_a_proxy_reaches_apt_through_its_environment_only(
