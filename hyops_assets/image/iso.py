@@ -18,6 +18,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.image.space import space_needed
 from hyops_assets.image.squashfs import MissingMember, Squashfs
 
 SQUASHFS = "live/filesystem.squashfs"
@@ -90,10 +91,12 @@ def open_iso(iso: Path, *, release: str, scratch: Path, progress: Progress = sil
 
     Raises:
         BadIso: no ISO, an unlisted squashfs, a file that differs from its line in sha256sum.txt.
+        NoSpace: no room in scratch.
         WrongIso: names every mismatch of release, version files, flavor, architecture and build time.
     """
     root = scratch / "iso"
-    _extract(iso, root)
+    with space_needed(scratch, iso.stat().st_size):
+        _extract(iso, root)
     sums = _verify_sums(iso, root, progress)
     squashfs = Squashfs(root / SQUASHFS)
     try:

@@ -8,9 +8,10 @@ import pytest
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.iso import SQUASHFS, BadIso, WrongIso, open_iso
 from hyops_assets.image.programs import run
+from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.signing import LabKey
-from tests.image.conftest import RELEASE, Workshop
+from tests.image.conftest import RELEASE, Workshop, file_size_limit
 
 
 @pytest.fixture
@@ -151,3 +152,8 @@ def test_a_truncated_iso_is_refused(iso: Path, tmp_path: Path) -> None:
     os.truncate(tmp_path / "x.iso", iso.stat().st_size // 2)
     with pytest.raises(BadIso, match=r"x\.iso"):
         open_iso(tmp_path / "x.iso", release=RELEASE, scratch=tmp_path)
+
+
+def test_no_room_to_extract_is_not_taken_for_a_damaged_iso(iso: Path, tmp_path: Path) -> None:
+    with file_size_limit(1 << 20), pytest.raises(NoSpace, match="no space left at"):
+        open_iso(iso, release=RELEASE, scratch=tmp_path)

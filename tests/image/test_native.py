@@ -1,12 +1,9 @@
 import hashlib
 import os
-import resource
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +23,7 @@ from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.image.tree import Tree
 from hyops_assets.lab.miniature import VYATTACFG
-from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
+from tests.image.conftest import DISK_BYTES, RELEASE, Workshop, file_size_limit
 
 IMAGE = f"/boot/{RELEASE}"
 UPPER = f"{IMAGE}/rw"
@@ -287,16 +284,6 @@ def test_a_disk_too_small_for_its_files_is_refused(opened: OpenedIso, tmp_path: 
 def test_an_unknown_console_is_refused(opened: OpenedIso, tmp_path: Path) -> None:
     with pytest.raises(GrubFailed, match="'hvc0' is no console"):
         native(opened, Tree(), tmp_path, console="hvc0")
-
-
-@contextmanager
-def file_size_limit(size_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("limit", [1 << 20, 12 << 20, 400 << 20])
