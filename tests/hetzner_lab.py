@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import lzma
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -187,8 +186,8 @@ def hetzner_lab(
     assert schema.problems == []
 
 
-def processes_of_cells() -> list[str]:
-    """Return the command lines of confined commands that are running on this machine."""
+def processes_of_cells(directory: Path) -> list[str]:
+    """Return the command lines of confined commands that run on disks below a directory."""
     found: list[str] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
@@ -197,6 +196,6 @@ def processes_of_cells() -> list[str]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words and re.search(rb"(^|/)bwrap$", words[0]) and os.getpid() != int(entry.name):
+        if re.search(rb"(^|/)bwrap$", words[0]) and any(word.startswith(bytes(directory)) for word in words):
             found.append(b" ".join(words).decode(errors="replace"))
     return found

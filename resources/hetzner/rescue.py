@@ -3,7 +3,6 @@
 Nothing is written before the host says that it is the rescue system and does not run from the disk.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from resources.hetzner.errors import (
 )
 from resources.hetzner.patience import Patience
 from resources.hetzner.scripts import DISK, IDENTIFY, POWER_OFF, READ_BACK, WRITE, Report, command_line
+from resources.hetzner.session import run_session
 from resources.hetzner.shell import Ended, Login, Shell, logged_in
 
 RESCUE_HOSTNAME = "rescue"
@@ -67,7 +67,7 @@ def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
         WriteFailed: the disk is smaller than the record's.
     """
 
-    async def look(shell: Shell) -> None:
+    async def look(shell: Shell, _: Progress) -> None:
         await _require_rescue(shell, disk)
 
     _in_shell(login, patience, look)
@@ -89,12 +89,12 @@ def write_disk(
         ReadbackMismatch: the disk is not the record's disk, twice.
     """
 
-    async def work(shell: Shell) -> Written:
+    async def work(shell: Shell, report: Progress) -> Written:
         await _require_rescue(shell, disk)
         found = ""
         for sparse in (True, False):
-            transport, count = await _write(shell, source, disk, patience, progress, sparse=sparse)
-            found = await _read_back(shell, disk, patience, progress)
+            transport, count = await _write(shell, source, disk, patience, report, sparse=sparse)
+            found = await _read_back(shell, disk, patience, report)
             if found == disk.sha256:
                 return Written(transport, found, count, sparse)
         raise ReadbackMismatch(
@@ -103,7 +103,7 @@ def write_disk(
             "check the record, then seed again",
         )
 
-    return _in_shell(login, patience, work)
+    return _in_shell(login, patience, work, progress)
 
 
 def power_off(login: Login, patience: Patience) -> None:
@@ -113,7 +113,7 @@ def power_off(login: Login, patience: Patience) -> None:
         RescueNotReached: nobody answers.
     """
 
-    async def down(shell: Shell) -> None:
+    async def down(shell: Shell, _: Progress) -> None:
         try:
             await shell.run(POWER_OFF, within=_SHORT)
         except WriteFailed:
@@ -123,12 +123,17 @@ def power_off(login: Login, patience: Patience) -> None:
     _in_shell(login, patience, down)
 
 
-def _in_shell(login: Login, patience: Patience, work: Callable[[Shell], Awaitable[Result]]) -> Result:
-    async def session() -> Result:
+def _in_shell(
+    login: Login,
+    patience: Patience,
+    work: Callable[[Shell, Progress], Awaitable[Result]],
+    progress: Progress = silent,
+) -> Result:
+    async def session(report: Progress) -> Result:
         async with logged_in(login, patience) as shell:
-            return await work(shell)
+            return await work(shell, report)
 
-    return asyncio.run(session())
+    return run_session(session, progress)
 
 
 async def _require_rescue(shell: Shell, disk: Disk) -> None:

@@ -29,7 +29,7 @@ class OneServer:
         self.trace = Trace(directory / "trace.jsonl")
         self.powered: list[str] = []
         self.host = RescueHost(discard_zeroes=discard_zeroes)
-        self._directory = directory
+        self.directory = directory
         create_dirty_disk(self.disk, DISK_BYTES)
 
     async def start(self) -> None:
@@ -37,7 +37,7 @@ class OneServer:
             self.powered.append(word)
             await self.host.halt(1)
 
-        self.host.prepare(self._directory / "rescue", self.trace)
+        self.host.prepare(self.directory / "rescue", self.trace)
         await self.host.boot(
             1,
             address=ADDRESS,
@@ -190,16 +190,16 @@ def test_a_command_dies_with_its_client(server: OneServer) -> None:
         async with connection:
             process = await connection.create_process("echo here; sleep 1000 | sleep 1000")
             await process.stdout.readline()
-            assert processes_of_cells() != []
+            assert processes_of_cells(server.directory) != []
             connection.abort()
 
     await_(leave())
 
     for _ in range(500):
-        if not processes_of_cells():
+        if not processes_of_cells(server.directory):
             return
         asyncio.run(asyncio.sleep(0.01))
-    pytest.fail(f"still there: {processes_of_cells()}")
+    pytest.fail(f"still there: {processes_of_cells(server.directory)}")
 
 
 def test_a_copy_of_a_disk_keeps_bytes_and_holes(tmp_path: Path) -> None:

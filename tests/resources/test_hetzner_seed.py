@@ -42,7 +42,7 @@ def assert_seeded(lab: Lab, image: SeededImage) -> None:
     assert facts.labels is not None
     assert (facts.status, facts.protected, facts.labels.state) == ("available", True, "ready")
     assert lab.leftovers() == []
-    assert processes_of_cells() == []
+    assert processes_of_cells(lab.directory) == []
 
 
 def seed_in_child(lab: Lab, request: SeedRequest, at: str = "") -> int:
@@ -199,7 +199,7 @@ def test_a_run_killed_in_the_middle_of_the_write_leaves_nothing_that_the_next_do
     assert lab.objects.stalled.wait(20)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    wait_until(lambda: processes_of_cells() == [])
+    wait_until(lambda: processes_of_cells(lab.directory) == [])
     assert lab.leftovers() == [seeder_name(lab.request())] * 2
     lab.objects.stall_after = None
 
@@ -234,8 +234,8 @@ def test_an_interrupted_run_cleans_up_behind_itself(lab: Lab) -> None:
     with pytest.raises(KeyboardInterrupt):
         lab.seeder().seed(lab.request(), progress=interrupt)
 
-    assert lab.leftovers() == []
-    assert lab.snapshots() == []
+    assert (lab.snapshots(), lab.leftovers()) == ([], [])
+    assert processes_of_cells(lab.directory) == []
 
 
 def test_a_server_that_cannot_be_deleted_fails_the_run_and_the_next_one_deletes_it(lab: Lab) -> None:
