@@ -42,9 +42,15 @@ def require_readable(client: ProxmoxClient) -> None:
     """Refuse a token that cannot see templates: it would not find its own and would make another.
 
     Raises:
-        SiteNotReady: VM.Audit is missing, or the right to list a storage.
+        SiteNotReady: the node is not online, VM.Audit is missing, or the right to list a storage.
     """
     site, problems = client.site, list[str]()
+    online = {node.node for node in client.list_nodes() if node.status == "online"}
+    if site.node not in online:
+        raise SiteNotReady(
+            f"node {site.node!r} is not online (online: {', '.join(sorted(online)) or 'none'})",
+            hint="correct the site's node, or start it",
+        )
     if "VM.Audit" not in client.list_privileges(_machines(site)):
         problems.append(f"VM.Audit on {_machines(site)}")
     if not {"Datastore.Audit", "Datastore.AllocateSpace"} & client.list_privileges(f"/storage/{site.storage}"):
@@ -62,15 +68,9 @@ def require_writable(client: ProxmoxClient, *, route: Route, version: str, neede
         needed_bytes: the size of the disk.
 
     Raises:
-        SiteNotReady: the node is not online, a storage or the bridge cannot be used, a privilege is missing.
+        SiteNotReady: a storage or the bridge cannot be used, or a privilege is missing.
     """
     site = client.site
-    online = {node.node for node in client.list_nodes() if node.status == "online"}
-    if site.node not in online:
-        raise SiteNotReady(
-            f"node {site.node!r} is not online (online: {', '.join(sorted(online)) or 'none'})",
-            hint="correct the site's node, or start it",
-        )
     _refuse_missing(client, _missing_privileges(client, route, version))
     _require_storage(client, site.import_storage, "import", 0)
     _require_storage(client, site.storage, "images", needed_bytes)
