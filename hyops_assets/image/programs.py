@@ -160,8 +160,11 @@ def run(
         ProgramFailed: another exit status, or the time ran out; carries the last lines it printed.
     """
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-    with running(argv, env=env, cwd=cwd, stdin=source) as process:
-        words = [os.fspath(word) for word in argv]
+    words = [os.fspath(word) for word in argv]
+    # Whoever waits for a program may be killed with no chance to stop it. A mkfs that lived on would write into the
+    # disk that the next run is already building under the same name.
+    mortal = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
+    with running(mortal, env=env, cwd=cwd, stdin=source) as process:
         try:
             out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as error:

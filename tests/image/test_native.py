@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.record import Disk
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.credentials import logins_in_config
 from hyops_assets.image.digests import sha256_of_file
@@ -369,3 +370,39 @@ def copied(disk: Path, directory: Path) -> Path:
     run(["cp", "--sparse=always", disk, copy])
     copy.chmod(stat.S_IRUSR | stat.S_IWUSR)
     return copy
+
+
+def test_a_killed_build_leaves_no_program_and_the_next_one_goes_through(
+    workshop: Workshop, built: tuple[Path, BuiltDisk], tmp_path: Path
+) -> None:
+    (tmp_path / "lock.json").write_text(built[1].lock.model_dump_json())
+    inputs = [workshop.iso.iso, workshop.helper, tmp_path / "lock.json", workshop.cache, tmp_path]
+    argv = [sys.executable, "-c", BUILD, "022", *inputs, RELEASE, str(DISK_BYTES)]
+    partial = tmp_path / "disk.raw.partial"
+    with subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as build:
+        while not partial.exists() or partial.stat().st_blocks * 512 < 4 << 20:
+            assert build.poll() is None
+        build.kill()
+    assert not (tmp_path / "disk.raw").exists()
+    (tmp_path / "again").mkdir()
+    again = workshop.build(tmp_path / "disk.raw", tmp_path / "again", lock=built[1].lock)
+    assert again.disk == built[1].disk == Disk(size_bytes=DISK_BYTES, sha256=sha256_of_file(tmp_path / "disk.raw"))
+    assert not partial.exists()
+    opened_by = [link for link in Path("/proc").glob("[0-9]*/fd/*") if str(tmp_path) in target_of(link)]
+    assert opened_by == []
+
+
+def target_of(link: Path) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115 - of a process that may be gone
+    except OSError:
+        return ""
+
+
+def test_a_name_that_debugfs_cannot_quote_is_told(opened: OpenedIso, tmp_path: Path) -> None:
+    overlay = Tree()
+    overlay.add_directory("/srv")
+    # Past the tree's own refusal: debugfs itself would print a complaint and exit 0.
+    overlay.nodes['/srv/a"b c'] = overlay.nodes["/srv"]
+    with pytest.raises(FileSystemFailed, match="debugfs could not set"):
+        native(opened, overlay, tmp_path)
