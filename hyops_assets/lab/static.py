@@ -4,10 +4,11 @@ What belongs here: HTTP for files of one directory (RFC 9110). What the files me
 it. Nothing is listed, and nothing that starts with a dot is served.
 """
 
+import asyncio
 import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -69,7 +70,7 @@ class StaticServer:
         return f"https://{HOST}:{self.port}"
 
     def break_next_answer_after(self, size_bytes: int) -> None:
-        """Drop the connection of the next GET of a file after so many body bytes, as a failing network does."""
+        """Drop the connection of the next GET of more than so many body bytes after these, as a failing network does."""
         self._break_after = size_bytes
 
     async def start(self) -> None:
@@ -105,22 +106,42 @@ class StaticServer:
         return Representation.of_file(path)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        sent = 0
-        plan = self._plan(request, name)
+        plan = self._plan(request, request.match_info["name"])
         response = web.StreamResponse(status=plan.status, headers=plan.headers)
-        try:
-            await response.prepare(request)
-            if plan.body is not None and request.method == "GET":
-                for chunk in plan.body.chunks():
-                    piece = self._cut(chunk, sent)
-                    await response.write(piece)
-                    sent += len(piece)
-                    self._break_if_asked(request, sent)
+        noted = Request(self._system, request.method, request.path, plan.status)
+        # A client that goes away is no error of ours; the trace tells how much it took.
+        with suppress(ConnectionResetError):
+            if plan.body is None or request.method == "HEAD":
+                self._trace.add(noted)
+                await response.prepare(request)
+            else:
+                await response.prepare(request)
+                await self._send(request, response, plan.body, noted)
             await response.write_eof()
-        finally:
-            self._trace.add(Request(self._system, request.method, request.path, plan.status, answer_bytes=sent))
         return response
+
+    async def _send(self, request: web.Request, response: web.StreamResponse, part: "_Part", noted: Request) -> None:
+        size = part.stop - part.start
+        stop = size
+        if self._break_after is not None and self._break_after < size:
+            stop, self._break_after = self._break_after, None
+        sent, traced = 0, False
+        try:
+            with _opened(part.content) as file:
+                file.seek(part.start)
+                # Read in a thread: where nothing is awaited, the loop never learns that the client has gone.
+                while chunk := await asyncio.to_thread(file.read, min(stop - sent, _CHUNK_BYTES)):
+                    if sent + len(chunk) == stop:
+                        # Before the last bytes leave: whoever has them all finds the request in the trace.
+                        self._trace.add(replace(noted, answer_bytes=stop))
+                        traced = True
+                    await response.write(chunk)
+                    sent += len(chunk)
+        finally:
+            if not traced:
+                self._trace.add(replace(noted, answer_bytes=sent))
+        if sent < size and request.transport is not None:
+            request.transport.abort()
 
     def _plan(self, request: web.Request, name: str) -> "_Plan":
         if request.method not in ("GET", "HEAD"):
@@ -138,17 +159,6 @@ class StaticServer:
             return _Plan(304, headers)
         return _ranged(request, found, headers)
 
-    def _cut(self, chunk: bytes, sent: int) -> bytes:
-        return chunk if self._break_after is None else chunk[: max(0, self._break_after - sent)]
-
-    def _break_if_asked(self, request: web.Request, sent: int) -> None:
-        if self._break_after is None or sent < self._break_after:
-            return
-        self._break_after = None
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("broken on request")
-
 
 @dataclass(frozen=True)
 class _Part:
@@ -157,14 +167,6 @@ class _Part:
     content: bytes | Path
     start: int
     stop: int
-
-    def chunks(self) -> Iterator[bytes]:
-        with _opened(self.content) as file:
-            file.seek(self.start)
-            left = self.stop - self.start
-            while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
-                left -= len(chunk)
-                yield chunk
 
 
 @dataclass(frozen=True)

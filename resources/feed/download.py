@@ -89,7 +89,8 @@ def fetch_iso(
     Raises:
         NotAllowed: a URL or redirect leads to a host that is not allowed, or not over https.
         TooLarge: the ISO exceeds `max_iso_bytes`.
-        DestinationFailed: the destination is full, or may not be written.
+        NoSpace: the destination is full; what arrived is kept.
+        DestinationFailed: the destination may not be written.
         IsoUnavailable: no source has both files. Says what each one answered.
         IsoUnreachable: at least one source failed in a way that a later attempt may survive.
     """

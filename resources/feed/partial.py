@@ -4,9 +4,7 @@ Beside the target `x` stand `.x.partial` (bytes so far) and `.x.origin.json` (UR
 the finished `x`). Bytes without a matching origin are never built upon.
 """
 
-import errno
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from pydantic import ValidationError
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress
+from hyops_assets.image.space import space_needed
 
 
 class TooLarge(Refused):
@@ -23,7 +22,7 @@ class TooLarge(Refused):
 
 
 class DestinationFailed(HyopsError):
-    """The file system does not take the file: it is full, or it does not let us write."""
+    """The file system does not let us write."""
 
 
 class Origin(Frozen):
@@ -89,20 +88,24 @@ class PartialFile:
 
         Raises:
             TooLarge: there are more than `limit`; nothing is kept.
-            DestinationFailed: the file system is full; what was written is kept.
+            NoSpace: the file system is full; what was written is kept.
+            DestinationFailed: it refuses for another reason.
         """
         done = self.size_bytes
         if max(done, total or 0) > limit:
             raise self._too_large(max(done, total or 0), limit)
-        with file_system_errors(self._bytes):
-            self._require_space((total or done) - done)
-            with self._bytes.open("ab") as file:
-                for chunk in chunks:
-                    done += len(chunk)
-                    if done > limit:
-                        raise self._too_large(done, limit)
-                    file.write(chunk)
-                    progress("download", done, total)
+        missing = (total or done) - done
+        with (
+            file_system_errors(self._bytes),
+            space_needed(self._bytes.parent, missing),
+            self._bytes.open("ab") as file,
+        ):
+            for chunk in chunks:
+                done += len(chunk)
+                if done > limit:
+                    raise self._too_large(done, limit)
+                file.write(chunk)
+                progress("download", done, total)
 
     def commit(self) -> Path:
         """Give the finished file its name and return that."""
@@ -124,10 +127,6 @@ class PartialFile:
             hint="if that is its true size, raise feed.max_iso_bytes in config/pipeline.yml",
         )
 
-    def _require_space(self, size_bytes: int) -> None:
-        if shutil.disk_usage(self._bytes.parent).free < size_bytes:
-            raise OSError(errno.ENOSPC, f"{size_bytes} bytes are missing")
-
 
 @contextmanager
 def file_system_errors(path: Path) -> Iterator[None]:
@@ -135,10 +134,6 @@ def file_system_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise DestinationFailed(
-            f"cannot write {path.name} in {path.parent}: {error.strerror}",
-            hint="free some space, then run it again; what has arrived is kept"
-            if full
-            else "check that this user may write there",
+            f"cannot write {path.name} in {path.parent}: {error.strerror}", hint="check that this user may write there"
         ) from error

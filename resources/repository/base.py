@@ -101,7 +101,8 @@ class ObjectRepository(Protocol):
             BadObjectName: the name is none.
             DigestMismatch: the source's bytes do not have this SHA-256.
             ObjectConflict: the name is taken by other bytes.
-            RepositoryFailed: no space, no permission, no connection.
+            NoSpace: it does not fit.
+            RepositoryFailed: the repository refuses for another reason, such as a permission.
         """
         ...
 

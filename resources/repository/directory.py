@@ -18,6 +18,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.space import space_needed
 from resources.public_http import NotFound, anonymous_client, host_of, opened
 from resources.repository.base import (
     ObjectConflict,
@@ -74,7 +75,8 @@ class DirectoryRepository:
             BadObjectName: the name is none.
             DigestMismatch: the source's bytes do not have this SHA-256.
             ObjectConflict: the name is taken by other bytes.
-            RepositoryFailed: no space or no permission.
+            NoSpace: it does not fit into the repository's file system.
+            RepositoryFailed: the file system refuses for another reason.
         """
         target = self._path(name)
         sent = 0
@@ -83,7 +85,9 @@ class DirectoryRepository:
             self._make_directories(target.parent)
             sweep(target.parent)
             if not target.exists():
-                creation = create_only(target, source, sha256=sha256, progress=progress)
+                size = len(source) if isinstance(source, bytes) else source.stat().st_size
+                with space_needed(target.parent, size):
+                    creation = create_only(target, source, sha256=sha256, progress=progress)
                 created, sent = creation.created, creation.bytes_written
             if not created:
                 self._require_equal(name, target, sha256, progress)
@@ -213,8 +217,6 @@ def _file_system_errors(purpose: str) -> Iterator[None]:
         yield
     except OSError as error:
         hint = {
-            errno.ENOSPC: "free some space on the repository's file system, then run it again",
-            errno.EDQUOT: "raise the quota of the repository's owner, then run it again",
             errno.EACCES: "give this user write permission on the repository's directory",
             errno.EROFS: "put the repository on a writable file system: repository.directory in config/pipeline.yml",
         }.get(error.errno or 0, "check the repository's directory and its file system")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import Refused, TransientError
+from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.running import running
@@ -205,7 +206,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(repository: DirectoryRepository)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(RepositoryFailed, match="could not publish network/vyos"):
+        with pytest.raises(NoSpace, match="File too large"):
             publish(repository)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
