@@ -1,0 +1,182 @@
+"""`hyops doctor`: whether this host can do the work, tried where looking is not enough, and what to do where not."""
+
+import os
+import re
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import Settings, SettingsError
+from hyops_assets.image.programs import PACKAGES, MissingProgram, ProgramFailed, run
+from hyops_assets.image.tool_versions import tool_versions
+from resources.settings import load_settings
+
+FREE_BYTES = 12 << 30
+"""A 4 GiB disk, its two variants, an ISO, the lab's copies of them, and as much again for a rebuild."""
+
+_DISTRIBUTION = "hyops-assets"
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<pin>[\w.]+))?")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at or tried.
+
+    Attributes:
+        name: what.
+        ok: whether the work can go on with it.
+        found: what is there, in words.
+        hint: the line that mends it; empty where nothing is to be done.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    hint: str = ""
+
+
+def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[Check]:
+    """Return what this host offers for the environment at `root`. Changes nothing; takes a few seconds.
+
+    Args:
+        root: runtime root; need not exist.
+        environ: where the tokens of configured sites are looked for. Only whether they are set is told.
+    """
+    return [
+        python_packages(metadata.requires(_DISTRIBUTION) or []),
+        *host_programs(PACKAGES),
+        accelerator(),
+        user_namespaces(),
+        free_space(root.path, FREE_BYTES),
+        *configuration(root, environ),
+    ]
+
+
+def run_doctor(root: RuntimeRoot) -> int:
+    """Print what was found as a table, and the lines that mend what is wrong; return the exit status."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    checks = examine(root)
+    table = Table("", "what", "found", box=None)
+    for check in checks:
+        table.add_row("[green]ok[/green]" if check.ok else "[red]no[/red]", check.name, check.found)
+    console.print(table)
+    hints = dict.fromkeys(check.hint for check in checks if check.hint and not check.ok)
+    for hint in hints:
+        console.print(f"next: {hint}", markup=False)
+    return 1 if any(not check.ok for check in checks) else 0
+
+
+def host_programs(packages: Mapping[str, str]) -> list[Check]:
+    """Return a check per Debian package, with the versions of its programs and the line that installs it."""
+    programs: dict[str, list[str]] = defaultdict(list)
+    for program, package in packages.items():
+        programs[package].append(program)
+    return [_package(package, names) for package, names in sorted(programs.items())]
+
+
+def python_packages(requirements: Iterable[str]) -> Check:
+    """Return whether the Python packages of the lock are there, those with a pin in that very version."""
+    wrong: list[str] = []
+    count = 0
+    for requirement in requirements:
+        match = _REQUIREMENT.match(requirement)
+        if match is None:
+            continue
+        count += 1
+        try:
+            version = metadata.version(match["name"])
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{match['name']} is missing")
+            continue
+        if match["pin"] and version != match["pin"]:
+            wrong.append(f"{match['name']} is {version}, not {match['pin']}")
+    python = ".".join(str(number) for number in sys.version_info[:3])
+    found = f"Python {python}, " + ("; ".join(wrong) or f"{count} packages, dagster {metadata.version('dagster')}")
+    return Check("python packages", not wrong, found, "make setup" if wrong else "")
+
+
+def accelerator() -> Check:
+    """Return what QEMU really runs a guest with here: slow emulation is enough for the gates."""
+    from hyops_assets.image.accelerator import probe
+
+    try:
+        usable = probe()
+    except MissingProgram as error:
+        return Check("accelerator", ok=False, found=error.message, hint=error.hint)
+    return Check("accelerator", ok=True, found=f"{usable.kind}: {usable.reason}")
+
+
+def user_namespaces() -> Check:
+    """Return whether bubblewrap can confine a program, as the lab's rescue shell is."""
+    name = "user namespaces"
+    try:
+        run(["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"], timeout=30)
+    except MissingProgram as error:
+        return Check(name, ok=False, found=error.message, hint=error.hint)
+    except ProgramFailed as error:
+        return Check(
+            name,
+            ok=False,
+            found=" ".join(error.message.split()),
+            hint="sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 (one of "
+            "them exists here); in a container, allow user namespaces. Only the lab needs them",
+        )
+    return Check(name, ok=True, found="bubblewrap confines a program")
+
+
+def free_space(path: Path, needed_bytes: int) -> Check:
+    """Return whether the file system under a path, which need not exist yet, has room."""
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{free >> 30} GiB free under {there}, {needed_bytes >> 30} GiB advised"
+    ok = free >= needed_bytes
+    return Check("disk space", ok, found, "" if ok else f"free some space under {there}, or choose another --root")
+
+
+def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[Check]:
+    """Return whether `pipeline.yml` validates, and whether the tokens of its sites are set; a lab sets its own."""
+    name = "pipeline.yml"
+    try:
+        settings = load_settings(root)
+    except SettingsError as error:
+        return [Check(name, ok=False, found=error.message, hint=error.hint)]
+    found = "it validates" if root.settings_file.exists() else "there is none: defaults hold"
+    return [Check(name, ok=True, found=f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
+
+
+def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+    if settings.lab:
+        return []
+    named = {
+        **{f"proxmox site {name}": site.token_env for name, site in settings.sites.proxmox.items()},
+        **{f"hetzner site {name}": site.token_env for name, site in settings.sites.hetzner.items()},
+    }
+    return [
+        Check(
+            site,
+            ok=bool(environ.get(variable)),
+            found=f"{variable} is {'set' if environ.get(variable) else 'not set'}",
+            hint="" if environ.get(variable) else f"export {variable}=…",
+        )
+        for site, variable in sorted(named.items())
+    ]
+
+
+def _package(package: str, programs: list[str]) -> Check:
+    hint = f"apt-get install {package}"
+    try:
+        versions = tool_versions(programs)
+    except MissingProgram as error:
+        return Check(package, ok=False, found=error.message, hint=hint)
+    except HyopsError as error:
+        return Check(package, ok=False, found=" ".join(error.message.split()), hint=f"{hint} --reinstall")
+    return Check(package, ok=True, found=", ".join(f"{name} {version}" for name, version in versions.items()))
