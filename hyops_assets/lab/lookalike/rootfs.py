@@ -6,7 +6,6 @@ user namespaces or fakechroot, whichever mmdebstrap finds).
 
 import hashlib
 import os
-import shlex
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -40,25 +39,6 @@ PACKAGES = (
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _TIMEOUT_SECONDS = 1200.0
-
-# Runs in mmdebstrap, `$1` being the root: what a VyOS root has, and what belongs to a release or to this machine.
-_FINISH = """
-set -eu
-chroot "$1" groupadd --system vyattacfg
-chroot "$1" groupadd --system vyattaop
-mkdir -p "$1"/opt/vyatta/etc/config "$1"/usr/lib/live
-chroot "$1" chgrp vyattacfg /opt/vyatta/etc/config
-chmod 2775 "$1"/opt/vyatta/etc/config
-ln -s opt/vyatta/etc/config "$1"/config
-ln -s /run/live "$1"/usr/lib/live/mount
-cd "$1"/boot
-ln -s vmlinuz-* vmlinuz
-ln -s initrd.img-* initrd.img
-cd "$1"
-rm -f usr/lib/os-release etc/hostname vmlinuz* initrd.img* etc/apt/sources.list etc/apt/sources.list.d/*
-rm -rf usr/lib/grub/*/monolithic
-: > etc/machine-id
-"""
 
 
 @dataclass(frozen=True)
@@ -99,39 +79,28 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
 
 
 def _recipe_digest() -> str:
-    recipe = [SUITE, *PACKAGES, *_LEFT_OUT, _FINISH]
-    recipe += [f"{name}\n{text}" for name, text in sorted(_guest_files().items())]
+    recipe = [SUITE, *PACKAGES, *_LEFT_OUT, *(f"{name}\n{text}" for name, text in sorted(_guest_files().items()))]
     return hashlib.sha256("\0".join(recipe).encode()).hexdigest()
 
 
 def _guest_files() -> dict[str, str]:
     guest = resources.files("hyops_assets.lab.lookalike") / "guest"
-    return {name: (guest / name).read_text() for name in ("live", "hook", "modules")}
+    return {name: (guest / name).read_text() for name in ("finish", "hook", "live", "modules", "prepare")}
 
 
 def _bootstrap(scratch: Path) -> None:
-    sources = scratch / "sources.list"
-    sources.write_text("".join(f"{source.line}\n" for source in host_sources(SUITE)))
+    """Make rootfs.tar, vmlinuz and initrd.img in `scratch`."""
     for name, text in _guest_files().items():
         (scratch / name).write_text(text)
-    quoted = shlex.quote(str(scratch))
-    essential = (
-        f'mkdir -p "$1"/etc/initramfs-tools/hooks "$1"/etc/initramfs-tools/scripts && cd {quoted} && '
-        'cp live "$1"/etc/initramfs-tools/scripts/live && '
-        'install -m 755 hook "$1"/etc/initramfs-tools/hooks/vyos-union && '
-        'cp modules "$1"/etc/initramfs-tools/modules && '
-        # An initrd of the listed modules only: half the size, and emulated machines unpack it in half the time.
-        'mkdir -p "$1"/etc/initramfs-tools/conf.d && echo MODULES=list > "$1"/etc/initramfs-tools/conf.d/modules'
-    )
-    fetch = f'cp "$1"/boot/vmlinuz-* {quoted}/vmlinuz && cp "$1"/boot/initrd.img-* {quoted}/initrd.img'
+        (scratch / name).chmod(0o755)
+    sources = scratch / "sources.list"
+    sources.write_text("".join(f"{source.line}\n" for source in host_sources(SUITE)))
     run(
         [
             *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            f"--include={','.join(PACKAGES)}",
-            f"--essential-hook={essential}",
-            *(f"--customize-hook={hook}" for hook in (_FINISH, fetch)),
-            *(SUITE, scratch / "rootfs.tar", sources),
+            *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
+            *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
         ],
         env={name: os.environ[name] for name in _PROXIES if name in os.environ},
         timeout=_TIMEOUT_SECONDS,
