@@ -45,10 +45,10 @@ class SpecWatch:
         self.violations: list[str] = []
         self.seen: set[tuple[str, str]] = set()
         self.outside: set[tuple[str, str]] = set()
-        self._paths = [(re.compile(_pattern(path)), path, calls) for path, calls in proxmox_paths().items()]
+        self.paths = [(re.compile(_pattern(path)), path, calls) for path, calls in proxmox_paths().items()]
 
     def __call__(self, exchange: Exchange) -> None:
-        for pattern, path, calls in self._paths:
+        for pattern, path, calls in self.paths:
             match = pattern.fullmatch(exchange.path)
             if match and exchange.method in calls:
                 self.seen.add((exchange.method, path))

@@ -53,21 +53,14 @@ class Machines:
             raise ApiError(500, f"unable to create VM {vmid} - {taken}")
         self._require_sources(wanted)
         machine = self._inventory.machines[vmid] = Machine(vmid, {"lock": "create"})
+        volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            volumes: list[str] = []
-            try:
-                config = await self._allocate(vmid, wanted, volumes, log)
-            except BaseException:
-                for volid in volumes:
-                    self._storages.free(volid)
-                del self._inventory.machines[vmid]
-                raise
-            machine.config = config
+            machine.config = await self._allocate(vmid, wanted, volumes, log)
             if start:
                 await self._guests.start(machine, self._storages)
 
-        return self._workers.fork("qmcreate", str(vmid), user, work)
+        return self._workers.fork("qmcreate", str(vmid), user, work, undo=lambda: self._discard(vmid, volumes))
 
     def configure(self, vmid: int, given: Mapping[str, str]) -> None:
         """Change a configuration at once."""
@@ -148,23 +141,17 @@ class Machines:
         if not full and not source.is_template:
             raise ApiError(500, "Linked clone feature is not supported for a machine that is no template")
         machine = self._inventory.machines[new] = Machine(new, {"lock": "clone"})
+        volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            volumes: list[str] = []
-            try:
-                config = await self._copy(source, new, volumes, full=full)
-            except BaseException:
-                for volid in volumes:
-                    self._storages.free(volid)
-                del self._inventory.machines[new]
-                raise
+            config = await self._copy(source, new, volumes, full=full)
             config["name"] = given.get("name", f"Copy-of-VM-{source.config.get('name', vmid)}")
             if "description" in given:
                 config["description"] = given["description"]
             machine.config = config
             log(f"cloned {vmid} to {new}")
 
-        return self._workers.fork("qmclone", str(vmid), user, work)
+        return self._workers.fork("qmclone", str(vmid), user, work, undo=lambda: self._discard(new, volumes))
 
     def destroy(self, user: str, vmid: int, given: Mapping[str, str]) -> str:
         """Remove a machine and its disks; refused while it runs, is protected, locked, or has linked clones."""
@@ -212,6 +199,12 @@ class Machines:
             log(f"stopped {vmid}")
 
         return self._workers.fork("qmstop", str(vmid), user, work)
+
+    def _discard(self, vmid: int, volumes: list[str]) -> None:
+        """Take back a machine that did not come to be, and its volumes."""
+        for volid in volumes:
+            self._storages.free(volid)
+        self._inventory.machines.pop(vmid, None)
 
     def _configuration(self, given: Mapping[str, str]) -> Config:
         """Return parameters as configuration values: numbers and flags are integers."""

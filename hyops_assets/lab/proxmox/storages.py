@@ -49,7 +49,8 @@ async def run(*argv: str | Path) -> str:
     Raises:
         ApiError: it failed.
     """
-    with programs.running(list(argv)) as process:
+    # Mortal: what a killed lab started does not write on after the next one has begun.
+    with programs.running(["setpriv", "--pdeathsig", "KILL", *argv]) as process:
         while process.poll() is None:
             await asyncio.sleep(0.01)
         out, err = process.communicate()

@@ -22,15 +22,23 @@ class Workers:
         self.exit_statuses: dict[str, str] = {}
         """What a worker of a type ends with instead of OK, for tests: {"qmcreate": "WARNINGS: 1"}."""
 
-    def fork(self, kind: str, subject: str, user: str, work: Work) -> str:
-        """Start a worker and return its UPID. `subject` is what the type works on: a VMID, a file name."""
+    def fork(self, kind: str, subject: str, user: str, work: Work, *, undo: Callable[[], None] = lambda: None) -> str:
+        """Start a worker and return its UPID.
+
+        Args:
+            kind: its type, such as `qmcreate`.
+            subject: what it works on: a VMID, a file name.
+            user: who started it.
+            work: what it does.
+            undo: what it does instead of ending well, when it fails or is interrupted at any point.
+        """
         pid, now = self._inventory.next_pid(), int(time.time())
         pstart = pid * 100
         upid = f"UPID:{self._inventory.node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{subject}:{user}:"
         task = Task(upid, self._inventory.node, pid, pstart, now, kind, subject, user)
         self._inventory.tasks[upid] = task
         self._inventory.save()
-        self._running[upid] = asyncio.create_task(self._run(task, work))
+        self._running[upid] = asyncio.create_task(self._run(task, work, undo, self.delay_seconds))
         return upid
 
     def stop(self, upid: str) -> None:
@@ -45,15 +53,17 @@ class Workers:
             worker.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _run(self, task: Task, work: Work) -> None:
+    async def _run(self, task: Task, work: Work, undo: Callable[[], None], delay_seconds: float) -> None:
         status = "interrupted by signal"
         try:
-            await asyncio.sleep(self.delay_seconds)
+            await asyncio.sleep(delay_seconds)
             await work(task.log.append)
             status = self.exit_statuses.get(task.type, "OK")
         except asyncio.CancelledError:
+            undo()
             task.log.append("received interrupt")
         except (ApiError, HyopsError, OSError) as error:
+            undo()
             status = " ".join(str(error).split())
         finally:
             task.log.append(
