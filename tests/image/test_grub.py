@@ -42,7 +42,7 @@ def test_an_unknown_console_is_refused(console: str) -> None:
 
 @pytest.fixture
 def disk(built: tuple[Path, BuiltDisk], tmp_path: Path) -> Path:
-    run(["cp", "--sparse=always", built[0], tmp_path / "disk.raw"])
+    run(["cp", "--sparse=auto", built[0], tmp_path / "disk.raw"])
     return tmp_path / "disk.raw"
 
 

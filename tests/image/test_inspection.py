@@ -291,7 +291,7 @@ def failed(findings: list[Finding]) -> list[str]:
 
 @pytest.fixture
 def bench(built: tuple[Path, BuiltDisk], tmp_path: Path) -> Bench:
-    run(["cp", "--sparse=always", built[0], tmp_path / "disk.raw"])
+    run(["cp", "--sparse=auto", built[0], tmp_path / "disk.raw"])
     return Bench(tmp_path / "disk.raw", tmp_path)
 
 

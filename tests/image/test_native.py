@@ -367,7 +367,7 @@ def test_an_older_iso_is_disarmed_where_it_keeps_its_default(opened: OpenedIso, 
 
 def copied(disk: Path, directory: Path) -> Path:
     copy = directory / disk.name
-    run(["cp", "--sparse=always", disk, copy])
+    run(["cp", "--sparse=auto", disk, copy])
     copy.chmod(stat.S_IRUSR | stat.S_IWUSR)
     return copy
 
