@@ -1,0 +1,55 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.image.iso import open_iso
+from hyops_assets.image.packages_sources import NoSource
+from hyops_assets.lab.lookalike import make_lookalike, rootfs, schema
+from hyops_assets.lab.lookalike.iso import release_files
+from tests.conftest import LOOKALIKE_RELEASE
+
+
+def test_the_release_stands_in_every_file_that_names_it():
+    files = release_files(LOOKALIKE_RELEASE)
+    for name in ("opt/vyatta/etc/version", "usr/share/vyos/version.json", "usr/share/vyos/config.boot.default"):
+        assert LOOKALIKE_RELEASE.encode() in files[name]
+
+
+def test_the_schema_knows_tag_nodes_and_values():
+    found = schema.templates()
+    assert found["interfaces/ethernet/node.def"].startswith("tag:")
+    assert found["interfaces/ethernet/node.tag/address/node.def"].startswith("multi:")
+    assert "interfaces/node.def" in found
+
+
+def test_a_machine_of_another_suite_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(rootfs, "SUITE", "buster")
+    with pytest.raises(NoSource, match="buster"):
+        make_lookalike(tmp_path / "x.iso", LOOKALIKE_RELEASE, cache=tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.slow
+def test_the_lookalike_is_a_sound_iso_of_its_release(lookalike, tmp_path):
+    opened = open_iso(lookalike, release=LOOKALIKE_RELEASE, scratch=tmp_path)
+    members = opened.squashfs.members()
+    assert members["/"].mode == 0o755
+    assert members["/opt/vyatta/etc/config"].mode == 0o2775
+    assert members["/boot/vmlinuz"].target == next(
+        name.removeprefix("/boot/") for name in members if name.startswith("/boot/vmlinuz-")
+    )
+    assert "/usr/sbin/dhclient" in members
+    assert "/usr/lib/python3/dist-packages/cloudinit" not in members
+    assert lookalike.stat().st_size < 250 << 20
+
+
+@pytest.mark.slow
+def test_the_same_kept_root_gives_the_same_iso(lookalike, cache, tmp_path):
+    again = make_lookalike(tmp_path / lookalike.name, LOOKALIKE_RELEASE, cache=cache / "lab")
+    assert _sha256(again) == _sha256(lookalike)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
