@@ -70,7 +70,7 @@ class StaticServer:
         return f"https://{HOST}:{self.port}"
 
     def break_next_answer_after(self, size_bytes: int) -> None:
-        """Drop the connection of the next GET of more than so many body bytes after these, as a failing network does."""
+        """Drop the connection of the next GET of a larger body after so many bytes, as a failing network does."""
         self._break_after = size_bytes
 
     async def start(self) -> None:
