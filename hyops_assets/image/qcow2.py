@@ -2,7 +2,7 @@
 
 The same disk gives the same bytes, run after run: clusters are written in order, and nothing in the file depends
 on time or chance. Deflate, not zstd: every qemu-img that is still in use reads it, those before 5.1 (2020) and
-builds without zstd included; zstd would encode six times as fast and save no bytes on a disk whose squashfs is
+builds without zstd included; zstd would encode eight times as fast and save no bytes on a disk whose squashfs is
 compressed already (docs/benchmarks.md).
 """
 
