@@ -1,7 +1,6 @@
 """A Proxmox site of the lab with a published record beside it: what the tests of stand-in and seeder share."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -165,8 +164,3 @@ def make_stand_in(
         ca_bundle=authority.bundle_file,
         boot_guests=boot_guests,
     )
-
-
-def without_proxies() -> None:
-    """Loopback is never reached through a proxy."""
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
