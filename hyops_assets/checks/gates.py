@@ -50,7 +50,10 @@ def _metadata(value: JsonValue) -> dg.MetadataValue:
     ],
 )
 def disk_inspection(
-    context: dg.AssetCheckExecutionContext, qcow2_record: BuiltRecord, store: dg.ResourceParam[ArtifactStore]
+    context: dg.AssetCheckExecutionContext,
+    qcow2_record: BuiltRecord,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
 ) -> Iterator[dg.AssetCheckResult]:
     """Look into the disk without mounting it: every question about its effective files has a check of its own."""
     built = qcow2_record
@@ -61,7 +64,9 @@ def disk_inspection(
             with store.scratch("inspection") as scratch:
                 disk = scratch / "disk.raw"
                 qcow2.decode(store.blob(built.qcow2.sha256), disk)
-                findings.update({found.name: found for found in inspection.inspect(disk, _expected(built), scratch)})
+                findings.update(
+                    {found.name: found for found in inspection.inspect(disk, _expected(built, settings), scratch)}
+                )
         return findings[name].passed, {"found": findings[name].detail}
 
     with step(context, "disk_inspection") as progress:
@@ -71,11 +76,12 @@ def disk_inspection(
         yield _result(result, QCOW2, result.name)
 
 
-def _expected(built: BuiltRecord) -> inspection.Expected:
+def _expected(built: BuiltRecord, settings: Settings) -> inspection.Expected:
     return inspection.Expected(
         release=built.iso.release,
         squashfs_sha256=built.squashfs_sha256,
         helper_sha256=built.helper_sha256,
+        console=settings.build.console,
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from hyops_assets.cli import lab
-from hyops_assets.cli.environment import Place
+from hyops_assets.cli.environment import ANNOUNCED, Place
 from hyops_assets.cli.graph import prepare_partitions
 from hyops_assets.cli.instance import open_instance
 from resources.settings import load_settings
@@ -25,16 +25,23 @@ def run_dev(place: Place, port: int) -> None:
             prepare_partitions(instance, place.root)
         place.console.print(f"Dagster UI: http://127.0.0.1:{port}   (Ctrl-C ends it)")
         command = [
-            sys.executable, "-W", "ignore", "-m", "dagster", "dev",
+            sys.executable, "-m", "dagster", "dev",
             "--host", "127.0.0.1", "--port", str(port), "--workspace", str(_CHECKOUT / "workspace.yaml"),
         ]  # fmt: skip
-        process = subprocess.Popen(command, cwd=_CHECKOUT, env=os.environ, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=_CHECKOUT, env=os.environ | {"PYTHONWARNINGS": _quiet()}, start_new_session=True
+        )
         try:
             process.wait()
         except KeyboardInterrupt:
             place.console.print("stopping")
         finally:
             _stop(process)
+
+
+def _quiet() -> str:
+    """Return Python's own filter for what we know: Dagster's processes inherit it through the environment."""
+    return ",".join([*(f"ignore:{message}" for message in ANNOUNCED), "ignore::dagster.SupersessionWarning"])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

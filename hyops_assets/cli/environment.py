@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+ANNOUNCED = (
+    "Specifying a partitions_def on an AssetCheckSpec is currently in preview",
+    "Parameter `use_user_code_server` of initializer",
+)
+"""Warnings about features of Dagster that this graph uses on purpose: each is pinned, with the version of Dagster."""
+
+
 @dataclass(frozen=True)
 class Place:
     """An environment's runtime root and the name that finds it again."""

@@ -80,12 +80,20 @@ class Graph:
             tags=process_tag(),
             raise_on_error=False,
         )
+        if _interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
             raise RunFailed(
                 f"run {result.run_id} of {job} for {partition_key} failed: {_why(result)}",
                 hint="look at the run in the UI (hyops dev), mend the cause, repeat",
             )
         return Ran(result.run_id, _metadata(result))
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Tell whether the run ended because this shell was told to: Dagster turns that into a failed step."""
+    failures = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -95,14 +95,14 @@ def announce(place: Place, release: str) -> None:
     place.console.print(f"{release} is in the lab's feed; the sensor vyos_rolling_release finds it")
 
 
-def start(root: RuntimeRoot) -> process.RunningLab:
+def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
     """Start the lab, or find it running, and write the settings that point at it.
 
     Raises:
         Refused: the environment has a `pipeline.yml` that no lab wrote.
     """
     _refuse_foreign_settings(root)
-    running = process.start(root.lab)
+    running = process.start(root.lab, bound=bound)
     _write_settings(root)
     os.environ.update(running.environment())
     return running
@@ -112,7 +112,8 @@ def start(root: RuntimeRoot) -> process.RunningLab:
 def lab_running(root: RuntimeRoot) -> Iterator[None]:
     """Have the lab up for as long as the block lasts; a lab that was up before stays up afterwards."""
     was_up = process.find(root.lab) is not None
-    start(root)
+    # Bound to this process: a killed demo leaves no lab behind.
+    start(root, bound=True)
     try:
         yield
     finally:

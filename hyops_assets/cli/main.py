@@ -1,12 +1,13 @@
 """The `hyops` command: parsing, and nothing else. Each subcommand imports its work when it runs."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import Place, place
+from hyops_assets.cli.environment import ANNOUNCED, Place, place
 from hyops_assets.contract.errors import HyopsError
 
 app = typer.Typer(
@@ -144,6 +145,8 @@ def _place(root: Path | None, env: str | None) -> Place:
 
 def main() -> None:
     """Run the command; an error a user can act on is printed as such, without a traceback."""
+    for message in ANNOUNCED:
+        warnings.filterwarnings("ignore", message=message)
     try:
         app()
     except HyopsError as error:

@@ -3,14 +3,13 @@
 What belongs here: reading and hashing. What is made of the pieces belongs to the encoder.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.encoded import ChangedWhileRead
+from hyops_assets.image.holes import ChangedWhileRead, next_data
 
 # Long enough to cost nothing, short enough that progress moves and a cancelled run stops at once.
 _ZERO_RUN_BYTES = 64 << 20
@@ -60,7 +59,7 @@ def pieces_of(descriptor: int, size: int, block_bytes: int, name: str) -> Iterat
     zero_run = max(_ZERO_RUN_BYTES // block_bytes, 1) * block_bytes
     offset = 0
     while offset < size:
-        data_start = _next_data(descriptor, offset, size)
+        data_start = next_data(descriptor, offset, size)
         hole_end = size if data_start == size else data_start - data_start % block_bytes
         while offset < hole_end:
             length = min(zero_run, hole_end - offset)
@@ -70,16 +69,6 @@ def pieces_of(descriptor: int, size: int, block_bytes: int, name: str) -> Iterat
             length = min(block_bytes, size - offset)
             yield Piece(length, _read(descriptor, offset, length, name))
             offset += length
-
-
-def _next_data(descriptor: int, offset: int, size: int) -> int:
-    """Return where the next data at or after an offset begins; the size where none follows."""
-    try:
-        return min(os.lseek(descriptor, offset, os.SEEK_DATA), size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return size
-        raise
 
 
 def _read(descriptor: int, offset: int, length: int, name: str) -> bytes:

@@ -12,6 +12,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.digests import CHUNK_BYTES
+from hyops_assets.image.holes import ChangedWhileRead
 
 SECTOR_BYTES = 512
 MAX_DISK_BYTES = 1 << 40
@@ -20,10 +21,6 @@ MAX_DISK_BYTES = 1 << 40
 
 class NotADisk(Refused):
     """A size that no disk has: empty, not a whole number of 512-byte sectors, or more than 1 TiB."""
-
-
-class ChangedWhileRead(Refused):
-    """A file changed while it was read, so that its digest describes neither state."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +23,7 @@ from hyops_assets.lab.ensemble import Ensemble
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
+_BOUND = "--bound"
 
 
 class LabFailed(HyopsError):
@@ -57,8 +60,12 @@ def find(directory: Path) -> RunningLab | None:
     return found
 
 
-def start(directory: Path) -> RunningLab:
+def start(directory: Path, *, bound: bool = False) -> RunningLab:
     """Start a lab in the background and wait until it serves; return the one that serves already.
+
+    Args:
+        directory: what the lab holds.
+        bound: whether the lab ends with this process, however this process ends.
 
     Raises:
         LabFailed: it ended before it served, or took longer than 30 s.
@@ -70,8 +77,9 @@ def start(directory: Path) -> RunningLab:
     log = directory / "lab.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hyops_assets.lab.process", str(directory)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "hyops_assets.lab.process", str(directory), *([_BOUND] if bound else [])],
+            # Nobody writes into it; its end tells a bound lab that this process is gone, killed or not.
+            stdin=subprocess.PIPE if bound else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,
@@ -105,8 +113,11 @@ def stop(directory: Path) -> bool:
     return True
 
 
-def serve(directory: Path) -> None:
-    """Serve a lab until SIGTERM or SIGINT. Prints `ready` once every stand-in listens."""
+def serve(directory: Path, *, bound: bool) -> None:
+    """Serve a lab until SIGTERM or SIGINT, or the end of standard input where it is bound to its starter.
+
+    Prints `ready` once every stand-in listens.
+    """
     end = socket.socketpair()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: end[1].send(b"."))
@@ -128,15 +139,16 @@ def serve(directory: Path) -> None:
         door.listen()
         (directory / "running.json").write_text(json.dumps(asdict(RunningLab(os.getpid(), address))))
         print("ready", flush=True)  # noqa: T201
-        _answer(door, json.dumps(ensemble.environment).encode(), end[0])
+        ends = [end[0], sys.stdin] if bound else [end[0]]
+        _answer(door, json.dumps(ensemble.environment).encode(), ends)
     (directory / "running.json").unlink(missing_ok=True)
 
 
-def _answer(door: socket.socket, content: bytes, end: socket.socket) -> None:
-    """Tell the environment to whoever connects, until something comes out of `end`."""
+def _answer(door: socket.socket, content: bytes, ends: Sequence[socket.socket | TextIO]) -> None:
+    """Tell the environment to whoever connects, until one of `ends` can be read."""
     while True:
-        readable, _, _ = select.select([door, end], [], [])
-        if end in readable:
+        readable, _, _ = select.select([door, *ends], [], [])
+        if any(end in readable for end in ends):
             return
         client, _ = door.accept()
         with client:
@@ -145,7 +157,7 @@ def _answer(door: socket.socket, content: bytes, end: socket.socket) -> None:
 
 if __name__ == "__main__":
     try:
-        serve(Path(sys.argv[1]))
+        serve(Path(sys.argv[1]), bound=_BOUND in sys.argv[2:])
     except HyopsError as failure:
         print(failure, file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None

@@ -44,6 +44,11 @@ class NeverBoots(NothingToBoot):
     passes = False
 
 
+def quick(root: RuntimeRoot) -> dict[str, object]:
+    """What makes the graph take seconds: nothing to boot, and a short pause between two looks at a worker."""
+    return {"boot_gate": NothingToBoot(), "proxmox": ProxmoxSites(root=str(root.path), poll_seconds=0.05)}
+
+
 @dataclass(frozen=True)
 class House:
     """One environment with its lab."""
@@ -54,11 +59,7 @@ class House:
     settings: Settings
 
     def graph(self, **overrides: object) -> Graph:
-        quick = {
-            "boot_gate": NothingToBoot(),
-            "proxmox": ProxmoxSites(root=str(self.root.path), poll_seconds=0.05),
-        }
-        return Graph(self.root, self.instance, overrides=quick | overrides)
+        return Graph(self.root, self.instance, overrides=quick(self.root) | overrides)
 
     def announce(self, made: MadeIso) -> None:
         """Put a release into the lab's feed, as VyOS would."""

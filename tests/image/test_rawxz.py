@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk
 from hyops_assets.image import partial, rawxz
-from hyops_assets.image.encoded import ChangedWhileRead, NotADisk
+from hyops_assets.image.encoded import NotADisk
+from hyops_assets.image.holes import ChangedWhileRead
 from hyops_assets.image.programs import find_program
 from hyops_assets.image.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decoded_disk, encode
 from hyops_assets.image.space import NoSpace

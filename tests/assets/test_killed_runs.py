@@ -1,0 +1,86 @@
+"""SIGKILL of the run's process group in the middle of each asset, then a rerun: one of each thing, nothing left."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from hyops_assets.cli.instance import open_instance
+from tests.assets.house import RELEASE, House
+
+OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
+
+STAGES = [
+    ("vyos_iso", "download"),
+    ("vyos_iso", "hash the ISO"),
+    ("qcow2_record", "assemble"),
+    ("qcow2_record", "encode qcow2"),
+    ("raw_xz_record", "encode raw.xz"),
+    ("variants_decode_to_one_disk", "decode raw.xz"),
+    ("published_contract", "read back"),
+    ("proxmox_template", "download"),
+    ("proxmox_template", "template"),
+    ("hetzner_image", "rescue"),
+    ("hetzner_image", "write"),
+    ("hetzner_image", "read back"),
+]
+
+
+def processes_naming(path: Path) -> list[str]:
+    """The command lines of other processes that name a path: programs that a killed run should have taken along."""
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = command.read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(path) in words and command.parent.name != str(os.getpid()):
+            found.append(words.replace("\0", " "))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "stage"), STAGES, ids=[f"{step}-{stage}".replace(" ", "-") for step, stage in STAGES]
+)
+def test_a_killed_run_is_resumed_to_one_of_each_thing(home: House, step: str, stage: str) -> None:
+    doomed = subprocess.Popen(
+        [sys.executable, "-m", "tests.assets.doomed", str(home.root.path), step, stage],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert doomed.wait(180) == -signal.SIGKILL
+    assert processes_naming(home.root.path) == []
+    assert not [name for name in home.published() if name.endswith("record.json")] or step.endswith(
+        ("image", "template")
+    )
+
+    with open_instance(home.root) as instance:
+        assert not instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        assert instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    graph = home.graph()
+    graph.build(RELEASE)
+    home.seed_everywhere(graph)
+
+    assert sum(name.endswith("record.json") for name in home.published()) == 1
+    assert {name for name in home.published() if ".evidence-" not in name} == {
+        f"{OBJECTS}.{suffix}" for suffix in ("qcow2", "raw.xz", "record.json")
+    }
+    assert leftovers(home) == {"servers": 0, "keys": 0, "images": 1, "machines": 1}
+    assert list((home.root.artifacts / "scratch").iterdir()) == []
+
+
+def leftovers(home: House) -> dict[str, int]:
+    """What stands in the lab's clouds."""
+    contents = home.lab.hetzner.project.contents
+    return {
+        "servers": len(contents.servers),
+        "keys": len(contents.keys),
+        "images": sum(1 for image in contents.images.values() if image.kind == "snapshot"),
+        "machines": len(home.lab.proxmox.inventory.machines),
+    }
