@@ -5,7 +5,7 @@ import hashlib
 import lzma
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,7 @@ class Lab:
     site: HetznerSite
     directory: Path
     patience: Patience = QUICK
+    watchers: list[Callable[[Exchange], None]] = field(default_factory=list)
 
     def client(self, token: str = TOKEN) -> HetznerClient:
         return HetznerClient(self.standin.url, token, patience=self.patience)
@@ -175,14 +176,18 @@ def hetzner_lab(
     trace = Trace(directory / "trace.jsonl")
     rescue = RescueHost(bundle=authority.bundle_file, discard_zeroes=discard_zeroes)
 
+    watchers: list[Callable[[Exchange], None]] = []
+
     def witness(exchange: Exchange) -> None:
         schema.check(exchange.method, exchange.path, exchange.query, exchange.body, exchange.status, exchange.answer)
+        for watcher in watchers:
+            watcher(exchange)
 
     standin = HetznerStandIn(directory / "hetzner", trace, token=TOKEN, rescue=rescue, witness=witness, **options)
     objects = Objects(authority, PACKED)
     with running(objects, standin):
         settings = HetznerSite(endpoint=standin.url, rescue_ssh_port=standin.rescue_ssh_port, lab=True, **(site or {}))
-        yield Lab(standin, objects, trace, settings, directory)
+        yield Lab(standin, objects, trace, settings, directory, watchers=watchers)
     assert schema.problems == []
 
 

@@ -1,16 +1,19 @@
-import contextlib
+import itertools
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
+from hyops_assets.lab.hetzner.answers import Exchange
+from hyops_assets.lab.trace import MUTATING
 from resources.hetzner.errors import (
     BrokenImage,
     HetznerUnavailable,
@@ -45,19 +48,39 @@ def assert_seeded(lab: Lab, image: SeededImage) -> None:
     assert processes_of_cells(lab.directory) == []
 
 
-def seed_in_child(lab: Lab, request: SeedRequest, at: str = "") -> int:
-    """Seed in a child process, which is killed by SIGKILL when the step `at` starts; return the child's id."""
-    child = os.fork()
-    if child == 0:
+class Child:
+    """A process that seeds once it is told to, and is killed by SIGKILL when the step `at` starts."""
 
+    def __init__(self, lab: Lab, request: SeedRequest, at: str = "") -> None:
+        reading, self._writing = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._writing)
+            os.read(reading, 1)
+            self._seed(lab, request, at)
+        os.close(reading)
+
+    def go(self) -> Self:
+        os.close(self._writing)
+        return self
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> bool:
+        """Wait for its end; tell whether it lived to it."""
+        _, status = os.waitpid(self._pid, 0)
+        return not os.WIFSIGNALED(status)
+
+    def _seed(self, lab: Lab, request: SeedRequest, at: str) -> None:
         def progress(step: str, done: int, total: int | None) -> None:
             if step == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        with contextlib.suppress(HyopsError):
+        try:
             lab.seeder().seed(request, progress=progress)
-        os._exit(0)
-    return child
+        finally:
+            os._exit(0)
 
 
 def wait_until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
@@ -184,8 +207,7 @@ def test_a_foreign_snapshot_of_the_same_description_is_reported_not_adopted(lab:
     ],
 )
 def test_a_run_killed_at_any_step_is_taken_up_by_the_next(lab: Lab, step: str, outcome: str) -> None:
-    _, status = os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at=step), 0)
-    assert os.WIFSIGNALED(status)
+    assert not Child(lab, lab.request(run_id="killed"), at=step).go().wait()
 
     image = lab.seeder().seed(lab.request(run_id="rerun"))
 
@@ -193,12 +215,39 @@ def test_a_run_killed_at_any_step_is_taken_up_by_the_next(lab: Lab, step: str, o
     assert_seeded(lab, image)
 
 
+@pytest.mark.slow
+def test_a_run_killed_after_any_change_it_asked_for_is_taken_up_by_the_next(lab: Lab) -> None:
+    """The child dies after each committed change in turn, before it hears of it: no other moment differs."""
+    outcomes: list[str] = []
+    for last in itertools.count(1):
+        child = Child(lab, lab.request(run_id=f"killed-{last}"))
+        changes = itertools.count(1)
+
+        def kill(exchange: Exchange, child: Child = child, changes: Iterator[int] = changes, last: int = last) -> None:
+            if exchange.method in MUTATING and next(changes) == last:
+                child.kill()
+
+        lab.watchers[:] = [kill]
+        child.go()
+        survived = child.wait()
+        lab.watchers.clear()
+        image = lab.seeder().seed(lab.request(run_id="rerun"))
+        assert_seeded(lab, image)
+        outcomes.append(image.outcome)
+        lab.standin.project.contents.images.pop(int(image.image_ref))
+        if survived:
+            break
+
+    # key, server, rescue, power, snapshot, labels, protection, server, key: deleted.
+    assert outcomes == ["created"] * 4 + ["resumed"] * 2 + ["adopted"] * 4
+
+
 def test_a_run_killed_in_the_middle_of_the_write_leaves_nothing_that_the_next_does_not_clear(lab: Lab) -> None:
     lab.objects.stall_after = len(PACKED) // 2
-    child = seed_in_child(lab, lab.request(run_id="killed"))
+    child = Child(lab, lab.request(run_id="killed")).go()
     assert lab.objects.stalled.wait(20)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    child.kill()
+    child.wait()
     wait_until(lambda: processes_of_cells(lab.directory) == [])
     assert lab.leftovers() == [seeder_name(lab.request())] * 2
     lab.objects.stall_after = None
@@ -214,10 +263,10 @@ def test_a_snapshot_that_outlives_its_killed_run_is_awaited_and_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hetzner_lab(tmp_path, monkeypatch, delays={"create_image": 1.0}) as lab:
-        child = seed_in_child(lab, lab.request(run_id="killed"))
+        child = Child(lab, lab.request(run_id="killed")).go()
         wait_until(lambda: len(lab.snapshots()) == 1)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        child.kill()
+        child.wait()
         assert lab.snapshots()[0].status == "creating"
 
         image = lab.seeder().seed(lab.request(run_id="rerun"))
@@ -264,7 +313,7 @@ def test_a_failed_seed_says_which_server_it_could_not_delete(lab: Lab) -> None:
 
 def test_a_live_run_of_the_same_seed_is_not_disturbed(lab: Lab) -> None:
     lab.objects.stall_after = 1
-    child = seed_in_child(lab, lab.request(run_id="live"))
+    child = Child(lab, lab.request(run_id="live")).go()
     assert lab.objects.stalled.wait(20)
     before = lab.leftovers()
 
@@ -272,13 +321,13 @@ def test_a_live_run_of_the_same_seed_is_not_disturbed(lab: Lab) -> None:
         lab.seeder(is_live=lambda run_id: run_id == "live").seed(lab.request(run_id="other"))
 
     assert lab.leftovers() == before
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    child.kill()
+    child.wait()
 
 
 def test_leftovers_of_other_seeds_are_reaped_only_when_they_expired(lab: Lab) -> None:
     contents = lab.standin.project.contents
-    os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at="rescue"), 0)
+    Child(lab, lab.request(run_id="killed"), at="rescue").go().wait()
     (server,) = contents.servers.values()
     server.name = next(iter(contents.keys.values())).name = "vyos-seed-other"
     for thing in (server, *contents.keys.values()):
@@ -294,7 +343,7 @@ def test_leftovers_of_other_seeds_are_reaped_only_when_they_expired(lab: Lab) ->
 
 
 def test_a_server_with_the_name_of_ours_and_not_our_labels_is_left_alone(lab: Lab) -> None:
-    os.waitpid(seed_in_child(lab, lab.request(run_id="killed"), at="rescue"), 0)
+    Child(lab, lab.request(run_id="killed"), at="rescue").go().wait()
     (server,) = lab.standin.project.contents.servers.values()
     server.labels = {"owner": "somebody"}
 
