@@ -24,7 +24,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot_seed import Challenge, write_seed
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.programs import running
+from hyops_assets.image.programs import find_program, running
 
 Firmware = Literal["bios", "uefi"]
 FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
@@ -35,7 +35,8 @@ _OVMF = (
     (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
 )
 _TAIL_LINES = 30
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 12
+_RECENT_CHARACTERS = 2 * _READ_BYTES
 _QEMU_LOG = "qemu.log"
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f]")
@@ -143,14 +144,27 @@ class _Console:
     def __init__(self, firmware: Firmware, progress: Progress) -> None:
         self.firmware: Firmware = firmware
         self.text = ""
-        self._raw = bytearray()
+        self._lines = ""
+        self._open_line = b""
+        self._bytes = 0
         self._progress = progress
 
+    @property
+    def recent(self) -> str:
+        """The last part, in which the newest proof or failure stands: searching all of it each time is quadratic."""
+        return self.text[-_RECENT_CHARACTERS:]
+
     def add(self, printed: bytes) -> None:
-        """Append what was read. A sequence may be cut anywhere, so the whole is read anew."""
-        self._raw += printed
-        self.text = _ESCAPES.sub("", self._raw.decode(errors="replace")).replace("\r", "")
-        self._progress(f"boot {self.firmware}", len(self._raw), None)
+        """Append what was read. The open line is read anew, since a control sequence may be cut anywhere."""
+        ended, newline, self._open_line = (self._open_line + printed).rpartition(b"\n")
+        self._lines += _plain(ended + newline)
+        self.text = self._lines + _plain(self._open_line)
+        self._bytes += len(printed)
+        self._progress(f"boot {self.firmware}", self._bytes, None)
+
+
+def _plain(printed: bytes) -> str:
+    return _ESCAPES.sub("", printed.decode(errors="replace")).replace("\r", "")
 
 
 @contextmanager
@@ -176,10 +190,10 @@ def _await_proof(
                 why = f"QEMU ended with status {process.wait()}: {log.read_text(errors='replace').strip()}"
                 raise BootFailed(console.firmware, why, console.text)
             console.add(printed)
-            facts = challenge.verified_facts(console.text)
+            facts = challenge.verified_facts(console.recent)
             if facts is not None:
                 return facts
-            failure = _FAILURES.search(console.text)
+            failure = _FAILURES.search(console.recent)
             if failure:
                 raise BootFailed(console.firmware, f"the console shows {failure[0].strip()!r}", console.text)
     raise BootFailed(console.firmware, "no proof before the time ran out", console.text)
@@ -207,7 +221,7 @@ def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Ac
     disk = f"if=none,id=disk,format=qcow2,snapshot=on,file={qemu_value(qcow2)}"
     return [
         # The kernel ends QEMU when this process dies, even by SIGKILL.
-        *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-no-reboot"),
+        *("setpriv", "--pdeathsig", "KILL", find_program(QEMU), "-nodefaults", "-no-user-config", "-no-reboot"),
         # graphics=off: SeaBIOS shows on the serial port too what it and GRUB's rescue prompt write to the screen.
         *("-machine", "q35,graphics=off", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
         *("-display", "none", "-vga", "std", "-nic", "none"),
