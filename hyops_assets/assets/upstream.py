@@ -112,7 +112,7 @@ def _stored(
     signature = verify(
         store.blob_path(held.sha256),
         held.signature.minisig,
-        settings.feed.keys,
+        settings.trusted_keys,
         file_name=held.file_name,
         progress=progress,
     )
@@ -128,7 +128,7 @@ def _take_in(
         signature = verify(
             downloaded.iso,
             downloaded.minisig,
-            settings.feed.keys,
+            settings.trusted_keys,
             file_name=iso_file_name(release.version),
             released_at=release.timestamp,
             progress=progress,

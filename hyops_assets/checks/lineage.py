@@ -71,7 +71,7 @@ class Chain:
 
     def _key_of(self, iso: SignedIso) -> str:
         blob = self._store.blob(iso.sha256)
-        facts = verify(blob, iso.signature.minisig, self._settings.feed.keys, file_name=iso.file_name)
+        facts = verify(blob, iso.signature.minisig, self._settings.trusted_keys, file_name=iso.file_name)
         return facts.key_id
 
 

@@ -26,7 +26,7 @@ class BadInputs(Refused):
 class ModuleInputs(Frozen):
     """What every module takes."""
 
-    required_env: list[str] = []
+    required_env: tuple[str, ...] = ()
     notes: str = ""
 
 

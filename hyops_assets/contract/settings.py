@@ -137,6 +137,11 @@ class Settings(Frozen):
     repository: RepositorySettings = RepositorySettings()
     sites: Sites = Sites()
 
+    @property
+    def trusted_keys(self) -> list[SigningKey]:
+        """The keys that may sign an ISO here: a lab's keys count in a lab only."""
+        return [key for key in self.feed.keys if self.lab or not key.lab]
+
     def proxmox_site(self, name: str) -> ProxmoxSite:
         """Return a Proxmox site.
 

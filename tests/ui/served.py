@@ -1,0 +1,99 @@
+"""Dagster's own processes for tests: started as a user starts them, awaited by condition, ended with everything."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(what: str, ask: Any, *, within: float, every: float = 0.5) -> Any:
+    """Ask again and again until the answer is true; fail with what was awaited."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
+        time.sleep(every)
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A webserver that answers."""
+
+    url: str
+
+    def ask(self, query: str) -> dict[str, Any]:
+        """Send a GraphQL query."""
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            data=json.dumps({"query": query}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())["data"]
+
+    def answers(self) -> bool:
+        try:
+            return "repositoriesOrError" in self.ask("{repositoriesOrError{__typename}}")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+@contextmanager
+def serving(argv: list[str], environment: Mapping[str, str], log: Path, *, within: float = 120) -> Iterator[Ui]:
+    """Run a command that serves the UI on a port it is given as `{port}`; end its whole group afterwards."""
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [word.format(port=port) for word in argv],
+            cwd=CHECKOUT,
+            env=os.environ | dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        ui = Ui(f"http://127.0.0.1:{port}")
+
+        def ready() -> bool:
+            assert process.poll() is None, log.read_text()
+            return ui.answers()
+
+        wait_until("the UI answers", ready, within=within)
+        yield ui
+    finally:
+        for sign in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sign)
+                process.wait(30)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+            except ProcessLookupError:
+                break
+
+
+def webserver() -> list[str]:
+    return [
+        sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", "{port}",
+        "--workspace", str(CHECKOUT / "workspace.yaml"),
+    ]  # fmt: skip

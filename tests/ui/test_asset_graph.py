@@ -1,0 +1,67 @@
+"""The UI in a real browser: every asset in its group, and what the shell materialized."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from hyops_assets.cli.instance import environment_of
+from tests.assets.house import RELEASE, House
+from tests.ui.served import Ui, serving, webserver
+
+ASSETS = (
+    "vyos_release",
+    "vyos_iso",
+    "qcow2_record",
+    "raw_xz_record",
+    "published_contract",
+    "proxmox_template",
+    "hetzner_image",
+)
+SECONDS = 60_000
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        page = browser.new_page(viewport={"width": 1900, "height": 1000})
+        page.set_default_timeout(SECONDS)
+        yield page
+        browser.close()
+
+
+def open_graph(page: Page, ui: Ui) -> None:
+    page.goto(f"{ui.url}/asset-groups/")
+    expect(page.get_by_text("upstream").first).to_be_visible(timeout=SECONDS)
+    # Groups are shown collapsed.
+    page.keyboard.press("Alt+e")
+
+
+@pytest.mark.slow
+def test_the_browser_shows_every_asset_and_the_materialized_partition(home: House, page: Page, tmp_path: Path) -> None:
+    graph = home.graph()
+    graph.build(RELEASE)
+    home.seed_everywhere(graph)
+    with serving(webserver(), environment_of(home.root), tmp_path / "webserver.log") as ui:
+        open_graph(page, ui)
+        for asset in ASSETS:
+            expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=SECONDS)
+        page.screenshot(path=tmp_path / "graph.png")
+
+        page.goto(f"{ui.url}/assets/published_contract?view=partitions&partition={RELEASE}")
+        expect(page.get_by_text(re.compile("record_digest")).first).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_text(RELEASE).first).to_be_visible(timeout=SECONDS)
+
+        page.goto(f"{ui.url}/assets/hetzner_image?view=checks")
+        expect(page.get_by_text("lineage_holds").first).to_be_visible(timeout=SECONDS)
+        page.screenshot(path=tmp_path / "checks.png")
+        page.goto(f"{ui.url}/runs")
+        expect(page.get_by_text("build_record").first).to_be_visible(timeout=SECONDS)
+        page.screenshot(path=tmp_path / "runs.png")
+        page.close()
