@@ -44,7 +44,8 @@ _FAILURES = re.compile(
     r"Kernel panic - not syncing.*\n"
     r"|\(initramfs\) "
     r"|grub rescue> "
-    r"|(?m:^grub> )"
+    # GRUB's shell; its prompt itself is drawn with cursor movements.
+    r"|Minimal BASH-like line editing is supported"
     r"|You are in (?:emergency|rescue) mode"
     r"|Give root password for maintenance"
     r"|No bootable device"

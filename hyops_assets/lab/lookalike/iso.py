@@ -5,6 +5,7 @@ so owners, modes and device nodes need no privilege.
 """
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -75,9 +76,11 @@ def release_files(release: str) -> dict[str, bytes]:
 
 def _squash(rootfs: Rootfs, release: str, squashfs: Path) -> None:
     epoch = str(int(built_at(release).timestamp()))
+    # From a tar, mksquashfs 4.5 gives the root directory itself to whoever runs it, whatever -root-uid says.
+    as_root = () if os.geteuid() == 0 else ("fakeroot",)
     argv = [
-        *("mksquashfs", "-", squashfs, "-tar", "-quiet", "-no-progress", "-noappend"),
-        *("-root-mode", "755", "-root-uid", "0", "-root-gid", "0"),
+        *(*as_root, "mksquashfs", "-", squashfs, "-tar", "-quiet", "-no-progress", "-noappend"),
+        *("-root-mode", "755"),
         *("-comp", "zstd", "-Xcompression-level", "3", "-mkfs-time", epoch, "-all-time", epoch),
     ]
     with running(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
@@ -100,7 +103,7 @@ def _write_members(stream: IO[bytes], release: str) -> None:
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         files = release_files(release)
         # A directory that tar does not name would get the mode and owner of whoever runs this.
-        for directory in sorted({parent for path in files for parent in PurePosixPath(path).parents if parent.name}):
+        for directory in sorted({parent for path in files for parent in PurePosixPath(path).parents}):
             member = tarfile.TarInfo(f"./{directory}")
             member.type, member.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(member)
