@@ -1,9 +1,9 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.lookalike import make_lookalike
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
@@ -11,12 +11,12 @@ LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 
 @pytest.fixture(scope="session")
 def cache() -> Path:
-    """What tests need not fetch twice: kept between runs, below $HYOPS_CACHE or ~/.cache/hyops."""
-    return Path(os.environ.get("HYOPS_CACHE") or Path.home() / ".cache" / "hyops")
+    """What tests need not fetch twice: the lab's own cache, kept between runs."""
+    return lab_cache()
 
 
 @pytest.fixture(scope="session")
 def lookalike(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unsigned look-alike ISO of LOOKALIKE_RELEASE that boots: a minute the first time, then seconds."""
     destination = tmp_path_factory.mktemp("lookalike") / iso_file_name(LOOKALIKE_RELEASE)
-    return make_lookalike(destination, LOOKALIKE_RELEASE, cache=cache / "lab")
+    return make_lookalike(destination, LOOKALIKE_RELEASE, cache=cache)

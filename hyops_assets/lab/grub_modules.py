@@ -13,12 +13,11 @@ PLATFORMS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
 """Each platform that a disk boots on, and the Debian package that holds its modules."""
 
 _HOST = Path("/usr/lib/grub")
-_CACHED = Path(".cache/hyops/lab")
 
 
 def lab_cache() -> Path:
-    """Return where the lab keeps what it need not fetch twice: `~/.cache/hyops/lab`."""
-    return Path.home() / _CACHED
+    """Return where the lab keeps what it need not fetch twice: `~/.cache/hyops/lab` (XDG Base Directories)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hyops" / "lab"
 
 
 def grub_modules(cache: Path) -> Path:

@@ -46,7 +46,7 @@ def test_the_lookalike_is_a_sound_iso_of_its_release(lookalike, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_kept_root_gives_the_same_iso(lookalike, cache, tmp_path):
-    again = make_lookalike(tmp_path / lookalike.name, LOOKALIKE_RELEASE, cache=cache / "lab")
+    again = make_lookalike(tmp_path / lookalike.name, LOOKALIKE_RELEASE, cache=cache)
     assert _sha256(again) == _sha256(lookalike)
 
 
