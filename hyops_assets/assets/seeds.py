@@ -59,7 +59,7 @@ def proxmox_template(
             "tasks": dg.MetadataValue.json(list(seeded.upids)),
             "verified": dg.MetadataValue.json(dict(seeded.verified)),
             "timings": dg.MetadataValue.json(dict(seeded.timings)),
-            "state": _move_slot(states, ref, contract, context.run.run_id, outputs),
+            **_move_slot(states, ref, contract, context.run.run_id, outputs),
         },
     )
 
@@ -106,7 +106,7 @@ def hetzner_image(
             "server_type": seeded.server_type or "none",
             "location": seeded.location or "none",
             "timings": dg.MetadataValue.json(seeded.timings),
-            "state": _move_slot(states, ref, contract, context.run.run_id, outputs),
+            **_move_slot(states, ref, contract, context.run.run_id, outputs),
         },
     )
 
@@ -137,13 +137,15 @@ def _instance(site: str, default: str | None) -> str | None:
     return None if site == default else site
 
 
-def _move_slot(states: StateStore, ref: StateRef, contract: Contract, run_id: str, outputs: Outputs) -> str:
+def _move_slot(
+    states: StateStore, ref: StateRef, contract: Contract, run_id: str, outputs: Outputs
+) -> dict[str, str | bool]:
     """Write the site's state slot if this is the record that the build slot names; seeding history moves none."""
     build = states.find(BUILD_STATE)
     if build is None or build.outputs.get("record_digest") != contract.record_digest:
-        return f"{ref} stays: the build slot names another record"
+        return {"state": f"{ref} stays: the build slot names another record", "state_changed": False}
     changed = states.commit(ref, run_id=run_id, outputs=outputs)
-    return f"{states.path(ref)} {'written' if changed else 'unchanged'}"
+    return {"state": str(states.path(ref)), "state_changed": changed}
 
 
 def _seeded_at(contract: Contract, site: str, ref: str) -> SeededAt:

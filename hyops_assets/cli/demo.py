@@ -9,11 +9,12 @@ from rich.table import Table
 
 from hyops_assets.cli import lab
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.graph import Graph, Ran
+from hyops_assets.cli.graph import Graph, Ran, Said
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.progress import in_bytes, shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract, SignedIso
+from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import RELEASE_PATTERN
@@ -100,7 +101,8 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
     for format_, variant in record.variants.items():
         asset = f"{format_.replace('.', '_')}_record"
         table.add_row(f"{format_} record", outcome[asset], in_bytes(variant.size_bytes), variant.sha256)
-    table.add_row("contract", outcome["published_contract"], "", contract.record_digest)
+    published = sum(variant.size_bytes for variant in record.variants.values())
+    table.add_row("contract", outcome["published_contract"], in_bytes(published), contract.record_digest)
     table.add_row(
         "Proxmox template",
         str(template["outcome"]),
@@ -114,19 +116,20 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
         f"snapshot {image['image_ref']} readback {image['readback_sha256']}",
     )
     console.print(table)
+    changed = (build["published_contract"]["state_changed"], *(seed["state_changed"] for seed in (template, image)))
     states = StateStore(place.root)
-    for ref in STATES:
-        console.print(f"state  {states.path(ref)}", soft_wrap=True)
-    sent = sum(
-        int(str(values))
-        for values in (
-            build["published_contract"]["bytes_sent"],
-            template["bytes_transferred"],
-            image["bytes_written"],
-        )
-    )
+    for ref, written in zip(STATES, changed, strict=True):
+        console.print(f"state  {'written  ' if written else 'unchanged'} {states.path(ref)}", soft_wrap=True)
+    sent = _bytes_sent(build["published_contract"], template, image, record)
+    adopted = not sent and not asked.total() and not any(changed)
     console.print(
         f"lab    mutating calls: proxmox {asked['proxmox']}, hetzner {asked['hetzner']}; bytes sent: {sent:,}"
-        + ("; everything was adopted" if not sent and not asked.total() else "")
+        + ("; everything was adopted" if adopted else "")
     )
-    console.print(f"UI     make dev    (or: hyops dev {place.flag})".rstrip())
+    console.print(f"UI     make dev   (or: {' '.join(['hyops dev', place.flag]).strip()})")
+
+
+def _bytes_sent(contract: Said, template: Said, image: Said, record: Record) -> int:
+    """Return what went over a wire: into the repository, to the Proxmox node, and to the server that wrote the image."""
+    fetched = record.variants["raw.xz"].size_bytes if image["bytes_written"] else 0
+    return int(str(contract["bytes_sent"])) + int(str(template["bytes_transferred"])) + fetched

@@ -14,6 +14,10 @@ from hyops_assets.partitions import add_sites, add_version, seed_key
 from resources.settings import load_settings
 
 
+Said = Mapping[str, object]
+"""The metadata of one materialization, by name."""
+
+
 class RunFailed(HyopsError):
     """A run of the graph failed; the message names the step or the check, and why."""
 
@@ -28,7 +32,7 @@ class Ran:
     """A run that succeeded: its id, and what each asset said."""
 
     run_id: str
-    metadata: Mapping[str, Mapping[str, object]]
+    metadata: Mapping[str, Said]
 
 
 class Graph:
