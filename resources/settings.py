@@ -1,7 +1,6 @@
 """Reading and writing `pipeline.yml`. The models stand in `hyops_assets/contract/settings.py`."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import yaml
@@ -9,8 +8,8 @@ from pydantic import ValidationError
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
-
-MAX_BYTES = 1 << 20
+from hyops_assets.image.partial import replacing
+from resources.yaml_files import UnreadableYaml, read_yaml
 
 
 def load_settings(root: RuntimeRoot) -> Settings:
@@ -21,14 +20,16 @@ def load_settings(root: RuntimeRoot) -> Settings:
             named.
     """
     path = root.settings_file
-    if not path.exists():
-        return Settings()
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SettingsError(f"{path} is larger than {MAX_BYTES} bytes", hint="restore it; hyops init writes one")
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}", hint="mend the file; it is YAML") from error
+        # Only "there is none" means defaults: a link that leads nowhere, or a directory of another user, is a mistake.
+        path.lstat()
+        content = read_yaml(path)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", hint="give this user the directory") from error
+    except UnreadableYaml as error:
+        raise SettingsError(error.message, hint=error.hint) from error
     if content is None:
         return Settings()
     try:
@@ -59,17 +60,17 @@ def make_private(directory: Path, *, below: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file atomically: mode 0600, fsync of the file and of its directory."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    """Replace a file atomically: mode 0600, fsync of the file and of its directory.
+
+    Raises:
+        BeingWritten: another process writes the same file at this moment.
+    """
+    with replacing(path) as partial:
+        partial.chmod(0o600)
+        with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -4,16 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hyops_assets.cli.environment import Place
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ModuleInputs, SeedInputs, read_inputs
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState
 from resources.states.store import StateStore
-
-MAX_BYTES = 1 << 20
+from resources.yaml_files import UnreadableYaml, read_yaml
 
 
 class UnresolvedState(HyopsError):
@@ -29,11 +26,10 @@ def load_inputs(module: str, path: Path | None) -> ModuleInputs:
     given: Any = {}
     if path is not None:
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise BadInputs(f"{path} is larger than {MAX_BYTES} bytes", hint="give the module's inputs only")
-            given = yaml.safe_load(path.read_text()) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise BadInputs(f"{path} cannot be read: {error}", hint="give a YAML file of inputs") from error
+            given = read_yaml(path)
+        except UnreadableYaml as error:
+            raise BadInputs(error.message, hint="give a YAML file with the module's inputs") from error
+        given = {} if given is None else given
     if not isinstance(given, dict):
         raise BadInputs(f"{path} holds no mapping of inputs", hint="write key: value lines")
     return read_inputs(module.replace(".", "/"), given)

@@ -7,6 +7,7 @@ points at nothing.
 Layout: `blobs/<first two digits>/<sha256>`, `documents/<asset>/<partition>.json`, `locks/`, `scratch/`, `cache/`.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -52,7 +53,7 @@ class ArtifactStore:
     def adopt(self, file: Path, *, sha256: str) -> Path:
         """Move a file whose digest was just computed into the store and return its path there.
 
-        A blob of that digest that is there already stays; the file is removed.
+        It takes the place of a blob of that digest: equal bytes, unless those rotted.
         """
         target = self.blob_path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,11 @@ class ArtifactStore:
         return True
 
     def write_document(self, kind: str, name: str, document: BaseModel) -> Path:
-        """Write a document; the last writer wins, readers see the old one or the new one whole."""
+        """Write a document; the last writer wins, readers see the old one or the new one whole.
+
+        Raises:
+            BeingWritten: another run writes the same document at this moment.
+        """
         path = self._document_path(kind, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, document.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
@@ -128,12 +133,16 @@ class ArtifactStore:
         """Yield an empty directory beside the blobs, removed afterwards; first sweep what killed runs left."""
         directory = self.directory / "scratch"
         directory.mkdir(parents=True, exist_ok=True)
-        sweep_scratch(directory)
-        mine = Path(tempfile.mkdtemp(dir=directory, prefix=f"{os.getpid()}-{purpose}-"))
+        # One sweeper or creator at a time: a directory that nobody holds yet looks like a leftover.
+        with _held(directory):
+            _sweep(directory)
+            mine = Path(tempfile.mkdtemp(dir=directory, prefix=f"{purpose}-"))
+            holding = _hold(mine, fcntl.LOCK_EX)
         try:
             yield mine
         finally:
             shutil.rmtree(mine, ignore_errors=True)
+            os.close(holding)
 
     @property
     def cache(self) -> Path:
@@ -151,29 +160,50 @@ class ArtifactStore:
         """
         path = self.directory / "locks" / f"{quote(name, safe='')}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
         try:
-            with FileLock(path, timeout=0):
-                yield
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreBusy(f"another run works on {name}", hint="wait for it to end, then repeat") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _document_path(self, kind: str, name: str) -> Path:
         return self.directory / "documents" / kind / f"{quote(name, safe='')}.json"
 
 
-def sweep_scratch(directory: Path) -> None:
-    """Remove scratch directories whose process has ended."""
+def _sweep(directory: Path) -> None:
+    """Remove the scratch directories that nobody holds.
+
+    The kernel frees what a killed process held. Its process id would tell less: it may have been given to another,
+    and says nothing between containers that share this directory.
+    """
     for left in directory.iterdir():
-        owner = left.name.split("-", 1)[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+        try:
+            holding = _hold(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(holding)
 
 
-def _alive(pid: int) -> bool:
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    holding = _hold(directory, fcntl.LOCK_EX)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        yield
+    finally:
+        os.close(holding)
+
+
+def _hold(directory: Path, how: int) -> int:
+    """Lock a directory until the returned descriptor is closed, or its process ends."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

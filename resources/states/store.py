@@ -5,30 +5,44 @@ former outputs.
 """
 
 import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, require_lab_slot
 from resources.settings import make_private, write_private
 
 MAX_BYTES = 4 << 20
+_MEND = "restore {path}, or move it away and apply {ref.module} again"
 
 
 class BadState(HyopsError):
     """A state file that cannot be read as one."""
 
 
-class StateStore:
-    """The states of one environment."""
+class StateBusy(TransientError):
+    """Another process holds a state for longer than writing one takes."""
 
-    def __init__(self, root: RuntimeRoot) -> None:
+
+class StateStore:
+    """The states of one environment.
+
+    Args:
+        root: the environment's runtime root.
+        patience_seconds: how long to wait for another process that writes the same state.
+    """
+
+    def __init__(self, root: RuntimeRoot, *, patience_seconds: float = 30.0) -> None:
         self._root = root
+        self._patience = patience_seconds
 
     def path(self, ref: StateRef) -> Path:
         """Return where a state lies or would lie."""
@@ -38,17 +52,27 @@ class StateStore:
         """Return a state, or None where there is none.
 
         Raises:
-            BadState: the file is too large, truncated or not a state.
+            BadState: the file is too large, truncated, not a regular file or not a state.
         """
         path = self.path(ref)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise BadState(f"{path} is larger than {MAX_BYTES} bytes", hint="restore it or apply its module again")
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode):
+                # A link would be replaced by the next write, and what it leads to would silently stay behind.
+                raise BadState(f"{path} is no regular file", hint=f"move it away and apply {ref.module} again")
+            if found.st_size > MAX_BYTES:
+                raise BadState(f"{path} is larger than {MAX_BYTES} bytes", hint=_MEND.format(path=path, ref=ref))
             return ModuleState.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            raise BadState(f"{path} is not a module state: {error}", hint="apply its module again") from error
+        except OSError as error:
+            raise BadState(f"{path} cannot be read: {error.strerror}", hint="give this user the file") from error
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
+                for problem in error.errors(include_input=False)
+            )
+            raise BadState(f"{path} is no module state: {wrong}", hint=_MEND.format(path=path, ref=ref)) from error
 
     def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
         """Make a state `ok` with these outputs; tell whether anything but the run changed.
@@ -57,6 +81,8 @@ class StateStore:
 
         Raises:
             Refused: a lab would overwrite a state that no lab wrote.
+            BadState: what stands there cannot be read, so nobody can tell whether it may be overwritten.
+            StateBusy: another process writes it, and does not end.
         """
         with self._locked(ref):
             former = self.find(ref)
@@ -87,7 +113,16 @@ class StateStore:
         payload["outputs"] = state.outputs
         write_private(self.path(ref), (json.dumps(payload, indent=2, sort_keys=True) + "\n").encode())
 
-    def _locked(self, ref: StateRef) -> FileLock:
+    @contextmanager
+    def _locked(self, ref: StateRef) -> Iterator[None]:
         path = self.path(ref)
         make_private(path.parent, below=self._root.path)
-        return FileLock(path.with_name(f".{path.name}.lock"), timeout=30)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=self._patience)
+        except Timeout as error:
+            raise StateBusy(f"another process writes {path}", hint="wait for it to end, then repeat") from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,35 @@
+"""YAML that people write by hand: read whole, within bounds, and never as anything but plain values."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hyops_assets.contract.errors import HyopsError
+
+MAX_BYTES = 1 << 20
+
+
+class UnreadableYaml(HyopsError):
+    """A file that is not there, not a file, too large, or no YAML."""
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file says: mappings, lists and scalars; None where it says nothing.
+
+    Raises:
+        UnreadableYaml: it cannot be opened, is no regular file, is larger than 1 MiB, or is not YAML.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableYaml(f"{path} is no regular file", hint="put a YAML file there")
+        if found.st_size > MAX_BYTES:
+            raise UnreadableYaml(f"{path} is larger than {MAX_BYTES} bytes", hint="keep what is asked for only")
+        return yaml.safe_load(path.read_text())
+    # Besides its own errors, YAML's loader lets through what an impossible date (2026-13-45) or a thousand opened
+    # brackets make of Python.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise UnreadableYaml(f"{path} cannot be read: {why}", hint="mend the file; it is YAML") from error
