@@ -130,6 +130,6 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
 
 
 def _bytes_sent(contract: Said, template: Said, image: Said, record: Record) -> int:
-    """Return what went over a wire: into the repository, to the Proxmox node, and to the server that wrote the image."""
+    """Return what went over a wire: to the repository, to the Proxmox node, to the server that wrote the image."""
     fetched = record.variants["raw.xz"].size_bytes if image["bytes_written"] else 0
     return int(str(contract["bytes_sent"])) + int(str(template["bytes_transferred"])) + fetched

@@ -41,7 +41,7 @@ def run_dev(place: Place, port: int) -> None:
 
 def _quiet() -> str:
     """Return Python's own filter for what we know: Dagster's processes inherit it through the environment."""
-    return ",".join([*(f"ignore:{message}" for message in ANNOUNCED), "ignore::dagster.SupersessionWarning"])
+    return ",".join([*(f"ignore:{message}" for message in ANNOUNCED), "ignore:Function `dev_command` is superseded"])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,6 @@ from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import add_sites, add_version, seed_key
 from resources.settings import load_settings
 
-
 Said = Mapping[str, object]
 """The metadata of one materialization, by name."""
 
