@@ -3,10 +3,11 @@
 Ports are chosen once and kept: published URLs are immutable, so an object server must come back where it was.
 """
 
+import errno
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,17 +111,18 @@ class Ensemble:
         Raises:
             PortInUse: a port that the lab used before is taken.
         """
-        try:
-            with running(self.objects, self.feed, self.proxmox, self.hetzner):
-                self._keep_ports()
-                yield
-        except OSError as error:
-            if error.errno is None or "address" not in str(error).lower():
-                raise
-            raise PortInUse(
-                f"the lab cannot listen where it did: {error}",
-                hint=f"stop what listens there, or remove {self.files.ports.parent} to start a new lab",
-            ) from error
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(running(self.objects, self.feed, self.proxmox, self.hetzner))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                raise PortInUse(
+                    f"the lab cannot listen where it did: {error.strerror}",
+                    hint=f"stop what listens there, or remove {self.files.directory} to start a new lab",
+                ) from error
+            self._keep_ports()
+            yield
 
     def _former_ports(self) -> dict[str, int]:
         return json.loads(self.files.ports.read_text()) if self.files.ports.exists() else {}

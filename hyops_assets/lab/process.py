@@ -71,9 +71,17 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
         LabFailed: it ended before it served, or took longer than 30 s.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = find(directory)
-    if found is not None:
-        return found
+    try:
+        # Whoever starts it at the same moment waits, and finds the lab that the first one started.
+        with FileLock(directory / "starting.lock", timeout=2 * _START_SECONDS):
+            return find(directory) or _start(directory, bound=bound)
+    except Timeout as error:
+        raise LabFailed(
+            f"another process is starting the lab in {directory}", hint="wait for it to end, then hyops lab up"
+        ) from error
+
+
+def _start(directory: Path, *, bound: bool) -> RunningLab:
     log = directory / "lab.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -84,11 +92,12 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
             stderr=output,
             start_new_session=True,
         )
-    if process.stdout is not None and select.select([process.stdout], [], [], _START_SECONDS)[0]:
-        with process.stdout as answer:
-            # One line once it serves; nothing, and the end of the pipe, where it could not.
-            answer.readline()
-        found = find(directory)
+    try:
+        found = find(directory) if _answered(process) else None
+    except BaseException:
+        # Ctrl-C while waiting: nobody was told of this lab, so nobody would stop it.
+        process.kill()
+        raise
     if found is None:
         process.kill()
         process.wait()
@@ -97,12 +106,24 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
     return found
 
 
+def _answered(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the one line that a lab prints once it serves; it prints none where it could not."""
+    if process.stdout is None or not select.select([process.stdout], [], [], _START_SECONDS)[0]:
+        return False
+    with process.stdout as answer:
+        return bool(answer.readline())
+
+
 def stop(directory: Path) -> bool:
     """Stop the lab that serves this directory and wait for its end; tell whether there was one."""
     found = find(directory)
     if found is None:
         return False
-    process = os.pidfd_open(found.pid)
+    try:
+        process = os.pidfd_open(found.pid)
+    except ProcessLookupError:
+        # It ended between its answer and this line.
+        return True
     try:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             signal.pidfd_send_signal(process, sign)

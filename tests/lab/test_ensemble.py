@@ -1,0 +1,126 @@
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hyops_assets.lab.ensemble import (
+    HETZNER_TOKEN_ENV,
+    HOST,
+    PROXMOX_TOKEN_ENV,
+    PROXMOX_TOKEN_ID,
+    Ensemble,
+    PortInUse,
+)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Ensemble:
+    return Ensemble(tmp_path / "lab")
+
+
+@pytest.fixture
+def serving(lab: Ensemble) -> Iterator[Ensemble]:
+    with lab.up():
+        yield lab
+
+
+def ports(lab: Ensemble) -> dict[str, int]:
+    return json.loads(lab.files.ports.read_text())
+
+
+def client(lab: Ensemble) -> httpx.Client:
+    return httpx.Client(verify=ssl.create_default_context(cafile=lab.files.certificate))
+
+
+def test_every_stand_in_answers_its_own_protocol_where_the_ports_say(serving: Ensemble) -> None:
+    port, tokens = ports(serving), serving.tokens
+    proxmox = {"Authorization": f"PVEAPIToken={PROXMOX_TOKEN_ID}={tokens[PROXMOX_TOKEN_ENV]}"}
+    hetzner = {"Authorization": f"Bearer {tokens[HETZNER_TOKEN_ENV]}"}
+    with client(serving) as ask:
+        answers = {
+            "objects": ask.get(f"https://{HOST}:{port['objects']}/none").status_code,
+            "feed": ask.get(f"https://{HOST}:{port['feed']}/none").status_code,
+            "proxmox": ask.get(f"https://{HOST}:{port['proxmox']}/api2/json/version", headers=proxmox).status_code,
+            "hetzner": ask.get(f"http://{HOST}:{port['hetzner']}/v1/images", headers=hetzner).status_code,
+        }
+    assert answers == {"objects": 404, "feed": 404, "proxmox": 200, "hetzner": 200}
+
+
+def test_no_stand_in_answers_a_wrong_token(serving: Ensemble) -> None:
+    port = ports(serving)
+    with client(serving) as ask:
+        proxmox = ask.get(
+            f"https://{HOST}:{port['proxmox']}/api2/json/version",
+            headers={"Authorization": f"PVEAPIToken={PROXMOX_TOKEN_ID}=wrong"},
+        )
+        hetzner = ask.get(f"http://{HOST}:{port['hetzner']}/v1/images", headers={"Authorization": "Bearer wrong"})
+    assert (proxmox.status_code, hetzner.status_code) == (401, 401)
+
+
+def test_nothing_listens_beyond_loopback(serving: Ensemble) -> None:
+    own = socket.gethostbyname(socket.gethostname())
+    if own.startswith("127."):
+        pytest.skip("this host has no other address")
+    for port in ports(serving).values():
+        with closing(socket.socket()) as probe:
+            assert probe.connect_ex((own, port)) != 0
+
+
+def test_ports_come_back_after_a_restart_and_tokens_do_not(lab: Ensemble) -> None:
+    with lab.up():
+        before = ports(lab)
+    again = Ensemble(lab.files.directory)
+    with again.up():
+        assert ports(again) == before
+        assert again.objects.port == before["objects"]
+    assert not set(again.tokens.values()) & set(lab.tokens.values())
+
+
+def test_a_stopped_lab_listens_nowhere(lab: Ensemble) -> None:
+    with lab.up():
+        pass
+    for port in ports(lab).values():
+        with closing(socket.socket()) as probe:
+            assert probe.connect_ex((HOST, port)) != 0
+
+
+@pytest.mark.parametrize("room", ["objects", "feed", "proxmox", "hetzner"])
+def test_a_taken_port_is_named_and_the_others_are_given_back(lab: Ensemble, room: str) -> None:
+    with lab.up():
+        pass
+    before = ports(lab)
+    with closing(socket.socket()) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((HOST, before[room]))
+        other.listen()
+        again = Ensemble(lab.files.directory)
+        with pytest.raises(PortInUse, match=str(before[room])) as caught, again.up():
+            pass
+        assert str(lab.files.directory) in caught.value.hint
+    with again.up():
+        assert ports(again) == before
+
+
+def test_an_error_of_whoever_uses_the_lab_stays_his_own(lab: Ensemble) -> None:
+    with pytest.raises(OSError, match="address already in use") as caught, lab.up():
+        raise OSError(98, "address already in use")
+    assert not isinstance(caught.value, PortInUse)
+
+
+def test_the_authoritys_private_key_and_the_tokens_are_in_no_file(serving: Ensemble) -> None:
+    secrets = [token.encode() for token in serving.tokens.values()] + [b"PRIVATE KEY"]
+    found = [
+        path
+        for path in serving.files.directory.rglob("*")
+        if path.is_file() and any(secret in path.read_bytes() for secret in secrets)
+    ]
+    assert found == []
+
+
+def test_the_labs_directory_is_its_owners_alone(lab: Ensemble) -> None:
+    assert lab.files.directory.stat().st_mode & 0o777 == 0o700
