@@ -39,7 +39,8 @@ def proxmox_template(
     contract = published_contract
     site = _site(context)
     with step(context, "proxmox_template") as progress:
-        seeded = proxmox.seeder(site).seed(_request(context, contract, contract.urls["qcow2"]), progress=progress)
+        seeder = proxmox.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
+        seeded = seeder.seed(_request(context, contract, contract.urls["qcow2"]), progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
         contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
@@ -58,6 +59,7 @@ def proxmox_template(
             "smoke": seeded.smoke,
             "tasks": dg.MetadataValue.json(list(seeded.upids)),
             "verified": dg.MetadataValue.json(dict(seeded.verified)),
+            "warnings": dg.MetadataValue.json(list(seeded.warnings)),
             "timings": dg.MetadataValue.json(dict(seeded.timings)),
             **_move_slot(states, ref, contract, context.run.run_id, outputs),
         },

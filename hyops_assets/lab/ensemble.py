@@ -102,7 +102,14 @@ class Ensemble:
     def environment(self) -> dict[str, str]:
         """What a client's process needs in its environment to reach the lab: trust, and tokens."""
         bundle = str(self.files.bundle)
-        return {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle, **self.tokens}
+        return {
+            "SSL_CERT_FILE": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "CURL_CA_BUNDLE": bundle,
+            # A company's proxy is not on the way to loopback.
+            "NO_PROXY": f"{HOST},localhost",
+            **self.tokens,
+        }
 
     @contextmanager
     def up(self) -> Iterator[None]:
