@@ -10,6 +10,8 @@ from collections.abc import Collection
 
 import dagster as dg
 
+from hyops_assets.partitions import site_of
+
 
 class AtSites(dg.AutomationCondition[dg.AssetKey]):
     """True for the partitions whose site is one of these: money is spent only where the configuration says so."""
@@ -25,11 +27,7 @@ class AtSites(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Keep the candidates at these sites."""
         candidates = context.candidate_subset
-        keys = {
-            key
-            for key in candidates.expensively_compute_partition_keys()
-            if isinstance(key, dg.MultiPartitionKey) and key.keys_by_dimension["site"] in self.sites
-        }
+        keys = {key for key in candidates.expensively_compute_partition_keys() if site_of(key) in self.sites}
         return dg.AutomationResult(context, candidates.compute_intersection_with_partition_keys(keys))
 
 

@@ -12,13 +12,35 @@ from hyops_assets.contract.settings import Settings
 VERSIONS = dg.DynamicPartitionsDefinition(name="vyos_record_version")
 PROXMOX_SITES = dg.DynamicPartitionsDefinition(name="proxmox_site")
 HETZNER_SITES = dg.DynamicPartitionsDefinition(name="hetzner_site")
-PROXMOX_SEEDS = dg.MultiPartitionsDefinition({"site": PROXMOX_SITES, "version": VERSIONS})
-HETZNER_SEEDS = dg.MultiPartitionsDefinition({"site": HETZNER_SITES, "version": VERSIONS})
+PROXMOX_SEEDS = dg.MultiPartitionsDefinition({"proxmox_site": PROXMOX_SITES, "version": VERSIONS})
+HETZNER_SEEDS = dg.MultiPartitionsDefinition({"hetzner_site": HETZNER_SITES, "version": VERSIONS})
+
+SITE_DIMENSIONS = ("proxmox_site", "hetzner_site")
+"""Dagster tags a seed's run with its site under these names: what the limit of one seed per site counts."""
 
 
-def seed_key(site: str, version: str) -> dg.MultiPartitionKey:
-    """Return the partition key of one version at one site."""
-    return dg.MultiPartitionKey({"site": site, "version": version})
+def proxmox_seed(site: str, version: str) -> dg.MultiPartitionKey:
+    """Return the partition key of one version at one Proxmox site."""
+    return dg.MultiPartitionKey({"proxmox_site": site, "version": version})
+
+
+def hetzner_seed(site: str, version: str) -> dg.MultiPartitionKey:
+    """Return the partition key of one version at one Hetzner site."""
+    return dg.MultiPartitionKey({"hetzner_site": site, "version": version})
+
+
+def site_of(key: str) -> str:
+    """Return the site in a seed's partition key.
+
+    Raises:
+        TypeError: the key is not one of a seed.
+    """
+    if isinstance(key, dg.MultiPartitionKey):
+        for dimension in SITE_DIMENSIONS:
+            if dimension in key.keys_by_dimension:
+                return key.keys_by_dimension[dimension]
+    message = f"a seed is partitioned by site and version, not by {key!r}"
+    raise TypeError(message)
 
 
 def add_version(instance: dg.DagsterInstance, version: str) -> None:

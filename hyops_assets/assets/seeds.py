@@ -14,7 +14,7 @@ from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.settings import Settings, default_site
 from hyops_assets.contract.state import Outputs, image_outputs, template_outputs
-from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
+from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS, site_of
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.states.store import StateStore
@@ -37,7 +37,7 @@ def proxmox_template(
     A template that holds this record's disk is adopted without a mutating call.
     """
     contract = published_contract
-    site = _site(context)
+    site = site_of(context.partition_key)
     with step(context, "proxmox_template") as progress:
         seeder = proxmox.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
         seeded = seeder.seed(_request(context, contract, contract.urls["qcow2"]), progress=progress)
@@ -81,7 +81,7 @@ def hetzner_image(
     A snapshot that is ready and carries this record's digest is adopted without a mutating call.
     """
     contract = published_contract
-    site = _site(context)
+    site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
         seeder = hetzner.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
         seeded = seeder.seed(_request(context, contract, contract.urls["raw.xz"]), progress=progress)
@@ -113,19 +113,8 @@ def hetzner_image(
     )
 
 
-def _site(context: dg.AssetExecutionContext) -> str:
-    return _dimensions(context)["site"]
-
-
-def _dimensions(context: dg.AssetExecutionContext) -> dict[str, str]:
-    key = context.partition_key
-    if not isinstance(key, dg.MultiPartitionKey):
-        raise TypeError(f"a seed is partitioned by site and version, not by {key!r}")
-    return dict(key.keys_by_dimension)
-
-
 def _request(context: dg.AssetExecutionContext, contract: Contract, url: str) -> SeedRequest:
-    return SeedRequest(record=contract.record, url=url, run_id=context.run.run_id, site=_site(context))
+    return SeedRequest(record=contract.record, url=url, run_id=context.run.run_id, site=site_of(context.partition_key))
 
 
 def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:

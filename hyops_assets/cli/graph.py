@@ -10,7 +10,7 @@ from hyops_assets.cli.instance import process_tag
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import add_sites, add_version, seed_key
+from hyops_assets.partitions import add_sites, add_version, hetzner_seed, proxmox_seed
 from resources.settings import load_settings
 
 Said = Mapping[str, object]
@@ -63,7 +63,7 @@ class Graph:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.proxmox_site(site)
-        return self._run("seed_proxmox_template", seed_key(site, version), {})
+        return self._run("seed_proxmox_template", proxmox_seed(site, version), {})
 
     def seed_hetzner(self, site: str, version: str) -> Ran:
         """Seed one published version at one Hetzner site.
@@ -72,7 +72,7 @@ class Graph:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.hetzner_site(site)
-        return self._run("seed_hetzner_image", seed_key(site, version), {})
+        return self._run("seed_hetzner_image", hetzner_seed(site, version), {})
 
     def _run(self, job: str, partition_key: str, config: Mapping[str, object]) -> Ran:
         result = self._definitions.resolve_job_def(job).execute_in_process(

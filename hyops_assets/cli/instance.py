@@ -18,7 +18,10 @@ concurrency:
     max_concurrent_runs: 8
     tag_concurrency_limits:
       # One seed at a time per site.
-      - key: "dagster/partition/site"
+      - key: "dagster/partition/proxmox_site"
+        value: {applyLimitPerUniqueValue: true}
+        limit: 1
+      - key: "dagster/partition/hetzner_site"
         value: {applyLimitPerUniqueValue: true}
         limit: 1
       # Two cores boot one disk at a time.
