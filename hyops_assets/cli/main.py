@@ -1,5 +1,6 @@
 """The `hyops` command: parsing, and nothing else. Each subcommand imports its work when it runs."""
 
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,8 @@ app = typer.Typer(
 )
 lab = typer.Typer(no_args_is_help=True, help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.")
 app.add_typer(lab, name="lab")
+
+_CANCELLED = 128 + signal.SIGINT
 
 Env = Annotated[str | None, typer.Option("--env", help="Environment below ~/.hybridops/envs (default: dev).")]
 Root = Annotated[Path | None, typer.Option("--root", help="Runtime root, instead of an environment.")]
@@ -152,9 +155,17 @@ def main() -> None:
     except HyopsError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("cancelled", err=True)
-        sys.exit(130)
+    except OSError as error:
+        # A path that the user named, or that belongs to another user; without a path it is a fault of ours.
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {error.filename}: {error.strerror}\n  next: see that this user may use it", err=True)
+        sys.exit(1)
+    except SystemExit as ended:
+        # Typer turns Ctrl-C into this status and says nothing.
+        if ended.code == _CANCELLED:
+            typer.echo("cancelled", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,0 +1,297 @@
+"""`hyops` as a user runs it: a process, an environment of its own, exit statuses and what is printed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
+from hyops_assets.contract.state import record_outputs
+from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
+from resources.states.store import StateStore
+from tests import processes
+from tests.assets.house import RELEASE, House
+from tests.contract.samples import contract
+from tests.ui.served import wait_until
+
+CHECKOUT = Path(__file__).parents[2]
+HYOPS = [sys.executable, "-m", "hyops_assets.cli.main"]
+EXAMPLE = "modules/core/shared/vyos-image-build/examples/inputs.gcs-state.yml"
+SEED_EXAMPLE = "modules/core/hetzner/vyos-image-seed/examples/inputs.state.yml"
+HEAVY = {"dagster", "aiohttp", "asyncssh", "hcloud", "proxmoxer", "google", "cryptography"}
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """An empty home directory."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    return directory
+
+
+def environment(user: Path) -> dict[str, str]:
+    return {"HOME": str(user), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+
+def hyops(user: Path, *words: str | Path, flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [HYOPS[0], *flags, *HYOPS[1:], *words],
+        env=environment(user),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def refused(ran: subprocess.CompletedProcess[str]) -> str:
+    """The one-line error of a command that was refused as it should be."""
+    lines = ran.stderr.rstrip("\n").splitlines()
+    assert ran.returncode == 1, ran
+    assert len(lines) == 2, ran.stderr
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("  next: ")
+    return lines[0]
+
+
+def empty(user: Path) -> bool:
+    return list(user.iterdir()) == []
+
+
+def imported(ran: subprocess.CompletedProcess[str]) -> set[str]:
+    """The top-level packages that a command imported (`-X importtime`)."""
+    lines = (line for line in ran.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rsplit("|", 1)[1].strip().partition(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("words", [("--help",), ("lab", "--help"), ("apply", "--help"), ()], ids=" ".join)
+def test_help_loads_nothing_heavy(user: Path, words: tuple[str, ...]) -> None:
+    ran = hyops(user, *words, flags=("-X", "importtime"))
+    assert "Usage:" in ran.stdout
+    assert imported(ran) & (HEAVY | {"pydantic", "yaml"}) == set()
+
+
+def test_validate_and_show_load_no_dagster(user: Path) -> None:
+    validated = hyops(user, "validate", "--module", IMAGE_BUILD, "--inputs", EXAMPLE, flags=("-X", "importtime"))
+    shown = hyops(user, "show", IMAGE_BUILD, flags=("-X", "importtime"))
+    assert (imported(validated) | imported(shown)) & HEAVY == set()
+
+
+def test_the_documents_validate_says_what_is_not_there_yet_and_changes_nothing(user: Path) -> None:
+    ran = hyops(
+        user, "validate", "--env", "dev", "--skip-preflight",
+        "--module", "core/shared/vyos-image-build", "--inputs", EXAMPLE,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "warning: org/gcp/object-repo#vyos_records has no state" in ran.stdout
+    assert "HYOPS_VYOS_GCS_SA_JSON is unset" in ran.stdout
+    assert ran.stdout.endswith("module=core/shared/vyos-image-build status=valid\n")
+    assert empty(user)
+
+
+def test_validate_with_preflight_refuses_an_unresolved_state(user: Path) -> None:
+    error = refused(hyops(user, "validate", "--module", IMAGE_BUILD, "--inputs", EXAMPLE))
+    assert error == "error: org/gcp/object-repo#vyos_records has no state"
+    assert empty(user)
+
+
+@pytest.mark.parametrize("example", sorted((CHECKOUT / "modules").rglob("examples/*.yml")), ids=lambda path: path.stem)
+def test_every_example_of_a_module_validates(user: Path, example: Path) -> None:
+    module = example.parent.parent.relative_to(CHECKOUT / "modules")
+    ran = hyops(user, "validate", "--skip-preflight", "--module", module, "--inputs", example)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("record_version: latest\n", "record_version"),
+        ("record_version: 2026.03.03-0027-rolling\nno_such_input: 1\n", "no_such_input"),
+        ("record_version: CHANGE_ME\n", "placeholders are left in: record_version"),
+        ("record_key: a\nrecord_format: vmdk\n", "record_key.*record_format"),
+        ("- a\n- list\n", "no mapping"),
+        ("[unclosed", "cannot be read"),
+        ("when: 2026-13-45", "cannot be read"),
+        (" " * ((1 << 20) + 1), "larger than"),
+    ],
+    ids=["version", "unknown-key", "placeholder", "two-wrong", "list", "unclosed", "impossible-date", "huge"],
+)
+def test_wrong_inputs_are_named_before_anything_happens(user: Path, tmp_path: Path, content: str, why: str) -> None:
+    inputs = tmp_path / "inputs.yml"
+    inputs.write_text(content)
+    assert re.search(why, refused(hyops(user, "validate", "--module", IMAGE_BUILD, "--inputs", inputs)))
+    assert empty(user)
+
+
+def test_apply_refuses_wrong_inputs_as_validate_does(user: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs.yml"
+    inputs.write_text("record_version: latest\n")
+    both = [refused(hyops(user, word, "--module", IMAGE_BUILD, "--inputs", inputs)) for word in ("validate", "apply")]
+    assert both[0] == both[1]
+    assert empty(user)
+
+
+def test_an_unknown_module_is_answered_with_the_known_ones(user: Path) -> None:
+    for command in ("validate", "apply"):
+        ran = hyops(user, command, "--module", "core/no/such")
+        assert refused(ran) == "error: no module 'core/no/such'"
+        assert (
+            "core/hetzner/vyos-image-seed, core/onprem/vyos-template-seed, core/shared/vyos-image-build" in ran.stderr
+        )
+    assert empty(user)
+
+
+@pytest.mark.parametrize("example", [EXAMPLE, SEED_EXAMPLE], ids=["build", "seed"])
+def test_apply_with_an_unresolved_state_creates_nothing(user: Path, example: str) -> None:
+    module = str(Path(example).parent.parent.relative_to("modules"))
+    assert "has no state" in refused(hyops(user, "apply", "--env", "dev", "--module", module, "--inputs", example))
+    assert empty(user)
+
+
+def test_apply_does_not_consume_a_state_that_is_not_ok(user: Path) -> None:
+    states = StateStore(RuntimeRoot(user / ".hybridops/envs/dev"))
+    ref = StateRef.parse("core/shared/vyos-image-build#vyos_default_build")
+    states.commit(ref, run_id="one", outputs=record_outputs(contract()))
+    path = states.path(ref)
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "error"'))
+    before = path.read_text()
+    error = refused(hyops(user, "apply", "--module", IMAGE_SEED, "--inputs", SEED_EXAMPLE))
+    assert error.endswith("is not ready (status=error)")
+    assert path.read_text() == before
+
+
+def test_apply_refuses_an_instance_that_the_module_does_not_write(user: Path) -> None:
+    error = refused(hyops(user, "apply", "--module", IMAGE_BUILD, "--inputs", EXAMPLE, "--state-instance", "other"))
+    assert "vyos_default_build" in error
+    assert empty(user)
+
+
+def test_show_of_a_missing_state_names_where_it_looked(user: Path) -> None:
+    error = refused(hyops(user, "show", f"{IMAGE_BUILD}#vyos_default_build"))
+    assert str(user / ".hybridops/envs/dev") in error
+    assert empty(user)
+
+
+def test_show_prints_a_state_for_people_and_as_it_lies_there(user: Path) -> None:
+    states = StateStore(RuntimeRoot(user / ".hybridops/envs/dev"))
+    states.commit(StateRef(IMAGE_BUILD), run_id="one", outputs=record_outputs(contract()))
+    assert contract().record.disk.sha256 in hyops(user, "show", IMAGE_BUILD).stdout
+    assert hyops(user, "show", IMAGE_BUILD, "--json").stdout == states.path(StateRef(IMAGE_BUILD)).read_text()
+
+
+def test_show_of_a_broken_state_is_one_line(user: Path) -> None:
+    path = StateStore(RuntimeRoot(user / ".hybridops/envs/dev")).path(StateRef(IMAGE_BUILD))
+    path.parent.mkdir(parents=True)
+    path.write_text('{"status": "o')
+    assert str(path) in refused(hyops(user, "show", IMAGE_BUILD))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("show", "../../etc"), "is not a state reference"),
+        (("show", IMAGE_BUILD, "--env", "../x"), "is not an environment name"),
+        (("show", IMAGE_BUILD, "--env", "a", "--root", "b"), "exclude each other"),
+        (("lab", "env"), "the lab is not up"),
+        (("lab", "up", "--root", "/dev/null/x"), "Not a directory"),
+    ],
+    ids=["traversal", "env-name", "env-and-root", "no-lab", "no-directory"],
+)
+def test_what_cannot_be_done_is_one_line_and_a_next_step(user: Path, words: tuple[str, ...], why: str) -> None:
+    assert why in refused(hyops(user, *words))
+    assert empty(user)
+
+
+def test_a_pipeline_yml_with_a_mistake_stops_every_command_that_reads_it(user: Path) -> None:
+    root = RuntimeRoot(user / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    root.settings_file.write_text("feed: {poll_seconds: 1}\n")
+    inputs = user / "inputs.yml"
+    inputs.write_text(f"record_version: {RELEASE}\n")
+    for words in (("lab", "up"), ("apply", "--module", IMAGE_BUILD, "--inputs", str(inputs))):
+        assert "feed.poll_seconds" in refused(hyops(user, *words))
+    assert sorted(path.name for path in root.path.iterdir()) == ["config"]
+
+
+def test_lab_down_without_a_lab_is_no_error(user: Path) -> None:
+    ran = hyops(user, "lab", "down")
+    assert (ran.returncode, ran.stdout) == (0, "no lab was up\n")
+    assert empty(user)
+
+
+def test_lab_up_leaves_a_pipeline_yml_alone_that_no_lab_wrote(user: Path) -> None:
+    root = RuntimeRoot(user / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    root.settings_file.write_text("feed: {poll_seconds: 60}  # ours\n")
+    error = refused(hyops(user, "lab", "up"))
+    assert "was not written by a lab" in error
+    assert root.settings_file.read_text() == "feed: {poll_seconds: 60}  # ours\n"
+    assert sorted(path.name for path in root.path.iterdir()) == ["config"]
+
+
+@pytest.fixture
+def lab(user: Path) -> Iterator[subprocess.CompletedProcess[str]]:
+    yield hyops(user, "lab", "up")
+    hyops(user, "lab", "down")
+
+
+def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
+    user: Path, lab: subprocess.CompletedProcess[str]
+) -> None:
+    assert (lab.returncode, lab.stderr) == (0, "")
+    root = RuntimeRoot(user / ".hybridops/envs/dev")
+    exports = hyops(user, "lab", "env").stdout
+    printed = subprocess.run(
+        ["bash", "-c", 'eval "$1"; printf "%s\n" "${!2}" "${!3}"', "-", exports, PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    tokens = printed.stdout.split()
+    assert len(tokens) == 2
+    assert yaml.safe_load(root.settings_file.read_text())["lab"] is True
+    assert not any(token in root.settings_file.read_text() + lab.stdout for token in tokens)
+
+
+def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(user: Path, lab: subprocess.CompletedProcess[str]) -> None:
+    assert hyops(user, "lab", "up").stdout == lab.stdout
+    assert hyops(user, "lab", "down").stdout == "the lab is down\n"
+    assert processes.naming(user) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["assemble", "boot"])
+def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
+    home: House, tmp_path: Path, moment: str
+) -> None:
+    inputs = tmp_path / "inputs.yml"
+    inputs.write_text(f"record_version: {RELEASE}\n")
+    running = subprocess.Popen(
+        [*HYOPS, "apply", "--root", str(home.root.path), "--module", IMAGE_BUILD, "--inputs", inputs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+    )
+    program = {"assemble": "mkfs.ext4", "boot": "qemu-system"}[moment]
+
+    def at_work() -> bool:
+        assert running.poll() is None, running.communicate()
+        return any(program in words for words in processes.naming(home.root.path / "work/artifacts").values())
+
+    wait_until(f"{program} runs", at_work, within=120, every=0.01)
+    running.send_signal(signal.SIGINT)
+    stdout, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr) == (130, "cancelled\n"), stdout
+    assert processes.naming(home.root.path) == {}
+    assert home.published() == {}
+    assert list((home.root.artifacts / "scratch").iterdir()) == []
+    home.graph().build(RELEASE)

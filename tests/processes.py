@@ -1,0 +1,18 @@
+"""Which processes work on a directory: what a killed or interrupted run must not leave behind."""
+
+import os
+from pathlib import Path
+
+
+def naming(path: Path) -> dict[int, str]:
+    """Return the command lines, by process id, of other processes that name a path or something below it."""
+    found = {}
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        pid = int(command.parent.name)
+        try:
+            words = command.read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if pid != os.getpid() and any(str(path) in word for word in words):
+            found[pid] = " ".join(words)
+    return found
