@@ -21,6 +21,7 @@ from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from resources.artifacts.store import ArtifactStore
+from resources.hetzner.labels import description_of
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.seed import ImageFacts
 from resources.proxmox.resource import ProxmoxSeeders
@@ -67,11 +68,12 @@ class Chain:
             yield Link("ISO: taken in by us", str(record.iso_sha256), "no such ISO in the artifact store")
             return
         yield Link("ISO: the record was built from it", str(record.iso_sha256), iso.sha256)
+        yield _read("ISO: its bytes are as we took them in", iso.sha256, lambda: self._store.blob(iso.sha256).name)
         yield _read("signature: a trusted key signed these bytes", iso.signature.key_id, lambda: self._key_of(iso))
 
     def _key_of(self, iso: SignedIso) -> str:
-        blob = self._store.blob(iso.sha256)
-        facts = verify(blob, iso.signature.minisig, self._settings.trusted_keys, file_name=iso.file_name)
+        path = self._store.blob_path(iso.sha256)
+        facts = verify(path, iso.signature.minisig, self._settings.trusted_keys, file_name=iso.file_name)
         return facts.key_id
 
 
@@ -101,8 +103,13 @@ def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
     )
 
 
-def _template_links(seeded: SeededAt, record: Record, found: TemplateFacts) -> Iterator[Link]:
+def _template_links(seeded: SeededAt, record: Record, audit: Callable[[], TemplateFacts]) -> Iterator[Link]:
     where = f"{seeded.site}: VMID {seeded.ref}"
+    try:
+        found = audit()
+    except HyopsError as error:
+        yield Link(f"{where} can be read", "yes", error.message)
+        return
     lineage = found.lineage
     yield Link(f"{where} is a whole template", "yes", "yes" if found.converted else "no")
     yield Link(f"{where} says that its seed was committed", "ready", lineage.state if lineage else "nothing")
@@ -111,13 +118,23 @@ def _template_links(seeded: SeededAt, record: Record, found: TemplateFacts) -> I
     yield Link(f"{where} has no other fault", "", "; ".join(found.problems(record)))
 
 
-def _image_links(seeded: SeededAt, record: Record, found: ImageFacts) -> Iterator[Link]:
+def _image_links(seeded: SeededAt, record: Record, audit: Callable[[], ImageFacts]) -> Iterator[Link]:
     where = f"{seeded.site}: snapshot {seeded.ref}"
+    try:
+        found = audit()
+    except HyopsError as error:
+        yield Link(f"{where} can be read", "yes", error.message)
+        return
     labels = found.labels
     yield Link(f"{where} is available", "available", found.status)
     yield Link(f"{where} says that its seed was committed", "ready", labels.state if labels else "nothing")
     yield Link(f"{where} holds the record's disk", record.disk.sha256, labels.disk_sha256 if labels else "unknown")
     yield Link(f"{where} was seeded from the record", record.digest, labels.record_digest if labels else "unknown")
+    yield Link(
+        f"{where} carries the name that HybridOps looks for",
+        description_of(record),
+        found.description,
+    )
 
 
 @dg.asset_check(
@@ -139,7 +156,8 @@ def template_lineage_holds(
     seeded, contract = proxmox_template, published_contract
 
     def links() -> Iterator[Link]:
-        yield from _template_links(seeded, contract.record, proxmox.seeder(seeded.site).audit(int(seeded.ref)))
+        # Asked inside the chain: a site without its secret, or no longer configured, is a link that cannot be read.
+        yield from _template_links(seeded, contract.record, lambda: proxmox.seeder(seeded.site).audit(int(seeded.ref)))
         yield from Chain(contract, settings, store, repository).links()
 
     with step(context, "template lineage_holds"):
@@ -165,7 +183,7 @@ def image_lineage_holds(
     seeded, contract = hetzner_image, published_contract
 
     def links() -> Iterator[Link]:
-        yield from _image_links(seeded, contract.record, hetzner.seeder(seeded.site).audit(seeded.ref))
+        yield from _image_links(seeded, contract.record, lambda: hetzner.seeder(seeded.site).audit(seeded.ref))
         yield from Chain(contract, settings, store, repository).links()
 
     with step(context, "image lineage_holds"):

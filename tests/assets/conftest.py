@@ -31,3 +31,16 @@ def home(tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIs
     with house(tmp_path, lab_key, packages) as built:
         built.announce(miniature)
         yield built
+
+
+@pytest.fixture(scope="module")
+def seeded(
+    tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
+) -> Iterator[House]:
+    """A house whose record was built, published and seeded. Its tests share it: each puts back what it changes."""
+    with house(tmp_path_factory.mktemp("seeded"), lab_key, packages) as built:
+        built.announce(miniature)
+        graph = built.graph()
+        graph.build(RELEASE)
+        built.seed_everywhere(graph)
+        yield built
