@@ -19,6 +19,9 @@ _STOP_SECONDS = 20.0
 
 def run_dev(place: Place, port: int) -> None:
     """Serve the UI until interrupted; leave no process behind."""
+    # A shell's background jobs start with SIGINT ignored, and a service manager sends SIGTERM: both end it well.
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.default_int_handler)
     is_lab = load_settings(place.root).lab
     with lab.lab_running(place.root) if is_lab else nullcontext():
         with open_instance(place.root) as instance:

@@ -210,6 +210,7 @@ def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -
         "release": release,
         "firmware": firmware,
         "commands": "applied",
+        "default": release,
     }
     return [
         f"{name}: expected {value}, found {facts.get(name, 'nothing')}"

@@ -14,17 +14,14 @@ from tests.assets.house import RELEASE, House
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 
+# One in the middle of each asset, and two more where a cloud is half done.
 STAGES = [
     ("vyos_iso", "download"),
-    ("vyos_iso", "hash the ISO"),
     ("qcow2_record", "assemble"),
-    ("qcow2_record", "encode qcow2"),
     ("raw_xz_record", "encode raw.xz"),
-    ("variants_decode_to_one_disk", "decode raw.xz"),
     ("published_contract", "read back"),
     ("proxmox_template", "download"),
     ("proxmox_template", "template"),
-    ("hetzner_image", "rescue"),
     ("hetzner_image", "write"),
     ("hetzner_image", "read back"),
 ]

@@ -1,4 +1,5 @@
 import os
+import re
 import select
 import signal
 import subprocess
@@ -36,6 +37,7 @@ GOOD = {
     "release": RELEASE,
     "firmware": "bios",
     "commands": "applied",
+    "default": RELEASE,
 }
 
 
@@ -270,4 +272,15 @@ def test_a_disk_whose_default_entry_boots_another_release_fails(damaged):
         entry.replace(f"vyos-union=/boot/{LOOKALIKE_RELEASE}", "vyos-union=/boot/2020.01.01-0000-rolling"),
     )
     with pytest.raises(BootFailed, match=r"2020\.01\.01-0000-rolling\.squashfs is missing"):
+        damaged.boot()
+
+
+@pytest.mark.slow
+def test_a_disk_whose_default_names_no_entry_fails_although_grub_falls_back(damaged):
+    defaults = "/boot/grub/grub.cfg.d/20-vyos-defaults-autoload.cfg"
+    text = damaged.read(defaults)
+    damaged.write(
+        defaults, re.sub('default="uuid5-[^"]*"', 'default="uuid5-00000000-0000-5000-8000-000000000000"', text)
+    )
+    with pytest.raises(BootFailed, match=r"default: expected .*, found none"):
         damaged.boot()
