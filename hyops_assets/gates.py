@@ -9,11 +9,21 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 from hyops_assets.contract.documents import CandidateRecord
+from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
+from hyops_assets.image.inspection import QUESTIONS
 from resources.artifacts.store import ArtifactStore
 
 GATES_VERSION = "1"
 """Raise it when a gate looks at more than before: results of the old version are then not adopted."""
+
+
+REQUIRED = (*QUESTIONS, "boots_bios", "boots_uefi", "variants_decode_to_one_disk")
+"""Every gate of a record, by the name of its check."""
+
+
+class GateNotPassed(Refused):
+    """A record may not be published: a gate did not pass for its bytes."""
 
 
 def gate(
@@ -40,6 +50,19 @@ def gate(
 
 
 def passed_gates(store: ArtifactStore, candidate: CandidateRecord) -> list[GateResult]:
-    """Return every gate's stored pass for the bytes of this record, for its evidence."""
-    subjects = {candidate.record.disk.sha256, *(v.sha256 for v in candidate.record.variants.values())}
-    return store.list_documents("gates", {f"{subject}.{GATES_VERSION}" for subject in subjects}, GateResult)
+    """Return every gate's stored pass for the bytes of this record, for its evidence.
+
+    Blocking checks keep a run from going on, but nothing keeps anyone from materializing the contract alone.
+
+    Raises:
+        GateNotPassed: a gate failed for these bytes, or did not run; each is named.
+    """
+    subjects = {variant.sha256 for variant in candidate.record.variants.values()}
+    results = store.list_documents("gates", {f"{subject}.{GATES_VERSION}" for subject in subjects}, GateResult)
+    missing = [name for name in REQUIRED if name not in {result.name for result in results if result.passed}]
+    if missing:
+        raise GateNotPassed(
+            f"{candidate.record.version} did not pass: {', '.join(missing)}",
+            hint="run the job build_record for this version: it runs every gate, then publishes",
+        )
+    return results

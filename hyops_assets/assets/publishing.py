@@ -12,7 +12,7 @@ from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.evidence import Contract, Evidence
+from hyops_assets.contract.evidence import Contract, Evidence, GateResult
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, StateRef
 from hyops_assets.contract.settings import Settings
@@ -53,9 +53,10 @@ def published_contract(
     """
     record = raw_xz_record.record
     _refuse_lab_outside_lab(record, settings)
+    gates = passed_gates(store, raw_xz_record)
     with step(context, "published_contract") as progress, store.lock(f"publish {record.key} {record.version}"):
         objects = [_publish_variant(record, format_, store, repository, progress) for format_ in FORMATS]
-        contract = _commit(context.run.run_id, raw_xz_record, objects, store, repository)
+        contract = _commit(context.run.run_id, raw_xz_record, gates, objects, store, repository)
         changed = states.commit(BUILD_STATE, run_id=context.run.run_id, outputs=record_outputs(contract))
         sent = sum(published.bytes_sent for published in objects)
         progress.ended("published" if sent else "adopted", sent)
@@ -110,6 +111,7 @@ def _publish_variant(
 def _commit(
     run_id: str,
     candidate: CandidateRecord,
+    gates: list[GateResult],
     objects: list[Published],
     store: ArtifactStore,
     repository: ObjectRepository,
@@ -125,7 +127,7 @@ def _commit(
             recorded_at=datetime.now(UTC),
             iso=candidate.built.iso,
             build=candidate.built.build,
-            gates=passed_gates(store, candidate),
+            gates=gates,
         )
         text = evidence.model_dump_json(by_alias=True, indent=2).encode()
         evidence_url = _create_document(

@@ -44,7 +44,7 @@ class Scene:
 
     def tick(self) -> dg.SensorResult:
         """Evaluate the sensor and do with its result what the daemon does."""
-        sensor = self.definitions.get_sensor_def("vyos_rolling_release")
+        sensor = self.definitions.resolve_sensor_def("vyos_rolling_release")
         context = dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
