@@ -136,7 +136,7 @@ def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: House, miniat
     content = bytearray(served.read_bytes())
     content[len(content) // 2] ^= 1
     served.write_bytes(content)
-    with pytest.raises(RunFailed, match="BadSignature: .*tampered with"):
+    with pytest.raises(RunFailed, match=r"BadSignature: .*tampered with"):
         home.graph().build(RELEASE)
     assert home.published() == {}
     assert not list(home.root.artifacts.glob("blobs/*/*"))
