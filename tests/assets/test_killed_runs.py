@@ -1,15 +1,14 @@
 """SIGKILL of the run's process group in the middle of each asset, then a rerun: one of each thing, nothing left."""
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from hyops_assets.cli.instance import open_instance
+from tests import processes
 from tests.assets.house import RELEASE, House
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
@@ -27,19 +26,6 @@ STAGES = [
 ]
 
 
-def processes_naming(path: Path) -> list[str]:
-    """The command lines of other processes that name a path: programs that a killed run should have taken along."""
-    found = []
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = command.read_bytes().decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if str(path) in words and command.parent.name != str(os.getpid()):
-            found.append(words.replace("\0", " "))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "stage"), STAGES, ids=[f"{step}-{stage}".replace(" ", "-") for step, stage in STAGES]
@@ -52,7 +38,7 @@ def test_a_killed_run_is_resumed_to_one_of_each_thing(home: House, step: str, st
         stderr=subprocess.DEVNULL,
     )
     assert doomed.wait(180) == -signal.SIGKILL
-    assert processes_naming(home.root.path) == []
+    assert processes.naming(home.root.path) == {}
     assert not [name for name in home.published() if name.endswith("record.json")] or step.endswith(
         ("image", "template")
     )

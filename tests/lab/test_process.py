@@ -15,6 +15,7 @@ import pytest
 from hyops_assets.lab import process
 from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV
 from hyops_assets.lab.process import LabFailed, RunningLab
+from tests import processes
 
 pytestmark = pytest.mark.filterwarnings(
     # A lab in the background outlives the object that started it: that is what it is for.
@@ -67,19 +68,6 @@ def ends(pid: int, *, within: float = 30) -> bool:
         os.close(watched)
 
 
-def running_in(directory: Path) -> list[int]:
-    """Processes whose command line names a directory."""
-    found = []
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = command.read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if str(directory).encode() in words:
-            found.append(int(command.parent.name))
-    return found
-
-
 def test_a_lab_starts_tells_its_environment_and_stops(directory: Path) -> None:
     found = process.start(directory)
     assert {PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV, "SSL_CERT_FILE"} <= set(found.environment())
@@ -98,7 +86,7 @@ def test_where_no_lab_was_there_is_none(directory: Path) -> None:
 def test_a_second_start_returns_the_running_lab(served: Path) -> None:
     found = process.find(served)
     assert process.start(served) == found
-    assert len(running_in(served)) == 1
+    assert len(processes.naming(served)) == 1
 
 
 def test_two_starts_at_once_end_in_one_lab(directory: Path) -> None:
@@ -108,7 +96,7 @@ def test_two_starts_at_once_end_in_one_lab(directory: Path) -> None:
     finally:
         for one in both:
             one.communicate()
-    assert len(running_in(directory)) == 1
+    assert len(processes.naming(directory)) == 1
 
 
 def test_no_token_is_in_a_file_an_argument_or_the_environment_of_the_process(served: Path) -> None:
@@ -155,7 +143,7 @@ def test_a_taken_port_is_said_and_no_process_is_left(directory: Path) -> None:
         with pytest.raises(LabFailed, match=rf"cannot listen where it did: .*{port}") as caught:
             process.start(directory)
     assert "Traceback" not in caught.value.message
-    assert running_in(directory) == []
+    assert processes.naming(directory) == {}
     assert process.find(directory) is None
 
 
