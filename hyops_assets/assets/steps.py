@@ -23,6 +23,7 @@ class Step:
         self.name = name
         self.outcome = "done"
         self.size_bytes = 0
+        self.seconds = 0.0
         self._last = 0.0
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
@@ -39,17 +40,30 @@ class Step:
 
 
 @contextmanager
-def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
-    """Announce a step, hand out its progress, and log its outcome, bytes and seconds."""
+def timed(name: str) -> Iterator[Step]:
+    """Announce a step, hand out its progress, and tell its outcome, bytes and seconds to whoever listens."""
     current = Step(name)
     start = time.monotonic()
     LOGGER.debug("%s", name, extra={"step": name, "stage": "start", "done": 0, "total": None})
     yield current
-    seconds = time.monotonic() - start
-    context.log.info("%s: %s, %s bytes, %.1f s", name, current.outcome, f"{current.size_bytes:,}", seconds)
+    current.seconds = time.monotonic() - start
     LOGGER.info(
         "%s %s",
         name,
         current.outcome,
-        extra={"step": name, "outcome": current.outcome, "size_bytes": current.size_bytes, "seconds": seconds},
+        extra={
+            "step": name,
+            "outcome": current.outcome,
+            "size_bytes": current.size_bytes,
+            "seconds": current.seconds,
+        },
     )
+
+
+@contextmanager
+def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
+    """Time a step of the graph; its outcome stands in the run's event log too."""
+    with timed(name) as current:
+        yield current
+    size = f"{current.size_bytes:,}"
+    context.log.info("%s: %s, %s bytes, %.1f s", name, current.outcome, size, current.seconds)

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from hyops_assets.assets.steps import timed
 from hyops_assets.cli import lab
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran, Said
@@ -47,7 +47,7 @@ def run_demo(place: Place, iso: str) -> None:
     console = place.console
     console.print(f"[bold]HyOps VyOS image pipeline[/bold]: demo in {place.root.path}")
     with shown(console):
-        source = _real(iso) if iso else _lookalike(place, console)
+        source = _real(iso) if iso else _lookalike(place)
         with lab.lab_running(place.root):
             before = LabFiles(place.root.lab).trace().mutations()
             graph = Graph(place.root, open_instance(place.root))
@@ -58,11 +58,11 @@ def run_demo(place: Place, iso: str) -> None:
     _print_table(place, source.release, runs, asked)
 
 
-def _lookalike(place: Place, console: Console) -> Source:
+def _lookalike(place: Place) -> Source:
     """Make or find the look-alike ISO and announce it in the lab's feed."""
-    made = lab.lookalike(RELEASE)
-    size = in_bytes(made.iso.stat().st_size)
-    console.print(f"  {'look-alike ISO':<30} {'made' if made.made else 'adopted':<12} {size:>10}")
+    with timed("look-alike ISO") as progress:
+        made = lab.lookalike(RELEASE, progress)
+        progress.ended("made" if made.made else "adopted", made.iso.stat().st_size)
     lab.announce_iso(place.root, made)
     return Source(RELEASE)
 

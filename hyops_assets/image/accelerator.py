@@ -17,7 +17,7 @@ QEMU = "qemu-system-x86_64"
 
 _ARGUMENTS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
-    "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max"),
+    "tcg": ("-accel", "tcg,thread=multi,tb-size=192", "-cpu", "max"),
 }
 
 _KVM_DEVICE = Path("/dev/kvm")
