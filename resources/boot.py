@@ -4,11 +4,11 @@ from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
-from hyops_assets.image.boot import BootFailed, Firmware, boot_gate
 from pydantic import JsonValue
 
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image import accelerator
+from hyops_assets.image.boot import BootFailed, Firmware, boot_gate
 
 
 class BootGate:
