@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
-from resources.hetzner.resource import HetznerSites
-from resources.proxmox.resource import ProxmoxSites
 
 from hyops_assets import jobs
 from hyops_assets.assets import publishing, records, seeds, upstream
@@ -22,6 +20,8 @@ from resources.artifacts.documents import DocumentIOManager
 from resources.artifacts.resource import ArtifactStoreResource
 from resources.boot import BootGateResource
 from resources.feed.resource import ReleaseFeedResource
+from resources.hetzner.resource import HetznerSites
+from resources.proxmox.resource import ProxmoxSites
 from resources.repository.resource import ObjectRepositoryResource
 from resources.settings import load_settings
 from resources.settings_resource import SettingsResource
