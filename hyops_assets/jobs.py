@@ -8,10 +8,14 @@ import dagster as dg
 
 from hyops_assets.assets import publishing, records, seeds, upstream
 
+BUILD_TAG = "hyops/build"
+
 build_record = dg.define_asset_job(
     "build_record",
     selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP),
     description="Take in one release, build its record, pass every gate, publish the contract.",
+    # What the instance's limit counts: two cores boot one disk at a time.
+    tags={BUILD_TAG: "record"},
 )
 seed_proxmox_template = dg.define_asset_job(
     "seed_proxmox_template",

@@ -25,8 +25,7 @@ concurrency:
         value: {applyLimitPerUniqueValue: true}
         limit: 1
       # Two cores boot one disk at a time.
-      - key: "dagster/job_name"
-        value: build_record
+      - key: "hyops/build"
         limit: 1
 run_monitoring:
   enabled: true

@@ -11,19 +11,12 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.settings import SigningKey
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.minisign import PublicKey, Signature, prehash
-from hyops_assets.image.partial import replacing
 
 _KEY_ID_BYTES = 8
-_SEED_BYTES = 32
-
-
-class BadLabKey(HyopsError):
-    """The file of a lab's key holds something else."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +30,6 @@ class LabKey:
     def generate(cls) -> Self:
         """Return a fresh key that lives in memory only."""
         return cls(secrets.token_bytes(_KEY_ID_BYTES), Ed25519PrivateKey.generate())
-
-    @classmethod
-    def kept_in(cls, path: Path) -> Self:
-        """Return the key of a file (mode 0600), generating it the first time.
-
-        A lab keeps its key, so that what it signed before a restart still verifies after it.
-
-        Raises:
-            BadLabKey: the file holds something else.
-        """
-        if not path.exists():
-            fresh = cls.generate()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial:
-                partial.chmod(0o600)
-                partial.write_bytes(fresh.key_id + fresh._private.private_bytes_raw())
-        content = path.read_bytes()
-        if len(content) != _KEY_ID_BYTES + _SEED_BYTES:
-            raise BadLabKey(f"{path.name} is no lab key", hint="remove it, and what the lab signed with it")
-        return cls(content[:_KEY_ID_BYTES], Ed25519PrivateKey.from_private_bytes(content[_KEY_ID_BYTES:]))
 
     @property
     def public_key(self) -> str:

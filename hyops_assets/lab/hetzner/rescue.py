@@ -70,14 +70,18 @@ class RescueHost:
         self._trace: Trace | None = None
 
     def prepare(self, directory: Path, trace: Trace) -> None:
-        """Install the shims, and settle the port. Call it before the first boot."""
+        """Install the shims, and settle the port. Call it before the first boot.
+
+        Raises:
+            OSError: the port is taken: better said now than when a server boots.
+        """
         self._directory = directory
         self._trace = trace
         install_shims(directory / "shims")
-        if self.port == 0:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.2", 0))
-                self.port = probe.getsockname()[1]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.2", self.port))
+            self.port = probe.getsockname()[1]
 
     async def boot(
         self, server_id: int, *, address: str, hostname: str, disk: Path, keys: list[str], power_down: PowerDown
