@@ -106,6 +106,16 @@ def test_a_taken_port_is_named_and_the_others_are_given_back(lab: Ensemble, room
         assert ports(again) == before
 
 
+def test_a_taken_rescue_port_is_said_before_a_server_needs_it(lab: Ensemble) -> None:
+    with lab.up():
+        before = ports(lab)
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.2", before["rescue"]))
+        other.listen()
+        with pytest.raises(PortInUse), Ensemble(lab.files.directory).up():
+            pass
+
+
 def test_an_error_of_whoever_uses_the_lab_stays_his_own(lab: Ensemble) -> None:
     with pytest.raises(OSError, match="address already in use") as caught, lab.up():
         raise OSError(98, "address already in use")
