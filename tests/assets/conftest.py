@@ -28,7 +28,7 @@ def miniature(tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey) -> Made
 @pytest.fixture
 def home(tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIso) -> Iterator[House]:
     """A house whose lab announced the miniature."""
-    with house(tmp_path, lab_key, packages) as built:
+    with house(tmp_path, lab_key.trusted_as("lab"), packages) as built:
         built.announce(miniature)
         yield built
 
@@ -38,7 +38,7 @@ def seeded(
     tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
 ) -> Iterator[House]:
     """A house whose record was built, published and seeded. Its tests share it: each puts back what it changes."""
-    with house(tmp_path_factory.mktemp("seeded"), lab_key, packages) as built:
+    with house(tmp_path_factory.mktemp("seeded"), lab_key.trusted_as("lab"), packages) as built:
         built.announce(miniature)
         graph = built.graph()
         graph.build(RELEASE)

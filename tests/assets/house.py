@@ -16,11 +16,10 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import SITE, lab_settings
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
-from hyops_assets.contract.settings import AptSource, BuildSettings, Settings
+from hyops_assets.contract.settings import AptSource, BuildSettings, Settings, SigningKey
 from hyops_assets.lab.ensemble import Ensemble
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import MadeIso
-from hyops_assets.lab.signing import LabKey
 from resources.boot import BootGate
 from resources.proxmox.resource import ProxmoxSites
 from resources.settings import save_settings
@@ -89,7 +88,7 @@ class House:
 
 
 @contextmanager
-def house(directory: Path, key: LabKey, packages: AptSource) -> Iterator[House]:
+def house(directory: Path, key: SigningKey, packages: AptSource) -> Iterator[House]:
     """Yield a house whose lab serves for as long as the block lasts."""
     root = RuntimeRoot(directory / "root")
     lab = Ensemble(root.lab)
@@ -100,7 +99,7 @@ def house(directory: Path, key: LabKey, packages: AptSource) -> Iterator[House]:
             base = lab_settings(lab.files)
             settings = base.model_copy(
                 update={
-                    "feed": base.feed.model_copy(update={"keys": [key.trusted_as("lab")]}),
+                    "feed": base.feed.model_copy(update={"keys": [key]}),
                     "build": BuildSettings(disk_bytes=DISK_BYTES, apt_sources=[packages]),
                 }
             )

@@ -1,0 +1,28 @@
+"""Builds one record in a house of its own, as whoever runs it, and prints the record's identity.
+
+Usage: python -m tests.assets.stranger DIRECTORY ISO PUBLIC_KEY PACKAGES_LINE KEYRING
+The signature lies beside the ISO.
+"""
+
+import sys
+from pathlib import Path
+
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.settings import AptSource, SigningKey
+from hyops_assets.lab.miniature import MadeIso
+from resources.artifacts.store import ArtifactStore
+from tests.assets.house import RELEASE, house
+
+
+def main(directory: Path, iso: Path, public_key: str, packages: AptSource) -> None:
+    key = SigningKey(name="lab", public_key=public_key, lab=True)
+    with house(directory, key, packages) as home:
+        home.announce(MadeIso(iso, iso.with_name(f"{iso.name}.minisig")))
+        home.graph().build(RELEASE)
+        store = ArtifactStore(home.root.artifacts)
+        print(store.read_document("published_contract", RELEASE, Contract).record.model_dump_json())  # noqa: T201
+
+
+if __name__ == "__main__":
+    where, made, trusted, line, keyring = sys.argv[1:]
+    main(Path(where), Path(made), trusted, AptSource(line=line, keyring=Path(keyring)))

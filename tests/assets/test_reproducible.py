@@ -1,0 +1,77 @@
+"""The same ISO, packages and helper give the same record: another directory, another user, another umask and zone."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import Record
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.lab.miniature import MadeIso
+from hyops_assets.lab.packages import make_repository
+from hyops_assets.lab.signing import LabKey
+from resources.artifacts.store import ArtifactStore
+from tests.assets.house import RELEASE, House
+
+CHECKOUT = Path(__file__).parents[2]
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+# The interpreter of a virtual environment may lie where only its owner looks; Debian's own can be run by anyone.
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def open_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that every user may enter and write, and so are its parents made by pytest."""
+    directory = tmp_path_factory.mktemp("anyone")
+    directory.chmod(0o777)
+    for parent in directory.parents:
+        if "pytest" in parent.name:
+            parent.chmod(0o755)
+    return directory
+
+
+def can_run(words: list[str], environment: dict[str, str]) -> bool:
+    """Whether another user can import this checkout and its packages at all."""
+    probe = [*words, PYTHON, "-c", "import tests.assets.house"]
+    return subprocess.run(probe, cwd=CHECKOUT, env=environment, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_builds_the_same_record(
+    seeded: House, miniature: MadeIso, lab_key: LabKey, open_directory: Path
+) -> None:
+    store = ArtifactStore(seeded.root.artifacts)
+    expected = store.read_document("published_contract", RELEASE, Contract).record
+    for path in (miniature.iso, miniature.minisig):
+        shutil.copy(path, open_directory)
+    packages: AptSource = make_repository(open_directory / "packages")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(open_directory),
+        "PYTHONPATH": f"{CHECKOUT}:{next(path for path in sys.path if path.endswith('site-packages'))}",
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "C",
+    }
+    if not can_run(NOBODY, environment):
+        pytest.skip("another user cannot read this checkout or its Python packages")
+    done = subprocess.run(
+        [
+            *NOBODY, PYTHON, "-m", "tests.assets.stranger",
+            str(open_directory / "home"), str(open_directory / miniature.iso.name), lab_key.public_key,
+            packages.line, str(packages.keyring),
+        ],
+        cwd=CHECKOUT,
+        env=environment,
+        umask=0o077,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Record.model_validate_json(done.stdout.strip().splitlines()[-1]) == expected
