@@ -25,12 +25,14 @@ class Step:
         self.size_bytes = 0
         self.seconds = 0.0
         self._last = 0.0
+        self._stage = ""
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Report progress; at most five times a second, and at the end of a stage."""
+        """Report progress; at most five times a second, but every stage's begin and end."""
         now = time.monotonic()
-        if now - self._last >= _PERIOD_SECONDS or done == total:
+        if now - self._last >= _PERIOD_SECONDS or done == total or stage != self._stage:
             self._last = now
+            self._stage = stage
             LOGGER.debug("%s", stage, extra={"step": self.name, "stage": stage, "done": done, "total": total})
 
     def ended(self, outcome: str, size_bytes: int) -> None:

@@ -51,6 +51,7 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
     return [
         python_packages(metadata.requires(_DISTRIBUTION) or []),
         *host_programs(PACKAGES),
+        uefi_firmware(),
         accelerator(),
         user_namespaces(),
         free_space(root.path, FREE_BYTES),
@@ -102,6 +103,17 @@ def python_packages(requirements: Iterable[str]) -> Check:
     python = ".".join(str(number) for number in sys.version_info[:3])
     found = f"Python {python}, " + ("; ".join(wrong) or f"{count} packages, dagster {metadata.version('dagster')}")
     return Check("python packages", not wrong, found, "make setup" if wrong else "")
+
+
+def uefi_firmware() -> Check:
+    """Return whether QEMU can boot a disk under UEFI here."""
+    from hyops_assets.image.boot import MissingFirmware, find_uefi_firmware
+
+    try:
+        code, _ = find_uefi_firmware()
+    except MissingFirmware as error:
+        return Check("UEFI firmware", ok=False, found=error.message, hint=error.hint)
+    return Check("UEFI firmware", ok=True, found=str(code))
 
 
 def accelerator() -> Check:

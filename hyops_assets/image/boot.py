@@ -238,13 +238,23 @@ def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Ac
     ]
 
 
-def _uefi_arguments(own: Path) -> list[str]:
+def find_uefi_firmware() -> tuple[Path, Path]:
+    """Return the UEFI firmware for QEMU on this host: its code, and its variables to be copied.
+
+    Raises:
+        MissingFirmware: it is not installed.
+    """
     for code, variables in _OVMF:
         if code.exists() and variables.exists():
-            private = own / "uefi-variables.fd"
-            shutil.copyfile(variables, private)
-            return [
-                *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={qemu_value(code)}"),
-                *("-drive", f"if=pflash,unit=1,format=raw,file={qemu_value(private)}"),
-            ]
+            return code, variables
     raise MissingFirmware
+
+
+def _uefi_arguments(own: Path) -> list[str]:
+    code, variables = find_uefi_firmware()
+    private = own / "uefi-variables.fd"
+    shutil.copyfile(variables, private)
+    return [
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={qemu_value(code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={qemu_value(private)}"),
+    ]

@@ -9,7 +9,10 @@ _ASK = {
     "debugfs": "-V",
     "e2fsck": "-V",
     "mkfs.ext4": "-V",
+    "minisign": "-v",
     "mkfs.fat": "--help",
+    "mksquashfs": "-version",
+    "openssl": "version",
     "unsquashfs": "-version",
     "xorriso": "-version",
 }

@@ -14,6 +14,11 @@ def test_every_tool_of_the_builder_tells_its_version() -> None:
     assert all(re.match(r"\d+\.\d+", version) for version in versions.values())
 
 
+@pytest.mark.parametrize(("program", "version"), [("minisign", "0."), ("openssl", "3."), ("mksquashfs", "4.")])
+def test_a_tool_that_is_asked_in_its_own_way_tells_its_version(program: str, version: str) -> None:
+    assert tool_versions([program])[program].startswith(version)
+
+
 def test_a_missing_tool_is_named_with_its_package() -> None:
     with pytest.raises(MissingProgram, match="no-such-tool is not installed"):
         tool_versions(["no-such-tool"])
