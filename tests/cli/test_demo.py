@@ -79,6 +79,22 @@ def test_a_second_demo_adopts_everything_and_sends_nothing(home: Home) -> None:
     assert (home.objects(), [home.state(path) for path in (BUILD, *SEEDS)]) == before
 
 
+@pytest.mark.slow
+def test_a_module_is_applied_against_a_lab_that_stays_up(home: Home) -> None:
+    before = home.state(SEEDS[0])
+    home.hyops("lab", "up", within=60)
+    try:
+        example = "modules/core/hetzner/vyos-image-seed/examples/inputs.state.yml"
+        printed = home.hyops(
+            "apply", "--env", "dev", "--module", "core/hetzner/vyos-image-seed", "--inputs", example, within=120
+        )
+    finally:
+        home.hyops("lab", "down", within=60)
+    assert "hetzner_image                  adopted" in printed
+    assert "module=core/hetzner/vyos-image-seed status=ok" in printed
+    assert home.state(SEEDS[0]) == before
+
+
 def materialized(ui: Ui, asset: str) -> list[str]:
     """The partitions of an asset that were materialized, newest event first."""
     key = json.dumps([asset])
