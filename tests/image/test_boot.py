@@ -14,7 +14,7 @@ from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image import boot, qcow2
 from hyops_assets.image.accelerator import Accelerator, probe
 from hyops_assets.image.boot import BootFailed, MissingFirmware, boot_gate, wrong_facts
-from hyops_assets.image.helper import canonical_helper
+from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.iso import open_iso
 from hyops_assets.image.native import ROOT_SECTOR, build_native
 from hyops_assets.image.overlay import build_overlay

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.image.helper import canonical_helper
+from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.lookalike import configtree, schema
 from hyops_assets.lab.lookalike.configtree import ConfigTree
 from hyops_assets.lab.miniature import default_config
