@@ -15,6 +15,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.ext4 import Slot
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import MissingMember, Squashfs
+from hyops_assets.image.symlinks import SymlinkLoop, follow
 
 EntryKind = Literal["directory", "file", "symlink", "whiteout", "other"]
 
@@ -29,7 +30,10 @@ _ECHO = re.compile(r"debugfs: +(?:ls -p|stat) <(\d+)>")
 _LISTED = re.compile(r"/(\d+)/(\d{6})/(\d+)/(\d+)/([^/]*)/(\d*)/")
 _FAST_LINK = re.compile(r'^Fast link dest: "(.*)"$')
 _BANNER = "debugfs "
-_MOST_LINKS = 40
+
+
+class _Nothing(Exception):
+    """A path on the way does not exist in the guest."""
 
 
 class MissingFile(HyopsError):
@@ -220,25 +224,17 @@ class EffectiveFiles:
 
     def resolve(self, path: str) -> str | None:
         """Return where a path leads in the guest, all symlinks followed; None where nothing is there."""
-        pending = list(reversed(PurePosixPath("/", path).parts[1:]))
-        at = PurePosixPath("/")
-        links = 0
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                at = at.parent
-                continue
-            kind = self.paths.get(str(at / part))
-            if kind is None or links > _MOST_LINKS:
-                return None
-            if kind != "symlink":
-                at /= part
-                continue
-            links += 1
-            target = PurePosixPath(self._link(str(at / part)))
-            at = PurePosixPath("/") if target.is_absolute() else at
-            pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        return str(at)
+
+        def target_of(at: str) -> str | None:
+            kind = self.paths.get(at)
+            if kind is None:
+                raise _Nothing
+            return self._link(at) if kind == "symlink" else None
+
+        try:
+            return follow(path, target_of)
+        except (_Nothing, SymlinkLoop):
+            return None
 
     def find(self, path: str) -> bytes | None:
         """Return the bytes of the file that a guest finds at a path; None where it finds none."""

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.squashfs import Member, Squashfs
+from hyops_assets.image.symlinks import follow
 from hyops_assets.image.tree import Node, Tree
 
-_MOST_LINKS = 40
 _NEW_DIRECTORY = Node("directory", 0o755)
 
 
@@ -124,25 +124,13 @@ class Layers:
         return None if member is None else Standing(member.kind, member.target)
 
     def _walk(self, path: PurePosixPath) -> PurePosixPath:
-        pending = list(reversed(path.parts[1:]))
-        at = PurePosixPath("/")
-        links = 0
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                at = at.parent
-                continue
-            standing = self._standing(str(at / part))
-            if standing is None or standing.target is None:
-                at /= part
-                continue
-            links += 1
-            if links > _MOST_LINKS:
-                raise OverlayConflict(f"the symlinks of {path} go round in circles", hint="inspect the package")
-            target = PurePosixPath(standing.target)
-            at = PurePosixPath("/") if target.is_absolute() else at
-            pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        return at
+        """Follow the links of a path whose last components need not exist yet."""
+
+        def target_of(at: str) -> str | None:
+            standing = self._standing(at)
+            return None if standing is None else standing.target
+
+        return PurePosixPath(follow(path, target_of))
 
 
 def _conflict(path: str, kind: str, standing: Standing) -> OverlayConflict:

@@ -18,6 +18,7 @@ from typing import Literal
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.image.symlinks import SymlinkLoop, follow
 
 MemberKind = Literal["directory", "file", "symlink", "device", "other"]
 
@@ -35,8 +36,6 @@ _LINE = re.compile(
     r"(?P<size>\d+|\d+, *\d+) \d{4}-\d\d-\d\d \d\d:\d\d (?P<name>.*)",
     re.DOTALL,
 )
-_MOST_LINKS = 40
-"""How many symlinks Linux follows in one path before it answers ELOOP."""
 
 
 class BadSquashfs(HyopsError):
@@ -90,27 +89,17 @@ class Squashfs:
         Raises:
             MissingMember: nothing is there, or the symlinks go round in circles.
         """
-        pending = list(reversed(PurePosixPath("/", path).parts[1:]))
-        at = PurePosixPath("/")
-        links = 0
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                at = at.parent
-                continue
-            here = self.members().get(str(at / part))
-            if here is None:
-                raise MissingMember(self.path, path, f"{at / part} does not exist")
-            if here.target is None:
-                at /= part
-                continue
-            links += 1
-            if links > _MOST_LINKS:
-                raise MissingMember(self.path, path, "its symlinks go round in circles")
-            target = PurePosixPath(here.target)
-            at = PurePosixPath("/") if target.is_absolute() else at
-            pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        return str(at)
+
+        def target_of(at: str) -> str | None:
+            member = self.members().get(at)
+            if member is None:
+                raise MissingMember(self.path, path, f"{at} does not exist")
+            return member.target
+
+        try:
+            return follow(path, target_of)
+        except SymlinkLoop as error:
+            raise MissingMember(self.path, path, "its symlinks go round in circles") from error
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; symlinks are followed inside the image.
