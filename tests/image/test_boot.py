@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_a_guest_that_hangs_fails_at_the_timeout_and_leaves_no_process(tmp_path)
     assert time.monotonic() - started < 15
     assert qemu_children(os.getpid()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.qcow2", "disk.raw"]
+
+
+def test_a_guest_that_falls_silent_is_powered_on_once_more_and_then_fails(tmp_path):
+    # Sends its text, then halts: every power-on prints it once.
+    disk = disk_of(tmp_path, PRINT, b"\r\nhello from the loader\r\n")
+    heard: list[int] = []
+    with pytest.raises(boot.FellSilent, match="silent for 3 s") as failure:
+        boot_gate(
+            disk,
+            release=RELEASE,
+            firmware="bios",
+            accelerator=TCG,
+            timeout=60,
+            scratch=tmp_path,
+            silence=3,
+            progress=lambda stage, done, total: heard.append(done),
+        )
+    assert "hello from the loader" in failure.value.console_tail
+    assert sum(later < earlier for earlier, later in pairwise(heard)) == 1
+    assert qemu_children(os.getpid()) == []
 
 
 def test_a_forged_proof_is_not_believed(tmp_path):
