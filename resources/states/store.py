@@ -87,11 +87,8 @@ class StateStore:
         with self._locked(ref):
             former = self.find(ref)
             require_lab_slot(former, lab=bool(outputs.get("lab")), where=str(ref))
-            comparable = {key: value for key, value in outputs.items() if not key.endswith("_seeded")}
-            if former is not None and former.status == "ok":
-                before = {key: value for key, value in former.outputs.items() if not key.endswith("_seeded")}
-                if before == comparable:
-                    return False
+            if former is not None and former.status == "ok" and _lasting(former.outputs) == _lasting(outputs):
+                return False
             self._write(
                 ref,
                 ModuleState(
@@ -126,3 +123,8 @@ class StateStore:
             yield
         finally:
             lock.release()
+
+
+def _lasting(outputs: Outputs) -> Outputs:
+    """Return the outputs that say what stands there; whether this very run seeded it is not one of them."""
+    return {key: value for key, value in outputs.items() if not key.endswith("_seeded")}
