@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.comparison import Comparison, fastest, seconds
-from hyops_assets.image import qcow2, rawxz
 from hyops_assets.image.programs import run, running
+from hyops_assets.image.variants import qcow2, rawxz
 
 MIB = 1 << 20
 

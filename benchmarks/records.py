@@ -6,10 +6,10 @@ from pathlib import Path
 
 from benchmarks.comparison import Comparison, fastest
 from hyops_assets.contract.settings import BuildSettings
-from hyops_assets.image import qcow2, rawxz
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.programs import run
+from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.lab.signing import LabKey

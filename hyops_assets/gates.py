@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
-from hyops_assets.image.inspection import QUESTIONS
+from hyops_assets.image.inspection.questions import QUESTIONS
 from resources.artifacts.store import ArtifactStore
 
 GATES_VERSION = "1"

@@ -7,8 +7,8 @@ import dagster as dg
 from pydantic import JsonValue
 
 from hyops_assets.contract.progress import Progress
-from hyops_assets.image import accelerator
-from hyops_assets.image.boot import BootFailed, Firmware, boot_gate
+from hyops_assets.image.boot import accelerator
+from hyops_assets.image.boot.gate import BootFailed, Firmware, boot_gate
 
 
 class BootGate:

@@ -9,7 +9,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import FeedSettings, Settings
 from hyops_assets.definitions import build_definitions
 from hyops_assets.gates import REQUIRED
-from hyops_assets.image.inspection import QUESTIONS
+from hyops_assets.image.inspection.questions import QUESTIONS
 
 VERSION = "vyos_record_version"
 

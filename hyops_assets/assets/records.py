@@ -16,10 +16,10 @@ from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
-from hyops_assets.image import qcow2, rawxz
 from hyops_assets.image.build import BUILDER_VERSION, build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 

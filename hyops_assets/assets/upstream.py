@@ -13,7 +13,7 @@ from hyops_assets.contract.evidence import SignedIso
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.signature import verify
+from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.feed.client import ReleaseFeed

@@ -15,8 +15,9 @@ from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import gate
-from hyops_assets.image import inspection, qcow2, rawxz
-from hyops_assets.image.boot import Firmware
+from hyops_assets.image.boot.gate import Firmware
+from hyops_assets.image.inspection import questions
+from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate
@@ -46,7 +47,7 @@ def _metadata(value: JsonValue) -> dg.MetadataValue:
     name="disk_inspection",
     specs=[
         dg.AssetCheckSpec(name, asset=qcow2_record, description=question, blocking=True, partitions_def=VERSIONS)
-        for name, question in inspection.QUESTIONS.items()
+        for name, question in questions.QUESTIONS.items()
     ],
 )
 def disk_inspection(
@@ -57,7 +58,7 @@ def disk_inspection(
 ) -> Iterator[dg.AssetCheckResult]:
     """Look into the disk without mounting it: every question about its effective files has a check of its own."""
     built = qcow2_record
-    findings: dict[str, inspection.Finding] = {}
+    findings: dict[str, questions.Finding] = {}
 
     def examine(name: str) -> tuple[bool, dict[str, JsonValue]]:
         if not findings:
@@ -65,19 +66,19 @@ def disk_inspection(
                 disk = scratch / "disk.raw"
                 qcow2.decode(store.blob(built.qcow2.sha256), disk)
                 findings.update(
-                    {found.name: found for found in inspection.inspect(disk, _expected(built, settings), scratch)}
+                    {found.name: found for found in questions.inspect(disk, _expected(built, settings), scratch)}
                 )
         return findings[name].passed, {"found": findings[name].detail}
 
     with step(context, "disk_inspection") as progress:
-        results = [gate(store, name, built.qcow2.sha256, lambda n=name: examine(n)) for name in inspection.QUESTIONS]
+        results = [gate(store, name, built.qcow2.sha256, lambda n=name: examine(n)) for name in questions.QUESTIONS]
         progress.ended("inspected" if findings else "adopted", 0)
     for result in results:
         yield _result(result, QCOW2, result.name)
 
 
-def _expected(built: BuiltRecord, settings: Settings) -> inspection.Expected:
-    return inspection.Expected(
+def _expected(built: BuiltRecord, settings: Settings) -> questions.Expected:
+    return questions.Expected(
         release=built.iso.release,
         squashfs_sha256=built.squashfs_sha256,
         helper_sha256=built.helper_sha256,

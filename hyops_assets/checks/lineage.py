@@ -18,7 +18,7 @@ from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.settings import Settings
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.image.signature import verify
+from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.labels import description_of

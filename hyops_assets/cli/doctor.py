@@ -107,7 +107,7 @@ def python_packages(requirements: Iterable[str]) -> Check:
 
 def uefi_firmware() -> Check:
     """Return whether QEMU can boot a disk under UEFI here."""
-    from hyops_assets.image.boot import MissingFirmware, find_uefi_firmware
+    from hyops_assets.image.boot.gate import MissingFirmware, find_uefi_firmware
 
     try:
         code, _ = find_uefi_firmware()
@@ -118,7 +118,7 @@ def uefi_firmware() -> Check:
 
 def accelerator() -> Check:
     """Return what QEMU really runs a guest with here: slow emulation is enough for the gates."""
-    from hyops_assets.image.accelerator import probe
+    from hyops_assets.image.boot.accelerator import probe
 
     try:
         usable = probe()

@@ -18,14 +18,14 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.contract.settings import AptSource, BuildSettings
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.iso import OpenedIso, open_iso
-from hyops_assets.image.native import build_native
-from hyops_assets.image.overlay import build_overlay
-from hyops_assets.image.packages import fetch, host_sources, resolve, suite_of
-from hyops_assets.image.packages_lock import PackageLock
-from hyops_assets.image.packages_sources import NoSource
+from hyops_assets.image.disk.tree import Tree
+from hyops_assets.image.intake.iso import OpenedIso, open_iso
+from hyops_assets.image.methods.native import build_native
+from hyops_assets.image.overlay.lock import PackageLock
+from hyops_assets.image.overlay.overlay import build_overlay
+from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, suite_of
+from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import tool_versions
-from hyops_assets.image.tree import Tree
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 BUILDER_VERSION = "1"

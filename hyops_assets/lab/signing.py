@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.settings import SigningKey
 from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.minisign import PublicKey, Signature, prehash
+from hyops_assets.image.intake.minisign import PublicKey, Signature, prehash
 
 _KEY_ID_BYTES = 8
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.iso import open_iso
-from hyops_assets.image.packages_sources import NoSource
+from hyops_assets.image.intake.iso import open_iso
+from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.lab.lookalike import make_lookalike, rootfs, schema
 from hyops_assets.lab.lookalike.iso import release_files
 from tests.conftest import LOOKALIKE_RELEASE

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.image.packages_sources import host_sources
+from hyops_assets.image.overlay.sources import host_sources
 from hyops_assets.image.programs import run
 
 SUITE = "bookworm"

@@ -1,0 +1,303 @@
+"""The boot gate: a disk boots in QEMU, BIOS or UEFI, until cloud-init's last stage proves where it runs.
+
+The disk is opened read-only; what the guest writes goes into a temporary layer that QEMU throws away. Nothing waits
+for a fixed time: the serial console is read until the proof, a known failure, or the timeout.
+"""
+
+import os
+import re
+import selectors
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from typing import Literal
+
+from pydantic import JsonValue
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
+from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.programs import find_program, running
+
+Firmware = Literal["bios", "uefi"]
+FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
+
+MEMORY_MIB = 768
+"""Of the guest. With the emulator's own caches a gate stays below 1 GiB."""
+_OVMF = (
+    (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
+)
+SILENCE_SECONDS = 150.0
+"""Several times what a sound guest's longest pause takes under emulation on a loaded host (44 s was seen)."""
+_TAIL_LINES = 30
+_READ_BYTES = 1 << 12
+_RECENT_CHARACTERS = 2 * _READ_BYTES
+_QEMU_LOG = "qemu.log"
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f]")
+_FAILURES = re.compile(
+    r"Kernel panic - not syncing.*\n"
+    r"|\(initramfs\) "
+    r"|grub rescue> "
+    # GRUB's shell; its prompt itself is drawn with cursor movements.
+    r"|Minimal BASH-like line editing is supported"
+    r"|You are in (?:emergency|rescue) mode"
+    r"|Give root password for maintenance"
+    r"|No bootable device"
+    r"|No bootable option or device was found"
+    r"|(?m:^Shell> )"
+    r"|Boot failed: .*\n"
+)
+"""What a console shows when a guest will never get further: no reason to wait for the timeout."""
+
+
+class MissingFirmware(HyopsError):
+    """The UEFI firmware for QEMU is not installed."""
+
+    def __init__(self) -> None:
+        places = ", ".join(str(code) for code, _ in _OVMF)
+        super().__init__(f"no UEFI firmware for QEMU (looked for {places})", hint="apt-get install ovmf")
+
+
+class BootFailed(HyopsError):
+    """A disk did not boot to a valid proof. The message ends with the console's last lines."""
+
+    def __init__(self, firmware: Firmware, why: str, console: str) -> None:
+        self.why = why
+        self.console_tail = console_tail(console)
+        super().__init__(
+            f"the disk did not boot under {firmware.upper()}: {why}\nconsole, last lines:\n{self.console_tail}",
+            hint="read the console's last lines; a slow machine needs a larger build.boot_timeout_seconds",
+        )
+
+
+class FellSilent(BootFailed):
+    """The console printed nothing for too long, although the guest had time left."""
+
+
+@dataclass(frozen=True)
+class BootProof:
+    """A guest's proof. `seconds` is from power-on to the proof, `report` the proven facts and the disk's digest."""
+
+    firmware: Firmware
+    accelerator: Accelerator
+    seconds: float
+    console_tail: str
+    report: dict[str, JsonValue]
+
+
+def boot_gate(
+    qcow2: Path,
+    *,
+    release: str,
+    firmware: Firmware,
+    accelerator: Accelerator,
+    timeout: float,
+    scratch: Path,
+    silence: float = SILENCE_SECONDS,
+    progress: Progress = silent,
+) -> BootProof:
+    """Boot a disk and return its proof that cloud-init's last stage ran from the release's overlay root.
+
+    A guest that falls silent is powered on once more, and the report says so: a sound disk was seen to hang under
+    emulation, once in some twenty boots, a second into the kernel. A disk that is at fault falls silent again.
+
+    Args:
+        qcow2: the disk; it is not changed, which is verified.
+        release: the release whose `/boot/<release>` must be the running root.
+        firmware: `bios` (SeaBIOS) or `uefi` (OVMF with variables of its own).
+        accelerator: from `accelerator.probe`.
+        timeout: seconds from power-on until the proof must have been printed.
+        scratch: directory for the guest's writes and the console's log, all removed at the end.
+        silence: seconds without a byte on the console after which the guest counts as hung.
+        progress: told the bytes that the console printed, as stage `boot bios` or `boot uefi`.
+
+    Raises:
+        BootFailed: a failure on the console, a wrong proof, QEMU ended, or the time ran out.
+        MissingProgram: QEMU or xorriso is not installed.
+        MissingFirmware: OVMF is not installed.
+    """
+    before = sha256_of_file(qcow2)
+    challenge = Challenge()
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"boot-{firmware}.") as name:
+        own = Path(name)
+        seed = write_seed(own / "seed.iso", challenge)
+        argv = _qemu_arguments(qcow2, seed, firmware, accelerator, own)
+
+        def power_on(count: int) -> _Proven:
+            started = time.monotonic()
+            console = _Console(firmware, progress)
+            watch = _Watch(started + timeout, silence, own / _QEMU_LOG)
+            with _powered_on(argv, own) as process:
+                facts = _await_proof(process, challenge, console, watch)
+            return _Proven(facts, console.text, time.monotonic() - started, count)
+
+        try:
+            proven = power_on(1)
+        except FellSilent:
+            proven = power_on(2)
+    wrong = wrong_facts(proven.facts, release=release, firmware=firmware)
+    if wrong:
+        raise BootFailed(firmware, "; ".join(wrong), proven.console)
+    if sha256_of_file(qcow2) != before:
+        raise BootFailed(firmware, f"{qcow2.name} was changed while it was booted", proven.console)
+    report: dict[str, JsonValue] = {"disk_sha256": before, "power_ons": proven.power_ons, **proven.facts}
+    return BootProof(firmware, accelerator, proven.seconds, console_tail(proven.console), report)
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """A guest that proved itself: its facts, all it printed, how long it took, and at which power-on."""
+
+    facts: dict[str, str]
+    console: str
+    seconds: float
+    power_ons: int
+
+
+def console_tail(console: str, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a console that hold text, without the terminal's control sequences."""
+    shown = [line.rstrip() for line in console.splitlines()]
+    return "\n".join([line for line in shown if line][-lines:])
+
+
+class _Console:
+    """What a guest printed so far, as plain text."""
+
+    def __init__(self, firmware: Firmware, progress: Progress) -> None:
+        self.firmware: Firmware = firmware
+        self.text = ""
+        self._lines = ""
+        self._open_line = b""
+        self._bytes = 0
+        self._progress = progress
+
+    @property
+    def recent(self) -> str:
+        """The last part, in which the newest proof or failure stands: searching all of it each time is quadratic."""
+        return self.text[-_RECENT_CHARACTERS:]
+
+    def add(self, printed: bytes) -> None:
+        """Append what was read. The open line is read anew, since a control sequence may be cut anywhere."""
+        ended, newline, self._open_line = (self._open_line + printed).rpartition(b"\n")
+        self._lines += _plain(ended + newline)
+        self.text = self._lines + _plain(self._open_line)
+        self._bytes += len(printed)
+        self._progress(f"boot {self.firmware}", self._bytes, None)
+
+
+def _plain(printed: bytes) -> str:
+    return _ESCAPES.sub("", printed.decode(errors="replace")).replace("\r", "")
+
+
+@contextmanager
+def _powered_on(argv: list[str], own: Path) -> Iterator[Popen[bytes]]:
+    """Run QEMU; whatever ends this process, QEMU ends with it."""
+    # TMPDIR: the layer that takes the guest's writes belongs in the scratch directory, not in /var/tmp.
+    environment = {"TMPDIR": str(own)}
+    with (own / _QEMU_LOG).open("wb") as log, running(argv, env=environment, stderr=log) as process:
+        yield process
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """How long a guest is waited for: until `deadline` in all, `silence` seconds without a byte; and QEMU's log."""
+
+    deadline: float
+    silence: float
+    log: Path
+
+    def patience(self) -> float:
+        """Return how many seconds the next byte may take."""
+        return max(0.0, min(self.deadline - time.monotonic(), self.silence))
+
+
+def _await_proof(process: Popen[bytes], challenge: Challenge, console: _Console, watch: _Watch) -> dict[str, str]:
+    if process.stdout is None:
+        raise AssertionError
+    descriptor = process.stdout.fileno()
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while selector.select(watch.patience()):
+            printed = os.read(descriptor, _READ_BYTES)
+            if not printed:
+                why = f"QEMU ended with status {process.wait()}: {watch.log.read_text(errors='replace').strip()}"
+                raise BootFailed(console.firmware, why, console.text)
+            console.add(printed)
+            facts = challenge.verified_facts(console.recent)
+            if facts is not None:
+                return facts
+            failure = _FAILURES.search(console.recent)
+            if failure:
+                raise BootFailed(console.firmware, f"the console shows {failure[0].strip()!r}", console.text)
+    if time.monotonic() < watch.deadline:
+        raise FellSilent(console.firmware, f"the console was silent for {watch.silence:.0f} s", console.text)
+    raise BootFailed(console.firmware, "no proof before the time ran out", console.text)
+
+
+def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -> list[str]:
+    """Return everything in a guest's proven facts that differs from what must hold; empty is a pass."""
+    expected = {
+        "stage": "final",
+        "root": "overlay",
+        "union": f"/boot/{release}",
+        "upper": f"/boot/{release}/rw",
+        "release": release,
+        "firmware": firmware,
+        "commands": "applied",
+        "default": release,
+    }
+    return [
+        f"{name}: expected {value}, found {facts.get(name, 'nothing')}"
+        for name, value in expected.items()
+        if facts.get(name) != value
+    ]
+
+
+def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Accelerator, own: Path) -> list[str]:
+    disk = f"if=none,id=disk,format=qcow2,snapshot=on,file={qemu_value(qcow2)}"
+    return [
+        # The kernel ends QEMU when this process dies, even by SIGKILL.
+        *("setpriv", "--pdeathsig", "KILL", find_program(QEMU), "-nodefaults", "-no-user-config", "-no-reboot"),
+        # graphics=off: SeaBIOS shows on the serial port too what it and GRUB's rescue prompt write to the screen.
+        # Without the HPET: a guest that hung had just made it its clock, with QEMU's main loop at full load.
+        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
+        *("-display", "none", "-vga", "std", "-nic", "none"),
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+        *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),
+        # virtio-scsi on both clouds: Hetzner's servers have it, and Proxmox VE's templates are given it.
+        *("-device", "virtio-scsi-pci,id=scsi", "-drive", disk, "-device", "scsi-hd,drive=disk,bootindex=0"),
+        *("-drive", f"if=none,id=seed,format=raw,readonly=on,file={qemu_value(seed)}"),
+        *("-device", "scsi-cd,drive=seed"),
+        *(_uefi_arguments(own) if firmware == "uefi" else ()),
+    ]
+
+
+def find_uefi_firmware() -> tuple[Path, Path]:
+    """Return the UEFI firmware for QEMU on this host: its code, and its variables to be copied.
+
+    Raises:
+        MissingFirmware: it is not installed.
+    """
+    for code, variables in _OVMF:
+        if code.exists() and variables.exists():
+            return code, variables
+    raise MissingFirmware
+
+
+def _uefi_arguments(own: Path) -> list[str]:
+    code, variables = find_uefi_firmware()
+    private = own / "uefi-variables.fd"
+    shutil.copyfile(variables, private)
+    return [
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={qemu_value(code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={qemu_value(private)}"),
+    ]

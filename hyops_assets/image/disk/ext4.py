@@ -1,0 +1,165 @@
+"""Write a tree as an ext4 file system into a disk image: any user, no mount, the same bytes every time.
+
+`mkfs.ext4 -d` copies staged files with the caller's owners; one `debugfs` script then gives every inode the owner,
+mode and times that the tree asks for. Nothing of the host's configuration or clock is read.
+"""
+
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.disk.tree import Node, Tree
+from hyops_assets.image.programs import run
+
+BLOCK_BYTES = 4096
+_BANNER = "debugfs "
+_TYPE_BITS = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
+_TIMES = ("atime", "ctime", "mtime", "crtime")
+# The features of Debian 12's mke2fs, pinned: GRUB 2.06 reads no file system with a newer mke2fs' defaults
+# (orphan_file, metadata_csum_seed), and the bytes must not depend on the host's /etc/mke2fs.conf.
+_CONFIGURATION = """\
+[defaults]
+base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+default_mntopts = acl,user_xattr
+enable_periodic_fsck = 0
+blocksize = 4096
+inode_size = 256
+inode_ratio = 16384
+[fs_types]
+ext4 = {
+    features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+}
+"""
+
+
+class FileSystemFailed(HyopsError):
+    """A file system could not be written as asked."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The part of a disk image that a file system fills: bytes from its start, and bytes in all."""
+
+    disk: Path
+    offset: int
+    size_bytes: int
+
+    @property
+    def device(self) -> str:
+        """The name by which the programs of e2fsprogs open it, in the disk's directory."""
+        return f"./{self.disk.name}?offset={self.offset}"
+
+
+def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch: int, scratch: Path) -> None:
+    """Fill a slot with an ext4 file system that holds a tree.
+
+    Args:
+        slot: where; its bytes are zero.
+        tree: what; every directory of a path stands in it, too.
+        label: the file system's label.
+        identity: its UUID, and the seed of its directory hashes.
+        epoch: seconds since 1970; dates every file and the file system itself.
+        scratch: takes the staged files (hard links where the file system allows); what is made there is removed.
+
+    Raises:
+        FileSystemFailed: a path's directory is missing from the tree, or the result is not as asked.
+        ProgramFailed: mkfs.ext4 ended otherwise, out of space for example.
+    """
+    staging = scratch / "ext4"
+    staging.mkdir()
+    try:
+        root = staging / "root"
+        _stage(tree, root)
+        (staging / "mke2fs.conf").write_text(_CONFIGURATION)
+        # The library reads this variable in all of its programs: no time of the host gets in.
+        frozen = {"E2FSPROGS_FAKE_TIME": str(epoch), "MKE2FS_CONFIG": str(staging / "mke2fs.conf")}
+        extended = (
+            f"offset={slot.offset},hash_seed={identity},root_owner=0:0,lazy_itable_init=0,nodiscard,no_copy_xattrs"
+        )
+        run(
+            [
+                *("mkfs.ext4", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-L", label, "-U", str(identity)),
+                *("-E", extended, "-O", "^metadata_csum_seed", "-d", root),
+                *(f"./{slot.disk.name}", f"{slot.size_bytes // 1024}k"),
+            ],
+            env=frozen,
+            cwd=slot.disk.parent,
+        )
+        _set_inodes(slot, tree, epoch, staging / "inodes", frozen)
+        check_ext4(slot)
+    finally:
+        shutil.rmtree(staging)
+
+
+def check_ext4(slot: Slot) -> None:
+    """Have e2fsck look at a slot; nothing is changed.
+
+    Raises:
+        ProgramFailed: it found something to repair.
+    """
+    run(["e2fsck", "-fn", slot.device], cwd=slot.disk.parent)
+
+
+def _stage(tree: Tree, root: Path) -> None:
+    """Lay the tree out as plain files that its caller can read, whatever their modes will be."""
+    root.mkdir()
+    for path, node in tree.sorted():
+        at = root / path.lstrip("/")
+        parent = tree.nodes.get(str(PurePosixPath(path).parent))
+        if path != "/" and str(PurePosixPath(path).parent) != "/" and (parent is None or parent.kind != "directory"):
+            raise FileSystemFailed(f"the directory of {path} is not in the tree", hint="add it with owner and mode")
+        if node.kind == "directory":
+            at.mkdir(exist_ok=path == "/")
+        elif node.kind == "symlink":
+            at.symlink_to(_text(node))
+        else:
+            _stage_file(node, at)
+
+
+def _stage_file(node: Node, at: Path) -> None:
+    source = node.source
+    if source is None:
+        raise FileSystemFailed(f"{at.name} has no bytes", hint="give the node a source")
+    # A link costs nothing where a copy of the squashfs costs seconds. A source that is linked elsewhere or not
+    # readable by its owner is copied: mkfs would take the former for a hard link, and cannot read the latter.
+    found = source.stat()
+    if found.st_nlink == 1 and found.st_mode & stat.S_IRUSR and found.st_uid == os.geteuid():
+        try:
+            at.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, at)
+    else:
+        shutil.copyfile(source, at)
+
+
+def _set_inodes(slot: Slot, tree: Tree, epoch: int, script: Path, frozen: dict[str, str]) -> None:
+    nodes = {"/": Node("directory", 0o755), "/lost+found": Node("directory", 0o700), **tree.nodes}
+    script.write_text("".join(line for path, node in nodes.items() for line in _inode_lines(path, node, epoch)))
+    finished = run(["debugfs", "-w", "-f", script, slot.device], env=frozen, cwd=slot.disk.parent)
+    # debugfs exits 0 although a line failed; what it prints to stderr beyond its banner is the failure.
+    complaints = [line for line in finished.stderr.splitlines() if line.strip() and not line.startswith(_BANNER)]
+    if complaints:
+        raise FileSystemFailed(
+            f"debugfs could not set {len(complaints)} inode fields, first: {complaints[0]}",
+            hint="rename the path at its source, or report this with the path",
+        )
+
+
+def _inode_lines(path: str, node: Node, epoch: int) -> Iterator[str]:
+    yield f'sif "{path}" mode 0{_TYPE_BITS[node.kind] | node.mode:o}\n'
+    yield f'sif "{path}" uid {node.uid}\n'
+    yield f'sif "{path}" gid {node.gid}\n'
+    for time in _TIMES:
+        yield f'sif "{path}" {time} @{epoch}\n'
+        yield f'sif "{path}" {time}_extra 0\n'
+
+
+def _text(node: Node) -> str:
+    if node.target is None:
+        raise FileSystemFailed("a symlink has no target", hint="give the node a target")
+    return node.target

@@ -1,0 +1,1 @@
+"""Looking into a disk without mounting it: one question, one answer."""

@@ -1,0 +1,235 @@
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.overlay import packages
+from hyops_assets.image.overlay.apt import MissingVersion, SourceUnreachable, Unsolvable, UntrustedSource
+from hyops_assets.image.overlay.lock import PackageLock
+from hyops_assets.image.overlay.packages import TamperedPackage, fetch, resolve
+from hyops_assets.image.overlay.sources import NoSource
+from hyops_assets.lab.debs import Deb, Entry
+from hyops_assets.lab.packages import make_repository
+from tests.killing import killed_at_each_line
+
+STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
+WANTED = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apt with a blank")
+
+
+@pytest.fixture(scope="module")
+def source(repositories: Path) -> AptSource:
+    return make_repository(repositories)
+
+
+def repository_of(source: AptSource) -> Path:
+    return source.keyring.parent
+
+
+def copy_of(source: AptSource, destination: Path) -> AptSource:
+    """Copy a repository, so that a test may spoil it."""
+    shutil.copytree(repository_of(source), destination)
+    return AptSource(line=f"deb file:{destination} bookworm main", keyring=destination / source.keyring.name)
+
+
+def test_what_is_wanted_is_locked_with_what_it_depends_on(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path)
+    assert [package.name for package in lock.packages] == sorted([*WANTED, "python3-configobj"])
+    assert lock.suite == "bookworm"
+    agent = lock.packages[-1]
+    assert (agent.version, agent.file_name) == ("1:7.2+lab1", "qemu-guest-agent_1%3a7.2+lab1_amd64.deb")
+
+
+def test_the_same_packages_have_the_same_digest(source: AptSource, tmp_path: Path) -> None:
+    first = resolve(STATUS, WANTED, [source], tmp_path / "a")
+    second = resolve(STATUS, list(reversed(WANTED)), [source], tmp_path / "b")
+    assert first.digest == second.digest
+    assert PackageLock.model_validate_json(first.model_dump_json()).digest == first.digest
+
+
+def test_what_the_iso_holds_is_not_locked(source: AptSource, tmp_path: Path) -> None:
+    present = STATUS + b"\nPackage: python3-configobj\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
+    names = [package.name for package in resolve(present, WANTED, [source], tmp_path).packages]
+    assert names == sorted(WANTED)
+    assert resolve(present, ["python3-configobj"], [source], tmp_path).packages == []
+
+
+def test_a_solution_that_replaces_a_package_of_the_iso_is_refused(repositories: Path, tmp_path: Path) -> None:
+    debs = [Deb("app", "2", depends="base-files (>= 13)"), Deb("base-files", "13.1")]
+    with pytest.raises(Unsolvable, match=r"base-files 12\.4"):
+        resolve(STATUS, ["app"], [make_repository(repositories, debs=debs)], tmp_path)
+
+
+def test_a_package_that_no_source_has_is_named(source: AptSource, tmp_path: Path) -> None:
+    with pytest.raises(Unsolvable, match="no-such-package"):
+        resolve(STATUS, ["no-such-package"], [source], tmp_path)
+
+
+def test_a_dependency_that_cannot_be_had_is_named(repositories: Path, tmp_path: Path) -> None:
+    source = make_repository(repositories, debs=[Deb("app", "1", depends="missing-library")])
+    with pytest.raises(Unsolvable, match="missing-library"):
+        resolve(STATUS, ["app"], [source], tmp_path)
+
+
+def test_another_keyring_is_refused(source: AptSource, repositories: Path, tmp_path: Path) -> None:
+    stranger = make_repository(repositories, debs=[Deb("stranger", "1")])
+    with pytest.raises(UntrustedSource, match="NO_PUBKEY"):
+        resolve(STATUS, WANTED, [AptSource(line=source.line, keyring=stranger.keyring)], tmp_path)
+
+
+def test_an_index_that_was_changed_after_signing_is_refused(source: AptSource, tmp_path: Path) -> None:
+    spoiled = copy_of(source, tmp_path / "repository")
+    index = tmp_path / "repository/dists/bookworm/main/binary-amd64/Packages"
+    index.write_text(index.read_text().replace("Version: 0.33-1+lab1", "Version: 0.33-1+lab9"))
+    with pytest.raises(UntrustedSource):
+        resolve(STATUS, WANTED, [spoiled], tmp_path / "cache")
+
+
+def test_an_unsigned_source_is_refused(source: AptSource, tmp_path: Path) -> None:
+    spoiled = copy_of(source, tmp_path / "repository")
+    (tmp_path / "repository/dists/bookworm/InRelease").unlink()
+    with pytest.raises(UntrustedSource):
+        resolve(STATUS, WANTED, [spoiled], tmp_path / "cache")
+
+
+def test_a_source_that_does_not_answer_is_worth_another_try(source: AptSource, tmp_path: Path) -> None:
+    gone = AptSource(line="deb http://127.0.0.1:9/debian bookworm main", keyring=source.keyring)
+    with pytest.raises(SourceUnreachable):
+        resolve(STATUS, WANTED, [gone], tmp_path)
+
+
+def test_every_locked_package_is_fetched_and_is_what_the_lock_says(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path)
+    debs = fetch(lock, [source], tmp_path)
+    assert sorted(debs) == [package.name for package in lock.packages]
+    assert {path.stat().st_size for path in debs.values()} == {package.size_bytes for package in lock.packages}
+    assert not any(path.is_symlink() for path in debs.values())
+
+
+def test_a_lock_rebuilds_without_any_source_once_it_is_cached(source: AptSource, tmp_path: Path) -> None:
+    copied = copy_of(source, tmp_path / "repository")
+    lock = resolve(STATUS, WANTED, [copied], tmp_path / "cache")
+    first = fetch(lock, [copied], tmp_path / "cache")
+    shutil.rmtree(tmp_path / "repository")
+    assert fetch(lock, [], tmp_path / "cache") == first
+    with pytest.raises(NoSource, match=r"cloud-init 22\.4"):
+        fetch(lock, [], tmp_path / "another cache")
+
+
+def test_a_tampered_file_in_the_cache_is_fetched_again(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path)
+    path = fetch(lock, [source], tmp_path)["cloud-init"]
+    genuine = path.read_bytes()
+    path.write_bytes(genuine.replace(b"cloud-init of the lab", b"cloud-evil of the lab"))
+    with pytest.raises(NoSource, match="cloud-init"):
+        fetch(lock, [], tmp_path)
+    assert fetch(lock, [source], tmp_path)["cloud-init"].read_bytes() == genuine
+
+
+def test_a_tampered_deb_at_the_source_is_refused(source: AptSource, tmp_path: Path) -> None:
+    spoiled = copy_of(source, tmp_path / "repository")
+    lock = resolve(STATUS, WANTED, [spoiled], tmp_path / "cache")
+    deb = next((tmp_path / "repository/pool").glob("cloud-init_*"))
+    deb.write_bytes(deb.read_bytes().replace(b"cloud-init of the lab", b"cloud-evil of the lab"))
+    with pytest.raises((TamperedPackage, UntrustedSource)):
+        fetch(lock, [spoiled], tmp_path / "cache")
+    assert not list((tmp_path / "cache/debs").glob(f"{lock.packages[1].sha256}*"))
+
+
+def test_other_bytes_under_a_locked_version_are_refused_although_signed(repositories: Path, tmp_path: Path) -> None:
+    first = make_repository(repositories, debs=[Deb("app", "1", entries=(Entry("/a", content=b"1"),))])
+    second = make_repository(repositories, debs=[Deb("app", "1", entries=(Entry("/a", content=b"2"),))])
+    lock = resolve(STATUS, ["app"], [first], tmp_path)
+    with pytest.raises(TamperedPackage, match=lock.packages[0].sha256):
+        fetch(lock, [second], tmp_path)
+
+
+def test_a_version_that_is_gone_is_named(source: AptSource, repositories: Path, tmp_path: Path) -> None:
+    lock = resolve(STATUS, ["cloud-guest-utils"], [source], tmp_path)
+    newer = make_repository(repositories, debs=[Deb("cloud-guest-utils", "0.34")])
+    with pytest.raises(MissingVersion, match=r"0\.33-1\+lab1"):
+        fetch(lock, [newer], tmp_path)
+
+
+def test_what_a_killed_run_left_is_swept(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path)
+    leftover = tmp_path / "apt/incoming" / lock.packages[0].file_name
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half a package")
+    fetch(lock, [source], tmp_path)
+    assert not leftover.parent.exists()
+
+
+RESOLVE = """
+import sys
+from pathlib import Path
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.image.overlay.packages import resolve
+line, keyring, status, cache = sys.argv[1:]
+resolve(Path(status).read_bytes(), ["cloud-init"], [AptSource(line=line, keyring=Path(keyring))], Path(cache))
+"""
+
+
+def test_a_killed_run_takes_its_apt_along_and_the_next_one_goes_through(source: AptSource, tmp_path: Path) -> None:
+    (tmp_path / "status").write_bytes(STATUS)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line = f"deb http://127.0.0.1:{silent.getsockname()[1]}/debian bookworm main"
+        argv = [sys.executable, "-c", RESOLVE, line, str(source.keyring), str(tmp_path / "status"), str(tmp_path)]
+        with subprocess.Popen(argv) as process:
+            silent.settimeout(30)
+            connection, _ = silent.accept()
+            process.kill()
+        with connection:
+            assert resolve(STATUS, WANTED, [source], tmp_path).packages
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, ["cloud-init"], [source], tmp_path)
+    for _ in killed_at_each_line(lambda: fetch(lock, [source], tmp_path), packages):
+        kept = list((tmp_path / "debs").glob("*.deb"))
+        assert all(sha256_of_file(path) == path.stem for path in kept)
+    assert sorted(fetch(lock, [], tmp_path)) == ["cloud-init", "python3-configobj"]
+
+
+def test_a_proxy_reaches_apt_through_its_environment_only(
+    source: AptSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:hunter2@127.0.0.1:9")
+    remote = AptSource(line="deb http://mirror.invalid/debian bookworm main", keyring=source.keyring)
+    with pytest.raises(SourceUnreachable) as raised:
+        resolve(STATUS, WANTED, [remote], tmp_path)
+    assert "127.0.0.1" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    written = [path.read_bytes() for path in (tmp_path / "apt").rglob("*") if path.is_file()]
+    assert not any(b"hunter2" in content for content in written)
+
+
+@pytest.mark.parametrize("packages", [["bb", "aa"], ["aa", "aa"]])
+def test_a_lock_has_one_order(packages: list[str]) -> None:
+    entry = {"version": "1", "architecture": "all", "file_name": "x_1_all.deb", "size_bytes": 1, "sha256": "0" * 64}
+    with pytest.raises(ValueError, match="sorted by name"):
+        PackageLock.model_validate({"suite": "bookworm", "packages": [{"name": name, **entry} for name in packages]})
+
+
+@pytest.mark.parametrize("file_name", ["../x.deb", "/x.deb", "x y.deb", ".deb"])
+def test_a_lock_cannot_name_a_file_elsewhere(file_name: str) -> None:
+    entry = {"name": "x1", "version": "1", "architecture": "all", "size_bytes": 1, "sha256": "0" * 64}
+    with pytest.raises(ValueError, match="file_name"):
+        PackageLock.model_validate({"suite": "bookworm", "packages": [{**entry, "file_name": file_name}]})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the other tests ran as an ordinary user already")
+def test_root_needs_no_sandbox_user(source: AptSource, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    assert fetch(resolve(STATUS, WANTED, [source], tmp_path), [source], tmp_path)
