@@ -12,6 +12,9 @@ from hyops_assets.contract.errors import HyopsError
 SUITES: Mapping[int, str] = {11: "bullseye", 12: "bookworm", 13: "trixie", 14: "forky"}
 """Debian's releases by the major version of base-files, which every release raises."""
 
+ARCHITECTURE = "amd64"
+"""The one that images are made for."""
+
 Stanza = Mapping[str, str]
 """Fields by lower-case name; a value of several lines keeps its line breaks."""
 
@@ -39,22 +42,43 @@ def stanzas(text: str) -> Iterator[Stanza]:
             fields[name] = value.strip()
 
 
-def installed(status: bytes) -> dict[str, str]:
-    """Return the version of every installed package by name.
+def is_installed(stanza: Stanza) -> bool:
+    """Tell whether a package's files are there: whatever dpkg's third word is, but not gone or mere leftovers.
+
+    The words are those of dpkg(1), "Package states".
+    """
+    state = stanza.get("status", "").split()[-1:]
+    return "package" in stanza and state not in ([], ["not-installed"], ["config-files"])
+
+
+def package_name(stanza: Stanza) -> str:
+    """Return what dpkg calls a package: its name, with the architecture where that is a foreign one."""
+    architecture = stanza.get("architecture", ARCHITECTURE)
+    native = architecture in (ARCHITECTURE, "all")
+    return stanza["package"] if native else f"{stanza['package']}:{architecture}"
+
+
+def installed_stanzas(status: bytes) -> list[Stanza]:
+    """Return the stanzas of every installed package, in the status' order.
 
     Raises:
-        BadStatus: it names no package at all.
+        BadStatus: it names no installed package.
     """
-    found = {
-        stanza["package"]: stanza.get("version", "")
-        for stanza in stanzas(status.decode("utf-8", "replace"))
-        if "package" in stanza and stanza.get("status", "").split()[-1:] == ["installed"]
-    }
+    found = [stanza for stanza in stanzas(status.decode("utf-8", "replace")) if is_installed(stanza)]
     if not found:
         raise BadStatus(
             "the dpkg status names no installed package", hint="use an ISO that keeps /var/lib/dpkg/status"
         )
     return found
+
+
+def installed(status: bytes) -> dict[str, str]:
+    """Return the version of every installed package by name, as `package_name` spells it.
+
+    Raises:
+        BadStatus: it names no package at all.
+    """
+    return {package_name(stanza): stanza.get("version", "") for stanza in installed_stanzas(status)}
 
 
 def suite_of(status: bytes) -> str:
