@@ -1,4 +1,4 @@
-"""A run that is told to stop, in the middle of each step: nothing runs on, nothing lies about, the next run goes on."""
+"""A run that is told to stop in the middle of a step: nothing runs on, nothing lies about, the next run goes on."""
 
 import logging
 import os
