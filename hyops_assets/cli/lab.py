@@ -13,15 +13,14 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.settings import (
-    ROLLING_KEY,
     FeedSettings,
     HetznerSite,
     ProxmoxSite,
     RepositorySettings,
     Settings,
-    SigningKey,
     Sites,
 )
+from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.lab import feed, process
 from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV, PROXMOX_TOKEN_ID, LabFiles

@@ -4,14 +4,14 @@ Every setting has a default that works; a missing site is a typed error that say
 """
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
 
 SiteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 Site = TypeVar("Site")
@@ -22,26 +22,11 @@ class SettingsError(HyopsError):
     """`pipeline.yml` is wrong, or lacks what was asked for."""
 
 
-class SigningKey(Frozen):
-    """A minisign public key we trust, and when. `lab` keys are accepted by a lab only."""
-
-    name: str
-    public_key: str
-    valid_from: date | None = None
-    valid_until: date | None = None
-    lab: bool = False
-
-
-ROLLING_KEY = SigningKey(
-    name="vyos-rolling",
-    public_key="RWSIhkR/dkM2DSaBRniv/bbbAf8hmDqdbOEmgXkf1RxRoxzodgKcDyGq",
-    valid_from=date(2024, 4, 2),
-)
-"""The key of VyOS' rolling releases since 2024-04-02 (docs.vyos.io, installation)."""
-
-
 class FeedSettings(Frozen):
-    """Where releases are announced and from which hosts an ISO may come."""
+    """Where releases are announced, from which hosts an ISO may come, and whose signature it needs.
+
+    `keys` holds keys written out, or names of VyOS' own.
+    """
 
     urls: list[str] = [
         "https://raw.githubusercontent.com/vyos/vyos-nightly-build/rolling/version.json",
@@ -53,7 +38,7 @@ class FeedSettings(Frozen):
         "release-assets.githubusercontent.com",
     ]
     mirror: str | None = None
-    keys: list[SigningKey] = [ROLLING_KEY]
+    keys: list[Annotated[SigningKey, BeforeValidator(named_key)]] = [*TRUSTED_BY_DEFAULT]
     poll_seconds: int = Field(default=3600, ge=5)
     sensor: Literal["running", "stopped"] = "stopped"
     max_iso_bytes: int = Field(default=4 << 30, gt=0)
@@ -66,8 +51,49 @@ class AptSource(Frozen):
     keyring: Path
 
 
+class VyosVmImages(Frozen):
+    """For the build method `vyos-vm-images`: a checkout on this host. It is never fetched by a build.
+
+    `python` is the interpreter of the play's modules; Debian's has the modules that apt tasks need.
+    """
+
+    checkout: Path
+    playbook: str = "qemu.yml"
+    python: Path = Path("/usr/bin/python3")
+    timeout_seconds: int = Field(default=7200, ge=1)
+
+
+class Packer(Frozen):
+    """For the build method `packer`. `allow_tcg` permits a debug build under emulation, which is never published."""
+
+    template: Path | None = None
+    allow_tcg: bool = False
+    memory_mib: int = Field(default=2048, ge=128)
+    boot_timeout_seconds: int = Field(default=900, ge=1)
+    step_timeout_seconds: int = Field(default=900, ge=1)
+
+
+class Command(Frozen):
+    """For the build method `command`: a line of yours that makes the disk (docs/build-methods.md).
+
+    `environment` names variables of the host that it gets besides `HYOPS_VYOS_*`; what they hold is kept out of the
+    log. `complete` says that its disk needs nothing added. `allow_tcg` permits it to emulate: then nothing it makes
+    is published.
+    """
+
+    build_command: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
+    build_workdir: Path
+    environment: list[EnvironmentName] = []
+    complete: bool = False
+    allow_tcg: bool = False
+    timeout_seconds: int = Field(default=7200, ge=1)
+
+
+BuildMethodName = Literal["native", "vyos-vm-images", "packer", "command"]
+
+
 class BuildSettings(Frozen):
-    """How disks are built."""
+    """How disks are built. Whatever the method, the same gates decide about its disk."""
 
     record_key: str = "vyos-1.5"
     disk_bytes: int = Field(default=4 << 30, ge=512 << 20, multiple_of=1 << 20)
@@ -75,6 +101,19 @@ class BuildSettings(Frozen):
     packages: list[str] = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
     apt_sources: list[AptSource] = []
     boot_timeout_seconds: int = Field(default=600, ge=30)
+    method: BuildMethodName = "native"
+    vyos_vm_images: VyosVmImages | None = None
+    packer: Packer = Packer()
+    command: Command | None = None
+
+    @model_validator(mode="after")
+    def _method_is_configured(self) -> Self:
+        needed = {"vyos-vm-images": self.vyos_vm_images, "command": self.command}
+        if self.method in needed and needed[self.method] is None:
+            key = self.method.replace("-", "_")
+            message = f"method {self.method} needs the settings build.{key} (docs/build-methods.md)"
+            raise ValueError(message)
+        return self
 
 
 class RepositorySettings(Frozen):

@@ -6,7 +6,8 @@ revision of our build of it (`2026.03.03-0027-rolling-r2`): the source document'
 
 import re
 from dataclasses import dataclass
-from typing import Self
+from datetime import UTC, datetime
+from typing import Literal, Self
 
 from hyops_assets.contract.errors import Refused
 
@@ -14,6 +15,15 @@ RELEASE_PATTERN = re.compile(
     r"\d{4}\.\d{2}\.\d{2}-\d{4}-rolling|1\.[45]-rolling-\d{12}|1\.5-stream-\d{4}-Q\d|\d{4}\.\d{2}(?:\.\d+)?"
 )
 """Every shape VyOS has published: rolling since 2025, rolling until 2025, Stream by quarter, Stream by month."""
+
+ReleaseLine = Literal["rolling", "stream"]
+"""Nightly builds and quarterly ones. VyOS signs each line with a key of its own."""
+
+_DATED = re.compile(
+    r"(\d{4})\.(\d{2})\.(\d{2})-(\d{2})(\d{2})-rolling|1\.[45]-rolling-(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII
+)
+_ISO_NAME = re.compile(r"vyos-(?P<release>.+?)(?P<flavor>-generic)?-amd64\.iso")
+_FLAVOR_IN_NAME_SINCE = datetime(2024, 8, 4, tzinfo=UTC)
 
 _REVISION = re.compile(r"(?P<release>.+?)(?:-r(?P<revision>[1-9]\d{0,3}))?", re.ASCII)
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
@@ -36,7 +46,8 @@ class RecordVersion:
         """Parse `2026.03.03-0027-rolling` or `2026.03.03-0027-rolling-r2`.
 
         Raises:
-            BadVersion: not a VyOS release, or `-r0`, `-r1` (the first build carries no suffix).
+            BadVersion: not a VyOS release, one of the 31st of February, or `-r0`, `-r1` (the first build carries no
+                suffix).
         """
         match = _REVISION.fullmatch(text)
         release, revision = (match["release"], match["revision"]) if match else (text, None)
@@ -44,6 +55,11 @@ class RecordVersion:
             raise BadVersion(
                 f"{text!r} is not a VyOS release such as 2026.03.03-0027-rolling or 2026.03",
                 hint="take the version from the release feed, unchanged, with -r2, -r3 … for a rebuild",
+            )
+        if _DATED.fullmatch(release) and release_time(release) is None:
+            raise BadVersion(
+                f"{text!r} names a time that no calendar has",
+                hint="take the version from the release feed, unchanged",
             )
         if revision == "1":
             raise BadVersion(f"{text!r}: the first build carries no suffix", hint=f"use {release}")
@@ -68,6 +84,41 @@ def require_key(key: str) -> str:
     return key
 
 
+def release_line(release: str) -> ReleaseLine:
+    """Return the line that a release belongs to."""
+    return "rolling" if "rolling" in release else "stream"
+
+
+def release_time(release: str) -> datetime | None:
+    """Return the minute in which a rolling release was built, which both schemes name in UTC.
+
+    None for a Stream release, whose name tells a quarter or a month only, and for a time that no calendar has.
+    """
+    match = _DATED.fullmatch(release)
+    if match is None:
+        return None
+    try:
+        return datetime(*(int(part) for part in match.groups() if part), tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def iso_file_name(release: str) -> str:
     """Return the file name under which VyOS publishes the amd64 ISO of a release."""
     return f"vyos-{release}-generic-amd64.iso"
+
+
+def release_of_iso(file_name: str) -> str | None:
+    """Return the release whose amd64 ISO VyOS publishes, or published, under a name; None where it names none so.
+
+    Until August 2024 the name did not say the flavor.
+    """
+    match = _ISO_NAME.fullmatch(file_name)
+    release = match["release"] if match else ""
+    if match is None or not RELEASE_PATTERN.fullmatch(release) or not release.isascii():
+        return None
+    built = release_time(release)
+    if _DATED.fullmatch(release) and built is None:
+        return None
+    before = built is not None and built < _FLAVOR_IN_NAME_SINCE
+    return release if match["flavor"] or before else None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import SigningKey
+from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.grub_modules import PLATFORMS, grub_modules, lab_cache

@@ -4,7 +4,6 @@ import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import (
-    ROLLING_KEY,
     AptSource,
     BuildSettings,
     FeedSettings,
@@ -13,10 +12,10 @@ from hyops_assets.contract.settings import (
     RepositorySettings,
     Settings,
     SettingsError,
-    SigningKey,
     Sites,
     default_site,
 )
+from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from resources.settings import load_settings, save_settings
 from resources.yaml_files import MAX_BYTES
 

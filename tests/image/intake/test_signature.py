@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.contract.settings import ROLLING_KEY, SigningKey
+from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from hyops_assets.image.intake import signature as trust
 from hyops_assets.image.intake.minisign import MalformedKey, MalformedSignature, PublicKey, Signature, format_key_id
 from hyops_assets.image.intake.signature import verify
