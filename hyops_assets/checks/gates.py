@@ -5,6 +5,7 @@ adopted and says so. Audits of what was already published or seeded stand in `li
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from pydantic import JsonValue
@@ -141,11 +142,15 @@ def variants_decode_to_one_disk(
         progress.ended("adopted", 2 * record.disk.size_bytes)
 
         def examine() -> tuple[bool, dict[str, JsonValue]]:
-            with store.scratch("variants") as scratch:
-                found = {
-                    "qcow2": qcow2.decoded_disk(store.blob(record.variants["qcow2"].sha256), scratch),
-                    "raw.xz": rawxz.decoded_disk(store.blob(record.variants["raw.xz"].sha256), progress=progress),
-                }
+            with store.scratch("variants") as scratch, ThreadPoolExecutor(2) as decoders:
+                # Hashing lets go of the interpreter, so each decoder has a core.
+                of_qcow2 = decoders.submit(
+                    lambda: qcow2.decoded_disk(store.blob(record.variants["qcow2"].sha256), scratch)
+                )
+                of_raw_xz = decoders.submit(
+                    lambda: rawxz.decoded_disk(store.blob(record.variants["raw.xz"].sha256), progress=progress)
+                )
+                found = {"qcow2": of_qcow2.result(), "raw.xz": of_raw_xz.result()}
             progress.ended("compared", 2 * record.disk.size_bytes)
             return all(disk == record.disk for disk in found.values()), {
                 "expected": record.disk.sha256,
