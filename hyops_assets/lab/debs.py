@@ -13,6 +13,8 @@ _TYPES = {
     "directory": tarfile.DIRTYPE,
     "symlink": tarfile.SYMTYPE,
     "hardlink": tarfile.LNKTYPE,
+    "device": tarfile.CHRTYPE,
+    "fifo": tarfile.FIFOTYPE,
 }
 
 
@@ -21,7 +23,7 @@ class Entry:
     """One path of a package. `target` is a symlink's text, or the path that a hard link is another name of."""
 
     path: str
-    kind: Literal["file", "directory", "symlink", "hardlink"] = "file"
+    kind: Literal["file", "directory", "symlink", "hardlink", "device", "fifo"] = "file"
     content: bytes = b""
     mode: int = 0o644
     uid: int = 0
@@ -39,6 +41,8 @@ class Deb:
     architecture: str = "all"
     depends: str = ""
     conffiles: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+    """Further fields of the control file, such as `Breaks: x (<< 2)`."""
 
     @property
     def file_name(self) -> str:
@@ -58,7 +62,9 @@ class Deb:
             "Priority": "optional",
             "Description": f"stand-in of {self.name} for the lab",
         }
-        return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
+        return "".join(f"{name}: {value}\n" for name, value in fields.items() if value) + "".join(
+            f"{field}\n" for field in self.relations
+        )
 
 
 def write_deb(deb: Deb, destination: Path) -> None:

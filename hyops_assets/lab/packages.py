@@ -22,24 +22,27 @@ _KEYRING = "keyring.gpg"
 _OWNER = "HyOps lab packages <lab@hyops.invalid>"
 
 
-def make_repository(directory: Path, *, suite: str = "bookworm", debs: Sequence[Deb] = DEBS) -> AptSource:
+def make_repository(
+    directory: Path, *, suite: str = "bookworm", debs: Sequence[Deb] = DEBS, valid_until: str | None = None
+) -> AptSource:
     """Make an apt repository with these packages, or adopt the one that an earlier call made.
 
     Args:
         directory: holds one repository per contents.
         suite: the Debian suite that it claims.
         debs: the packages in it; stand-ins of the overlay's by default.
+        valid_until: when its index is to expire, as a Release file spells a time.
 
     Returns:
         The source line and the keyring, as `build.apt_sources` takes them.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    identity = digest_of([suite, [repr(deb) for deb in debs]])
+    identity = digest_of([suite, [repr(deb) for deb in debs], valid_until])
     repository = directory.absolute() / f"{suite}-{identity[:16]}"
     if not repository.exists():
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=directory))
         try:
-            _write(making, suite, debs)
+            _write(making, suite, debs, valid_until)
             making.chmod(0o755)
             # A repository that another process made meanwhile serves as well.
             if not repository.exists():
@@ -49,7 +52,7 @@ def make_repository(directory: Path, *, suite: str = "bookworm", debs: Sequence[
     return AptSource(line=f"deb file:{quote(str(repository))} {suite} main", keyring=repository / _KEYRING)
 
 
-def _write(root: Path, suite: str, debs: Sequence[Deb]) -> None:
+def _write(root: Path, suite: str, debs: Sequence[Deb], valid_until: str | None) -> None:
     pool, dist = root / "pool", root / "dists" / suite
     index = dist / "main" / "binary-amd64" / "Packages"
     pool.mkdir()
@@ -63,9 +66,10 @@ def _write(root: Path, suite: str, debs: Sequence[Deb]) -> None:
         stanzas.append(deb.control + where)
     index.write_text("\n".join(stanzas))
     digest = hashlib.sha256(index.read_bytes()).hexdigest()
+    expiry = f"Valid-Until: {valid_until}\n" if valid_until else ""
     (dist / "Release").write_text(
         f"Origin: HyOps lab\nLabel: HyOps lab\nSuite: {suite}\nCodename: {suite}\nDate: {_DATE}\n"
-        "Architectures: amd64\nComponents: main\nSHA256:\n"
+        f"{expiry}Architectures: amd64\nComponents: main\nSHA256:\n"
         f" {digest} {index.stat().st_size} {index.relative_to(dist)}\n"
     )
     with _throwaway_key() as home:

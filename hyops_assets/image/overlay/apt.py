@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.image.overlay.unsolvable import unsolvable
 from hyops_assets.image.programs import ProgramFailed, find_program, run, running
 from hyops_assets.image.space import space_needed
 
@@ -37,8 +38,15 @@ _UNTRUSTED = (
 )
 """What apt says of an index that it must not use; anything else that fails an update is the way to it."""
 
+_KEEP = "Package: *\nPin: release a=now\nPin-Priority: 1001\n"
+"""apt_preferences(5): what is installed is never replaced, so apt looks for a solution beside it, and says what
+stands in the way where there is none. Without it apt would rather upgrade the ISO's C library."""
+
 _INDEX_BYTES = 100 << 20
 """What the indexes of one Debian suite with its updates take on disk."""
+
+_GONE = ("was not found", "Unable to locate", " 404 ", "File not found")
+"""What apt says of a version, or of its file, that a source no longer has."""
 
 _UPDATE_SECONDS = 300.0
 _SOLVE_SECONDS = 120.0
@@ -53,12 +61,16 @@ class SourceUnreachable(TransientError):
     """A source did not answer."""
 
 
-class Unsolvable(HyopsError):
-    """The packages cannot be installed beside what the ISO holds."""
-
-
 class MissingVersion(HyopsError):
     """A source no longer serves the version that a lock names."""
+
+
+class _AptFailed(ProgramFailed):
+    """apt-get failed; `printed` is all that it said."""
+
+    def __init__(self, argv: Sequence[str], why: str, printed: str) -> None:
+        super().__init__(argv, why, printed)
+        self.printed = printed
 
 
 class Apt:
@@ -77,7 +89,7 @@ class Apt:
         try:
             # Without this option apt-get ends with 0 although a source failed, and uses an older index.
             self._get("update", "--error-on=any", timeout=_UPDATE_SECONDS)
-        except ProgramFailed as error:
+        except _AptFailed as error:
             raise _source_error(error) from error
 
     def solve(self, packages: Sequence[str]) -> list[str]:
@@ -93,29 +105,27 @@ class Apt:
                 *("-o", "Acquire::ForceHash=SHA256", "--", *packages),
                 timeout=_SOLVE_SECONDS,
             )
-        except ProgramFailed as error:
-            raise Unsolvable(
-                f"apt cannot add {', '.join(packages)} to the ISO's packages: {error.message}",
-                hint="check build.packages and build.apt_sources in config/pipeline.yml against the ISO's suite",
-            ) from error
+        except _AptFailed as error:
+            raise unsolvable(packages, error.printed, error.message) from error
         return [line for line in printed.splitlines() if line.startswith("'")]
 
     def download(self, versions: Mapping[str, str], directory: Path) -> None:
         """Put the .debs of these packages, in these versions, into a directory.
 
         Raises:
-            MissingVersion: a source does not know one of them.
+            MissingVersion: a source does not know one of them, or has lost its file.
             UntrustedSource: a .deb differs from what its index promises.
             SourceUnreachable: a source did not answer.
         """
         wanted = [f"{name}={version}" for name, version in sorted(versions.items())]
         try:
             self._get("download", "--", *wanted, timeout=_DOWNLOAD_SECONDS, cwd=directory)
-        except ProgramFailed as error:
-            if "was not found" in error.message or "Unable to locate" in error.message:
+        except _AptFailed as error:
+            if any(word in error.printed for word in _GONE):
                 raise MissingVersion(
                     f"the sources lack a locked package: {error.message}",
-                    hint="name a source that keeps old versions (such as snapshot.debian.org), or lock again",
+                    hint="name a source that keeps old versions in build.apt_sources (such as snapshot.debian.org), "
+                    "or build without a lock",
                 ) from error
             raise _source_error(error) from error
 
@@ -127,9 +137,9 @@ class Apt:
             try:
                 printed = process.communicate(timeout=timeout)[0].decode(errors="replace")
             except subprocess.TimeoutExpired as error:
-                raise ProgramFailed(argv[3:], f"did not end within {timeout:.0f} s", "") from error
+                raise _AptFailed(argv[3:], f"did not end within {timeout:.0f} s", "") from error
             if process.returncode != 0:
-                raise ProgramFailed(argv[3:], f"failed with exit status {process.returncode}", printed)
+                raise _AptFailed(argv[3:], f"failed with exit status {process.returncode}", printed)
         return printed
 
 
@@ -153,6 +163,7 @@ def isolated_apt(directory: Path, *, lines: Sequence[str], status: bytes, curren
         for room in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
             (directory / room).mkdir(parents=True, exist_ok=True)
         (directory / "status").write_bytes(status)
+        (directory / "etc" / "preferences").write_text(_KEEP)
         (directory / "etc" / "sources.list").write_text("".join(f"{line}\n" for line in lines))
         configuration = directory / "apt.conf"
         configuration.write_text(_configuration(directory.absolute(), current=current))
@@ -172,9 +183,9 @@ def _configuration(directory: Path, *, current: bool) -> str:
         "Dir::Log": f"{directory}/log",
         "Dir::Etc": f"{directory}/etc",
         "Dir::Etc::sourcelist": f"{directory}/etc/sources.list",
-        **{f"Dir::Etc::{part}": "/dev/null" for part in ("sourceparts", "main", "parts", "preferences")},
-        **{f"Dir::Etc::{part}": "/dev/null" for part in ("preferencesparts", "trusted", "trustedparts")},
-        **{f"Dir::Etc::{part}": "/dev/null" for part in ("netrc", "netrcparts")},
+        "Dir::Etc::preferences": f"{directory}/etc/preferences",
+        **{f"Dir::Etc::{part}": "/dev/null" for part in ("sourceparts", "main", "parts", "preferencesparts")},
+        **{f"Dir::Etc::{part}": "/dev/null" for part in ("trusted", "trustedparts", "netrc", "netrcparts")},
         "APT::Architecture": "amd64",
         "APT::Architectures": "amd64",
         "APT::Install-Recommends": "false",

@@ -4,6 +4,7 @@ apt decides which packages; whether a .deb is the one that was locked is decided
 apt alone is not enough: it takes a tampered file of the right size from its cache.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +12,23 @@ from urllib.parse import unquote
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.settings import AptSource
-from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
-from hyops_assets.image.overlay.apt import Apt, Unsolvable, UntrustedSource, isolated_apt
-from hyops_assets.image.overlay.lock import LockedPackage, PackageLock
+from hyops_assets.image.overlay.apt import Apt, UntrustedSource, isolated_apt
+from hyops_assets.image.overlay.lock import LockedPackage, PackageLock, require_fits
 from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
+from hyops_assets.image.overlay.unsolvable import Unsolvable
 
-__all__ = ["TamperedPackage", "fetch", "host_sources", "resolve", "suite_of"]
+__all__ = ["TamperedPackage", "fetch", "host_sources", "require_fits", "resolve", "suite_of"]
 
 _HASH = "SHA256:"
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
+"""Debian policy §5.6.1, but for a trailing minus. apt-get would take other words for a version to choose, a package
+to remove, a pattern, a task, or a file that nobody signed."""
+
+
+class BadPackageName(Refused):
+    """What is asked for is not the name of a package."""
 
 
 class TamperedPackage(Refused):
@@ -39,22 +48,30 @@ def resolve(status: bytes, packages: Sequence[str], sources: Sequence[AptSource]
         The lock. What the ISO already holds is not in it; it may be empty.
 
     Raises:
+        BadPackageName: one of `packages` is no name.
         BadStatus: the status does not tell the ISO's suite.
         BadSource: a source may not be used.
         UntrustedSource: a source is not signed by its keyring, or is out of date.
         SourceUnreachable: a source did not answer.
         Unsolvable: there is no solution, or only one that changes a package of the ISO.
     """
+    for package in packages:
+        if not _NAME.fullmatch(package):
+            raise BadPackageName(
+                f"{package!r} is no package's name", hint="correct build.packages in config/pipeline.yml"
+            )
     suite = suite_of(status)
+    against = sha256_of_bytes(status)
     present = installed(status)
     if all(package in present for package in packages):
-        return PackageLock(suite=suite, packages=[])
+        return PackageLock(suite=suite, status_sha256=against, packages=[])
     with (
         signed_lines(sources, suite) as lines,
         isolated_apt(cache / "apt", lines=lines, status=status, current=True) as apt,
     ):
         apt.update()
         locked = [_locked(line) for line in apt.solve(packages)]
+    # apt is told to leave them alone; that it did is looked at, for a lock must never replace a file of the ISO.
     changed = sorted(package.name for package in locked if package.name in present)
     if changed:
         described = ", ".join(f"{name} {present[name]}" for name in changed)
@@ -62,7 +79,7 @@ def resolve(status: bytes, packages: Sequence[str], sources: Sequence[AptSource]
             f"adding {', '.join(packages)} would replace packages of the ISO: {described}",
             hint="name sources in build.apt_sources whose packages are as old as the ISO",
         )
-    return PackageLock(suite=suite, packages=sorted(locked, key=lambda package: package.name))
+    return PackageLock(suite=suite, status_sha256=against, packages=sorted(locked, key=lambda package: package.name))
 
 
 def fetch(lock: PackageLock, sources: Sequence[AptSource], cache: Path) -> dict[str, Path]:
@@ -122,7 +139,8 @@ def _download(
     if not sources:
         names = ", ".join(f"{package.name} {package.version}" for package in packages)
         raise NoSource(
-            f"not in the cache, and no source is given: {names}", hint="set build.apt_sources, or go online"
+            f"not in the cache, and no source is given: {names}",
+            hint=f"set build.apt_sources to sources of {suite}, or put each .deb into {store} as <its sha256>.deb",
         )
     with (
         signed_lines(sources, suite) as lines,

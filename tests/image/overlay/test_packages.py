@@ -10,10 +10,11 @@ import pytest
 from hyops_assets.contract.settings import AptSource
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.overlay import packages
-from hyops_assets.image.overlay.apt import MissingVersion, SourceUnreachable, Unsolvable, UntrustedSource
+from hyops_assets.image.overlay.apt import MissingVersion, SourceUnreachable, UntrustedSource
 from hyops_assets.image.overlay.lock import PackageLock
-from hyops_assets.image.overlay.packages import TamperedPackage, fetch, resolve
+from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage, fetch, resolve
 from hyops_assets.image.overlay.sources import NoSource
+from hyops_assets.image.overlay.unsolvable import Unsolvable
 from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
 from tests.killing import killed_at_each_line
@@ -64,10 +65,89 @@ def test_what_the_iso_holds_is_not_locked(source: AptSource, tmp_path: Path) -> 
     assert resolve(present, ["python3-configobj"], [source], tmp_path).packages == []
 
 
-def test_a_solution_that_replaces_a_package_of_the_iso_is_refused(repositories: Path, tmp_path: Path) -> None:
-    debs = [Deb("app", "2", depends="base-files (>= 13)"), Deb("base-files", "13.1")]
-    with pytest.raises(Unsolvable, match=r"base-files 12\.4"):
-        resolve(STATUS, ["app"], [make_repository(repositories, debs=debs)], tmp_path)
+OLD_LIBC = STATUS + b"\nPackage: libc6\nStatus: install ok installed\nVersion: 2.36-9+deb12u4\nArchitecture: amd64\n"
+
+
+def unsolvable(repositories: Path, cache: Path, *debs: Deb, wanted: str = "app") -> Unsolvable:
+    """Return why an ISO with an old C library cannot take a package."""
+    with pytest.raises(Unsolvable) as raised:
+        resolve(OLD_LIBC, [wanted], [make_repository(repositories, debs=debs)], cache)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    "depends",
+    ["libc6 (>= 2.36-9+deb12u9)", "libc6 (= 2.36-9+deb12u9)"],
+    ids=["a newer one", "exactly another one"],
+)
+def test_an_iso_older_than_the_archive_is_told_what_is_wanted_what_it_has_and_what_to_do(
+    depends: str, repositories: Path, tmp_path: Path
+) -> None:
+    newer = Deb("libc6", "2.36-9+deb12u9", architecture="amd64")
+    error = unsolvable(repositories, tmp_path, Deb("app", "2", depends=depends), newer)
+    assert f"app needs {depends}, and the ISO has 2.36-9+deb12u4" in error.message
+    assert "snapshot.debian.org" in error.hint
+    assert "newer ISO" in error.hint
+
+
+def test_a_dependency_of_a_dependency_is_named_with_who_wants_it(repositories: Path, tmp_path: Path) -> None:
+    debs = (Deb("app", "2", depends="lib-x"), Deb("lib-x", "1", depends="libc6 (>= 2.99)"))
+    assert "lib-x needs libc6 (>= 2.99)" in unsolvable(repositories, tmp_path, *debs).message
+
+
+def test_a_downgrade_of_the_iso_is_refused(repositories: Path, tmp_path: Path) -> None:
+    debs = (Deb("app", "2", depends="libc6 (= 2.31)"), Deb("libc6", "2.31", architecture="amd64"))
+    assert "app needs libc6 (= 2.31)" in unsolvable(repositories, tmp_path, *debs).message
+
+
+@pytest.mark.parametrize("relation", ["Conflicts: libc6", "Breaks: libc6 (<< 3)"])
+def test_a_removal_from_the_iso_is_refused(relation: str, repositories: Path, tmp_path: Path) -> None:
+    error = unsolvable(repositories, tmp_path, Deb("app", "2", relations=(relation,)))
+    assert "apt would remove libc6 of the ISO" in error.message
+
+
+def test_apt_looks_for_a_solution_that_leaves_the_iso_as_it_is(repositories: Path, tmp_path: Path) -> None:
+    debs = [
+        Deb("app", "2", depends="libc6 (>= 2.99) | static-app"),
+        Deb("libc6", "2.99-1", architecture="amd64"),
+        Deb("static-app", "1"),
+    ]
+    lock = resolve(OLD_LIBC, ["app"], [make_repository(repositories, debs=debs)], tmp_path)
+    assert [package.name for package in lock.packages] == ["app", "static-app"]
+
+
+@pytest.mark.parametrize("state", ["hold ok installed", "install ok triggers-awaited"])
+def test_a_package_of_the_iso_is_there_whatever_state_dpkg_has_it_in(
+    state: str, repositories: Path, tmp_path: Path
+) -> None:
+    status = STATUS + f"\nPackage: lib-x\nStatus: {state}\nVersion: 1\nArchitecture: all\n".encode()
+    debs = [Deb("app", "2", depends="lib-x"), Deb("lib-x", "2")]
+    lock = resolve(status, ["app"], [make_repository(repositories, debs=debs)], tmp_path)
+    assert [package.name for package in lock.packages] == ["app"]
+
+
+def test_an_iso_of_trixie_is_solved_against_trixie(repositories: Path, tmp_path: Path) -> None:
+    status = STATUS.replace(b"12.4+deb12u5", b"13.1")
+    source = make_repository(repositories, suite="trixie")
+    lock = resolve(status, WANTED, [source], tmp_path)
+    assert lock.suite == "trixie"
+    assert sorted(fetch(lock, [source], tmp_path)) == [package.name for package in lock.packages]
+
+
+@pytest.mark.parametrize("name", ["./local.deb", "app-", "app=1", "app/trixie", "^app$", "app*", "task^", "", "-o"])
+def test_what_apt_would_not_take_for_a_name_is_refused(name: str, source: AptSource, tmp_path: Path) -> None:
+    with pytest.raises(BadPackageName, match="no package's name"):
+        resolve(STATUS, ["cloud-init", name], [source], tmp_path)
+
+
+def test_an_index_past_its_time_is_refused_for_a_new_lock_and_serves_a_given_one(
+    source: AptSource, repositories: Path, tmp_path: Path
+) -> None:
+    old = make_repository(repositories, valid_until="Wed, 15 Nov 2023 22:13:20 UTC")
+    with pytest.raises(UntrustedSource, match="expired"):
+        resolve(STATUS, WANTED, [old], tmp_path / "a")
+    lock = resolve(STATUS, WANTED, [source], tmp_path / "a")
+    assert sorted(fetch(lock, [old], tmp_path / "b")) == [package.name for package in lock.packages]
 
 
 def test_a_package_that_no_source_has_is_named(source: AptSource, tmp_path: Path) -> None:
@@ -161,6 +241,27 @@ def test_a_version_that_is_gone_is_named(source: AptSource, repositories: Path, 
         fetch(lock, [newer], tmp_path)
 
 
+def test_a_file_that_is_gone_is_named_although_the_index_still_has_it(source: AptSource, tmp_path: Path) -> None:
+    hollow = copy_of(source, tmp_path / "repository")
+    lock = resolve(STATUS, ["cloud-guest-utils"], [hollow], tmp_path)
+    next((tmp_path / "repository/pool").glob("cloud-guest-utils_*")).unlink()
+    with pytest.raises(MissingVersion, match="cloud-guest-utils") as raised:
+        fetch(lock, [hollow], tmp_path)
+    assert "build without a lock" in raised.value.hint
+
+
+def test_a_deb_put_into_the_cache_by_hand_needs_no_source(source: AptSource, tmp_path: Path) -> None:
+    lock = resolve(STATUS, ["cloud-guest-utils"], [source], tmp_path)
+    with pytest.raises(NoSource) as raised:
+        fetch(lock, [], tmp_path / "other")
+    store = tmp_path / "other/debs"
+    assert f"{store} as <its sha256>.deb" in raised.value.hint
+    (package,) = lock.packages
+    pooled = next((repository_of(source) / "pool").glob("cloud-guest-utils_*"))
+    shutil.copyfile(pooled, store / f"{package.sha256}.deb")
+    assert fetch(lock, [], tmp_path / "other")["cloud-guest-utils"].read_bytes() == pooled.read_bytes()
+
+
 def test_what_a_killed_run_left_is_swept(source: AptSource, tmp_path: Path) -> None:
     lock = resolve(STATUS, WANTED, [source], tmp_path)
     leftover = tmp_path / "apt/incoming" / lock.packages[0].file_name
@@ -213,20 +314,6 @@ def test_a_proxy_reaches_apt_through_its_environment_only(
     assert "hunter2" not in str(raised.value)
     written = [path.read_bytes() for path in (tmp_path / "apt").rglob("*") if path.is_file()]
     assert not any(b"hunter2" in content for content in written)
-
-
-@pytest.mark.parametrize("packages", [["bb", "aa"], ["aa", "aa"]])
-def test_a_lock_has_one_order(packages: list[str]) -> None:
-    entry = {"version": "1", "architecture": "all", "file_name": "x_1_all.deb", "size_bytes": 1, "sha256": "0" * 64}
-    with pytest.raises(ValueError, match="sorted by name"):
-        PackageLock.model_validate({"suite": "bookworm", "packages": [{"name": name, **entry} for name in packages]})
-
-
-@pytest.mark.parametrize("file_name", ["../x.deb", "/x.deb", "x y.deb", ".deb"])
-def test_a_lock_cannot_name_a_file_elsewhere(file_name: str) -> None:
-    entry = {"name": "x1", "version": "1", "architecture": "all", "size_bytes": 1, "sha256": "0" * 64}
-    with pytest.raises(ValueError, match="file_name"):
-        PackageLock.model_validate({"suite": "bookworm", "packages": [{**entry, "file_name": file_name}]})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the other tests ran as an ordinary user already")
