@@ -6,21 +6,23 @@ that the disk passes afterwards, is the same for all methods.
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import JsonValue
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
-from hyops_assets.contract.settings import AptSource, BuildSettings
+from hyops_assets.contract.settings import AptSource, BuildMethodName, BuildSettings
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
+from hyops_assets.image.methods.command import build_with_command
+from hyops_assets.image.methods.method import BuildMethod, BuildRequest, MadeDisk
 from hyops_assets.image.methods.native import build_native
+from hyops_assets.image.methods.packer import build_with_packer
+from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, suite_of
@@ -30,29 +32,30 @@ from hyops_assets.image.tool_versions import tool_versions
 DPKG_STATUS = "/var/lib/dpkg/status"
 BUILDER_VERSION = "1"
 """Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here."""
-_TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "mkfs.fat", "mcopy", "grub-mkimage", "apt-get")
+_TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "apt-get")
+"""What a build runs whatever its method."""
 
 
-class BuildMethod(Protocol):
-    """One way to make a disk of an ISO and an overlay. Deterministic, or not publishable."""
-
-    def __call__(
-        self,
-        opened: OpenedIso,
-        overlay: Tree,
-        *,
-        disk_bytes: int,
-        console: str,
-        destination: Path,
-        scratch: Path,
-        progress: Progress = ...,
-    ) -> Disk:
-        """Write the raw disk to `destination`, whole or not at all, and return its size and digest."""
-        ...
+def _native(request: BuildRequest) -> MadeDisk:
+    disk = build_native(
+        request.opened,
+        request.overlay,
+        disk_bytes=request.settings.disk_bytes,
+        console=request.settings.console,
+        destination=request.destination,
+        scratch=request.scratch,
+        progress=request.progress,
+    )
+    return MadeDisk(disk, accelerator="none", reproducible=True, programs=("mkfs.fat", "mcopy", "grub-mkimage"))
 
 
-METHODS: dict[str, BuildMethod] = {"native": build_native}
-"""Every build method by the name that evidence carries."""
+METHODS: Mapping[BuildMethodName, BuildMethod] = {
+    "native": _native,
+    "vyos-vm-images": build_with_vm_images,
+    "packer": build_with_packer,
+    "command": build_with_command,
+}
+"""Every build method by the name that settings and evidence carry."""
 
 
 @dataclass(frozen=True)
@@ -80,26 +83,31 @@ def build_disk(
     destination: Path,
     scratch: Path,
     progress: Progress = silent,
-    method: str = "native",
+    version: str | None = None,
+    source_iso_url: str = "",
 ) -> BuiltDisk:
-    """Build the canonical disk of a release. The same ISO, lock and helper give the same bytes.
+    """Build the canonical disk of a release, by the method that is configured.
+
+    With `native`, the same ISO, lock and helper give the same bytes.
 
     Args:
         iso: the file; its signature has been verified.
         release: the release that it was published as.
-        settings: disk size, console, packages and where they come from.
+        settings: method, disk size, console, packages and where they come from.
         helper: the canonical cloud-init module.
         lock: the packages of an earlier build of this record; None solves them now.
         cache: kept between builds: apt's indexes and .debs.
         destination: the raw disk, sparse; it appears when it is complete.
         scratch: an existing directory with room for the ISO twice; nothing is left there.
         progress: told every stage.
-        method: a key of `METHODS`.
+        version: of the record, where it is a revision of the release.
+        source_iso_url: where the ISO came from; for methods that tell others.
 
     Raises:
         WrongIso, BadIso: the ISO is not that release, or not whole.
         Unsolvable, NoSource, TamperedPackage: the packages cannot be had.
         BadDisk, GrubFailed, NoSpace: the disk cannot be made.
+        BuildFailed: another method than `native` ended without a usable disk; each has errors of its own besides.
     """
     stages = _Stages()
     with tempfile.TemporaryDirectory(dir=scratch, prefix="build.") as name:
@@ -113,25 +121,31 @@ def build_disk(
             progress("overlay", 0, None)
             overlay = build_overlay(opened.squashfs, debs, helper, scratch=own / "overlay")
         with stages.timed("disk"):
-            disk = METHODS[method](
-                opened,
-                overlay,
-                disk_bytes=settings.disk_bytes,
-                console=settings.console,
-                destination=destination,
-                scratch=own,
-                progress=progress,
+            made = METHODS[settings.method](
+                BuildRequest(
+                    iso=iso,
+                    opened=opened,
+                    overlay=overlay,
+                    helper=helper,
+                    version=version or release,
+                    source_iso_url=source_iso_url,
+                    settings=settings,
+                    destination=destination,
+                    scratch=own,
+                    progress=progress,
+                )
             )
     return BuiltDisk(
-        disk,
+        made.disk,
         lock,
         sha256_of_file(helper),
         opened.squashfs_sha256,
         {
-            "method": method,
+            "method": settings.method,
+            **made.facts,
             "squashfs_sha256": opened.squashfs_sha256,
             "iso": opened.facts.model_dump(mode="json"),
-            "tools": dict(tool_versions(_TOOLS)),
+            "tools": dict(tool_versions({*_TOOLS, *made.programs})),
             "milliseconds": dict(stages.milliseconds),
         },
     )

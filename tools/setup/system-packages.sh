@@ -5,6 +5,7 @@ packages=(
   python3-venv make jq
   xorriso squashfs-tools e2fsprogs dosfstools mtools gdisk xz-utils qemu-utils grub-common grub-pc-bin grub-efi-amd64-bin
   qemu-system-x86 ovmf
+  packer ansible-core busybox-static
   bubblewrap mmdebstrap fakechroot fakeroot minisign gnupg zstd curl openssl
   chromium
 )

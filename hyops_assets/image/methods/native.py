@@ -172,7 +172,7 @@ def _contents(opened: OpenedIso, overlay: Tree, console: str, scratch: Path) -> 
     tree.add_file(f"{image}/{release}.squashfs", squashfs.path)
     for name, member in boot_files.items():
         tree.add_file(f"{image}/{name}", extracted / member.lstrip("/"))
-    tree.merge(_upper_directory(squashfs, overlay, scratch / "texts").below(f"{image}/rw"))
+    tree.merge(upper_directory(squashfs, overlay, scratch / "texts").below(f"{image}/rw"))
     return tree, core
 
 
@@ -207,8 +207,11 @@ def _boot_files(squashfs: Squashfs) -> dict[str, str]:
     return found
 
 
-def _upper_directory(squashfs: Squashfs, overlay: Tree, kept: Path) -> Tree:
-    """Return the overlay with what every installed VyOS has, and without the login that every ISO has."""
+def upper_directory(squashfs: Squashfs, overlay: Tree, kept: Path) -> Tree:
+    """Return the overlay with what every installed VyOS has, and without the login that every ISO has.
+
+    It is the upper directory of a disk of any build method; `kept` holds its computed files until it is written.
+    """
     layers = Layers(squashfs)
     layers.tree.merge(overlay)
     texts = Texts(kept)

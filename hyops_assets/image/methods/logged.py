@@ -1,0 +1,150 @@
+"""Run a builder of others: minutes long, talkative, not ours. Its words go to the log as it speaks.
+
+What belongs here: the running. What may be believed of its exit status and its output stands with each method.
+"""
+
+import logging
+import os
+import selectors
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.programs import ProgramFailed, find_program, running
+
+REDACTED = "[redacted]"
+_LOG = logging.getLogger("hyops.build")
+_READ_BYTES = 1 << 16
+_TICK_SECONDS = 1.0
+_TAIL_LINES = 400
+_LONGEST_LINE = 4096
+_SHORTEST_SECRET = 4
+
+
+class Transcript:
+    """What a builder printed: its last lines, secrets left out."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        # The longest first: one secret may contain another. What is shorter than a secret can be ("1", "yes") stays.
+        self._secrets = sorted((text for text in secrets if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._open = b""
+        self.size_bytes = 0
+
+    @property
+    def text(self) -> str:
+        """The last lines."""
+        return "\n".join(self._lines)
+
+    def tail(self, lines: int = 12) -> str:
+        """Return the last lines that hold text."""
+        return "\n".join([line for line in self._lines if line.strip()][-lines:])
+
+    def add(self, printed: bytes) -> None:
+        """Take what was read; whole lines go to the log."""
+        self.size_bytes += len(printed)
+        *whole, self._open = (self._open + printed).split(b"\n")
+        for line in whole:
+            self._keep(line)
+        if len(self._open) > _LONGEST_LINE:
+            self._keep(self._open)
+            self._open = b""
+
+    def end(self) -> None:
+        """Take the last line, which may have no end."""
+        if self._open:
+            self._keep(self._open)
+            self._open = b""
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        return text
+
+    def _keep(self, line: bytes) -> None:
+        text = self.redacted(line.decode(errors="replace").rstrip("\r"))
+        self._lines.append(text)
+        _LOG.info("%s", text)
+
+
+@contextmanager
+def mortal(
+    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Popen[bytes]]:
+    """Run a builder for as long as the block lasts, both its outputs in one pipe; it dies with this process.
+
+    Raises:
+        MissingProgram: it is not installed.
+    """
+    words = [os.fspath(word) for word in argv]
+    command = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
+    with running(command, env=env, cwd=cwd, stderr=subprocess.STDOUT) as process:
+        yield process
+
+
+def run_logged(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    stage: str,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    secrets: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Transcript:
+    """Run a builder to its end and return what it printed.
+
+    Args:
+        argv: the program's name and arguments.
+        stage: under which progress is told the bytes that it printed, every second at least.
+        timeout: seconds until it is stopped.
+        env: added to the minimal environment.
+        cwd: working directory.
+        secrets: what must not stand in the log nor in an error.
+        progress: cancels by raising; the builder's whole process group is then stopped.
+
+    Raises:
+        MissingProgram: it is not installed.
+        ProgramFailed: an exit status other than 0, or the time ran out; carries the last lines.
+    """
+    transcript = Transcript(secrets)
+    words = [os.fspath(argv[0])]
+    with mortal(argv, env=env, cwd=cwd) as process:
+        deadline = time.monotonic() + timeout
+        for printed in printed_by(process, deadline):
+            transcript.add(printed)
+            progress(stage, transcript.size_bytes, None)
+        transcript.end()
+        if time.monotonic() >= deadline:
+            raise ProgramFailed(words, f"did not end within {timeout:.0f} s", transcript.tail())
+        if status := process.wait():
+            raise ProgramFailed(words, f"failed with exit status {status}", transcript.tail())
+    return transcript
+
+
+def printed_by(process: Popen[bytes], deadline: float) -> Iterator[bytes]:
+    """Yield what a program prints, nothing at least once a second, until it has ended or the deadline passed.
+
+    The end is the program's own, not that of its pipe: a background process that it leaves behind may hold that
+    open for ever.
+    """
+    if process.stdout is None:
+        raise AssertionError
+    descriptor = process.stdout.fileno()
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            # Asked before reading: what it printed before it ended is then still read.
+            ended = process.poll() is not None
+            ready = selector.select(0 if ended else min(left, _TICK_SECONDS))
+            printed = os.read(descriptor, _READ_BYTES) if ready else b""
+            if (ready and not printed) or (ended and not ready):
+                process.wait(max(0.1, left))
+                return
+            yield printed
