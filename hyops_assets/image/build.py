@@ -25,7 +25,7 @@ from hyops_assets.image.methods.packer import build_with_packer
 from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.overlay import build_overlay
-from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, suite_of
+from hyops_assets.image.overlay.packages import fetch, host_sources, require_fits, resolve, suite_of
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import tool_versions
 
@@ -95,7 +95,7 @@ def build_disk(
         release: the release that it was published as.
         settings: method, disk size, console, packages and where they come from.
         helper: the canonical cloud-init module.
-        lock: the packages of an earlier build of this record; None solves them now.
+        lock: the packages of an earlier build of this ISO (`overlay.lock.read_lock`); None solves them now.
         cache: kept between builds: apt's indexes and .debs.
         destination: the raw disk, sparse; it appears when it is complete.
         scratch: an existing directory with room for the ISO twice; nothing is left there.
@@ -105,7 +105,8 @@ def build_disk(
 
     Raises:
         WrongIso, BadIso: the ISO is not that release, or not whole.
-        Unsolvable, NoSource, TamperedPackage: the packages cannot be had.
+        Unsolvable, NoSource, MissingVersion, TamperedPackage: the packages cannot be had.
+        WrongLock: the lock is of another ISO.
         BadDisk, GrubFailed, NoSpace: the disk cannot be made.
         BuildFailed: another method than `native` ended without a usable disk; each has errors of its own besides.
     """
@@ -172,6 +173,7 @@ def _packages(
         sources = settings.apt_sources or host_sources(suite_of(status))
         lock = resolve(status, settings.packages, sources, cache)
     else:
+        require_fits(lock, status)
         sources = _sources_if_any(settings, lock.suite)
     return lock, fetch(lock, sources, cache)
 
