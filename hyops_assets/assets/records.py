@@ -112,6 +112,8 @@ def recipe_digest(iso: SignedIso, settings: Settings) -> str:
             "helper": sha256_of_file(canonical_helper()),
             "disk_bytes": build.disk_bytes,
             "console": build.console,
+            "console_speed": build.console_speed,
+            "menu_timeout_seconds": build.menu_timeout_seconds,
             "packages": sorted(build.packages),
             "builder": BUILDER_VERSION,
         }

@@ -97,7 +97,9 @@ class BuildSettings(Frozen):
 
     record_key: str = "vyos-1.5"
     disk_bytes: int = Field(default=4 << 30, ge=512 << 20, multiple_of=1 << 20)
-    console: Literal["ttyS0", "tty0"] = "ttyS0"
+    console: Annotated[str, StringConstraints(pattern=r"^(ttyS|tty)[0-9]$")] = "ttyS0"
+    console_speed: Literal[9600, 19200, 38400, 57600, 115200] = 115200
+    menu_timeout_seconds: int = Field(default=5, ge=0, le=300)
     packages: list[str] = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
     apt_sources: list[AptSource] = []
     boot_timeout_seconds: int = Field(default=600, ge=30)

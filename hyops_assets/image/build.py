@@ -30,8 +30,11 @@ from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import tool_versions
 
 DPKG_STATUS = "/var/lib/dpkg/status"
-BUILDER_VERSION = "1"
-"""Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here."""
+BUILDER_VERSION = "2"
+"""Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here.
+
+2: the EFI partition holds what VyOS' installer puts there, the signed shim and GRUB included where the ISO has them.
+"""
 _TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "apt-get")
 """What a build runs whatever its method."""
 
@@ -42,6 +45,8 @@ def _native(request: BuildRequest) -> MadeDisk:
         request.overlay,
         disk_bytes=request.settings.disk_bytes,
         console=request.settings.console,
+        console_speed=request.settings.console_speed,
+        menu_timeout_seconds=request.settings.menu_timeout_seconds,
         destination=request.destination,
         scratch=request.scratch,
         progress=request.progress,

@@ -13,6 +13,18 @@ REMOVABLE_LOADER = "EFI/BOOT/BOOTX64.EFI"
 """What UEFI starts from a disk that no boot entry names (UEFI specification 2.10, 3.5.1.1)."""
 
 
+MTOOLS = {
+    "MTOOLSRC": "/dev/null",
+    "MTOOLS_SKIP_CHECK": "1",
+    "MTOOLS_FAT_COMPATIBILITY": "0",
+    "MTOOLS_LOWER_CASE": "0",
+    "MTOOLS_NO_VFAT": "0",
+    "MTOOLS_DOTTED_DIR": "0",
+    "MTOOLS_NAME_NUMERIC_TAIL": "1",
+}
+"""Environment of mtools: it overrules /etc/mtools.conf, and a user's ~/.mtoolsrc is not read."""
+
+
 def write_esp(slot: Slot, files: Mapping[str, bytes], *, volume_id: int, epoch: int, scratch: Path) -> None:
     """Fill a slot with a FAT32 file system.
 
@@ -26,12 +38,13 @@ def write_esp(slot: Slot, files: Mapping[str, bytes], *, volume_id: int, epoch: 
     Raises:
         ProgramFailed: mkfs.fat or mtools ended otherwise, out of space for example.
     """
-    # mtools takes the time from the clock unless told, and a user's ~/.mtoolsrc must not matter.
-    env = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}
+    # mtools takes the time from the clock unless told.
+    env = {"SOURCE_DATE_EPOCH": str(epoch), **MTOOLS}
     sector = slot.offset // SECTOR_BYTES
     run(
         [
-            *("mkfs.fat", "-F", "32", "-s", "1", "-n", LABEL, "-i", f"{volume_id:08x}", "--invariant"),
+            *("mkfs.fat", "-F", "32", "-S", str(SECTOR_BYTES), "-s", "1", "-f", "2", "-R", "32", "-b", "6", "-a"),
+            *("-M", "0xf8", "-D", "0x80", "-g", "255/63", "-n", LABEL, "-i", f"{volume_id:08x}", "--invariant"),
             *("-h", str(sector), "--offset", str(sector), slot.disk, str(slot.size_bytes // 1024)),
         ],
         env=env,
@@ -39,12 +52,9 @@ def write_esp(slot: Slot, files: Mapping[str, bytes], *, volume_id: int, epoch: 
     staging = scratch / "esp"
     staging.mkdir()
     try:
-        made: set[PurePosixPath] = set()
+        directories = {parent for name in files for parent in PurePosixPath(name).parents[:-1]}
+        run(["mmd", "-i", mtools_image(slot), *(f"::/{path}" for path in sorted(directories))], env=env)
         for name, content in sorted(files.items()):
-            for directory in reversed(PurePosixPath(name).parents[:-1]):
-                if directory not in made:
-                    run(["mmd", "-i", mtools_image(slot), f"::/{directory}"], env=env)
-                    made.add(directory)
             source = staging / "file"
             source.write_bytes(content)
             run(["mcopy", "-o", "-i", mtools_image(slot), source, f"::/{name}"], env=env)

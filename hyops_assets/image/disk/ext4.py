@@ -20,21 +20,23 @@ BLOCK_BYTES = 4096
 _BANNER = "debugfs "
 _TYPE_BITS = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 _TIMES = ("atime", "ctime", "mtime", "crtime")
-# The features of Debian 12's mke2fs, pinned: GRUB 2.06 reads no file system with a newer mke2fs' defaults
-# (orphan_file, metadata_csum_seed), and the bytes must not depend on the host's /etc/mke2fs.conf.
+# Every choice of mke2fs, named: GRUB 2.06 reads no file system with a newer mke2fs' defaults (orphan_file,
+# metadata_csum_seed), and neither the host's /etc/mke2fs.conf nor its mke2fs shall choose.
+_FEATURES = (
+    *("none", "has_journal", "ext_attr", "resize_inode", "dir_index", "filetype", "extent", "64bit", "flex_bg"),
+    *("sparse_super", "large_file", "huge_file", "dir_nlink", "extra_isize", "metadata_csum"),
+)
 _CONFIGURATION = """\
 [defaults]
-base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+base_features = none
 default_mntopts = acl,user_xattr
 enable_periodic_fsck = 0
-blocksize = 4096
-inode_size = 256
-inode_ratio = 16384
 [fs_types]
 ext4 = {
-    features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
 }
 """
+_INODE_BYTES, _BYTES_PER_INODE, _RESERVED_PERCENT, _FLEX_GROUPS, _REVISION = 256, 16384, 5, 16, 1
+_SMALL_BYTES, _SMALL_JOURNAL_MIB, _JOURNAL_MIB = 1 << 30, 16, 64
 
 
 class FileSystemFailed(HyopsError):
@@ -81,10 +83,13 @@ def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch
         extended = (
             f"offset={slot.offset},hash_seed={identity},root_owner=0:0,lazy_itable_init=0,nodiscard,no_copy_xattrs"
         )
+        journal = _SMALL_JOURNAL_MIB if slot.size_bytes < _SMALL_BYTES else _JOURNAL_MIB
         run(
             [
-                *("mkfs.ext4", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-L", label, "-U", str(identity)),
-                *("-E", extended, "-O", "^metadata_csum_seed", "-d", root),
+                *("mkfs.ext4", "-q", "-F", "-t", "ext4", "-T", "ext4", "-O", ",".join(_FEATURES), "-o", "Linux"),
+                *("-b", str(BLOCK_BYTES), "-I", str(_INODE_BYTES), "-i", str(_BYTES_PER_INODE)),
+                *("-G", str(_FLEX_GROUPS), "-m", str(_RESERVED_PERCENT), "-r", str(_REVISION), "-e", "continue"),
+                *("-J", f"size={journal}", "-L", label, "-U", str(identity), "-E", extended, "-d", root),
                 *(f"./{slot.disk.name}", f"{slot.size_bytes // 1024}k"),
             ],
             env=frozen,
@@ -102,7 +107,7 @@ def check_ext4(slot: Slot) -> None:
     Raises:
         ProgramFailed: it found something to repair.
     """
-    run(["e2fsck", "-fn", slot.device], cwd=slot.disk.parent)
+    run(["e2fsck", "-fn", slot.device], env={"E2FSCK_CONFIG": "/dev/null"}, cwd=slot.disk.parent)
 
 
 def _stage(tree: Tree, root: Path) -> None:

@@ -27,8 +27,8 @@ BOOT_CODE_BYTES = 440
 """How much of the MBR is boot code; Linux' disk signature and the partition table follow."""
 
 CONFIG_DIRECTORY = "/boot/grub/grub.cfg.d"
-TIMEOUT_SECONDS = 5
 SERIAL_SPEED = 115200
+"""VyOS' own default (its flavor.json), in baud."""
 
 _COMMON_MODULES = [
     *("part_gpt", "ext2", "search", "search_label", "normal", "linux", "configfile", "regexp"),
@@ -36,9 +36,10 @@ _COMMON_MODULES = [
 ]
 _MODULES = {BIOS: ["biosdisk", *_COMMON_MODULES], UEFI: [*_COMMON_MODULES, "fat", "efi_gop", "efi_uga"]}
 # The serial console comes first: where no `persistence` file system is found, GRUB's prompt must be seen on a
-# machine that has no screen. A machine without a serial port prints one line and goes on.
-_EARLY_CONFIG = f"""\
-serial --unit=0 --speed={SERIAL_SPEED}
+# machine that has no screen. A machine without a serial port prints one line and goes on. The screen stays, too:
+# whatever the kernel's console, the menu is shown on both.
+_EARLY_CONFIG = """\
+serial --unit={unit} --speed={speed}
 terminal_input --append serial
 terminal_output --append serial
 search.fs_label persistence root
@@ -57,6 +58,37 @@ class GrubFailed(HyopsError):
 
 
 @dataclass(frozen=True)
+class Menu:
+    """How a disk greets: the kernel's console, its speed in baud, and the seconds until the default entry starts.
+
+    Raises:
+        GrubFailed: the console is neither ttyS<n> nor tty<n>.
+    """
+
+    console: str = "ttyS0"
+    speed: int = SERIAL_SPEED
+    timeout_seconds: int = 5
+
+    def __post_init__(self) -> None:
+        console_variables(self.console, self.speed)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables of VyOS' menu that say so."""
+        return {"timeout": str(self.timeout_seconds), **console_variables(self.console, self.speed)}
+
+    @property
+    def early_configuration(self) -> str:
+        """GRUB commands that open the serial port and set `prefix`: what runs before any menu is read.
+
+        The port is the console's own, or the first where the console is a screen.
+        """
+        variables = self.variables
+        unit = variables["console_num"] if variables["console_type"] == "ttyS" else "0"
+        return _EARLY_CONFIG.format(unit=unit, speed=self.speed)
+
+
+@dataclass(frozen=True)
 class CoreImages:
     """What the firmware starts: `mbr` is 440 bytes of boot code, `bios_core` whole sectors, `efi` a PE file."""
 
@@ -65,11 +97,14 @@ class CoreImages:
     efi: bytes
 
 
-def make_core_images(modules: Path, *, core_sector: int, most_sectors: int, scratch: Path) -> CoreImages:
+def make_core_images(
+    modules: Path, configuration: str, *, core_sector: int, most_sectors: int, scratch: Path
+) -> CoreImages:
     """Make the core images for BIOS and UEFI.
 
     Args:
         modules: holds the directories `i386-pc` and `x86_64-efi` of the ISO.
+        configuration: GRUB commands that run first and set `prefix`.
         core_sector: where the BIOS core image will lie on the disk.
         most_sectors: how many sectors there are for it.
         scratch: takes three small files.
@@ -79,7 +114,7 @@ def make_core_images(modules: Path, *, core_sector: int, most_sectors: int, scra
         ProgramFailed: grub-mkimage ended otherwise, for a missing module for example.
     """
     early = scratch / "early.cfg"
-    early.write_text(_EARLY_CONFIG)
+    early.write_text(configuration)
     made: dict[str, bytes] = {}
     for platform, names in _MODULES.items():
         target = scratch / f"core.{platform}"
@@ -109,8 +144,8 @@ def environment_block() -> bytes:
     return b"# GRUB Environment Block\n".ljust(_ENVIRONMENT_BLOCK_BYTES, b"#")
 
 
-def console_variables(console: str) -> dict[str, str]:
-    """Return the menu variables of a console such as `ttyS0`.
+def console_variables(console: str, speed: int = SERIAL_SPEED) -> dict[str, str]:
+    """Return the menu variables of a console such as `ttyS0`, at a speed in baud.
 
     Raises:
         GrubFailed: it is neither ttyS<n> nor tty<n>.
@@ -118,24 +153,23 @@ def console_variables(console: str) -> dict[str, str]:
     match = _CONSOLE.fullmatch(console)
     if match is None:
         raise GrubFailed(f"{console!r} is no console that VyOS' menu knows", hint="use ttyS0 or tty0")
-    return {"console_type": match[1], "console_num": match[2], "console_speed": str(SERIAL_SPEED)}
+    return {"console_type": match[1], "console_num": match[2], "console_speed": str(speed)}
 
 
-def render_menu(squashfs: Squashfs, templates: Path, *, release: str, console: str) -> dict[str, str]:
+def render_menu(squashfs: Squashfs, templates: Path, *, release: str, menu: Menu) -> dict[str, str]:
     """Return the boot menu's files, path to text, rendered from the ISO's own templates.
 
     Args:
         squashfs: tells the layout version of its boot menu.
         templates: the directory that was extracted from it.
         release: the one image that the menu shall offer.
-        console: `ttyS0` or `tty0`.
+        menu: console, speed and timeout.
 
     Raises:
         GrubFailed: a template is missing, or is not one that this version of the pipeline can fill.
     """
     defaults = {
-        "timeout": str(TIMEOUT_SECONDS),
-        **console_variables(console),
+        **menu.variables,
         "bootmode": "normal",
         "default": default_entry(release),
     }

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.errors import HyopsError
@@ -17,7 +18,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.credentials import CONFIG_DIRECTORY, DEFAULT_CONFIGS, disarm
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.disk.esp import REMOVABLE_LOADER, write_esp
+from hyops_assets.image.disk.esp import write_esp
 from hyops_assets.image.disk.ext4 import BLOCK_BYTES, Slot, write_ext4
 from hyops_assets.image.disk.gpt import (
     BACKUP_SECTORS,
@@ -32,13 +33,16 @@ from hyops_assets.image.disk.gpt import (
 from hyops_assets.image.disk.grub import (
     BIOS,
     MODULES,
+    SERIAL_SPEED,
     TEMPLATES,
     UEFI,
     CoreImages,
+    Menu,
     environment_block,
     make_core_images,
     render_menu,
 )
+from hyops_assets.image.disk.loaders import efi_files
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
 from hyops_assets.image.overlay.layers import Layers
@@ -72,6 +76,8 @@ def build_native(
     console: str,
     destination: Path,
     scratch: Path,
+    console_speed: int = SERIAL_SPEED,
+    menu_timeout_seconds: int = 5,
     progress: Progress = silent,
 ) -> Disk:
     """Build the raw disk of a release.
@@ -80,9 +86,11 @@ def build_native(
         opened: the verified ISO.
         overlay: what stands in the overlay's upper directory, by the guest's paths.
         disk_bytes: the disk's size, a multiple of 512.
-        console: `ttyS0` or `tty0`.
+        console: the kernel's console: `ttyS<n>` or `tty<n>`.
         destination: the raw disk, sparse; it appears when it is complete, and replaces an earlier one.
         scratch: takes the files of the boot partition while they are needed; nothing is left there.
+        console_speed: of the serial port, in baud.
+        menu_timeout_seconds: until the default entry starts; 0 is at once.
         progress: told the bytes of the two long stages.
 
     Returns:
@@ -100,11 +108,13 @@ def build_native(
         )
     if not _IMAGE_NAME.fullmatch(opened.release):
         raise BadDisk(f"{opened.release!r} cannot name an image in VyOS' menu", hint=f"use {_IMAGE_NAME.pattern}")
+    menu = Menu(console, console_speed, menu_timeout_seconds)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="native.") as name:
         own = Path(name)
         with space_needed(own, _SPARE_BYTES):
             progress("extract", 0, None)
-            tree, core = _contents(opened, overlay, console, own)
+            tree, core = _contents(opened, overlay, menu, own)
+            loaders = efi_files(opened.squashfs, core.efi, menu.early_configuration)
         payload = sum(node.source.stat().st_size for node in tree.nodes.values() if node.source)
         if payload > disk_bytes - _SMALLEST_DISK:
             raise BadDisk(
@@ -113,7 +123,7 @@ def build_native(
             )
         with space_needed(destination.parent, payload + _SPARE_BYTES), replacing(destination) as disk:
             progress("assemble", 0, payload)
-            _assemble(disk, disk_bytes, opened, tree, core, own)
+            _assemble(disk, disk_bytes, opened, tree, core, loaders, own)
             progress("assemble", payload, payload)
             return Disk(size_bytes=disk_bytes, sha256=sha256_of_file(disk, stage="hash disk", progress=progress))
 
@@ -141,14 +151,16 @@ def identity(release: str, what: str) -> uuid.UUID:
     return uuid.uuid5(_IDENTITIES, f"{release}/{what}")
 
 
-def _contents(opened: OpenedIso, overlay: Tree, console: str, scratch: Path) -> tuple[Tree, CoreImages]:
+def _contents(opened: OpenedIso, overlay: Tree, menu: Menu, scratch: Path) -> tuple[Tree, CoreImages]:
     """Return everything that stands in partition 3, and GRUB's core images."""
     squashfs, release = opened.squashfs, opened.release
     boot_files = _boot_files(squashfs)
     extracted = scratch / "extracted"
     squashfs.extract({*boot_files.values(), f"{MODULES}/{BIOS}", f"{MODULES}/{UEFI}", TEMPLATES}, extracted)
     modules = extracted / MODULES.lstrip("/")
-    core = make_core_images(modules, core_sector=CORE_SECTOR, most_sectors=CORE_SECTORS, scratch=scratch)
+    core = make_core_images(
+        modules, menu.early_configuration, core_sector=CORE_SECTOR, most_sectors=CORE_SECTORS, scratch=scratch
+    )
 
     tree = Tree()
     texts = Texts(scratch / "texts")
@@ -156,9 +168,7 @@ def _contents(opened: OpenedIso, overlay: Tree, console: str, scratch: Path) -> 
     for directory in ("/boot", "/boot/efi", "/boot/grub", "/boot/grub/grub.cfg.d"):
         tree.add_directory(directory)
     tree.add_directory("/boot/grub/grub.cfg.d/vyos-versions")
-    for path, text in render_menu(
-        squashfs, extracted / TEMPLATES.lstrip("/"), release=release, console=console
-    ).items():
+    for path, text in render_menu(squashfs, extracted / TEMPLATES.lstrip("/"), release=release, menu=menu).items():
         tree.add_file(path, texts.hold(text.encode()))
     tree.add_file("/boot/grub/grubenv", texts.hold(environment_block()))
     for platform in (BIOS, UEFI):
@@ -234,7 +244,15 @@ def _group_id(squashfs: Squashfs, group: str) -> int:
     raise MissingMember(squashfs.path, "/etc/group", f"it has no group {group}")
 
 
-def _assemble(disk: Path, disk_bytes: int, opened: OpenedIso, tree: Tree, core: CoreImages, scratch: Path) -> None:
+def _assemble(
+    disk: Path,
+    disk_bytes: int,
+    opened: OpenedIso,
+    tree: Tree,
+    core: CoreImages,
+    loaders: Mapping[str, bytes],
+    scratch: Path,
+) -> None:
     """Write file systems, partition table and boot code into the disk itself: nothing is copied twice."""
     table = partition_table(opened.release, disk_bytes)
     bios, efi, root = table.partitions
@@ -249,7 +267,7 @@ def _assemble(disk: Path, disk_bytes: int, opened: OpenedIso, tree: Tree, core: 
     )
     write_esp(
         Slot(disk, efi.offset, efi.size_bytes),
-        {REMOVABLE_LOADER: core.efi},
+        loaders,
         volume_id=efi.unique.int & 0xFFFFFFFF,
         epoch=opened.epoch,
         scratch=scratch,

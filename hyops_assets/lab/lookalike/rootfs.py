@@ -23,6 +23,7 @@ SUITE = "bookworm"
 PACKAGES = (
     "dbus",
     "grub-efi-amd64-bin",
+    "grub-efi-amd64-signed",
     "grub-pc-bin",
     "initramfs-tools",
     "iproute2",
@@ -30,6 +31,7 @@ PACKAGES = (
     "linux-image-cloud-amd64",
     "python3",
     "python3-minimal",
+    "shim-signed",
     "systemd-sysv",
     "udev",
     "zstd",
