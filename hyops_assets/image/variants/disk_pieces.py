@@ -12,7 +12,7 @@ from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.holes import ChangedWhileRead, next_data
 
 # Long enough to cost nothing, short enough that progress moves and a cancelled run stops at once.
-_ZERO_RUN_BYTES = 64 << 20
+MAX_ZERO_RUN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def pieces_of(descriptor: int, size: int, block_bytes: int, name: str) -> Iterat
     Raises:
         ChangedWhileRead: the disk ends before `size`.
     """
-    zero_run = max(_ZERO_RUN_BYTES // block_bytes, 1) * block_bytes
+    zero_run = max(MAX_ZERO_RUN_BYTES // block_bytes, 1) * block_bytes
     offset = 0
     while offset < size:
         data_start = next_data(descriptor, offset, size)

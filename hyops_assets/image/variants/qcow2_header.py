@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.image.variants.encoded import MAX_DISK_BYTES
 
 _MAGIC = b"QFI\xfb"
@@ -19,12 +19,15 @@ _READ_BYTES = 1 << 16
 _CLUSTER_BITS = range(9, 22)
 # Bits of features that a reader must know. Another compression and extended L2 entries only ask for a newer
 # qemu-img, which says so itself.
-_HARMLESS_FEATURES = {3, 4}
+_NEWER_FEATURES = {3, 4}
 _REFUSED_FEATURES = {
     0: "it was not closed cleanly",
     1: "it is marked as corrupt",
     2: "its data lies in another file",
 }
+# As qemu: no disk of up to 1 TiB needs more.
+_MAX_FIRST_TABLE_BYTES = 32 << 20
+_MAX_OFFSET = 1 << 56
 _END = 0
 _FOREIGN_EXTENSIONS = {
     0xE2792ACA: "it names the format of a backing file",
@@ -37,6 +40,10 @@ class NotPlainQcow2(Refused):
     """A file that is no qcow2, or one that does not hold its whole disk, readable, in itself."""
 
 
+class BadQcow2(HyopsError):
+    """A qcow2 that cannot be read, or that was written otherwise than it should be."""
+
+
 @dataclass(frozen=True)
 class Qcow2Header:
     """What the head of an acceptable qcow2 says.
@@ -44,10 +51,18 @@ class Qcow2Header:
     Attributes:
         disk_bytes: the guest-visible size.
         version: 2 or 3.
+        cluster_bits: a cluster is of 2 to this power bytes, 9 to 21.
+        first_table_entries: of the first of two levels of tables (L1).
+        first_table_offset: its first byte in the file.
+        newer_reader: whether it is compressed otherwise than by deflate, or has extended entries.
     """
 
     disk_bytes: int
     version: int
+    cluster_bits: int
+    first_table_entries: int
+    first_table_offset: int
+    newer_reader: bool
 
 
 def require_plain_qcow2(path: Path) -> Qcow2Header:
@@ -65,14 +80,23 @@ def require_plain_qcow2(path: Path) -> Qcow2Header:
             f"{path.name} is refused: {'; '.join(found)}",
             hint="flatten it first: qemu-img convert -O qcow2 <source> <new file>, on a machine that trusts it",
         )
-    version, size = struct.unpack_from(">I", head, 4)[0], struct.unpack_from(">Q", head, 24)[0]
-    return Qcow2Header(disk_bytes=size, version=version)
+    _, version, _, _, cluster_bits, size, _, first_entries, first_offset, *_ = _V2.unpack_from(head)
+    features = _V3.unpack_from(head, _V2.size)[0] if version > 2 else 0
+    return Qcow2Header(
+        disk_bytes=size,
+        version=version,
+        cluster_bits=cluster_bits,
+        first_table_entries=first_entries,
+        first_table_offset=first_offset,
+        newer_reader=any(features >> bit & 1 for bit in _NEWER_FEATURES),
+    )
 
 
 def _objections(head: bytes) -> list[str]:
     if len(head) < _V2.size or not head.startswith(_MAGIC):
         return ["it is no qcow2 file"]
-    _, version, backing_offset, backing_size, cluster_bits, size, encryption, *_, snapshots, _ = _V2.unpack_from(head)
+    _, version, backing_offset, backing_size, cluster_bits, size, *rest = _V2.unpack_from(head)
+    encryption, first_entries, first_offset, _, _, snapshots, _ = rest
     if version not in (2, 3):
         return [f"its version is {version}, not 2 or 3"]
     if cluster_bits not in _CLUSTER_BITS:
@@ -82,6 +106,10 @@ def _objections(head: bytes) -> list[str]:
         (encryption, "it is encrypted"),
         (snapshots, f"it holds {snapshots} internal snapshots"),
         (size > MAX_DISK_BYTES, f"its disk has {size} bytes, more than {MAX_DISK_BYTES}"),
+        (
+            first_offset >= _MAX_OFFSET or first_entries * 8 > _MAX_FIRST_TABLE_BYTES,
+            f"its first table has {first_entries} entries at byte {first_offset}",
+        ),
     )
     found = [why for is_broken, why in broken if is_broken]
     return found + (_v3_objections(head) if version == 3 else _extension_objections(head, _V2.size))
@@ -94,7 +122,7 @@ def _v3_objections(head: bytes) -> list[str]:
     found = [
         _REFUSED_FEATURES.get(bit, f"it needs the unknown feature {bit}")
         for bit in range(64)
-        if incompatible >> bit & 1 and bit not in _HARMLESS_FEATURES
+        if incompatible >> bit & 1 and bit not in _NEWER_FEATURES
     ]
     if header_bytes % 8 or not _V2.size + _V3.size <= header_bytes <= len(head):
         return [*found, f"its header has {header_bytes} bytes"]

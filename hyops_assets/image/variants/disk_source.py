@@ -1,0 +1,187 @@
+"""A disk to encode, wherever it stands: in a raw file, or in a qcow2 that is read as it is.
+
+What belongs here: opening a disk, and its digest, taken beside the encoding. How a qcow2 maps its disk belongs to
+`qcow2_reader.py`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from hyops_assets.contract.progress import Progress
+from hyops_assets.contract.record import Disk
+from hyops_assets.image.variants.disk_pieces import DiskDigest, Piece, pieces_of
+from hyops_assets.image.variants.encoded import require_disk_size, require_unchanged
+from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
+from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
+from hyops_assets.image.variants.qemu_img import decode
+
+DiskFormat = Literal["raw", "qcow2"]
+
+_HASH_BLOCK_BYTES = 1 << 20
+_ASK_EVERY_SECONDS = 0.1
+
+
+class DiskSource(Protocol):
+    """A disk of a fixed size that can be read in its order, any number of times at once."""
+
+    name: str
+    size_bytes: int
+
+    def pieces(self, block_bytes: int) -> Iterator[Piece]:
+        """Cut the disk into blocks of data and runs of blocks that read as zeros."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Verify that the file is the one that was opened.
+
+        Raises:
+            ChangedWhileRead: it was written to since.
+        """
+        ...
+
+
+@contextmanager
+def open_disk(path: Path, format_: DiskFormat, *, scratch: Path) -> Iterator[DiskSource]:
+    """Open a disk for an encoder. Safe on a file that comes from elsewhere.
+
+    Args:
+        path: a file of this format; a raw disk is never probed for another one, for its guest writes its bytes.
+        format_: what it is.
+        scratch: a directory with room for the disk. Only a qcow2 that asks for a newer reader (zstd, extended L2
+            entries) needs it: qemu-img decodes it first.
+
+    Raises:
+        NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
+        BadQcow2: its tables lead nowhere.
+        NotADisk: the disk is empty or no whole number of sectors.
+    """
+    if format_ == "qcow2":
+        header = require_plain_qcow2(path)
+        if not header.newer_reader:
+            with path.open("rb", buffering=0) as file:
+                before = os.fstat(file.fileno())
+                yield _Unchanging(Qcow2Disk(file.fileno(), header, path.name), file, before)
+            return
+        with _decoded_aside(path, scratch) as raw, open_disk(raw, "raw", scratch=scratch) as disk:
+            yield disk
+        return
+    with path.open("rb", buffering=0) as file:
+        before = os.fstat(file.fileno())
+        size = require_disk_size(before.st_size, path.name)
+        yield _Unchanging(_RawDisk(file.fileno(), size, path.name), file, before)
+
+
+@contextmanager
+def digest_aside(source: DiskSource) -> Iterator["DigestAside"]:
+    """Hash a disk in a thread of its own while the block encodes it; the thread ends with the block.
+
+    It reads for itself. Handed the encoder's blocks instead, it would wait for the encoder while there is data,
+    and then hash the zeros behind them alone; so both take the time of the slower one, which is the digest.
+    """
+    digest = DigestAside(source)
+    with ThreadPoolExecutor(1) as thread:
+        digest.start(thread)
+        try:
+            yield digest
+        finally:
+            digest.stop()
+
+
+class DigestAside:
+    """A disk's digest on its way."""
+
+    def __init__(self, source: DiskSource) -> None:
+        self._source = source
+        self._stopped = False
+        self.done = 0
+        """Bytes of the disk that were hashed."""
+
+    def start(self, thread: ThreadPoolExecutor) -> None:
+        """Begin to hash in a thread."""
+        self._result = thread.submit(self._hash)
+
+    def stop(self) -> None:
+        """Let the thread end at its next piece, whatever it has."""
+        self._stopped = True
+
+    def disk(self, tell: Callable[[int], None]) -> Disk:
+        """Wait for the digest and return the disk.
+
+        Args:
+            tell: called with the bytes done, ten times in a second; it cancels by raising.
+        """
+        while True:
+            try:
+                digest = self._result.result(timeout=_ASK_EVERY_SECONDS)
+            except TimeoutError:
+                tell(self.done)
+                continue
+            tell(self.done)
+            return Disk(size_bytes=self._source.size_bytes, sha256=digest)
+
+    def _hash(self) -> str:
+        digest = DiskDigest()
+        for piece in self._source.pieces(_HASH_BLOCK_BYTES):
+            if self._stopped:
+                break
+            digest.update(piece)
+            self.done += piece.size_bytes
+        return digest.hexdigest()
+
+
+class Told:
+    """Tells one progress of two cursors on the same disk: the bytes that both have passed."""
+
+    def __init__(self, progress: Progress, stage: str, digest: DigestAside, total: int) -> None:
+        self._progress, self._stage, self._digest, self._total = progress, stage, digest, total
+        self._encoded = 0
+
+    def encoded(self, size_bytes: int) -> None:
+        """Note that the encoder passed so many bytes more."""
+        self._encoded += size_bytes
+        self._tell(self._digest.done)
+
+    def disk(self) -> Disk:
+        """Wait for the digest, telling how far it is, and return the disk."""
+        return self._digest.disk(self._tell)
+
+    def _tell(self, hashed: int) -> None:
+        self._progress(self._stage, min(self._encoded, hashed), self._total)
+
+
+class _RawDisk:
+    def __init__(self, descriptor: int, size_bytes: int, name: str) -> None:
+        self._descriptor = descriptor
+        self.size_bytes = size_bytes
+        self.name = name
+
+    def pieces(self, block_bytes: int) -> Iterator[Piece]:
+        return pieces_of(self._descriptor, self.size_bytes, block_bytes, self.name)
+
+
+class _Unchanging:
+    """A disk with the file that holds it."""
+
+    def __init__(self, disk: _RawDisk | Qcow2Disk, file: BinaryIO, before: os.stat_result) -> None:
+        self._disk, self._file, self._before = disk, file, before
+        self.name, self.size_bytes = disk.name, disk.size_bytes
+
+    def pieces(self, block_bytes: int) -> Iterator[Piece]:
+        return self._disk.pieces(block_bytes)
+
+    def require_unchanged(self) -> None:
+        require_unchanged(self._before, os.fstat(self._file.fileno()), self.name)
+
+
+@contextmanager
+def _decoded_aside(qcow2: Path, scratch: Path) -> Iterator[Path]:
+    raw = scratch / f"{qcow2.name}.decoded"
+    try:
+        decode(qcow2, raw)
+        yield raw
+    finally:
+        raw.unlink(missing_ok=True)

@@ -1,0 +1,23 @@
+"""Whether bytes are compressed or encrypted already, told from a few places of them.
+
+Nothing but counting: the answer decides how a block is written, and so is part of a variant's bytes. A compressor
+as judge would bring its own version into them, and takes ten times as long.
+"""
+
+_SAMPLES = 8
+_SAMPLE_BYTES = 512
+# Frequent in whatever has structure: tables and machine code (zero, 0xff, REX and mov of x86-64, near jumps and
+# calls), text and scripts (space, newline, the most frequent letters).
+_TELLING = b"\x00\x01\xff\x48\x8b\x89\x0f\xe8 \netaino"
+# In noise they make up 16 of 256 bytes. On 4 KiB that scatters by 6 %: noise is taken for structure once in a
+# million blocks, which costs a moment and no byte.
+_STRUCTURED = 1.3
+
+
+def is_noise(data: bytes) -> bool:
+    """Tell whether a compressor would gain nothing worth its time on these bytes."""
+    stride = max(len(data) // _SAMPLES, 1)
+    width = min(_SAMPLE_BYTES, stride)
+    sample = b"".join(data[start : start + width] for start in range(0, len(data), stride))
+    hits = sum(sample.count(value) for value in _TELLING)
+    return hits * 256 <= len(sample) * len(_TELLING) * _STRUCTURED

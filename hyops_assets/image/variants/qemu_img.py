@@ -1,0 +1,69 @@
+"""What qemu-img does here: decode a qcow2 as every user of it will, and judge the structure of one.
+
+Encoding is our own (`qcow2_writer.py`); that the stock program reads what it wrote is seen by the stock program.
+"""
+
+import json
+import re
+from contextlib import closing
+from pathlib import Path
+
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.partial import replacing
+from hyops_assets.image.programs import ProgramFailed, run, streaming
+from hyops_assets.image.space import space_needed
+from hyops_assets.image.variants.encoded import require_disk_size
+from hyops_assets.image.variants.qcow2_header import BadQcow2, require_plain_qcow2
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+_STAGE = "decode qcow2"
+
+
+def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
+    """Write the disk that a qcow2 holds as a sparse raw file. Safe on a file that comes from elsewhere.
+
+    Args:
+        qcow2: its header is read before qemu-img opens it.
+        raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
+        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+
+    Raises:
+        NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
+        NotADisk: its disk is empty or no whole number of sectors.
+        BadQcow2: qemu-img cannot read it.
+        NoSpace: the disk does not fit.
+        BeingWritten: another process writes the same destination.
+        MissingProgram: qemu-img is not installed.
+    """
+    size = require_disk_size(require_plain_qcow2(qcow2).disk_bytes, qcow2.name)
+    with replacing(raw) as partial:
+        # -W: out of order, for a raw file's bytes do not show in which order they were written. Paths are absolute,
+        # because qemu-img takes a relative one such as `nbd:x` for a protocol.
+        options = ["-p", "-W", "-f", "qcow2", "-O", "raw"]
+        words = ["qemu-img", "convert", *options, qcow2.resolve(), partial.resolve()]
+        try:
+            with space_needed(partial.resolve().parent, 0), closing(streaming(words)) as pieces:
+                for piece in pieces:
+                    if percents := _PERCENT.findall(piece):
+                        progress(_STAGE, int(size * float(percents[-1]) / 100), size)
+        except ProgramFailed as error:
+            raise BadQcow2(f"{_STAGE}: {error.message}", hint="encode or fetch the file again") from error
+
+
+def require_sound(qcow2: Path, disk_bytes: int) -> None:
+    """Verify a qcow2 that was just written: its structure, its size, and that it stands alone.
+
+    Raises:
+        BadQcow2: qemu-img finds an error, or a cluster that nothing uses.
+        NotPlainQcow2: it does not hold its whole disk in itself.
+    """
+    header = require_plain_qcow2(qcow2)
+    checked = run(["qemu-img", "check", "-f", "qcow2", "--output=json", qcow2.resolve()], ok=(0, 1, 2, 3))
+    report = json.loads(checked.stdout or b"{}")
+    errors = {name: report[name] for name in ("corruptions", "leaks", "check-errors") if report.get(name)}
+    if errors or not report or header.disk_bytes != disk_bytes:
+        raise BadQcow2(
+            f"a qcow2 of {header.disk_bytes} bytes with {errors or checked.stderr.strip() or 'no errors'} was"
+            f" written, where {disk_bytes} bytes without errors were asked for",
+            hint="check the host's disk and memory, then run again",
+        )

@@ -1,0 +1,99 @@
+"""What stock xz does here: decode a raw.xz as every user of it will. Encoding is our own (`rawxz.py`)."""
+
+import hashlib
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.record import Disk
+from hyops_assets.image.partial import replacing
+from hyops_assets.image.programs import ProgramFailed, run, streaming
+from hyops_assets.image.space import space_needed
+from hyops_assets.image.variants.encoded import require_disk_size
+
+_STAGE = "decode raw.xz"
+
+
+class BadRawXz(HyopsError):
+    """A file that stock xz does not decode to a disk."""
+
+
+def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
+    """Write the disk that `xz -T0 -dc` makes of a file as a sparse raw file.
+
+    Args:
+        packed: the raw.xz.
+        raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
+        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+
+    Raises:
+        BadRawXz: xz refuses it (corrupt, truncated, another format).
+        NotADisk: it holds no whole number of sectors, or more than 1 TiB.
+        NoSpace: the disk does not fit.
+        BeingWritten: another process writes the same destination.
+        MissingProgram: xz is not installed.
+    """
+    with (
+        space_needed(raw.absolute().parent, 0),
+        replacing(raw) as partial,
+        partial.open("r+b", buffering=0) as output,
+        closing(_decoded(packed, progress)) as pieces,
+    ):
+        size = 0
+        for piece in pieces:
+            # Runs of zeros are left out: a disk is mostly zeros.
+            if piece.count(0) != len(piece):
+                output.seek(size)
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[output.write(rest) :]
+            size += len(piece)
+        output.truncate(size)
+
+
+def decoded_disk(packed: Path, *, progress: Progress = silent) -> Disk:
+    """Return the disk that `xz -T0 -dc` makes of a file.
+
+    Raises:
+        BadRawXz: xz refuses it (corrupt, truncated, another format).
+        NotADisk: it holds no whole number of sectors, or more than 1 TiB.
+        MissingProgram: xz is not installed.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with closing(_decoded(packed, progress)) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+    return Disk(size_bytes=size, sha256=digest.hexdigest())
+
+
+def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
+    with _as_bad_raw_xz(packed):
+        total = require_disk_size(_promised_bytes(packed), packed.name)
+        done = 0
+        with closing(streaming(["xz", "-T0", "-dc", "--", packed.resolve()])) as pieces:
+            for piece in pieces:
+                yield piece
+                done += len(piece)
+                progress(_STAGE, done, total)
+
+
+def _promised_bytes(packed: Path) -> int:
+    """Return how many bytes a file's index promises; decoding holds it to that."""
+    listed = run(["xz", "--robot", "--list", "--", packed.resolve()]).text
+    totals = next(line for line in listed.splitlines() if line.startswith("totals\t"))
+    return int(totals.split("\t")[4])
+
+
+@contextmanager
+def _as_bad_raw_xz(packed: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except ProgramFailed as error:
+        raise BadRawXz(
+            f"{packed.name} does not decode: {error.message}",
+            hint="encode or fetch the file again; these are not the bytes that were written",
+        ) from error
