@@ -31,11 +31,15 @@ _KINDS: Mapping[str, MemberKind] = {
     "p": "other",
     "s": "other",
 }
+# Numbers are bounded: Python refuses to read one of more than 4300 digits, with an error of its own.
 _LINE = re.compile(
-    r"(?P<kind>[-dlbcps])(?P<mode>[-rwxsStT]{9}) (?P<uid>\d+)/(?P<gid>\d+) +"
-    r"(?P<size>\d+|\d+, *\d+) \d{4}-\d\d-\d\d \d\d:\d\d (?P<name>.*)",
-    re.DOTALL,
+    r"(?P<kind>[-dlbcps])(?P<mode>[-rwxsStT]{9}) (?P<uid>\d{1,10})/(?P<gid>\d{1,10}) +"
+    r"(?P<size>\d{1,20}|\d{1,10}, *\d{1,10}) \d{4}-\d\d-\d\d \d\d:\d\d (?P<name>.*)",
+    re.DOTALL | re.ASCII,
 )
+_ARROW = b" -> "
+MAX_READ_BYTES = 64 << 20
+"""What `read` holds in memory at once. The largest file that the pipeline reads, dpkg's status, has 1 MB."""
 
 
 class BadSquashfs(HyopsError):
@@ -106,11 +110,14 @@ class Squashfs:
 
         Raises:
             MissingMember: nothing is there, or it is no regular file.
+            BadSquashfs: it has more than `MAX_READ_BYTES`.
         """
         resolved = self.resolve(path)
-        kind = self.members()[resolved].kind
-        if kind != "file":
-            raise MissingMember(self.path, path, f"it is a {kind}, not a file")
+        member = self.members()[resolved]
+        if member.kind != "file":
+            raise MissingMember(self.path, path, f"it is a {member.kind}, not a file")
+        if member.size > MAX_READ_BYTES:
+            raise self._bad(f"{path} has {member.size} bytes, more than {MAX_READ_BYTES}")
         return run(["unsquashfs", "-no-wildcards", "-cat", self.path, resolved]).stdout
 
     def extract(self, paths: Iterable[str], destination: Path) -> None:
@@ -151,16 +158,10 @@ class Squashfs:
         # A prefix nobody can guess: a file name that holds a newline cannot forge a line of the listing.
         prefix = secrets.token_hex(16)
         listing = self._unsquash(["-UTC", "-d", prefix, "-lln", self.path])
-        members: dict[str, Member] = {}
-        for line in listing.decode("utf-8", "surrogateescape").rstrip("\n").split("\n"):
-            match = _LINE.fullmatch(line)
-            if match is None or not match["name"].startswith(prefix):
-                raise self._bad(f"its listing has the line {line!r}")
-            name, member = _member(match, match["name"].removeprefix(prefix) or "/")
-            if ".." in PurePosixPath(name).parts or name in members:
-                raise self._bad(f"its member {name!r} is listed twice or leaves the tree")
-            members[name] = member
-        return members
+        try:
+            return parse_listing(listing, prefix)
+        except BadSquashfs as error:
+            raise self._bad(error.message) from error
 
     def _require_extractable(self, path: str) -> None:
         if path not in self.members():
@@ -180,6 +181,38 @@ class Squashfs:
         return BadSquashfs(f"{self.path.name} is not usable: {why}", hint="fetch the ISO again and verify it")
 
 
+def parse_listing(listing: bytes, prefix: str) -> dict[str, Member]:
+    """Return the members that `unsquashfs -lln` lists, by absolute path.
+
+    Args:
+        listing: what it printed.
+        prefix: the destination that it was given, which begins every name.
+
+    Raises:
+        BadSquashfs: a line of another form, or a tree that no file system can have: a member twice, one that climbs
+            out, one below something that is no directory. The last would be written through a link's target.
+    """
+    members: dict[str, Member] = {}
+    for line in listing.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"):
+        match = _LINE.fullmatch(line)
+        name = match["name"].removeprefix(prefix) if match else ""
+        if match is None or not match["name"].startswith(prefix) or name[:1] not in ("", "/"):
+            raise _unbelievable(f"its listing has the line {line[:200]!r}")
+        name, member = _member(match, name or "/")
+        if ".." in PurePosixPath(name).parts or name in members or str(PurePosixPath(name)) != name:
+            raise _unbelievable(f"its member {name[:200]!r} is listed twice or leaves the tree")
+        members[name] = member
+    for name in members:
+        above = members.get(str(PurePosixPath(name).parent))
+        if above is None or above.kind != "directory":
+            raise _unbelievable(f"its member {name[:200]!r} stands below what is no directory")
+    return members
+
+
+def _unbelievable(why: str) -> BadSquashfs:
+    return BadSquashfs(why, hint="fetch the ISO again and verify it")
+
+
 def _absolute(path: str) -> str:
     """Return the absolute spelling of a guest path, `..` refused: `resolve` is the one that walks."""
     pure = PurePosixPath("/", path)
@@ -196,8 +229,11 @@ def _member(match: re.Match[str], name: str) -> tuple[str, Member]:
     if kind == "symlink":
         # The size of a symlink is the length of its target, which splits `a -> b -> c` in the one right place.
         raw = name.encode("utf-8", "surrogateescape")
-        target = raw[len(raw) - size :].decode("utf-8", "surrogateescape")
-        name = raw[: len(raw) - size].decode("utf-8", "surrogateescape").removesuffix(" -> ")
+        cut = len(raw) - size
+        if cut <= len(_ARROW) or raw[cut - len(_ARROW) : cut] != _ARROW:
+            raise _unbelievable(f"its symlink {name[:200]!r} has no target of {size} bytes")
+        target = raw[cut:].decode("utf-8", "surrogateescape")
+        name = raw[: cut - len(_ARROW)].decode("utf-8", "surrogateescape")
     return name, Member(kind, _mode(match["mode"]), int(match["uid"]), int(match["gid"]), size, target)
 
 

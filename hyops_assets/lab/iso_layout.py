@@ -6,7 +6,6 @@ of vyos-build's live-build images.
 
 import json
 import os
-import re
 import shutil
 import tempfile
 import uuid
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hyops_assets.contract.version import release_time
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 
 KERNEL_VERSION = "6.6.117-vyos"
 """The kernel that a look-alike claims to hold; names its files."""
 
-_DATED = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})-(\d{2})(\d{2})-rolling")
 _UNDATED = datetime(2026, 3, 1, tzinfo=UTC)
 _MODE_DIRECTORY, _MODE_FILE = 0o755, 0o644
 
@@ -37,8 +36,7 @@ class LiveFiles:
 
 def built_at(release: str) -> datetime:
     """Return when a release was built: the minute in a rolling release's name, else 1 March 2026."""
-    match = _DATED.fullmatch(release)
-    return datetime(*(int(part) for part in match.groups()), tzinfo=UTC) if match else _UNDATED
+    return release_time(release) or _UNDATED
 
 
 def version_json(release: str, changes: Mapping[str, str] | None = None) -> bytes:

@@ -7,8 +7,8 @@ For tests of all steps but booting. The bootable look-alike is made elsewhere, i
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -100,13 +100,24 @@ class MadeIso:
 class Oddities:
     """What an ISO gets wrong on purpose, so that a test can see it refused, or its payload large.
 
-    `version_json` changes keys of version.json, on the ISO and in the squashfs; `installed_version` is what
-    /opt/vyatta/etc/version says; `payload_bytes` of incompressible bytes go into the squashfs.
+    Attributes:
+        version_json: changes keys of version.json, on the ISO and in the squashfs.
+        installed_version: what /opt/vyatta/etc/version says.
+        payload_bytes: so many incompressible bytes go into the squashfs.
+        files: the squashfs' files and their bytes, by path without the leading slash; None removes what is there.
+        links: symlinks in the squashfs and what they lead to; they replace what is there.
+        pseudo: definitions of what only mksquashfs can make: `dev/null c 666 0 0 1 3`.
+        renamed: names in the squashfs and what is patched over them, of the same length: for names that no file
+            system would take. Each must stand in it once.
     """
 
     version_json: Mapping[str, str] | None = None
     installed_version: str | None = None
     payload_bytes: int = 0
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    pseudo: Sequence[str] = ()
+    renamed: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def make_miniature(
@@ -138,9 +149,10 @@ def make_miniature(
         kernel, initrd = _stage_boot(root, release)
         _stage_system(root, release, described, odd)
         stage_grub(root, modules)
+        _spoil(root, odd)
         set_modes(root)
         squashfs = Path(scratch) / "filesystem.squashfs"
-        _squash(root, squashfs, int(built_at(release).timestamp()))
+        _squash(root, squashfs, int(built_at(release).timestamp()), odd)
         live = LiveFiles(squashfs, kernel, initrd)
         iso = write_iso(destination / iso_file_name(release), live, release=release, described=described)
     minisig = iso.with_name(f"{iso.name}.minisig")
@@ -224,17 +236,41 @@ def _stanza(name: str, version: str, multi_arch: str | None) -> str:
     )
 
 
-def _squash(root: Path, squashfs: Path, epoch: int) -> None:
+def _spoil(root: Path, odd: Oddities) -> None:
+    for name in (*odd.files, *odd.links):
+        path = root / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = odd.files.get(name)
+        if content is not None:
+            path.write_bytes(content)
+        if name in odd.links:
+            path.symlink_to(odd.links[name])
+
+
+def _squash(root: Path, squashfs: Path, epoch: int, odd: Oddities) -> None:
     modified = {"opt/vyatta/etc/config": f"2775 0 {VYATTACFG}", "root": "700 0 0", "tmp": "1777 0 0"}
     modified["etc/shadow"] = "640 0 42"
-    pseudo = [word for path, change in modified.items() for word in ("-p", f"{path} m {change}")]
+    definitions = [*(f"{path} m {change}" for path, change in modified.items()), *odd.pseudo]
+    pseudo = [word for definition in definitions for word in ("-p", definition)]
     run(
         [
             *("mksquashfs", root, squashfs, "-quiet", "-no-progress", "-noappend", "-no-xattrs", "-all-root"),
             *("-comp", "zstd", "-Xcompression-level", "1", "-b", "256k"),
             *("-mkfs-time", str(epoch), "-all-time", str(epoch), *pseudo),
+            # Names can be patched where they stand as they are.
+            *(["-noI"] if odd.renamed else []),
         ]
     )
+    if odd.renamed:
+        content = squashfs.read_bytes()
+        for name, other in odd.renamed.items():
+            if content.count(name) != 1 or len(name) != len(other):
+                raise ValueError(name)
+            content = content.replace(name, other)
+        squashfs.write_bytes(content)
 
 
 def _noise(seed: str, size: int) -> bytes:
