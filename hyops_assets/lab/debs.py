@@ -43,6 +43,10 @@ class Deb:
     conffiles: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
     """Further fields of the control file, such as `Breaks: x (<< 2)`."""
+    extra_control: tuple[tuple[str, str], ...] = ()
+    """Further control files, by name, such as a maintainer's script."""
+    prefix: str = "."
+    """What every path begins with in the archive; nothing makes it absolute, as no honest package is."""
 
     @property
     def file_name(self) -> str:
@@ -72,10 +76,11 @@ def write_deb(deb: Deb, destination: Path) -> None:
     control = [Entry("/control", content=deb.control.encode())]
     if deb.conffiles:
         control.append(Entry("/conffiles", content="".join(f"{path}\n" for path in deb.conffiles).encode()))
+    control += [Entry(f"/{name}", content=text.encode(), mode=0o755) for name, text in deb.extra_control]
     members = {
         "debian-binary": b"2.0\n",
         "control.tar": _tar(control),
-        "data.tar": _tar([*_directories(deb.entries), *deb.entries]),
+        "data.tar": _tar([*_directories(deb.entries), *deb.entries], deb.prefix),
     }
     with destination.open("wb") as file:
         file.write(b"!<arch>\n")
@@ -91,14 +96,14 @@ def _directories(entries: Iterable[Entry]) -> list[Entry]:
     return [Entry(path, "directory", mode=0o755) for path in sorted(parents - own)]
 
 
-def _tar(entries: Iterable[Entry]) -> bytes:
+def _tar(entries: Iterable[Entry], prefix: str = ".") -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for entry in entries:
-            member = tarfile.TarInfo(f".{entry.path}")
+            member = tarfile.TarInfo(f"{prefix}{entry.path}")
             member.type, member.mode = _TYPES[entry.kind], entry.mode
             member.uid, member.gid, member.mtime = entry.uid, entry.gid, _EPOCH
-            member.linkname = f".{entry.target}" if entry.kind == "hardlink" else entry.target
+            member.linkname = f"{prefix}{entry.target}" if entry.kind == "hardlink" else entry.target
             member.size = len(entry.content)
             archive.addfile(member, io.BytesIO(entry.content))
     return buffer.getvalue()

@@ -13,8 +13,16 @@ from typing import IO, Literal
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.disk.tree import Node
+from hyops_assets.image.overlay.claims import Claims
 from hyops_assets.image.overlay.layers import Layers
 from hyops_assets.image.programs import ProgramFailed, running
+
+MOST_BYTES = 1 << 30
+"""What the packages of an overlay may take, unpacked: many times what cloud-init and the agent need (50 MB)."""
+
+_MOST_CONTROL_BYTES = 16 << 20
+_LEAST_MEMBER_BYTES = 4 << 10
+"""What any member takes on a disk, an empty one too."""
 
 
 class BadPackage(HyopsError):
@@ -22,11 +30,18 @@ class BadPackage(HyopsError):
 
 
 class Staging:
-    """A directory of files that wait for the disk's writer, named by number: no name of a guest meets the host's."""
+    """A directory of files that wait for the disk's writer, named by number: no name of a guest meets the host's.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: emptied first.
+        most_bytes: what packages may unpack to in all.
+    """
+
+    def __init__(self, directory: Path, *, most_bytes: int = MOST_BYTES) -> None:
         self._directory = directory
         self._count = 0
+        self._most_bytes = most_bytes
+        self._left_bytes = most_bytes
         # What a killed run left is of no use: numbers say nothing about bytes.
         if directory.exists():
             shutil.rmtree(directory)
@@ -37,6 +52,19 @@ class Staging:
         self._count += 1
         return self._directory / f"{self._count:06d}"
 
+    def allow(self, name: str, size_bytes: int) -> None:
+        """Count a member of a package before it is unpacked.
+
+        Raises:
+            BadPackage: with it, the packages take more than they may.
+        """
+        self._left_bytes -= max(size_bytes, _LEAST_MEMBER_BYTES)
+        if self._left_bytes < 0:
+            raise BadPackage(
+                f"the packages up to {name} unpack to more than {self._most_bytes >> 20} MiB",
+                hint="leave what is that large out of build.packages",
+            )
+
     def hold(self, content: bytes) -> Path:
         """Write bytes to a new file and return its path."""
         path = self.next()
@@ -46,58 +74,93 @@ class Staging:
 
 @dataclass
 class Unpacked:
-    """What one .deb brought. `paths` are as shipped, for dpkg's file list; `control` holds its control files."""
+    """What one .deb brought.
+
+    `paths` are as shipped, for dpkg's file list; `files` tells of each regular file where it was put; `control`
+    holds the control files with their modes.
+    """
 
     name: str
     paths: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
     control: dict[str, tuple[bytes, int]] = field(default_factory=dict)
 
 
-def unpack(name: str, deb: Path, layers: Layers, staging: Staging) -> Unpacked:
+def unpack(name: str, deb: Path, layers: Layers, claims: Claims, staging: Staging) -> Unpacked:
     """Add the files of one .deb to an overlay.
 
     Args:
         name: the package's name, for messages.
         deb: the file; its hash was checked by whoever fetched it.
         layers: the overlay.
+        claims: who owns which path in it.
         staging: where the bytes wait.
 
     Raises:
-        BadPackage: it is damaged, holds a device, or a path that leaves the tree.
+        BadPackage: it is damaged, is too large, or holds what could harm: a device, a program that runs as another
+            user, a path that leaves the tree or leads through a link of a package.
+        SharedPath: another package has one of its files.
         OverlayConflict: one of its files stands in the way of something else.
     """
     unpacked = Unpacked(name)
     with _archive(name, deb, "--ctrl-tarfile") as archive:
         for member in archive:
             if member.isreg():
-                file_name = _path(name, member.name).lstrip("/")
-                unpacked.control[file_name] = (_reader(archive, member).read(), member.mode & 0o777)
+                _keep_control(unpacked, member, archive)
     with _archive(name, deb, "--fsys-tarfile") as archive:
         for member in archive:
             path = _path(name, member.name)
-            if path != "/":
-                _place(name, path, member, archive, layers, staging)
             unpacked.paths.append("/." if path == "/" else path)
+            if path == "/":
+                continue
+            staging.allow(name, member.size)
+            _require_harmless(name, path, member, layers)
+            if member.isdir():
+                layers.add_directory(path, Node("directory", member.mode & 0o7777, member.uid, member.gid))
+            else:
+                at = claims.claim(name, path)
+                _place(name, at, member, archive, layers, staging)
+                if member.isreg() or member.islnk():
+                    unpacked.files[path] = at
     return unpacked
+
+
+def _keep_control(unpacked: Unpacked, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+    file_name = _path(unpacked.name, member.name).lstrip("/")
+    if "/" in file_name or member.size > _MOST_CONTROL_BYTES:
+        raise BadPackage(
+            f"{unpacked.name} has the control file {file_name!r} of {member.size} bytes", hint="leave the package out"
+        )
+    unpacked.control[file_name] = (_reader(archive, member).read(), member.mode & 0o777)
+
+
+def _require_harmless(name: str, path: str, member: tarfile.TarInfo, layers: Layers) -> None:
+    """Refuse what no package of an overlay needs, and what only an evil one has."""
+    if not (member.isdir() or member.issym() or member.islnk() or member.isreg()):
+        why = "neither file, link nor directory"
+    elif member.isreg() and member.mode & 0o6000:
+        why = "which would run as another user or group than its caller"
+    elif not (0 <= member.uid < 1 << 32 and 0 <= member.gid < 1 << 32):
+        why = f"whose owner {member.uid}:{member.gid} no file can have"
+    elif layers.crosses_added_link(path):
+        why = "which leads through a link that a package brought"
+    else:
+        return
+    raise BadPackage(f"{name} ships {path}, {why}", hint="leave the package out of build.packages")
 
 
 def _place(
     name: str, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile, layers: Layers, staging: Staging
 ) -> None:
-    mode, uid, gid = member.mode & 0o7777, member.uid, member.gid
-    if member.isdir():
-        layers.add_directory(path, Node("directory", mode, uid, gid))
-    elif member.issym():
+    if member.issym():
         layers.add_symlink(path, member.linkname)
     elif member.islnk():
         layers.add_hard_link(path, _path(name, member.linkname))
-    elif member.isreg():
+    else:
         source = staging.next()
         with source.open("wb") as file:
             shutil.copyfileobj(_reader(archive, member), file)
-        layers.add_file(path, source, mode, uid=uid, gid=gid)
-    else:
-        raise BadPackage(f"{name} ships {path}, neither file, link nor directory", hint="leave the package out")
+        layers.add_file(path, source, member.mode & 0o7777, uid=member.uid, gid=member.gid)
 
 
 @contextmanager

@@ -42,6 +42,13 @@ class Layers:
         pure = PurePosixPath("/", path)
         return str(self._walk(pure.parent) / pure.name)
 
+    def crosses_added_link(self, path: str) -> bool:
+        """Tell whether a directory on the way to a path is a symlink that this overlay brought."""
+        return any(
+            node is not None and node.kind == "symlink"
+            for node in (self.tree.nodes.get(self.landing(str(parent))) for parent in PurePosixPath(path).parents)
+        )
+
     def add_directory(self, path: str, node: Node = _NEW_DIRECTORY) -> None:
         """Add a directory; one that the squashfs has keeps its owner and mode, a symlink to one stays a link.
 
@@ -61,7 +68,7 @@ class Layers:
         """Add a file, over a file or a symlink that stands there.
 
         Raises:
-            OverlayConflict: a directory stands there.
+            OverlayConflict: a directory stands there, or a symlink that leads to one.
         """
         self._add(path, Node("file", mode, uid, gid, source=source))
 
@@ -74,7 +81,7 @@ class Layers:
         """Add a symbolic link, over a file or a symlink that stands there.
 
         Raises:
-            OverlayConflict: a directory stands there.
+            OverlayConflict: a directory stands there, or a symlink that leads to one.
         """
         self._add(path, Node("symlink", 0o777, target=target))
 
@@ -96,9 +103,16 @@ class Layers:
     def _add(self, path: str, node: Node) -> None:
         at = self.landing(path)
         standing = self._standing(at)
-        if standing is not None and standing.kind == "directory":
+        if standing is not None and standing.kind == "symlink" and standing.target == node.target:
+            return
+        if standing is not None and self._is_directory(at):
+            # A link of the merged /usr too: what replaces it hides all that the guest reaches through it.
             raise _conflict(path, node.kind, standing)
         self._put(at, node)
+
+    def _is_directory(self, at: str) -> bool:
+        standing = self._standing(str(self._walk(PurePosixPath(at))))
+        return standing is not None and standing.kind == "directory"
 
     def _put(self, at: str, node: Node) -> None:
         """Set a node, and every directory above it that the overlay lacks."""

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hyops_assets.image.disk.tree import Tree
+from hyops_assets.image.overlay.certificates import PACKAGE as CERTIFICATES_PACKAGE
+from hyops_assets.image.overlay.certificates import trust_authorities
+from hyops_assets.image.overlay.claims import Claims
 from hyops_assets.image.overlay.debs import Staging, unpack
 from hyops_assets.image.overlay.dpkg_status import register
 from hyops_assets.image.overlay.layers import Layers
 from hyops_assets.image.overlay.units import UNITS, enable, enable_package
+from hyops_assets.image.space import space_needed
 from hyops_assets.image.squashfs import Squashfs
 
 HELPER = "/usr/lib/python3/dist-packages/cloudinit/config/cc_vyos.py"
@@ -23,13 +27,17 @@ ENABLED_PACKAGES = ("cloud-init", "qemu-guest-agent")
 """Whose units are enabled. No other package's: VyOS alone decides what else runs, the network above all."""
 
 _GENERATOR = "/usr/lib/systemd/system-generators/cloud-init-generator"
+_UNPACKED_TIMES = 5
+"""How much larger packages are unpacked (Debian's cloud-init with what it needs: 11 MB, then 45 MB)."""
+
 _GUEST_FILES = Path(__file__).parent / "guest"
 
 
 def build_overlay(squashfs: Squashfs, debs: Mapping[str, Path], helper: Path, *, scratch: Path) -> Tree:
     """Return the overlay's tree; paths are the guest's, such as `/etc/cloud/cloud.cfg`.
 
-    No maintainer's script runs: what those of cloud-init and the guest agent would do is done here, as links.
+    No maintainer's script runs: what those of cloud-init, the guest agent and ca-certificates would do for the guest
+    is done here.
 
     Args:
         squashfs: the ISO's.
@@ -38,17 +46,23 @@ def build_overlay(squashfs: Squashfs, debs: Mapping[str, Path], helper: Path, *,
         scratch: a directory where the files' bytes wait until the disk is written; emptied first.
 
     Raises:
-        BadPackage: a .deb is damaged, or is in the squashfs already.
+        BadPackage: a .deb is damaged, holds what no overlay may, or is in the squashfs already.
+        SharedPath: two packages have the same file.
         OverlayConflict: a package does not fit the squashfs.
+        NoSpace: no room in scratch.
         BadSquashfs, MissingMember: the squashfs cannot be read, or has no dpkg status.
     """
     layers = Layers(squashfs)
+    claims = Claims(squashfs, layers)
     staging = Staging(scratch)
-    unpacked = [unpack(name, deb, layers, staging) for name, deb in sorted(debs.items())]
-    register(unpacked, squashfs, layers, staging)
+    with space_needed(scratch, _UNPACKED_TIMES * sum(deb.stat().st_size for deb in debs.values())):
+        unpacked = [unpack(name, deb, layers, claims, staging) for name, deb in sorted(debs.items())]
+        register(unpacked, squashfs, layers, staging)
     for package in unpacked:
         if package.name in ENABLED_PACKAGES:
             enable_package(package.paths, layers)
+        if package.name == CERTIFICATES_PACKAGE:
+            trust_authorities(package, layers, staging)
     if layers.exists(f"{UNITS}/cloud-init.target") and not layers.exists(_GENERATOR):
         layers.add_symlink(
             "/etc/systemd/system/multi-user.target.wants/cloud-init.target", f"{UNITS}/cloud-init.target"
