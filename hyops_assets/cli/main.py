@@ -102,6 +102,21 @@ def doctor(env: Env = None, root: Root = None) -> None:
     raise typer.Exit(run_doctor(_place(root, env).root))
 
 
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Disk image: raw, qcow2 or raw.xz.")],
+    destination: Annotated[Path, typer.Argument(help="File to write: .raw.xz, .qcow2, .raw or .img.")],
+    format_: Annotated[str | None, typer.Option("--format", help="raw.xz, qcow2 or raw, whatever the name.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Encoding threads (default: all cores).")] = None,
+    block_size: Annotated[str | None, typer.Option(help="Block of a raw.xz, such as 512K: a power of two.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the destination.")] = False,
+) -> None:
+    """Write a disk image in another format, on all cores, with its digests."""
+    from hyops_assets.cli.convert import convert as convert_disk
+
+    convert_disk(source, destination, format_=format_, threads=threads, block_size=block_size, force=force)
+
+
 @lab.command("iso")
 def lab_iso(release: Version = "2026.03.03-0027-rolling", env: Env = None, root: Root = None) -> None:
     """Make a signed VyOS look-alike ISO from Debian packages, or find the one made before."""

@@ -1,26 +1,27 @@
-"""A disk to encode, wherever it stands: in a raw file, or in a qcow2 that is read as it is.
+"""A disk to encode, wherever it stands: in a raw file, in a qcow2 that is read as it is, or in a raw.xz.
 
 What belongs here: opening a disk, and its digest, taken beside the encoding. How a qcow2 maps its disk belongs to
 `qcow2_reader.py`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from hyops_assets.contract.progress import Progress
+from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.variants import qemu_img, stock_xz
 from hyops_assets.image.variants.disk_pieces import DiskDigest, Piece, pieces_of
 from hyops_assets.image.variants.encoded import require_disk_size, require_unchanged
 from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
 from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
-from hyops_assets.image.variants.qemu_img import decode
 
-DiskFormat = Literal["raw", "qcow2"]
+DiskFormat = Literal["raw", "qcow2", "raw.xz"]
 
+_MAGIC: Mapping[bytes, DiskFormat] = {b"QFI\xfb": "qcow2", b"\xfd7zXZ\x00": "raw.xz"}
 _HASH_BLOCK_BYTES = 1 << 20
 _ASK_EVERY_SECONDS = 0.1
 
@@ -44,21 +45,39 @@ class DiskSource(Protocol):
         ...
 
 
+def format_of(path: Path) -> DiskFormat:
+    """Tell the format of a file that a person names, from its first bytes; `open_disk` says who must not ask."""
+    with path.open("rb") as file:
+        head = file.read(max(len(magic) for magic in _MAGIC))
+    for magic, format_ in _MAGIC.items():
+        if head.startswith(magic):
+            return format_
+    return "raw"
+
+
 @contextmanager
-def open_disk(path: Path, format_: DiskFormat, *, scratch: Path) -> Iterator[DiskSource]:
+def open_disk(path: Path, format_: DiskFormat, *, scratch: Path, progress: Progress = silent) -> Iterator[DiskSource]:
     """Open a disk for an encoder. Safe on a file that comes from elsewhere.
 
     Args:
         path: a file of this format; a raw disk is never probed for another one, for its guest writes its bytes.
         format_: what it is.
-        scratch: a directory with room for the disk. Only a qcow2 that asks for a newer reader (zstd, extended L2
-            entries) needs it: qemu-img decodes it first.
+        scratch: a directory with room for the disk, left as it was. A raw.xz needs it, which xz decodes first, and
+            a qcow2 that asks for a newer reader (zstd, extended L2 entries), which qemu-img does.
+        progress: told the bytes of that decoding; cancels by raising.
 
     Raises:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
         BadQcow2: its tables lead nowhere.
+        BadRawXz: xz refuses it.
         NotADisk: the disk is empty or no whole number of sectors.
     """
+    if format_ == "raw":
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            size = require_disk_size(before.st_size, path.name)
+            yield _Unchanging(_RawDisk(file.fileno(), size, path.name), file, before)
+        return
     if format_ == "qcow2":
         header = require_plain_qcow2(path)
         if not header.newer_reader:
@@ -66,13 +85,14 @@ def open_disk(path: Path, format_: DiskFormat, *, scratch: Path) -> Iterator[Dis
                 before = os.fstat(file.fileno())
                 yield _Unchanging(Qcow2Disk(file.fileno(), header, path.name), file, before)
             return
-        with _decoded_aside(path, scratch) as raw, open_disk(raw, "raw", scratch=scratch) as disk:
+    raw = scratch / f"{path.name}.decoded"
+    try:
+        decode = qemu_img.decode if format_ == "qcow2" else stock_xz.decode
+        decode(path, raw, progress=progress)
+        with open_disk(raw, "raw", scratch=scratch) as disk:
             yield disk
-        return
-    with path.open("rb", buffering=0) as file:
-        before = os.fstat(file.fileno())
-        size = require_disk_size(before.st_size, path.name)
-        yield _Unchanging(_RawDisk(file.fileno(), size, path.name), file, before)
+    finally:
+        raw.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -175,13 +195,3 @@ class _Unchanging:
 
     def require_unchanged(self) -> None:
         require_unchanged(self._before, os.fstat(self._file.fileno()), self.name)
-
-
-@contextmanager
-def _decoded_aside(qcow2: Path, scratch: Path) -> Iterator[Path]:
-    raw = scratch / f"{qcow2.name}.decoded"
-    try:
-        decode(qcow2, raw)
-        yield raw
-    finally:
-        raw.unlink(missing_ok=True)

@@ -48,6 +48,11 @@ class FileDigest:
         self._crc32c = google_crc32c.Checksum()
         self.size_bytes = 0
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what was fed so far, as 64 hex digits."""
+        return self._sha256.hexdigest()
+
     def update(self, data: bytes) -> None:
         """Take the file's next bytes."""
         self._sha256.update(data)
@@ -57,7 +62,7 @@ class FileDigest:
     def encoded(self, disk: Disk) -> Encoded:
         """Return what was fed so far, as a variant of this disk."""
         checksum = base64.b64encode(self._crc32c.digest()).decode()
-        return Encoded(self.size_bytes, self._sha256.hexdigest(), checksum, disk)
+        return Encoded(self.size_bytes, self.sha256, checksum, disk)
 
 
 def digest_of_file(path: Path, *, stage: str, progress: Progress = silent) -> FileDigest:

@@ -54,7 +54,7 @@ def encode(
     directory = destination.absolute().parent
     with (
         space_needed(directory, 0),
-        open_disk(disk, disk_format, scratch=directory) as source,
+        open_disk(disk, disk_format, scratch=directory, progress=progress) as source,
         replacing(destination) as partial,
         partial.open("r+b", buffering=0) as output,
         digest_aside(source) as digest,

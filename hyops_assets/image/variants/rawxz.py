@@ -38,7 +38,9 @@ MIN_BLOCK_BYTES = 1 << 12
 # The dictionary is as large as the block, and an encoder takes eleven times as much memory in every thread.
 MAX_BLOCK_BYTES = 8 << 20
 DEFAULT_BLOCK_BYTES = 512 << 10
-_PRESET = 6
+# A disk's squashfs is noise; what remains are programs and scripts of the overlay. On those preset 6 takes five times
+# as long as 1 and saves 5 to 10 %: of a 650 MB file, one part in a thousand.
+_PRESET = 1
 _ZERO_BLOCK_BYTES = lzma_zeros.MAX_ZEROS
 _ZERO_DICTIONARY_BYTES = 1 << 16
 
@@ -92,7 +94,7 @@ def encode(
     directory = destination.absolute().parent
     with (
         space_needed(directory, 0),
-        open_disk(disk, disk_format, scratch=directory) as source,
+        open_disk(disk, disk_format, scratch=directory, progress=progress) as source,
         replacing(destination) as partial,
         partial.open("wb") as output,
         digest_aside(source) as digest,

@@ -1,0 +1,131 @@
+"""`hyops convert`: the pipeline's disk encoders for a file of one's own, with a progress bar."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.progress import Progress as Report
+from hyops_assets.contract.progress import silent
+from hyops_assets.image.variants import qcow2, raw, rawxz
+from hyops_assets.image.variants.disk_source import DiskFormat, format_of
+from hyops_assets.image.variants.encoded import Encoded
+
+_SUFFIXES: dict[str, DiskFormat] = {
+    ".qcow2": "qcow2",
+    ".raw": "raw",
+    ".img": "raw",
+    ".raw.xz": "raw.xz",
+    ".xz": "raw.xz",
+}
+_FORMATS: dict[str, DiskFormat] = {"qcow2": "qcow2", "raw": "raw", "raw.xz": "raw.xz"}
+_SIZE = re.compile(r"(\d+)([KM]?)", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
+
+
+class BadConversion(Refused):
+    """A conversion that cannot be meant: an unknown format, or a destination that would be lost."""
+
+
+def convert(
+    source: Path,
+    destination: Path,
+    *,
+    format_: str | None = None,
+    threads: int | None = None,
+    block_size: str | None = None,
+    force: bool = False,
+) -> None:
+    """Write a disk in another format and print sizes and digests of both files.
+
+    Args:
+        source: raw, qcow2 or raw.xz, told by its first bytes.
+        destination: appears when it is complete.
+        format_: a key of `_FORMATS`; told by the destination's name where it is None.
+        threads: encoding threads; all cores by default.
+        block_size: uncompressed bytes of a block of a raw.xz, such as `512K`.
+        force: replace an existing file.
+
+    Raises:
+        BadConversion: the format is unknown, or the destination exists.
+        HyopsError: what the encoder raises.
+    """
+    target = _target_format(destination, format_)
+    _require_files(source, destination, force=force)
+    found = format_of(source)
+    encode = _encoder(target, threads, block_size)
+    with _bar() as report:
+        encoded = encode(source, destination, disk_format=found, progress=report)
+    typer.echo(f"source  {source} ({found}, {source.stat().st_size} bytes)")
+    typer.echo(f"disk    {encoded.disk.size_bytes} bytes, sha256 {encoded.disk.sha256}")
+    typer.echo(f"file    {destination} ({target}, {encoded.size_bytes} bytes)")
+    typer.echo(f"sha256  {encoded.sha256}")
+    typer.echo(f"crc32c  {encoded.crc32c}")
+
+
+def _encoder(target: DiskFormat, threads: int | None, block_size: str | None) -> Callable[..., Encoded]:
+    if block_size is not None and target != "raw.xz":
+        raise BadConversion(f"a {target} has no block size to choose", hint="leave --block-size out")
+    if target == "raw":
+        return raw.encode
+    if target == "qcow2":
+        return partial(qcow2.encode, threads=threads)
+    block_bytes = rawxz.DEFAULT_BLOCK_BYTES if block_size is None else _in_bytes(block_size)
+    return partial(rawxz.encode, threads=threads, block_bytes=block_bytes)
+
+
+def _target_format(destination: Path, named: str | None) -> DiskFormat:
+    if named is not None:
+        if named not in _FORMATS:
+            raise BadConversion(f"{named!r} is no format", hint=f"give one of {', '.join(_FORMATS)}")
+        return _FORMATS[named]
+    for suffix, format_ in _SUFFIXES.items():
+        if destination.name.endswith(suffix):
+            return format_
+    raise BadConversion(
+        f"the name {destination.name} tells no format",
+        hint=f"end it in one of {', '.join(_SUFFIXES)}, or give --format",
+    )
+
+
+def _require_files(source: Path, destination: Path, *, force: bool) -> None:
+    if not source.is_file():
+        raise BadConversion(f"{source} is no file", hint="give a disk image: raw, qcow2 or raw.xz")
+    if not destination.exists():
+        return
+    if destination.is_dir() or destination.samefile(source):
+        raise BadConversion(f"{destination} cannot be replaced", hint="give another destination")
+    if not force:
+        raise BadConversion(f"{destination} exists", hint="give another destination, or --force")
+
+
+def _in_bytes(size: str) -> int:
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise BadConversion(f"{size!r} is no size", hint="give bytes, or a number with K or M, such as 512K")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    """Show progress on a terminal; elsewhere nothing."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)  # pyright: ignore[reportArgumentType]
+
+        yield report
