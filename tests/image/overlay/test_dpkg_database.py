@@ -1,7 +1,6 @@
 """dpkg itself, asked about the guest's effective files: the overlay laid over the squashfs it was made for."""
 
 import hashlib
-import os
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ from hyops_assets.image.sbom import package_diff
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.lab.debs import Deb, Entry, write_deb
 from hyops_assets.lab.packages_contents import DEBS
+from tests.image.overlay.effective import lay_over
 
 STATUS = """\
 Package: base-files
@@ -106,15 +106,7 @@ def guest(lower: Path, overlay: Tree, tmp_path: Path) -> Path:
     """The effective files, as a directory."""
     root = tmp_path / "guest"
     shutil.copytree(lower, root, symlinks=True)
-    for path, node in overlay.sorted():
-        at = root / path.lstrip("/")
-        if node.kind == "directory":
-            at.mkdir(exist_ok=True)
-        elif node.target is not None:
-            at.symlink_to(node.target)
-        elif node.source is not None:
-            at.unlink(missing_ok=True)
-            shutil.copyfile(node.source, at)
+    lay_over(overlay, root)
     return root
 
 
@@ -206,12 +198,6 @@ def test_the_difference_to_the_iso_is_what_was_added(guest: Path) -> None:
     assert not diff.changed
 
 
-def test_the_status_keeps_the_owner_and_mode_that_the_iso_gave_it(overlay: Tree) -> None:
+def test_the_status_keeps_the_owner_and_mode_that_the_iso_gave_it(overlay: Tree, lower: Path) -> None:
     node = overlay.nodes["/var/lib/dpkg/status"]
-    assert (node.mode, node.uid, node.gid) == (0o644 & ~_umask(), 0, 0)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    assert (node.mode, node.uid, node.gid) == ((lower / "var/lib/dpkg/status").stat().st_mode & 0o7777, 0, 0)

@@ -5,14 +5,22 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
+from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.disk.tree import Tree
+from hyops_assets.image.dpkg import installed
+from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.overlay.apt import SourceUnreachable
 from hyops_assets.image.overlay.overlay import CONFIGURATION, build_overlay
-from hyops_assets.image.overlay.packages import fetch, host_sources, resolve
+from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, suite_of
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.programs import run
+from hyops_assets.image.sbom import Subject, sbom
 from hyops_assets.image.squashfs import Squashfs
+from tests.conftest import LOOKALIKE_RELEASE
+from tests.image.overlay.effective import lay_over
 
 pytestmark = pytest.mark.slow
 
@@ -84,3 +92,40 @@ def test_the_real_cloud_init_accepts_our_configuration_and_lets_it_win(overlay: 
     assert read["cloud_config_modules"] == [["vyos", "once-per-instance"], "runcmd"]
     assert "growpart" not in read["cloud_init_modules"]
     assert read["system_info"]["default_user"]["name"] == "vyos"
+
+
+@pytest.fixture(scope="module")
+def lookalike_guest(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """dpkg's database of the look-alike with the real packages added, their files, and their names."""
+    own = tmp_path_factory.mktemp("guest")
+    opened = open_iso(lookalike, release=LOOKALIKE_RELEASE, scratch=own)
+    status = opened.squashfs.read("/var/lib/dpkg/status")
+    sources = host_sources(suite_of(status))
+    lock = resolve(status, WANTED, sources, cache / "packages")
+    debs = fetch(lock, sources, cache / "packages")
+    tree = build_overlay(opened.squashfs, debs, canonical_helper(), scratch=own / "overlay")
+    links = [path for path in ("/bin", "/lib", "/lib64", "/sbin") if opened.squashfs.exists(path)]
+    root = own / "root"
+    opened.squashfs.extract(["/var/lib/dpkg", *links], root)
+    lay_over(tree, root)
+    return root, set(debs)
+
+
+def test_dpkg_finds_the_real_packages_installed_whole_and_nothing_wrong(
+    lookalike_guest: tuple[Path, set[str]],
+) -> None:
+    root, added = lookalike_guest
+    assert run(["dpkg", f"--root={root}", "--audit"]).text == ""
+    assert run(["dpkg", f"--root={root}", "--verify", *sorted(added)]).text == ""
+    query = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "--show"]
+    shown = run([*query, "--showformat=${Package} ${db:Status-Abbrev}\n", *sorted(added)]).text
+    assert set(shown.splitlines()) == {f"{name} ii " for name in added}
+
+
+def test_the_bill_of_the_real_packages_is_valid_and_whole(lookalike_guest: tuple[Path, set[str]]) -> None:
+    root, added = lookalike_guest
+    status = (root / "var/lib/dpkg/status").read_bytes()
+    bill = sbom(status, Subject("vyos-1.5", LOOKALIKE_RELEASE, LOOKALIKE_RELEASE, "a" * 64, "b" * 64, "x.iso", 1))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
+    names = {component["name"] for component in json.loads(bill)["components"]}
+    assert names == set(installed(status)) >= added
