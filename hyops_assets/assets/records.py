@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 
 from hyops_assets.assets.steps import Step, step
-from hyops_assets.contract.canonical import digest_of
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
+from hyops_assets.contract.recipe import Recipe
 from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import published_name
@@ -19,6 +19,7 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.build import BUILDER_VERSION, build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
@@ -41,13 +42,14 @@ def qcow2_record(
     overlay. The same ISO, package lock and helper give the same bytes anywhere.
     """
     version = context.partition_key
-    recipe = recipe_digest(vyos_iso, settings)
+    lock = read_lock(settings.build.package_lock) if settings.build.package_lock else None
+    recipe = recipe_of(vyos_iso, settings, lock)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
         built = store.find_document("qcow2_record", version, BuiltRecord)
-        if built is not None and built.recipe_digest == recipe and store.has_blob(built.qcow2.sha256):
+        if built is not None and built.recipe_digest == recipe.digest and store.has_blob(built.qcow2.sha256):
             progress.ended("adopted", built.qcow2.size_bytes)
         else:
-            built = _build(version, vyos_iso, recipe, settings, store, progress)
+            built = _build(version, vyos_iso, recipe, lock, settings, store, progress)
     return dg.MaterializeResult(
         value=built,
         data_version=dg.DataVersion(built.qcow2.sha256),
@@ -103,25 +105,25 @@ def raw_xz_record(
     )
 
 
-def recipe_digest(iso: SignedIso, settings: Settings) -> str:
-    """Return the digest of everything that decides a disk's bytes, but for the package lock."""
-    build = settings.build
-    return digest_of(
-        {
-            "iso": iso.sha256,
-            "helper": sha256_of_file(canonical_helper()),
-            "disk_bytes": build.disk_bytes,
-            "console": build.console,
-            "console_speed": build.console_speed,
-            "menu_timeout_seconds": build.menu_timeout_seconds,
-            "packages": sorted(build.packages),
-            "builder": BUILDER_VERSION,
-        }
+def recipe_of(iso: SignedIso, settings: Settings, lock: PackageLock | None) -> Recipe:
+    """Return everything that decides the bytes of this ISO's disk, but for what apt chooses."""
+    return Recipe.of(
+        settings.build,
+        iso_sha256=iso.sha256,
+        helper_sha256=sha256_of_file(canonical_helper()),
+        builder=BUILDER_VERSION,
+        lock_sha256=lock.digest if lock else None,
     )
 
 
 def _build(
-    version: str, iso: SignedIso, recipe: str, settings: Settings, store: ArtifactStore, progress: Step
+    version: str,
+    iso: SignedIso,
+    recipe: Recipe,
+    lock: PackageLock | None,
+    settings: Settings,
+    store: ArtifactStore,
+    progress: Step,
 ) -> BuiltRecord:
     with store.scratch("build") as scratch:
         disk_file = scratch / "disk.raw"
@@ -130,11 +132,13 @@ def _build(
             release=iso.release,
             settings=settings.build,
             helper=canonical_helper(),
-            lock=None,
+            lock=lock,
             cache=store.cache / "packages",
             destination=disk_file,
             scratch=scratch,
             progress=progress,
+            version=version,
+            source_iso_url=iso.source_url,
         )
         encoded = qcow2.encode(disk_file, scratch / "disk.qcow2", progress=progress)
         store.adopt(scratch / "disk.qcow2", sha256=encoded.sha256)
@@ -147,8 +151,12 @@ def _build(
         lock_sha256=built.lock.digest,
         helper_sha256=built.helper_sha256,
         squashfs_sha256=built.squashfs_sha256,
-        recipe_digest=recipe,
-        build={**built.facts, "package_lock": built.lock.model_dump(mode="json")},
+        recipe_digest=recipe.digest,
+        build={
+            **built.facts,
+            "recipe": recipe.model_dump(mode="json"),
+            "package_lock": built.lock.model_dump(mode="json", by_alias=True),
+        },
     )
 
 

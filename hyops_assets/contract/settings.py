@@ -102,6 +102,9 @@ class BuildSettings(Frozen):
     menu_timeout_seconds: int = Field(default=5, ge=0, le=300)
     packages: list[str] = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
     apt_sources: list[AptSource] = []
+    package_lock: Path | None = Field(
+        default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
+    )
     boot_timeout_seconds: int = Field(default=600, ge=30)
     method: BuildMethodName = "native"
     vyos_vm_images: VyosVmImages | None = None

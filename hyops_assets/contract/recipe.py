@@ -1,0 +1,63 @@
+"""The recipe of a disk: everything that decides its bytes, but for what apt chose.
+
+Kept in the evidence, so that anyone with the ISO can build the disk again (`hyops reproduce`).
+"""
+
+from typing import Self
+
+from pydantic import Field, JsonValue
+
+from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
+from hyops_assets.contract.settings import BuildMethodName, BuildSettings
+
+_DECIDING = {"disk_bytes", "console", "console_speed", "menu_timeout_seconds", "method"}
+
+
+class Recipe(Frozen):
+    """What a build starts from. The same recipe and the same package lock give the same disk.
+
+    `builder` is the version of the builder's own code, `method_settings` are those of a method other than `native`.
+    `lock_sha256` is the digest of the package lock that was given; None where apt solved the packages.
+    """
+
+    iso_sha256: Sha256
+    helper_sha256: Sha256
+    builder: str
+    method: BuildMethodName
+    disk_bytes: int
+    console: str
+    console_speed: int
+    menu_timeout_seconds: int
+    packages: list[str]
+    method_settings: dict[str, JsonValue] = Field(default_factory=dict)
+    lock_sha256: Sha256 | None = None
+
+    @classmethod
+    def of(
+        cls, build: BuildSettings, *, iso_sha256: str, helper_sha256: str, builder: str, lock_sha256: str | None
+    ) -> Self:
+        """Return the recipe that these settings are, for one ISO and one helper."""
+        # Not every setting decides bytes: where packages come from and how long a boot may take do not.
+        section = getattr(build, build.method.replace("-", "_"), None)
+        return cls(
+            **build.model_dump(include=_DECIDING),
+            iso_sha256=iso_sha256,
+            helper_sha256=helper_sha256,
+            builder=builder,
+            packages=sorted(build.packages),
+            method_settings=section.model_dump(mode="json") if section else {},
+            lock_sha256=lock_sha256,
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: a later run of the same recipe adopts the disk."""
+        return digest_of(self)
+
+    def settings(self, ours: BuildSettings) -> BuildSettings:
+        """Return our settings with everything that this recipe decides: how to build its disk here.
+
+        Of ours stay the record's key, the apt sources and the settings of methods.
+        """
+        deciding = self.model_dump(include=_DECIDING) | {"packages": self.packages}
+        return BuildSettings.model_validate(ours.model_dump() | deciding)
