@@ -146,7 +146,10 @@ def make_miniature(
     described = version_json(release, odd.version_json)
     with tempfile.TemporaryDirectory(dir=destination, prefix=".miniature.") as scratch:
         root = Path(scratch) / "root"
-        kernel, initrd = _stage_boot(root, release)
+        # Kept aside: what the squashfs gets wrong, live/ has right.
+        kernel, initrd = (
+            Path(shutil.copyfile(path, Path(scratch) / path.name)) for path in _stage_boot(root, release)
+        )
         _stage_system(root, release, described, odd)
         stage_grub(root, modules)
         _spoil(root, odd)

@@ -21,8 +21,6 @@ from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
 
 BIOS, UEFI = "i386-pc", "x86_64-efi"
-MODULES = "/usr/lib/grub"
-TEMPLATES = "/usr/share/vyos/templates/grub"
 BOOT_CODE_BYTES = 440
 """How much of the MBR is boot code; Linux' disk signature and the partition table follow."""
 
@@ -48,7 +46,6 @@ set prefix=($root)/boot/grub
 _KERNEL_SECTOR_AT, _BOOT_DRIVE_AT, _DRIVE_CHECK_AT = 0x5C, 0x64, 0x66
 _NEXT_SECTOR_AT, _SECTOR_COUNT_AT = 500, 508
 _LAYOUT_VERSION = re.compile(r"^SYSTEM_CFG_VER\s*=\s*(\d+)", re.MULTILINE)
-_LAYOUT_VERSION_FILE = "/usr/lib/python3/dist-packages/vyos/system/__init__.py"
 _CONSOLE = re.compile(r"(ttyS|tty)(\d+)")
 _ENVIRONMENT_BLOCK_BYTES = 1024
 
@@ -156,12 +153,13 @@ def console_variables(console: str, speed: int = SERIAL_SPEED) -> dict[str, str]
     return {"console_type": match[1], "console_num": match[2], "console_speed": str(speed)}
 
 
-def render_menu(squashfs: Squashfs, templates: Path, *, release: str, menu: Menu) -> dict[str, str]:
+def render_menu(squashfs: Squashfs, templates: Path, *, version_file: str, release: str, menu: Menu) -> dict[str, str]:
     """Return the boot menu's files, path to text, rendered from the ISO's own templates.
 
     Args:
         squashfs: tells the layout version of its boot menu.
         templates: the directory that was extracted from it.
+        version_file: the Python file in it that tells that version.
         release: the one image that the menu shall offer.
         menu: console, speed and timeout.
 
@@ -181,7 +179,7 @@ def render_menu(squashfs: Squashfs, templates: Path, *, release: str, menu: Menu
         ),
         "boot_opts": "",
     }
-    versions = _layout_version(squashfs)
+    versions = _layout_version(squashfs, version_file)
     files: Sequence[tuple[str, str, Mapping[str, object]]] = (
         ("/boot/grub/grub.cfg", "grub_main.j2", {}),
         (f"{CONFIG_DIRECTORY}/00-vyos-header.cfg", "grub_vars.j2", {"vars": {"VYOS_CFG_VER": versions}}),
@@ -210,12 +208,12 @@ def render_menu(squashfs: Squashfs, templates: Path, *, release: str, menu: Menu
         ) from error
 
 
-def _layout_version(squashfs: Squashfs) -> str:
+def _layout_version(squashfs: Squashfs, version_file: str) -> str:
     """Return the version of the menu's file layout. VyOS rewrites the menu at boot where it is not its own."""
-    match = _LAYOUT_VERSION.search(squashfs.read(_LAYOUT_VERSION_FILE).decode(errors="replace"))
+    match = _LAYOUT_VERSION.search(squashfs.read(version_file).decode(errors="replace"))
     if match is None:
         raise GrubFailed(
-            f"{_LAYOUT_VERSION_FILE} does not set SYSTEM_CFG_VER",
+            f"{version_file} does not set SYSTEM_CFG_VER",
             hint="this release has another boot menu than the pipeline knows: report it",
         )
     return match[1]

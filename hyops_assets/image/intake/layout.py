@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hyops_assets.image.disk.grub import BIOS, UEFI
 from hyops_assets.image.intake.volume import BadIso
 from hyops_assets.image.squashfs import MissingMember, Squashfs
-
-GRUB_PLATFORMS = ("i386-pc", "x86_64-efi")
-"""What a disk starts by, under BIOS and under UEFI."""
 
 MENU_TEMPLATES = (
     "grub_main.j2",
@@ -31,9 +29,10 @@ _KERNEL, _INITRD = "vmlinuz", "initrd.img"
 _BOOT = "/boot"
 _CONFIG = "config.boot.default"
 _MENU_VERSION = "vyos/system/__init__.py"
+_GRUB_FILES = (f"{BIOS}/boot.img", f"{BIOS}/kernel.img", f"{UEFI}/kernel.img")
 _USUAL_MODULES = "/usr/lib/grub"
 _USUAL_TEMPLATES = "/usr/share/vyos/templates/grub"
-_USUAL_MENU_VERSION = f"/usr/lib/python3/dist-packages/{_MENU_VERSION}"
+_USUAL_PACKAGES = "/usr/lib/python3/dist-packages"
 
 
 class UnknownLayout(BadIso):
@@ -69,20 +68,23 @@ def find_layout(squashfs: Squashfs) -> Layout:
     faults: list[str] = []
     boot_files = _boot_files(squashfs, faults)
     names = _by_name(squashfs)
-    configs = names.get(_CONFIG, [])
+    configs = default_configs(squashfs)
     if not configs:
         faults.append(f"no {_CONFIG} in any directory")
-    templates = _one_of(_holding(names, MENU_TEMPLATES), _USUAL_TEMPLATES, _all_of(MENU_TEMPLATES), faults)
-    modules = _holding(names, [f"{platform}/kernel.img" for platform in GRUB_PLATFORMS] + ["i386-pc/boot.img"])
-    grub = _one_of(modules, _USUAL_MODULES, f"GRUB for {' and '.join(GRUB_PLATFORMS)}", faults)
-    versions = [path for path in names.get("__init__.py", []) if path.endswith(f"/{_MENU_VERSION}")]
-    version = _one_of(versions, _USUAL_MENU_VERSION, _MENU_VERSION, faults)
+    templates = _one_of(names, MENU_TEMPLATES, _USUAL_TEMPLATES, faults)
+    modules = _one_of(names, _GRUB_FILES, _USUAL_MODULES, faults)
+    packages = _one_of(names, (_MENU_VERSION,), _USUAL_PACKAGES, faults)
     if faults:
         raise UnknownLayout(
             f"the release in {squashfs.path.name} is laid out as no VyOS known here: {'; '.join(faults)}",
             hint="give an installer ISO of VyOS 1.4 or newer; if it is one, report its version: its layout is new",
         )
-    return Layout(boot_files, tuple(sorted(configs)), templates, version, grub)
+    return Layout(boot_files, configs, templates, f"{packages}/{_MENU_VERSION}", modules)
+
+
+def default_configs(squashfs: Squashfs) -> list[str]:
+    """Return every configuration that VyOS may start from without one of its own; each carries a login."""
+    return sorted(_by_name(squashfs).get(_CONFIG, []))
 
 
 def _boot_files(squashfs: Squashfs, faults: list[str]) -> dict[str, str]:
@@ -98,10 +100,12 @@ def _boot_files(squashfs: Squashfs, faults: list[str]) -> dict[str, str]:
         except MissingMember:
             # A link to a kernel that was removed, vmlinuz.old for example, is none of the installer's files either.
             continue
-        if members[target].kind == "file" and members[target].size:
+        if members[target].kind == "file":
             found[pure.name] = target
     for name in (_KERNEL, _INITRD):
         _decide(name, found, faults)
+        if name in found and not members[found[name]].size:
+            faults.append(f"{_BOOT}/{name} is empty")
     versions = {name: _version(name, found[name]) for name in (_KERNEL, _INITRD) if name in found}
     if len(set(filter(None, versions.values()))) > 1:
         named = " and ".join(f"{name} is of {version}" for name, version in versions.items())
@@ -119,7 +123,7 @@ def _decide(name: str, found: dict[str, str], faults: list[str]) -> None:
     elif versioned:
         faults.append(f"{_BOOT} has {' and '.join(versioned)}, and no {name} that tells which of them boots")
     else:
-        faults.append(f"no {_BOOT}/{name} and no {_BOOT}/{name}-<version> with anything in it")
+        faults.append(f"no {_BOOT}/{name} and no {_BOOT}/{name}-<version>")
 
 
 def _version(name: str, member: str) -> str | None:
@@ -136,28 +140,30 @@ def _by_name(squashfs: Squashfs) -> dict[str, list[str]]:
     return names
 
 
-def _holding(names: Mapping[str, list[str]], wanted: Sequence[str]) -> list[str]:
-    """Return the directories below which every one of the wanted files stands."""
-    directories: set[str] | None = None
-    for name in wanted:
-        tail = f"/{name}"
-        holding = {path.removesuffix(tail) for path in names.get(PurePosixPath(name).name, []) if path.endswith(tail)}
-        directories = holding if directories is None else directories & holding
-    return sorted(directories or ())
-
-
-def _one_of(found: Sequence[str], usual: str, what: str, faults: list[str]) -> str:
-    """Return the usual place where it is among those found, else the only one."""
-    if usual in found:
+def _one_of(names: Mapping[str, list[str]], wanted: Sequence[str], usual: str, faults: list[str]) -> str:
+    """Return the directory below which every one of the wanted files stands: the usual one, or the only one."""
+    holding = [_holding(names, name) for name in wanted]
+    found = sorted(set.intersection(*holding))
+    if usual in found or not found:
+        if not found:
+            faults.append(_missing(wanted, holding, usual))
         return usual
-    if len(found) == 1:
-        return found[0]
-    if found:
-        faults.append(f"{what} in {' and '.join(found)}, and not in {usual}")
-    else:
-        faults.append(f"no {what} in any directory (usually {usual})")
-    return usual
+    if len(found) > 1:
+        faults.append(f"{', '.join(wanted)} in {' and in '.join(found)}, and not in {usual}")
+    return found[0]
 
 
-def _all_of(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]} together"
+def _holding(names: Mapping[str, list[str]], wanted: str) -> set[str]:
+    """Return the directories below which a file stands: `/a` for `/a/b/c.img` and `b/c.img`."""
+    tail = f"/{wanted}"
+    return {path.removesuffix(tail) for path in names.get(PurePosixPath(wanted).name, []) if path.endswith(tail)}
+
+
+def _missing(wanted: Sequence[str], holding: Sequence[set[str]], usual: str) -> str:
+    """Say what a directory lacks that holds some of the wanted files, or that none holds any."""
+    candidates = set.union(*holding)
+    if not candidates:
+        return f"no {', '.join(wanted)} in any directory (usually {usual})"
+    place = usual if usual in candidates else min(candidates)
+    lacking = [name for name, places in zip(wanted, holding, strict=True) if place not in places]
+    return f"{place} lacks {', '.join(lacking)}"

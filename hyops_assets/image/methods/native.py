@@ -11,12 +11,12 @@ import re
 import tempfile
 import uuid
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
-from hyops_assets.image.credentials import CONFIG_DIRECTORY, DEFAULT_CONFIGS, disarm
+from hyops_assets.image.credentials import CONFIG_DIRECTORY, disarm
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.esp import write_esp
 from hyops_assets.image.disk.ext4 import BLOCK_BYTES, Slot, write_ext4
@@ -32,9 +32,7 @@ from hyops_assets.image.disk.gpt import (
 )
 from hyops_assets.image.disk.grub import (
     BIOS,
-    MODULES,
     SERIAL_SPEED,
-    TEMPLATES,
     UEFI,
     CoreImages,
     Menu,
@@ -45,6 +43,7 @@ from hyops_assets.image.disk.grub import (
 from hyops_assets.image.disk.loaders import efi_files
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
+from hyops_assets.image.intake.layout import default_configs
 from hyops_assets.image.overlay.layers import Layers
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
@@ -97,7 +96,8 @@ def build_native(
         Size and SHA-256 of the disk.
 
     Raises:
-        BadDisk: the disk is too small, or the ISO lacks kernel or initrd.
+        BadDisk: the disk is too small.
+        UnknownLayout: the ISO lacks something that a disk needs; `open_iso` has said so before.
         GrubFailed: the ISO's GRUB cannot make a bootable disk.
         NoSpace: no room at the destination or in scratch.
     """
@@ -153,11 +153,12 @@ def identity(release: str, what: str) -> uuid.UUID:
 
 def _contents(opened: OpenedIso, overlay: Tree, menu: Menu, scratch: Path) -> tuple[Tree, CoreImages]:
     """Return everything that stands in partition 3, and GRUB's core images."""
-    squashfs, release = opened.squashfs, opened.release
-    boot_files = _boot_files(squashfs)
+    squashfs, release, layout = opened.squashfs, opened.release, opened.layout
     extracted = scratch / "extracted"
-    squashfs.extract({*boot_files.values(), f"{MODULES}/{BIOS}", f"{MODULES}/{UEFI}", TEMPLATES}, extracted)
-    modules = extracted / MODULES.lstrip("/")
+    grub = {f"{layout.grub_modules}/{platform}" for platform in (BIOS, UEFI)}
+    squashfs.extract({*layout.boot_files.values(), *grub, layout.menu_templates}, extracted)
+    modules = extracted / layout.grub_modules.lstrip("/")
+    templates = extracted / layout.menu_templates.lstrip("/")
     core = make_core_images(
         modules, menu.early_configuration, core_sector=CORE_SECTOR, most_sectors=CORE_SECTORS, scratch=scratch
     )
@@ -168,7 +169,8 @@ def _contents(opened: OpenedIso, overlay: Tree, menu: Menu, scratch: Path) -> tu
     for directory in ("/boot", "/boot/efi", "/boot/grub", "/boot/grub/grub.cfg.d"):
         tree.add_directory(directory)
     tree.add_directory("/boot/grub/grub.cfg.d/vyos-versions")
-    for path, text in render_menu(squashfs, extracted / TEMPLATES.lstrip("/"), release=release, menu=menu).items():
+    rendered = render_menu(squashfs, templates, version_file=layout.menu_version, release=release, menu=menu)
+    for path, text in rendered.items():
         tree.add_file(path, texts.hold(text.encode()))
     tree.add_file("/boot/grub/grubenv", texts.hold(environment_block()))
     for platform in (BIOS, UEFI):
@@ -180,7 +182,7 @@ def _contents(opened: OpenedIso, overlay: Tree, menu: Menu, scratch: Path) -> tu
     for directory in (image, f"{image}/work", f"{image}/work/work"):
         tree.add_directory(directory)
     tree.add_file(f"{image}/{release}.squashfs", squashfs.path)
-    for name, member in boot_files.items():
+    for name, member in layout.boot_files.items():
         tree.add_file(f"{image}/{name}", extracted / member.lstrip("/"))
     tree.merge(upper_directory(squashfs, overlay, scratch / "texts").below(f"{image}/rw"))
     return tree, core
@@ -201,22 +203,6 @@ class Texts:
         return Path(name)
 
 
-def _boot_files(squashfs: Squashfs) -> dict[str, str]:
-    """Return what stands in the ISO's /boot, symlinks followed as VyOS' image tools do: name to member."""
-    members = squashfs.members()
-    found: dict[str, str] = {}
-    for path in members:
-        if str(PurePosixPath(path).parent) != "/boot":
-            continue
-        target = squashfs.resolve(path)
-        if members[target].kind == "file":
-            found[PurePosixPath(path).name] = target
-    for name in ("vmlinuz", "initrd.img"):
-        if name not in found or members[found[name]].size == 0:
-            raise BadDisk(f"the ISO's squashfs has no /boot/{name}", hint="give an installer ISO of VyOS")
-    return found
-
-
 def upper_directory(squashfs: Squashfs, overlay: Tree, kept: Path) -> Tree:
     """Return the overlay with what every installed VyOS has, and without the login that every ISO has.
 
@@ -230,9 +216,10 @@ def upper_directory(squashfs: Squashfs, overlay: Tree, kept: Path) -> Tree:
     layers.tree.add_directory(CONFIG_DIRECTORY, CONFIG_MODE, gid=group)
     # Tells VyOS that this directory is its configuration's home, not an empty mount point.
     layers.add_file(f"{CONFIG_DIRECTORY}/.vyatta_config", texts.hold(b""), 0o664, gid=group)
-    for path in DEFAULT_CONFIGS:
-        if squashfs.exists(path) and path not in overlay.nodes:
-            layers.replace_file(path, texts.hold(disarm(squashfs.read(path).decode()).encode()))
+    for path in default_configs(squashfs):
+        if path not in overlay.nodes:
+            config = squashfs.read(path).decode(errors="surrogateescape")
+            layers.replace_file(path, texts.hold(disarm(config).encode(errors="surrogateescape")))
     return layers.tree
 
 

@@ -18,6 +18,7 @@ from hyops_assets.image.disk.grub import CONFIG_DIRECTORY, GrubFailed
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.inspection.files import Ext4Files
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
+from hyops_assets.image.intake.layout import UnknownLayout
 from hyops_assets.image.methods.native import LABEL, BadDisk, build_native, partition_table
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.programs import run
@@ -332,9 +333,9 @@ def changed_squashfs(opened: OpenedIso, directory: Path, *commands: list[str]) -
 @pytest.mark.parametrize(
     ("command", "error", "named"),
     [
-        (["rm", "boot/vmlinuz"], BadDisk, "no /boot/vmlinuz"),
-        (["sh", "-c", ": > boot/initrd.img"], BadDisk, "no /boot/initrd.img"),
-        (["rm", "usr/share/vyos/templates/grub/grub_menu.j2"], GrubFailed, "grub_menu.j2"),
+        (["sh", "-c", "rm boot/vmlinuz*"], UnknownLayout, "no /boot/vmlinuz"),
+        (["sh", "-c", ": > boot/initrd.img"], UnknownLayout, "/boot/initrd.img is empty"),
+        (["rm", "usr/share/vyos/templates/grub/grub_menu.j2"], UnknownLayout, "lacks grub_menu.j2"),
         (["sh", "-c", "echo '{{' > usr/share/vyos/templates/grub/grub_main.j2"], GrubFailed, "cannot be filled"),
         (["sh", "-c", ": > usr/lib/python3/dist-packages/vyos/system/__init__.py"], GrubFailed, "SYSTEM_CFG_VER"),
         (["truncate", "-s", "511", "usr/lib/grub/i386-pc/boot.img"], GrubFailed, "511 bytes"),
