@@ -14,7 +14,7 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.settings import AptSource
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
-from hyops_assets.image.overlay.apt import Apt, UntrustedSource, isolated_apt
+from hyops_assets.image.overlay.apt import Apt, SourceUnreachable, UntrustedSource, isolated_apt
 from hyops_assets.image.overlay.lock import LockedPackage, PackageLock, require_fits
 from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
 from hyops_assets.image.overlay.unsolvable import Unsolvable
@@ -136,18 +136,25 @@ def _is_cached(package: LockedPackage, store: Path) -> bool:
 def _download(
     packages: Sequence[LockedPackage], suite: str, sources: Sequence[AptSource], cache: Path, store: Path
 ) -> None:
+    names = ", ".join(f"{package.name} {package.version}" for package in packages)
+    by_hand = f"put each .deb into {store} as <its sha256>.deb"
     if not sources:
-        names = ", ".join(f"{package.name} {package.version}" for package in packages)
         raise NoSource(
             f"not in the cache, and no source is given: {names}",
-            hint=f"set build.apt_sources to sources of {suite}, or put each .deb into {store} as <its sha256>.deb",
+            hint=f"set build.apt_sources to sources of {suite}, or {by_hand}",
         )
     with (
         signed_lines(sources, suite) as lines,
         isolated_apt(cache / "apt", lines=lines, status=b"", current=False) as apt,
     ):
-        apt.update()
-        _take(apt, packages, cache / "apt" / "incoming", store)
+        try:
+            apt.update()
+            _take(apt, packages, cache / "apt" / "incoming", store)
+        except SourceUnreachable as error:
+            raise SourceUnreachable(
+                f"not in the cache: {names}; and {error.message}",
+                hint=f"check the network and run again, or {by_hand}",
+            ) from error
 
 
 def _take(apt: Apt, packages: Sequence[LockedPackage], incoming: Path, store: Path) -> None:

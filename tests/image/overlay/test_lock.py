@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from hyops_assets.image.overlay.lock import (
 )
 from hyops_assets.image.overlay.packages import fetch, resolve
 from hyops_assets.lab.packages import make_repository
+from tests.image.overlay.alone import without_network
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
 PACKAGE = LockedPackage(
@@ -112,15 +112,6 @@ print(*sorted(fetch(read_lock(lock), [closed], cache)))
 """
 
 
-def alone() -> list[str]:
-    """Return the words that run a program without any network, where this machine lets us."""
-    words = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    able = (
-        shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-    )
-    return words if able else []
-
-
 def test_a_lock_from_a_file_needs_no_network_once_its_packages_are_cached(tmp_path: Path) -> None:
     source: AptSource = make_repository(tmp_path / "repository")
     lock = resolve(STATUS, ["cloud-init", "qemu-guest-agent"], [source], tmp_path / "cache")
@@ -128,7 +119,7 @@ def test_a_lock_from_a_file_needs_no_network_once_its_packages_are_cached(tmp_pa
     shutil.rmtree(tmp_path / "cache/apt")
     write_lock(lock, tmp_path / "lock.json")
     argv = [sys.executable, "-c", FETCH, tmp_path / "lock.json", source.keyring, tmp_path / "cache"]
-    done = subprocess.run([*alone(), *argv], capture_output=True, text=True, check=False)
+    done = subprocess.run([*without_network(), *argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [package.name for package in lock.packages]
     # apt was not even asked.
