@@ -64,11 +64,10 @@ def disk_inspection(
     def examine(name: str) -> tuple[bool, dict[str, JsonValue]]:
         if not findings:
             with store.scratch("inspection") as scratch:
-                disk = scratch / "disk.raw"
-                qcow2.decode(store.blob(built.qcow2.sha256), disk)
-                findings.update(
-                    {found.name: found for found in questions.inspect(disk, _expected(built, settings), scratch)}
-                )
+                disk, container = scratch / "disk.raw", store.blob(built.qcow2.sha256)
+                qcow2.decode(container, disk)
+                found = questions.inspect(disk, _expected(built, settings), scratch, container=container)
+                findings.update({finding.name: finding for finding in found})
         return findings[name].passed, {"found": findings[name].detail}
 
     with step(context, "disk_inspection") as progress:
@@ -84,6 +83,7 @@ def _expected(built: BuiltRecord, settings: Settings) -> questions.Expected:
         squashfs_sha256=built.squashfs_sha256,
         helper_sha256=built.helper_sha256,
         console=settings.build.console,
+        disk=built.disk,
     )
 
 

@@ -97,15 +97,15 @@ def read_table(disk: Path) -> PartitionTable:
     """
     sectors = disk.stat().st_size // SECTOR_BYTES
     with disk.open("rb") as file:
-        primary = _read_copy(file.fileno(), 1, "primary")
-        backup = _read_copy(file.fileno(), sectors - 1, "backup")
+        primary = _read_copy(file.fileno(), 1, sectors, "primary")
+        backup = _read_copy(file.fileno(), sectors - 1, sectors, "backup")
     if primary != backup:
         raise _bad("the backup table differs from the primary one")
     _require_fit(primary.partitions, sectors)
     return primary
 
 
-def _read_copy(descriptor: int, at: int, which: str) -> PartitionTable:
+def _read_copy(descriptor: int, at: int, sectors: int, which: str) -> PartitionTable:
     raw = os.pread(descriptor, SECTOR_BYTES, at * SECTOR_BYTES) if at > 0 else b""
     if len(raw) < SECTOR_BYTES or raw[:8] != _SIGNATURE:
         raise _bad(f"sector {at} holds no {which} header")
@@ -117,8 +117,11 @@ def _read_copy(descriptor: int, at: int, which: str) -> PartitionTable:
         raise _bad(f"the {which} header is damaged")
     if (header[11], header[12]) != (_ENTRIES, _ENTRY_BYTES):
         raise _bad(f"the {which} table has {header[11]} entries of {header[12]} bytes, expected 128 of 128")
+    if not 0 < entries_at <= sectors:
+        # Beyond what a file offset can hold, reading would fail in another way.
+        raise _bad(f"the {which} table is said to begin at sector {entries_at} of {sectors}")
     entries = os.pread(descriptor, _ENTRIES * _ENTRY_BYTES, entries_at * SECTOR_BYTES)
-    if zlib.crc32(entries) != entries_checksum:
+    if len(entries) < _ENTRIES * _ENTRY_BYTES or zlib.crc32(entries) != entries_checksum:
         raise _bad(f"the {which} table is damaged")
     found = (_ENTRY.unpack_from(entries, index * _ENTRY_BYTES) for index in range(_ENTRIES))
     return PartitionTable(

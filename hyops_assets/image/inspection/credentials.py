@@ -1,52 +1,79 @@
 """Questions about what an image must not carry: logins, keys, identities of one machine, leftovers of a build."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from hyops_assets.image.credentials import (
     CONFIG_DIRECTORY,
     DEFAULT_CONFIGS,
+    Hash,
     has_hardware_id,
-    logins_in_config,
-    logins_in_shadow,
+    hashes_in_accounts,
+    hashes_in_config,
+    is_disabled,
+    keys_in_config,
+    plaintext_in_config,
+    well_known,
 )
+from hyops_assets.image.inspection.cloud_config import values_named
 from hyops_assets.image.inspection.view import Fault, View
+from hyops_assets.image.vyos_config import Configuration, read_configuration
 
-_CONFIGS = (f"{CONFIG_DIRECTORY}/config.boot", *DEFAULT_CONFIGS)
+CONFIGS = (f"{CONFIG_DIRECTORY}/config.boot", *DEFAULT_CONFIGS)
+"""What VyOS starts from: the saved configuration, or else the default one."""
+
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _NO_MACHINE_ID = (b"", b"uninitialized")
 _CLOUD_STATE = ("/var/lib/cloud", f"{CONFIG_DIRECTORY}/cloud")
+_CLOUD_LOGS = ("/var/log/cloud-init.log", "/var/log/cloud-init-output.log")
+_KEY_FILES = ("authorized_keys", "authorized_keys2")
+_HOST_KEYS = ("ssh_host_", "dropbear_")
 _NET_RULES = "/etc/udev/rules.d/70-persistent-net.rules"
-_APT_LEFTOVERS = ("/var/cache/apt/", "/var/lib/apt/lists/")
+_APT_LEFTOVERS = ("/var/cache/apt/", "/var/lib/apt/lists/", "/var/log/apt/", "/etc/apt/sources.list.d/")
+_APT_FILES = ("/etc/resolv.conf", "/etc/apt/sources.list", "/var/log/dpkg.log")
+_CLOUD_HASHES = frozenset({"passwd", "hashed_passwd"})
+_CLOUD_PLAINTEXT = frozenset({"plain_text_passwd", "password"})
+_CLOUD_KEYS = frozenset({"ssh_authorized_keys", "ssh_import_id", "ssh_keys"})
 
 
 def no_default_credentials(view: View) -> str:
-    """No configuration and no account of the image lets anyone in with a password or a key."""
-    found = []
-    for path in _CONFIGS:
-        config = (view.guest.find(path) or b"").decode(errors="replace")
-        found += [f"{path}: {login}" for login in logins_in_config(config)]
+    """No configuration and no account of the image has a password, least of all one that everyone knows."""
+    found = [(path, hashed) for path, config in _configurations(view) for hashed in hashes_in_config(config)]
     for path in ("/etc/shadow", "/etc/passwd"):
-        users = (view.guest.find(path) or b"").decode(errors="replace")
-        found += [f"{path}: user {user}" for user in logins_in_shadow(users, shadowed=path == "/etc/passwd")]
-    if not any(view.guest.resolve(path) for path in _CONFIGS):
-        raise Fault(f"none of {', '.join(_CONFIGS)} exists: whether anyone is let in cannot be told")
+        accounts = hashes_in_accounts(view.guest.text(path), shadowed=path == "/etc/passwd")
+        found += [(path, hashed) for hashed in accounts]
+    of_cloud = [(path, Hash(f"the key {key}", value)) for path, key, value in _cloud_values(view, _CLOUD_HASHES)]
+    found += [(path, hashed) for path, hashed in of_cloud if not is_disabled(hashed.value)]
     if found:
-        raise Fault("; ".join(found))
+        known = well_known([hashed for _, hashed in found])
+        raise Fault("; ".join(f"{path}: {_described(hashed, known)}" for path, hashed in found))
     return "no usable password"
+
+
+def no_plaintext_password(view: View) -> str:
+    """No password stands in clear in the image: in no configuration of VyOS, and in none of cloud-init."""
+    found = [f"{path}: {user}" for path, config in _configurations(view) for user in plaintext_in_config(config)]
+    found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_PLAINTEXT)]
+    for path, config in view.cloud_config.files.items():
+        changed = config.get("chpasswd")
+        found += [f"{path}: chpasswd"] if isinstance(changed, dict) and changed.get("list") else []
+    return _none(found)
 
 
 def no_authorized_keys(view: View) -> str:
     """No account of the image accepts an SSH key."""
-    return _none(
-        path
-        for path in view.guest.paths
-        if path.rsplit("/", 1)[-1] in ("authorized_keys", "authorized_keys2") and view.guest.find(path)
-    )
+    found = [path for path in view.guest.paths if path.rsplit("/", 1)[-1] in _KEY_FILES and view.guest.find(path)]
+    found += [f"{path}: {key}" for path, config in _configurations(view) for key in keys_in_config(config)]
+    found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_KEYS)]
+    return _none(found)
 
 
 def no_host_keys(view: View) -> str:
     """The image carries no SSH host key: all machines made of it would share it."""
-    return _none(path for path in view.guest.paths if path.rsplit("/", 1)[-1].startswith("ssh_host_"))
+    return _none(
+        path
+        for path, kind in view.guest.paths.items()
+        if kind != "directory" and path.rsplit("/", 1)[-1].startswith(_HOST_KEYS) and "_key" in path
+    )
 
 
 def no_machine_id(view: View) -> str:
@@ -56,21 +83,25 @@ def no_machine_id(view: View) -> str:
 
 def no_hardware_id(view: View) -> str:
     """No configuration binds an interface to one machine's hardware address."""
-    bound = [path for path in _CONFIGS if has_hardware_id((view.guest.find(path) or b"").decode(errors="replace"))]
+    bound = [path for path, config in _configurations(view) if has_hardware_id(config)]
     return _none([*bound, *([_NET_RULES] if view.guest.find(_NET_RULES) else [])])
 
 
 def no_cloud_instance_state(view: View) -> str:
-    """cloud-init has not run in the image: each machine's first boot is one."""
-    return _none(path for directory in _CLOUD_STATE for path in view.guest.files_below(directory))
+    """cloud-init has not run in the image, wherever it keeps its state: each machine's first boot is one."""
+    configured = view.cloud_config.at("system_info", "paths", "cloud_dir")
+    directories = {*_CLOUD_STATE, *([configured] if isinstance(configured, str) and configured else [])}
+    reached = {view.guest.resolve(directory) or directory for directory in directories}
+    state = [path for directory in reached for path in view.guest.files_below(directory)]
+    return _none([*state, *(path for path in _CLOUD_LOGS if view.guest.find(path))])
 
 
 def no_build_leftovers(view: View) -> str:
-    """The overlay carries no name server, package list or package file of the machine that built it."""
+    """The overlay carries no name server, package source, list, log or file of the machine that built it."""
     return _none(
         path
         for path, entry in view.guest.upper.items()
-        if entry.kind == "file" and (path == "/etc/resolv.conf" or path.startswith(_APT_LEFTOVERS))
+        if entry.kind == "file" and (path in _APT_FILES or path.startswith(_APT_LEFTOVERS))
     )
 
 
@@ -78,6 +109,7 @@ CHECKS: dict[str, Callable[[View], str]] = {
     check.__name__: check
     for check in (
         no_default_credentials,
+        no_plaintext_password,
         no_authorized_keys,
         no_host_keys,
         no_machine_id,
@@ -86,6 +118,27 @@ CHECKS: dict[str, Callable[[View], str]] = {
         no_build_leftovers,
     )
 }
+
+
+def _configurations(view: View) -> list[tuple[str, Configuration]]:
+    """Return every configuration that a guest could start from, by its path."""
+    return [(path, read_configuration(view.guest.text(path))) for path in CONFIGS if view.guest.resolve(path)]
+
+
+def _cloud_values(view: View, names: frozenset[str]) -> list[tuple[str, str, str]]:
+    """Return what cloud-init's files say under these keys: file, key, and the value as text."""
+    return [
+        (path, key, str(value))
+        for path, config in view.cloud_config.files.items()
+        for key, value in values_named(dict(config), names)
+        if value
+    ]
+
+
+def _described(hashed: Hash, known: Mapping[str, bool | None]) -> str:
+    if not hashed.value:
+        return f"{hashed.owner} needs no password"
+    return f"{hashed.owner} has a password{', one that everyone knows' if known.get(hashed.value) else ''}"
 
 
 def _none(found: Iterable[str]) -> str:

@@ -1,15 +1,22 @@
 """Questions about the running guest: cloud-init, its helper, the guest agent, and growing to the disk."""
 
+import re
 from collections.abc import Callable
 
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.image.inspection.view import Fault, View
+from hyops_assets.image.inspection.boot import menu_entries
+from hyops_assets.image.inspection.credentials import CONFIGS
+from hyops_assets.image.inspection.view import Fault, NotCompared, View
 from hyops_assets.image.overlay.overlay import GROW_PROGRAM, GROW_UNIT, HELPER
+from hyops_assets.image.vyos_config import read_configuration
 
 DATASOURCES = ("NoCloud", "ConfigDrive", "Hetzner", "None")
 """Where a guest looks for its data, in order; `None` last, so that a boot without any never waits."""
 
-_CLOUD_CONFIG = "/etc/cloud/cloud.cfg.d"
+_GENERATOR, _CLOUD_TARGET = "/usr/lib/systemd/system-generators/cloud-init-generator", "cloud-init.target"
+_IDENTIFY, _DISABLED_POLICY = "/etc/cloud/ds-identify.cfg", re.compile(r"^\s*policy:\s*disabled", re.MULTILINE)
+_KERNEL_SWITCH = re.compile(r"\s((?:cloud-init=disabled|network-config=|ds=|cc:)\S*)")
+_DHCP_CLIENTS = ("/usr/sbin/dhclient", "/sbin/dhclient")
 _CLOUD_UNITS = ("cloud-init-local.service", "cloud-init.service", "cloud-config.service", "cloud-final.service")
 _UNITS = "/etc/systemd/system"
 _UNIT_DIRECTORIES = (_UNITS, "/usr/lib/systemd/system")
@@ -17,18 +24,31 @@ _AGENT, _AGENT_UNIT = "/usr/sbin/qemu-ga", "qemu-guest-agent.service"
 _UDEV_RULES = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d")
 
 
+def configuration_parses(view: View) -> str:
+    """There is a configuration to start from, and each one reads as VyOS reads it."""
+    found = [path for path in CONFIGS if view.guest.resolve(path) is not None]
+    if not found:
+        raise Fault(f"none of {', '.join(CONFIGS)} exists: VyOS has nothing to start from")
+    for path in found:
+        config = read_configuration(view.guest.read(path).decode(errors="replace"))
+        if config.mistakes or not config.statements:
+            raise Fault(f"{path}: {'; '.join(config.mistakes[:3]) or 'it says nothing'}")
+    return ", ".join(found)
+
+
 def datasources_are_the_expected(view: View) -> str:
     """cloud-init looks for its data where both clouds give it, and nowhere else; the last word is on one line."""
-    settings = [
-        line.removeprefix("datasource_list:").strip()
-        for path in ("/etc/cloud/cloud.cfg", *view.guest.files_below(_CLOUD_CONFIG))
-        if path.endswith(".cfg")
-        for line in (view.guest.find(path) or b"").decode(errors="replace").splitlines()
+    joined = view.cloud_config.at("datasource_list")
+    # ds-identify, which decides whether cloud-init runs at all, is a shell script that reads single lines.
+    lines = [
+        line.removeprefix("datasource_list:").strip("[] ")
+        for path in view.cloud_config.files
+        for line in view.guest.text(path).splitlines()
         if line.startswith("datasource_list:")
     ]
-    found = tuple(name.strip() for name in settings[-1].strip("[] ").split(",")) if settings else ()
-    if found != DATASOURCES:
-        raise Fault(f"datasource_list is {list(found)}, expected {list(DATASOURCES)}")
+    found = [name.strip() for name in lines[-1].split(",")] if lines else []
+    if found != list(DATASOURCES) or joined != list(DATASOURCES):
+        raise Fault(f"datasource_list is {joined}, on a line of its own {found}, expected {list(DATASOURCES)}")
     return ", ".join(found)
 
 
@@ -37,14 +57,31 @@ def cloud_init_is_enabled(view: View) -> str:
     missing = [unit for unit in _CLOUD_UNITS if not _is_enabled(view, unit)]
     if missing:
         raise Fault(f"not enabled: {', '.join(missing)}")
+    if view.guest.resolve(_GENERATOR) is None and not _is_enabled(view, _CLOUD_TARGET):
+        raise Fault(f"nothing starts {_CLOUD_TARGET}: {_GENERATOR} is missing")
     if view.guest.resolve("/etc/cloud/cloud-init.disabled") is not None:
         raise Fault("/etc/cloud/cloud-init.disabled switches cloud-init off")
+    if _DISABLED_POLICY.search(view.guest.text(_IDENTIFY)):
+        raise Fault(f"{_IDENTIFY} switches cloud-init off")
+    switches = _KERNEL_SWITCH.findall(menu_entries(view))
+    if switches:
+        raise Fault(f"the boot menu tells cloud-init {', '.join(switches)}")
     return ", ".join(_CLOUD_UNITS)
+
+
+def finds_a_dhcp_client(view: View) -> str:
+    """The image has dhclient: cloud-init asks Hetzner's metadata service with an address that it leases itself."""
+    for path in _DHCP_CLIENTS:
+        if view.guest.find(path) and view.guest.mode(path) & 0o100:
+            return path
+    raise Fault(f"none of {', '.join(_DHCP_CLIENTS)} is a program")
 
 
 def helper_is_the_canonical_one(view: View) -> str:
     """cloud-init's vyos module is the canonical cc_vyos.py, byte for byte."""
     found = sha256_of_bytes(view.guest.read(HELPER))
+    if view.expected.helper_sha256 is None:
+        raise NotCompared(f"the helper (sha256 {found})")
     if found != view.expected.helper_sha256:
         raise Fault(f"sha256 {found}, expected {view.expected.helper_sha256}")
     return f"sha256 {found}"
@@ -67,8 +104,7 @@ def grows_to_its_disk(view: View) -> str:
     """The first boot grows the `persistence` file system to the disk that it finds."""
     if not _is_enabled(view, GROW_UNIT) or not view.guest.read(GROW_PROGRAM):
         raise Fault(f"{GROW_UNIT} is not enabled")
-    entry = view.guest.upper.get(GROW_PROGRAM)
-    if entry is None or not entry.mode & 0o100:
+    if not view.guest.mode(GROW_PROGRAM) & 0o100:
         raise Fault(f"{GROW_PROGRAM} is not executable")
     return GROW_UNIT
 
@@ -76,8 +112,10 @@ def grows_to_its_disk(view: View) -> str:
 CHECKS: dict[str, Callable[[View], str]] = {
     check.__name__: check
     for check in (
+        configuration_parses,
         datasources_are_the_expected,
         cloud_init_is_enabled,
+        finds_a_dhcp_client,
         helper_is_the_canonical_one,
         guest_agent_is_enabled,
         grows_to_its_disk,

@@ -5,28 +5,35 @@ overlay over the squashfs, as the guest will see them. Nothing is mounted, nothi
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.image.disk.gpt import BadPartitionTable
-from hyops_assets.image.inspection import boot, credentials, guest
-from hyops_assets.image.inspection.files import MissingFile, UnreadableFileSystem
-from hyops_assets.image.inspection.view import Expected, Fault, View
-from hyops_assets.image.programs import ProgramFailed
-from hyops_assets.image.squashfs import BadSquashfs, MissingMember
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.inspection import boot, credentials, digest, disk, guest
+from hyops_assets.image.inspection.view import Expected, NotCompared, View
+from hyops_assets.image.programs import MissingProgram
 
-__all__ = ["QUESTIONS", "Expected", "Finding", "inspect"]
+__all__ = ["QUESTIONS", "Expected", "Finding", "answers", "inspect", "viewed"]
 
 Check = Callable[[View], str]
 """Answers a question: returns what was found, raises `Fault` or a reader's error where it is wrong."""
 
-_WRONG = (Fault, BadPartitionTable, MissingFile, UnreadableFileSystem, ProgramFailed, BadSquashfs, MissingMember)
+Outcome = Literal["passed", "failed", "not compared"]
+"""`not compared` stands where nobody promised anything to compare with; it is no pass."""
+
 _CHECKS: Mapping[str, Check] = {
+    **disk.CHECKS,
     **boot.CHECKS,
     **guest.CHECKS,
     **credentials.CHECKS,
+    # Last: the digest is being taken while the others are answered.
+    **digest.CHECKS,
 }
 
 QUESTIONS: Mapping[str, str] = {name: " ".join((check.__doc__ or "").split()) for name, check in _CHECKS.items()}
@@ -35,40 +42,100 @@ QUESTIONS: Mapping[str, str] = {name: " ".join((check.__doc__ or "").split()) fo
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question. `detail` says what was found; it holds no secret."""
+    """The answer to one question. `detail` says what was found, printable as it is; it holds no secret."""
 
     name: str
-    passed: bool
+    outcome: Outcome
     detail: str
 
+    @property
+    def passed(self) -> bool:
+        """Whether the disk is known to be right in this."""
+        return self.outcome == "passed"
 
-def inspect(disk: Path, expected: Expected, scratch: Path, *, progress: Progress = silent) -> list[Finding]:
+
+def inspect(
+    disk: Path, expected: Expected, scratch: Path, *, container: Path | None = None, progress: Progress = silent
+) -> list[Finding]:
     """Ask every question of a raw disk.
 
     Args:
-        disk: the raw disk; a qcow2 is converted before.
+        disk: the raw disk; what else a disk comes in is decoded before (`arrival.opened_disk`).
         expected: what its record promises.
         scratch: takes a copy of the squashfs while it is looked at; nothing is left there.
-        progress: told how many questions are answered.
+        container: the qcow2 or raw.xz that the disk was decoded from, if any.
+        progress: told how many questions are answered; cancels by raising.
 
     Returns:
         One finding per question, in the order of `QUESTIONS`, whether or not an earlier one passed.
 
     Raises:
         MissingProgram: a host program that looks into the disk is not installed.
+        TransientError: the host has no room for the copy.
     """
-    findings = []
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="inspection.") as own:
-        view = View(disk, expected, Path(own))
-        for done, (name, check) in enumerate(_CHECKS.items()):
-            progress("inspect", done, len(_CHECKS))
-            findings.append(_answer(name, check, view))
+    with viewed(disk, expected, scratch, container=container) as view:
+        return answers(view, progress=progress)
+
+
+@contextmanager
+def viewed(disk: Path, expected: Expected, scratch: Path, *, container: Path | None = None) -> Iterator[View]:
+    """Give a disk's view for as long as the block lasts; arguments as for `inspect`.
+
+    Where the disk's digest is promised, it is taken beside everything else: on a disk of gigabytes that is the
+    longest single piece of work.
+    """
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix="inspection.") as own,
+        ThreadPoolExecutor(1) as hashing,
+    ):
+        # The programs that look into a disk part its path at `?` and `@`; this name has neither.
+        named = Path(own) / "disk.raw"
+        named.symlink_to(disk.resolve())
+        stopped = _Stop()
+        taken = hashing.submit(sha256_of_file, disk, progress=stopped.check) if expected.disk else None
+        try:
+            yield View(named, expected, Path(own), container=container, disk_sha256=taken.result if taken else None)
+        finally:
+            stopped.now = True
+
+
+def answers(view: View, *, progress: Progress = silent) -> list[Finding]:
+    """Ask every question of a view; as `inspect` does."""
+    findings: list[Finding] = []
+    for name, check in _CHECKS.items():
+        progress("inspect", len(findings), len(_CHECKS))
+        findings.append(_answer(name, check, view))
     progress("inspect", len(_CHECKS), len(_CHECKS))
     return findings
 
 
 def _answer(name: str, check: Check, view: View) -> Finding:
     try:
-        return Finding(name, passed=True, detail=check(view))
-    except _WRONG as error:
-        return Finding(name, passed=False, detail=error.message)
+        return Finding(name, "passed", _printable(check(view)))
+    except NotCompared as error:
+        return Finding(name, "not compared", _printable(error.message))
+    except (MissingProgram, TransientError):
+        # The host's fault, not the disk's.
+        raise
+    except HyopsError as error:
+        return Finding(name, "failed", _printable(error.message))
+
+
+class _Stopped(Exception):
+    """Nobody waits for the digest any more."""
+
+
+@dataclass
+class _Stop:
+    """Ends the hashing of a disk when its view is closed."""
+
+    now: bool = False
+
+    def check(self, _stage: str, _done: int, _total: int | None) -> None:
+        if self.now:
+            raise _Stopped
+
+
+def _printable(text: str) -> str:
+    """Return a text that changes no terminal and that every encoding holds: names on a disk may be anything."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

@@ -1,0 +1,102 @@
+"""What the files of a guest tell its cloud-init: /etc/cloud/cloud.cfg and what lies beside it, joined.
+
+Later files win, in the order of their names, mapping by mapping (cloud-init's documentation, "Base configuration").
+Nothing is made of a value here: every scalar stays the text that it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import yaml
+from pydantic import JsonValue
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.inspection.effective import EffectiveFiles
+
+BASE = "/etc/cloud/cloud.cfg"
+DIRECTORY = "/etc/cloud/cloud.cfg.d"
+
+_MOST_BYTES = 128 << 10
+_DEEPEST = 32
+
+
+class BadCloudConfig(HyopsError):
+    """A file that cloud-init cannot read as its configuration."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path} is no configuration of cloud-init: {why}", hint="mend it at its source")
+
+
+@dataclass(frozen=True)
+class CloudConfig:
+    """The joined configuration, and every file of it by its path in the order of their reading."""
+
+    joined: Mapping[str, JsonValue]
+    files: Mapping[str, Mapping[str, JsonValue]]
+
+    def at(self, *keys: str) -> JsonValue:
+        """Return the value under nested keys; None where it is not set."""
+        found: JsonValue = dict(self.joined)
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+
+def read_cloud_config(guest: EffectiveFiles) -> CloudConfig:
+    """Read and join the configuration of a guest.
+
+    Raises:
+        BadCloudConfig: a file is no mapping in YAML, or larger or deeper than anybody writes.
+    """
+    files = {path: _parsed(path, content) for path in _paths(guest) if (content := guest.find(path)) is not None}
+    joined: dict[str, JsonValue] = {}
+    for found in files.values():
+        joined = _joined(joined, found)
+    return CloudConfig(joined, files)
+
+
+def values_named(found: JsonValue, names: frozenset[str], depth: int = 0) -> Iterator[tuple[str, JsonValue]]:
+    """Yield every value, however deep, that stands under one of these keys, with the key."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(found, dict):
+        for key, value in found.items():
+            if key in names:
+                yield key, value
+            yield from values_named(value, names, depth + 1)
+    elif isinstance(found, list):
+        for value in found:
+            yield from values_named(value, names, depth + 1)
+
+
+def _paths(guest: EffectiveFiles) -> list[str]:
+    beside = [path for path in guest.files_below(DIRECTORY) if path.endswith(".cfg") and path.count("/") == 4]
+    return [BASE, *beside]
+
+
+def _parsed(path: str, content: bytes) -> dict[str, JsonValue]:
+    if len(content) > _MOST_BYTES:
+        raise BadCloudConfig(path, f"it has {len(content)} bytes, more than {_MOST_BYTES}")
+    try:
+        # No constructors, no aliases: what cannot hold objects and cannot grow beyond its own text.
+        for event in yaml.parse(content, Loader=yaml.BaseLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise BadCloudConfig(path, "it repeats a part of itself by an alias")
+        found = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
+    except yaml.YAMLError as error:
+        raise BadCloudConfig(path, " ".join(str(error).split())) from error
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise BadCloudConfig(path, f"it cannot be read ({type(error).__name__})") from error
+    if found in (None, ""):
+        return {}
+    if not isinstance(found, dict):
+        raise BadCloudConfig(path, "it holds no mapping")
+    return {str(key): value for key, value in found.items()}
+
+
+def _joined(former: dict[str, JsonValue], later: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    joined = dict(former)
+    for key, value in later.items():
+        before = joined.get(key)
+        joined[key] = _joined(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return joined
