@@ -41,6 +41,8 @@ class Qcow2Disk:
         self._descriptor = descriptor
         self._cluster_bytes = 1 << header.cluster_bits
         self._has_zero_flag = header.version > 2
+        # Above them: how many sectors beyond the first a compressed cluster takes.
+        self._packed_offset_bits = 62 - (header.cluster_bits - 8)
         self.name = name
         self.size_bytes = require_disk_size(header.disk_bytes, name)
         self._clusters_of_table = self._cluster_bytes // 8
@@ -75,6 +77,18 @@ class Qcow2Disk:
                     yield Piece(len(block), block)
         if zeros:
             yield Piece(zeros, None)
+
+    def require_whole(self) -> None:
+        """Verify that every cluster begins within the file, for a reader that takes what lies beyond for zeros.
+
+        Raises:
+            BadQcow2: the file was cut off.
+        """
+        end = os.fstat(self._descriptor).st_size
+        for number in range(len(self._first_table)):
+            for entry in self._second_table(number):
+                if entry and self._offset(entry) >= end:
+                    raise self._bad(f"it has {end} bytes, and a cluster at byte {self._offset(entry)}")
 
     def _chunks(self, chunk_bytes: int) -> Iterator[tuple[int, "array[int]"]]:
         """Yield where each chunk of the disk begins, and the entries of its clusters."""
@@ -135,16 +149,15 @@ class Qcow2Disk:
             return bytes(length)
         if entry & _COMPRESSED:
             return self._inflated(entry)[:length]
-        offset = entry & _OFFSET
+        offset = self._offset(entry)
         if offset % self._cluster_bytes:
             raise self._bad(f"a cluster lies at byte {offset}")
         return self._read(offset, length)
 
     def _inflated(self, entry: int) -> bytes:
         """Return the cluster of a compressed entry: offset in the low bits, sectors beyond the first above."""
-        offset_bits = 62 - (self._cluster_bytes.bit_length() - 1 - 8)
-        offset = entry & (1 << offset_bits) - 1
-        sectors = (entry & _COMPRESSED - 1) >> offset_bits
+        offset = self._offset(entry)
+        sectors = (entry & _COMPRESSED - 1) >> self._packed_offset_bits
         length = (sectors + 1) * _SECTOR_BYTES - offset % _SECTOR_BYTES
         # The last sector need not be there in full: deflate knows its end.
         packed = os.pread(self._descriptor, length, offset)
@@ -155,6 +168,9 @@ class Qcow2Disk:
         if len(data) != self._cluster_bytes:
             raise self._bad(f"the cluster at byte {offset} inflates to {len(data)} bytes")
         return data
+
+    def _offset(self, entry: int) -> int:
+        return entry & ((1 << self._packed_offset_bits) - 1 if entry & _COMPRESSED else _OFFSET)
 
     def _read(self, offset: int, length: int) -> bytes:
         data = os.pread(self._descriptor, length, offset)

@@ -14,6 +14,7 @@ from hyops_assets.image.programs import ProgramFailed, run, streaming
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.encoded import require_disk_size
 from hyops_assets.image.variants.qcow2_header import BadQcow2, require_plain_qcow2
+from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _STAGE = "decode qcow2"
@@ -30,12 +31,12 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
     Raises:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
         NotADisk: its disk is empty or no whole number of sectors.
-        BadQcow2: qemu-img cannot read it.
+        BadQcow2: it was cut off, or qemu-img cannot read it.
         NoSpace: the disk does not fit.
         BeingWritten: another process writes the same destination.
         MissingProgram: qemu-img is not installed.
     """
-    size = require_disk_size(require_plain_qcow2(qcow2).disk_bytes, qcow2.name)
+    size = _require_whole(qcow2)
     with replacing(raw) as partial:
         # -W: out of order, for a raw file's bytes do not show in which order they were written. Paths are absolute,
         # because qemu-img takes a relative one such as `nbd:x` for a protocol.
@@ -48,6 +49,15 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
                         progress(_STAGE, int(size * float(percents[-1]) / 100), size)
         except ProgramFailed as error:
             raise BadQcow2(f"{_STAGE}: {error.message}", hint="encode or fetch the file again") from error
+
+
+def _require_whole(qcow2: Path) -> int:
+    """Return the disk's size. qemu-img reads clusters beyond the end of a file as zeros, without an error."""
+    header = require_plain_qcow2(qcow2)
+    if not header.newer_reader:
+        with qcow2.open("rb", buffering=0) as file:
+            Qcow2Disk(file.fileno(), header, qcow2.name).require_whole()
+    return require_disk_size(header.disk_bytes, qcow2.name)
 
 
 def require_sound(qcow2: Path, disk_bytes: int) -> None:
