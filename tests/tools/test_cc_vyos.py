@@ -257,8 +257,8 @@ def test_an_empty_password_is_refused(guest):
 
 def test_passwords_of_others_than_logins_are_left_alone(guest):
     default = default_config(RELEASE)
-    area = 'protocols {\n    isis {\n        area-password {\n            plaintext-password "vyos"\n        }\n    }\n}\n'
-    guest.config.write_text(area + default)
+    area = '    isis {\n        area-password {\n            plaintext-password "vyos"\n        }\n    }\n'
+    guest.config.write_text(f"protocols {{\n{area}}}\n{default}")
     guest.boot()
     assert 'plaintext-password "vyos"' in guest.text
 

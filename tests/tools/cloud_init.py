@@ -1,0 +1,147 @@
+"""Debian's real cloud-init on a guest's files, in a sandbox: its own programs, paths and configuration, no mocks.
+
+Weaker than a boot: no kernel, no systemd, no network card. `test_cc_vyos_boot` does that; this takes seconds.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hyops_assets.image.canonical_helper import canonical_helper
+from hyops_assets.image.overlay import overlay
+from hyops_assets.image.programs import run
+from hyops_assets.lab.lookalike import configtree, schema
+from hyops_assets.lab.miniature import default_config
+from tests.tools.shapes import RELEASE
+
+PYTHON = Path("/usr/bin/python3")
+_LIBRARIES = (
+    *("attr", "certifi", "chardet", "charset-normalizer", "configobj", "idna", "jinja2", "json-pointer", "jsonpatch"),
+    *(
+        "jsonschema",
+        "markupsafe",
+        "netifaces",
+        "oauthlib",
+        "pyrsistent",
+        "requests",
+        "serial",
+        "six",
+        "urllib3",
+        "yaml",
+    ),
+)
+PACKAGES = ("cloud-init", *(f"python3-{name}" for name in _LIBRARIES))
+SITE = "usr/lib/python3/dist-packages"
+_STAGES_PROGRAM = Path(__file__).parent / "guest_stages.py"
+_TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Booted:
+    """What a guest was left with: its configuration, what showed on its console, and cloud-init's result.json."""
+
+    config: str
+    console: str
+    result: dict[str, Any]
+
+    @property
+    def errors(self) -> str:
+        return " ".join(self.result["v1"]["errors"])
+
+
+def unpacked_packages(cache: Path) -> Path:
+    """Return a root with Debian's cloud-init and what it imports; downloaded through apt once."""
+    ready = cache / "cloud-init-guest"
+    if not ready.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".cloud-init.") as scratch:
+            sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+            run(["apt-get", *sandbox, "download", *PACKAGES], cwd=Path(scratch), timeout=300)
+            for package in sorted(Path(scratch).glob("*.deb")):
+                run(["dpkg-deb", "-x", package, Path(scratch) / "root"])
+            # Nothing can be written beside them in the sandbox, and every stage would compile them again.
+            run([PYTHON, "-m", "compileall", "-q", Path(scratch) / "root" / SITE], timeout=300)
+            (Path(scratch) / "root").rename(ready)
+    return ready
+
+
+def make_site(packages: Path, site: Path) -> Path:
+    """Make the Python packages of a guest: cloud-init with the canonical module in it, and VyOS' ConfigTree."""
+    shutil.copytree(packages / SITE, site, symlinks=True)
+    shutil.copyfile(canonical_helper(), site / Path(overlay.HELPER).relative_to(f"/{SITE}"))
+    (site / "vyos").mkdir()
+    (site / "vyos/__init__.py").touch()
+    shutil.copyfile(str(configtree.__file__), site / "vyos/configtree.py")
+    return site
+
+
+class Machine:
+    """A guest's files, as the overlay puts them over a VyOS root.
+
+    Args:
+        root: an empty directory.
+        packages: from `unpacked_packages`.
+        site: from `make_site`; machines may share it.
+    """
+
+    def __init__(self, root: Path, packages: Path, site: Path) -> None:
+        self.root = root
+        self.site = site
+        shutil.copytree(packages / "etc/cloud", root / "etc/cloud")
+        ours = Path(overlay.__file__).parent / "guest" / Path(overlay.CONFIGURATION).name
+        shutil.copyfile(ours, root / overlay.CONFIGURATION.lstrip("/"))
+        (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+        (root / "etc/group").write_text("root:x:0:\nadm:x:0:\n")
+        for name, text in schema.templates().items():
+            path = root / "opt/vyatta/share/vyatta-cfg/templates" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (root / "opt/vyatta/etc/config").mkdir(parents=True)
+        (root / "opt/vyatta/etc/config.boot.default").write_text(default_config(RELEASE))
+        for name in ("run", "sys/class/net", "sys/class/dmi/id", "var/lib/cloud/seed", "var/log", "metadata"):
+            (root / name).mkdir(parents=True)
+
+    def seed(self, files: dict[str, str] | None) -> None:
+        """Lay a NoCloud seed where the guest finds it without a disk, or take it away."""
+        place = self.root / "var/lib/cloud/seed/nocloud-net"
+        shutil.rmtree(place, ignore_errors=True)
+        if files is None:
+            return
+        place.mkdir()
+        for name, text in files.items():
+            (place / name).write_text(text)
+
+    def serve(self, files: dict[str, bytes], *, vendor: str, serial: str) -> None:
+        """Serve files at 169.254.169.254, and name the cloud in the firmware's tables."""
+        for path, content in files.items():
+            # One flat name each: Hetzner's /metadata is a document and has documents below it.
+            (self.root / "metadata" / quote(path, safe="")).write_bytes(content)
+        for name, text in {"sys_vendor": vendor, "product_serial": serial}.items():
+            (self.root / "sys/class/dmi/id" / name).write_text(f"{text}\n")
+
+    def boot(self) -> Booted:
+        """Run cloud-init's stages in their order."""
+        # What a reboot empties.
+        shutil.rmtree(self.root / "run")
+        (self.root / "run").mkdir()
+        argv = ["bwrap", "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--clearenv"]
+        argv += ["--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin", "--die-with-parent", "--new-session"]
+        argv += ["--ro-bind", "/usr", "/usr", "--ro-bind", f"{self.site}", f"/{SITE}"]
+        for name in ("bin", "sbin", "lib", "lib64"):
+            argv += ["--symlink", f"usr/{name}", f"/{name}"]
+        for name in ("etc", "metadata", "opt", "run", "sys", "var"):
+            argv += ["--bind", f"{self.root / name}", f"/{name}"]
+        argv += ["--tmpfs", "/tmp", "--tmpfs", "/root", "--proc", "/proc", "--dev", "/dev"]
+        argv += ["--ro-bind", f"{_STAGES_PROGRAM}", "/stages.py", f"{PYTHON}", "/stages.py"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS)
+        console = done.stdout + done.stderr
+        result = self.root / "run/cloud-init/result.json"
+        assert result.exists(), console
+        config = self.root / "opt/vyatta/etc/config/config.boot"
+        return Booted(config.read_text(), console, json.loads(result.read_text()))

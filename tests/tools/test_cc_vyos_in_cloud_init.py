@@ -1,0 +1,131 @@
+import base64
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hyops_assets.image.programs import ProgramFailed
+from tests.tools.cloud_init import PYTHON, Machine, make_site, unpacked_packages
+from tests.tools.seeds import COMMANDS, SEEDS
+from tests.tools.shapes import HETZNER, KEY
+
+GOLDEN = Path(__file__).parent / "golden"
+METADATA = "/hetzner/v1/metadata"
+USER_DATA = "#cloud-config\n" + yaml.safe_dump({"vyos_config_commands": COMMANDS})
+
+pytestmark = [
+    pytest.mark.skipif(not PYTHON.exists(), reason="needs Debian's own Python"),
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
+]
+
+
+@pytest.fixture(scope="module")
+def packages(cache: Path) -> Path:
+    try:
+        return unpacked_packages(cache)
+    except ProgramFailed as error:
+        pytest.skip(f"Debian's cloud-init cannot be downloaded: {error.message}")
+
+
+@pytest.fixture(scope="module")
+def site(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_site(packages, tmp_path_factory.mktemp("guest") / "site")
+
+
+@pytest.fixture
+def machine(packages: Path, site: Path, tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "machine", packages, site)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_debians_cloud_init_gives_the_golden_configuration(machine, name):
+    machine.seed(SEEDS[name])
+    booted = machine.boot()
+    assert booted.config == (GOLDEN / f"{name}.boot").read_text()
+    assert booted.result["v1"]["errors"] == []
+    assert ("nobody can log in, and SSH is off" in booted.console) == (name == "nothing")
+
+
+def test_every_golden_configuration_has_its_seed():
+    assert {path.stem for path in GOLDEN.iterdir()} == set(SEEDS)
+
+
+def hetzner_metadata(**changes: object) -> dict[str, bytes]:
+    document = {
+        "availability-zone": "hel1-dc2",
+        "hostname": "edge1",
+        "instance-id": 4711,
+        "local-ipv4": "",
+        "network-config": HETZNER,
+        "public-ipv4": "203.0.113.7",
+        "public-keys": [KEY],
+        "region": "eu-central",
+        "vendor_data": "#cloud-config\npassword: from-the-vendor\n",
+        **changes,
+    }
+    return {METADATA: yaml.safe_dump(document).encode(), f"{METADATA}/instance-id": b"4711"}
+
+
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "base64": base64.b64encode,
+    "base64 of gzip": lambda text: base64.b64encode(gzip.compress(text)),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+def test_hetzners_datasource_crawls_its_metadata_and_gives_the_golden_configuration(machine, encode):
+    user_data = {"/hetzner/v1/userdata": encode(USER_DATA.encode())}
+    machine.serve(hetzner_metadata() | user_data, vendor="Hetzner", serial="4711")
+    booted = machine.boot()
+    assert booted.result["v1"] == {"datasource": "DataSourceHetzner", "errors": []}
+    assert booted.config == (GOLDEN / "hetzner.boot").read_text()
+
+
+def test_hetzners_subnet_without_a_type_gives_the_same(machine):
+    device = HETZNER["config"][0]
+    untyped = [{key: value for key, value in subnet.items() if key != "type"} for subnet in device["subnets"]]
+    network = {"version": 1, "config": [{**device, "subnets": untyped}]}
+    user_data = {"/hetzner/v1/userdata": USER_DATA.encode()}
+    machine.serve(hetzner_metadata(**{"network-config": network}) | user_data, vendor="Hetzner", serial="4711")
+    assert machine.boot().config == (GOLDEN / "hetzner.boot").read_text()
+
+
+def test_hetzners_metadata_without_a_network_is_reported_and_keys_arrive(machine):
+    user_data = {"/hetzner/v1/userdata": b""}
+    machine.serve(hetzner_metadata(**{"network-config": None}) | user_data, vendor="Hetzner", serial="4711")
+    booted = machine.boot()
+    assert "network: has an unexpected shape (Exception)" in booted.errors
+    assert "public-keys admin@example.net {" in booted.config
+
+
+def test_a_bad_line_shows_on_the_console_and_in_result_json_and_the_rest_is_there(machine):
+    lines = ["set system host-nam 'x'", "set system host-name 'good'"]
+    user_data = "#cloud-config\n" + yaml.safe_dump({"vyos_config_commands": lines})
+    machine.seed({"meta-data": "instance-id: i-1\n", "user-data": user_data})
+    booted = machine.boot()
+    said = "vyos_config_commands, line 1: VyOS has no such node below 'system'"
+    assert said in booted.console
+    assert said in booted.errors
+    assert 'host-name "good"' in booted.config
+
+
+def test_a_second_boot_of_the_same_instance_leaves_the_owners_changes(machine):
+    machine.seed(SEEDS["keys-only"])
+    first = machine.boot()
+    config = machine.root / "opt/vyatta/etc/config/config.boot"
+    changed = first.config.replace('host-name "vyos"', 'host-name "changed"')
+    config.write_text(changed)
+    assert machine.boot().config == changed
+
+
+def test_a_seed_that_is_gone_leaves_a_configured_guest_as_it_is(machine):
+    machine.seed(SEEDS["proxmox"])
+    first = machine.boot()
+    machine.seed(None)
+    second = machine.boot()
+    assert second.result["v1"]["datasource"] != first.result["v1"]["datasource"]
+    assert second.config == first.config
