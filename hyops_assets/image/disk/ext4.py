@@ -1,22 +1,27 @@
 """Write a tree as an ext4 file system into a disk image: any user, no mount, the same bytes every time.
 
-`mkfs.ext4 -d` copies staged files with the caller's owners; one `debugfs` script then gives every inode the owner,
-mode and times that the tree asks for. Nothing of the host's configuration or clock is read.
+`mkfs.ext4 -d` copies staged files with the caller's owners, large ones stay empty until `extents` fills them; one
+`debugfs` script then gives every inode the owner, mode and times that the tree asks for. Nothing of the host's
+configuration or clock is read.
 """
 
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.disk.extents import LargeFile, allocating, asking, claiming, copy_bytes, listed
 from hyops_assets.image.disk.tree import Node, Tree
 from hyops_assets.image.programs import run
 
 BLOCK_BYTES = 4096
+LARGE_BYTES = 4 << 20
+"""From this size on a file is copied by the kernel, not by mkfs.ext4."""
 _BANNER = "debugfs "
 _TYPE_BITS = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK}
 _TIMES = ("atime", "ctime", "mtime", "crtime")
@@ -57,7 +62,9 @@ class Slot:
         return f"./{self.disk.name}?offset={self.offset}"
 
 
-def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch: int, scratch: Path) -> None:
+def write_ext4(
+    slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch: int, scratch: Path, progress: Progress = silent
+) -> None:
     """Fill a slot with an ext4 file system that holds a tree.
 
     Args:
@@ -67,6 +74,7 @@ def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch
         identity: its UUID, and the seed of its directory hashes.
         epoch: seconds since 1970; dates every file and the file system itself.
         scratch: takes the staged files (hard links where the file system allows); what is made there is removed.
+        progress: told the bytes of large files that were copied.
 
     Raises:
         FileSystemFailed: a path's directory is missing from the tree, or the result is not as asked.
@@ -76,7 +84,7 @@ def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch
     staging.mkdir()
     try:
         root = staging / "root"
-        _stage(tree, root)
+        large = _stage(tree, root)
         (staging / "mke2fs.conf").write_text(_CONFIGURATION)
         # The library reads this variable in all of its programs: no time of the host gets in.
         frozen = {"E2FSPROGS_FAKE_TIME": str(epoch), "MKE2FS_CONFIG": str(staging / "mke2fs.conf")}
@@ -95,7 +103,14 @@ def write_ext4(slot: Slot, tree: Tree, *, label: str, identity: uuid.UUID, epoch
             env=frozen,
             cwd=slot.disk.parent,
         )
-        _set_inodes(slot, tree, epoch, staging / "inodes", frozen)
+        script = _Script(slot, staging / "script", frozen)
+        script.run(allocating(large, BLOCK_BYTES))
+        runs = listed(script.run(asking(large)), large, BLOCK_BYTES)
+        total = sum(file.size_bytes for file in large)
+        copy_bytes(
+            slot.disk, slot.offset, large, runs, BLOCK_BYTES, lambda done: progress("copy large files", done, total)
+        )
+        script.run([*claiming(runs), *_inode_settings(tree, epoch)])
         check_ext4(slot)
     finally:
         shutil.rmtree(staging)
@@ -110,8 +125,40 @@ def check_ext4(slot: Slot) -> None:
     run(["e2fsck", "-fn", slot.device], env={"E2FSCK_CONFIG": "/dev/null"}, cwd=slot.disk.parent)
 
 
-def _stage(tree: Tree, root: Path) -> None:
-    """Lay the tree out as plain files that its caller can read, whatever their modes will be."""
+@dataclass(frozen=True)
+class _Script:
+    """Runs debugfs on a slot."""
+
+    slot: Slot
+    file: Path
+    environment: Mapping[str, str]
+
+    def run(self, lines: Iterable[str]) -> str:
+        """Run commands and return what debugfs printed; nothing is run for no commands."""
+        text = "".join(lines)
+        if not text:
+            return ""
+        self.file.write_text(text)
+        finished = run(
+            ["debugfs", "-w", "-f", self.file, self.slot.device], env=self.environment, cwd=self.slot.disk.parent
+        )
+        # debugfs exits 0 although a line failed; what it prints to stderr beyond its banner is the failure.
+        complaints = [line for line in finished.stderr.splitlines() if line.strip() and not line.startswith(_BANNER)]
+        if complaints:
+            raise FileSystemFailed(
+                f"debugfs could not do {len(complaints)} of {len(text.splitlines())} steps, first: {complaints[0]}",
+                hint="rename the path at its source, or report this with the path",
+            )
+        return finished.stdout.decode(errors="replace")
+
+
+def _stage(tree: Tree, root: Path) -> list[LargeFile]:
+    """Lay the tree out as plain files that its caller can read, whatever their modes will be.
+
+    Returns:
+        The files whose bytes are to be copied later: they stand empty.
+    """
+    large: list[LargeFile] = []
     root.mkdir()
     for path, node in tree.sorted():
         at = root / path.lstrip("/")
@@ -122,15 +169,18 @@ def _stage(tree: Tree, root: Path) -> None:
             at.mkdir(exist_ok=path == "/")
         elif node.kind == "symlink":
             at.symlink_to(_text(node))
+        elif node.source is None:
+            raise FileSystemFailed(f"{at.name} has no bytes", hint="give the node a source")
+        elif (size := node.source.stat().st_size) >= LARGE_BYTES:
+            at.touch()
+            large.append(LargeFile(path, node.source, size))
         else:
-            _stage_file(node, at)
+            _stage_file(node.source, at)
+    return large
 
 
-def _stage_file(node: Node, at: Path) -> None:
-    source = node.source
-    if source is None:
-        raise FileSystemFailed(f"{at.name} has no bytes", hint="give the node a source")
-    # A link costs nothing where a copy of the squashfs costs seconds. A source that is linked elsewhere or not
+def _stage_file(source: Path, at: Path) -> None:
+    # A link costs nothing. A source that is linked elsewhere or not
     # readable by its owner is copied: mkfs would take the former for a hard link, and cannot read the latter.
     found = source.stat()
     if found.st_nlink == 1 and found.st_mode & stat.S_IRUSR and found.st_uid == os.geteuid():
@@ -142,17 +192,10 @@ def _stage_file(node: Node, at: Path) -> None:
         shutil.copyfile(source, at)
 
 
-def _set_inodes(slot: Slot, tree: Tree, epoch: int, script: Path, frozen: dict[str, str]) -> None:
+def _inode_settings(tree: Tree, epoch: int) -> Iterator[str]:
     nodes = {"/": Node("directory", 0o755), "/lost+found": Node("directory", 0o700), **tree.nodes}
-    script.write_text("".join(line for path, node in nodes.items() for line in _inode_lines(path, node, epoch)))
-    finished = run(["debugfs", "-w", "-f", script, slot.device], env=frozen, cwd=slot.disk.parent)
-    # debugfs exits 0 although a line failed; what it prints to stderr beyond its banner is the failure.
-    complaints = [line for line in finished.stderr.splitlines() if line.strip() and not line.startswith(_BANNER)]
-    if complaints:
-        raise FileSystemFailed(
-            f"debugfs could not set {len(complaints)} inode fields, first: {complaints[0]}",
-            hint="rename the path at its source, or report this with the path",
-        )
+    for path, node in nodes.items():
+        yield from _inode_lines(path, node, epoch)
 
 
 def _inode_lines(path: str, node: Node, epoch: int) -> Iterator[str]:

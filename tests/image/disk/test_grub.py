@@ -1,20 +1,13 @@
-import os
-import selectors
-import shutil
-import time
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.disk.gpt import read_table
 from hyops_assets.image.disk.grub import GrubFailed, console_variables, default_entry, environment_block
-from hyops_assets.image.programs import run, running
+from hyops_assets.image.programs import run
 from tests.image.conftest import RELEASE
-
-FIRMWARE = Path("/usr/share/OVMF")
-SECONDS = 180.0
+from tests.image.disk.machine import Machine, serial_until
 
 
 def test_the_default_entry_is_the_one_that_vyos_computes() -> None:
@@ -46,32 +39,9 @@ def disk(built: tuple[Path, BuiltDisk], tmp_path: Path) -> Path:
     return tmp_path / "disk.raw"
 
 
-def serial_until(disk: Path, firmware: str, *awaited: bytes) -> bytes:
-    """Start a disk under emulation and return what its serial console printed up to one of the awaited texts."""
-    argv = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512", "-nic", "none"]
-    argv += ["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
-    argv += ["-drive", f"file={disk},format=raw,if=virtio"]
-    if firmware == "uefi":
-        variables = disk.with_name("variables.fd")
-        shutil.copyfile(FIRMWARE / "OVMF_VARS_4M.fd", variables)
-        argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE_4M.fd'}"]
-        argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
-    printed = b""
-    deadline = time.monotonic() + SECONDS
-    with running(argv, stdout=PIPE) as qemu, selectors.DefaultSelector() as selector:
-        assert qemu.stdout is not None
-        selector.register(qemu.stdout, selectors.EVENT_READ)
-        while not any(text in printed for text in awaited):
-            assert selector.select(deadline - time.monotonic()), printed[-2000:]
-            chunk = os.read(qemu.stdout.fileno(), 65536)
-            assert chunk, printed[-2000:]
-            printed += chunk
-    return printed
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_grub_starts_the_default_entry_by_itself(firmware: str, disk: Path) -> None:
+def test_grub_starts_the_default_entry_by_itself(firmware: Machine, disk: Path) -> None:
     """Up to the kernel, which the miniature lacks: that it boots is seen on the look-alike."""
     printed = serial_until(disk, firmware, b"you need to load the kernel first")
     assert f"Loading {RELEASE}".encode() in printed
@@ -81,7 +51,7 @@ def test_grub_starts_the_default_entry_by_itself(firmware: str, disk: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_a_disk_without_the_label_shows_its_prompt_on_the_serial_console(firmware: str, disk: Path) -> None:
+def test_a_disk_without_the_label_shows_its_prompt_on_the_serial_console(firmware: Machine, disk: Path) -> None:
     root = read_table(disk).partitions[2]
     run(["debugfs", "-w", "-R", "set_super_value volume_name other", f"{disk}?offset={root.offset}"])
     printed = serial_until(disk, firmware, b"grub>", b"grub rescue>")
