@@ -122,6 +122,7 @@ def _commit(
     evidence_url = _held_evidence(record, store, repository)
     if evidence_url is None:
         evidence = Evidence(
+            record=record,
             record_digest=record.digest,
             run_id=run_id,
             recorded_at=datetime.now(UTC),

@@ -95,6 +95,19 @@ def show(
 
 
 @app.command()
+def reproduce(
+    evidence: Annotated[str, typer.Argument(help="Path or https URL of a record's evidence (evidence_url).")],
+    iso: Annotated[Path | None, typer.Option("--iso", help="The ISO; default: the one in the artifact store.")] = None,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Build a published record again from its ISO and package lock, and compare every byte."""
+    from hyops_assets.cli.reproduce import reproduce as build_again
+
+    build_again(_place(root, env), evidence, iso)
+
+
+@app.command()
 def doctor(env: Env = None, root: Root = None) -> None:
     """Examine this host: programs, versions, an accelerator that really works."""
     from hyops_assets.cli.doctor import run_doctor

@@ -50,6 +50,7 @@ class Evidence(Frozen):
     """Everything an auditor asks about one run's record, besides its identity."""
 
     schema_version: Literal["hyops.evidence/v1"] = "hyops.evidence/v1"
+    record: Record
     record_digest: Sha256
     run_id: str
     recorded_at: datetime

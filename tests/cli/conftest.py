@@ -1,3 +1,3 @@
-from tests.assets.conftest import home, lab_key, miniature, packages
+from tests.assets.conftest import home, lab_key, miniature, packages, seeded
 
-__all__ = ["home", "lab_key", "miniature", "packages"]
+__all__ = ["home", "lab_key", "miniature", "packages", "seeded"]
