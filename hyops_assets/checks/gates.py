@@ -83,6 +83,7 @@ def _expected(built: BuiltRecord, settings: Settings) -> questions.Expected:
         squashfs_sha256=built.squashfs_sha256,
         helper_sha256=built.helper_sha256,
         console=settings.build.console,
+        console_speed=settings.build.console_speed,
         disk=built.disk,
     )
 

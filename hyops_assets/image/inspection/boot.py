@@ -102,7 +102,7 @@ def console_is_set(view: View) -> str:
     settings = dict(_VARIABLE.findall(_menu_settings(view)))
     found = f"{settings.get('console_type', '')}{settings.get('console_num', '')}"
     wanted, speed = view.expected.console, settings.get("console_speed")
-    if wanted not in (None, found) or speed != console_variables(found)["console_speed"]:
+    if wanted not in (None, found) or speed != console_variables(found, view.expected.console_speed)["console_speed"]:
         raise Fault(f"console {found!r} at {speed}, expected {wanted or 'one that the menu knows'}")
     return found
 

@@ -43,6 +43,7 @@ class Expected:
         squashfs_sha256: of the ISO's squashfs.
         helper_sha256: of the canonical cloud-init module.
         console: the boot menu's console, such as `ttyS0`; None accepts each that VyOS' menu knows.
+        console_speed: its speed in baud.
         disk: size and digest of the raw disk.
         container_sha256: of the file in which the disk arrived.
     """
@@ -51,6 +52,7 @@ class Expected:
     squashfs_sha256: str | None = None
     helper_sha256: str | None = None
     console: str | None = None
+    console_speed: int = 115200
     disk: Disk | None = None
     container_sha256: str | None = None
 
