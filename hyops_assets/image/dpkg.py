@@ -15,6 +15,9 @@ SUITES: Mapping[int, str] = {11: "bullseye", 12: "bookworm", 13: "trixie", 14: "
 ARCHITECTURE = "amd64"
 """The one that images are made for."""
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?", re.IGNORECASE)
+"""Debian policy §5.6.1, more lenient than it, with an architecture."""
+
 Stanza = Mapping[str, str]
 """Fields by lower-case name; a value of several lines keeps its line breaks."""
 
@@ -48,7 +51,7 @@ def is_installed(stanza: Stanza) -> bool:
     The words are those of dpkg(1), "Package states".
     """
     state = stanza.get("status", "").split()[-1:]
-    return "package" in stanza and state not in ([], ["not-installed"], ["config-files"])
+    return bool(stanza.get("package")) and state not in ([], ["not-installed"], ["config-files"])
 
 
 def package_name(stanza: Stanza) -> str:
@@ -59,17 +62,21 @@ def package_name(stanza: Stanza) -> str:
 
 
 def installed_stanzas(status: bytes) -> list[Stanza]:
-    """Return the stanzas of every installed package, in the status' order.
+    """Return the stanzas of every installed package, in the status' order; of two of one package, the later.
 
     Raises:
-        BadStatus: it names no installed package.
+        BadStatus: it names no installed package, or one by a name that no package can have.
     """
-    found = [stanza for stanza in stanzas(status.decode("utf-8", "replace")) if is_installed(stanza)]
+    read = stanzas(status.decode("utf-8", "replace"))
+    found = {package_name(stanza): stanza for stanza in read if is_installed(stanza)}
+    wrong = sorted(name for name in found if not _NAME.fullmatch(name))
+    if wrong:
+        raise BadStatus(f"the dpkg status names a package {wrong[0]!r}", hint="use an ISO with a sound dpkg database")
     if not found:
         raise BadStatus(
             "the dpkg status names no installed package", hint="use an ISO that keeps /var/lib/dpkg/status"
         )
-    return found
+    return list(found.values())
 
 
 def installed(status: bytes) -> dict[str, str]:

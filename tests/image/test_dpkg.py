@@ -1,6 +1,12 @@
-import pytest
+import json
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.dpkg import BadStatus, installed, stanzas, suite_of
+from hyops_assets.image.sbom import Subject, sbom
 
 
 def status(version: str, state: str = "install ok installed") -> bytes:
@@ -35,3 +41,39 @@ def test_a_package_that_was_removed_is_not_installed() -> None:
 def test_a_status_without_packages_is_refused() -> None:
     with pytest.raises(BadStatus, match="no installed package"):
         installed(b"\n")
+
+
+@pytest.mark.parametrize("state", ["install ok unpacked", "hold ok installed", "install ok triggers-pending"])
+def test_a_package_whose_files_are_there_counts_whatever_dpkg_says_of_it(state: str) -> None:
+    assert "bash" in installed(status("12.1", state))
+
+
+def test_a_package_of_another_architecture_is_another_package() -> None:
+    content = status("12.1") + b"\nPackage: bash\nStatus: install ok installed\nVersion: 2\nArchitecture: i386\n"
+    assert installed(content) == {"base-files": "12.1", "bash": "", "bash:i386": "2"}
+
+
+def test_of_two_stanzas_of_one_package_the_later_counts_as_for_dpkg() -> None:
+    content = status("12.1") + b"\nPackage: bash\nStatus: install ok installed\nVersion: 2\n"
+    assert installed(content)["bash"] == "2"
+
+
+def test_a_name_that_no_package_can_have_is_refused() -> None:
+    with pytest.raises(BadStatus, match="names a package"):
+        installed(status("12.1") + b"\nPackage: ../x\nStatus: install ok installed\nVersion: 2\n")
+
+
+FIELDS = ("Package", "Status", "Version", "Architecture", "Maintainer", "Source", "Origin", "Description")
+LINES = st.lists(st.tuples(st.sampled_from(FIELDS), st.text(max_size=20)), max_size=12)
+
+
+@given(noise=st.binary(max_size=200), lines=LINES)
+def test_any_status_is_read_or_refused(noise: bytes, lines: list[tuple[str, str]]) -> None:
+    stanza = "".join(f"{name}: {value}\n" for name, value in lines).encode("utf-8", "replace")
+    honest = status("12.1")
+    extra = b"\nStatus: install ok installed\n" + stanza + b"\n" + noise
+    try:
+        bill = sbom(honest + extra, Subject("vyos-1.5", "1", "1", "a" * 64, "b" * 64, "x.iso", 1))
+    except HyopsError:
+        return
+    assert len(json.loads(bill)["components"]) >= 2
