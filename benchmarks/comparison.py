@@ -1,4 +1,4 @@
-"""A benchmark's result: two ways to the same end, timed one after the other on the same machine.
+"""A benchmark's result: ours and theirs, measured one after the other on the same machine, and what was to be reached.
 
 Seconds depend on the machine; their ratio hardly does. So a benchmark is a ratio, and a target is one too.
 """
@@ -17,10 +17,12 @@ class Comparison:
 
     Attributes:
         work: what was done, and by what of ours.
-        against: the programs that do it otherwise.
-        ours: seconds.
-        theirs: seconds.
+        against: what it is held against: other programs, or a bound.
+        ours: in `unit`.
+        theirs: in `unit`.
         target: the ratio of ours to theirs that may not be exceeded.
+        unit: of both numbers.
+        included: what the numbers hold, in words; printed below the table.
     """
 
     work: str
@@ -28,6 +30,8 @@ class Comparison:
     ours: float
     theirs: float
     target: float
+    unit: str = "s"
+    included: str = ""
 
     @property
     def ratio(self) -> float:
@@ -57,12 +61,15 @@ def fastest(*works: Callable[[], object], times: int) -> list[float]:
 
 
 def print_table(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Print all results as one table."""
+    """Print all results as one table, and below it what each of them includes."""
     table = Table("work", "against")
-    for heading in ("ours s", "theirs s", "ratio", "target"):
+    for heading in ("ours", "theirs", "", "ratio", "reach"):
         table.add_column(heading, justify="right")
     for one in comparisons:
         style = "" if one.met else "bold red"
-        numbers = (f"{one.ours:.2f}", f"{one.theirs:.2f}", f"{one.ratio:.3f}", f"<= {one.target}")
+        numbers = (f"{one.ours:.2f}", f"{one.theirs:.2f}", one.unit, f"{one.ratio:.3f}", f"<= {one.target:.3g}")
         table.add_row(one.work, one.against, *numbers, style=style)
     console.print(table)
+    for one in comparisons:
+        if one.included:
+            console.print(f"{one.work}: {one.included}", markup=False, highlight=False)
