@@ -90,7 +90,7 @@ def build_native(
         scratch: takes the files of the boot partition while they are needed; nothing is left there.
         console_speed: of the serial port, in baud.
         menu_timeout_seconds: until the default entry starts; 0 is at once.
-        progress: told the bytes of the two long stages.
+        progress: told every stage, and the bytes of the long ones; cancels by raising.
 
     Returns:
         Size and SHA-256 of the disk.
@@ -114,6 +114,7 @@ def build_native(
         with space_needed(own, _SPARE_BYTES):
             progress("extract", 0, None)
             tree, core = _contents(opened, overlay, menu, own)
+            progress("loaders", 0, None)
             loaders = efi_files(opened.squashfs, core.efi, menu.early_configuration)
         payload = sum(node.source.stat().st_size for node in tree.nodes.values() if node.source)
         if payload > disk_bytes - _SMALLEST_DISK:
@@ -122,9 +123,8 @@ def build_native(
                 hint="set a larger disk_bytes in config/pipeline.yml under build",
             )
         with space_needed(destination.parent, payload + _SPARE_BYTES), replacing(destination) as disk:
-            progress("assemble", 0, payload)
-            _assemble(disk, disk_bytes, opened, tree, core, loaders, own)
-            progress("assemble", payload, payload)
+            os.truncate(disk, disk_bytes)
+            _assemble(disk, opened, tree, core, loaders, own, progress)
             return Disk(size_bytes=disk_bytes, sha256=sha256_of_file(disk, stage="hash disk", progress=progress))
 
 
@@ -233,17 +233,17 @@ def _group_id(squashfs: Squashfs, group: str) -> int:
 
 def _assemble(
     disk: Path,
-    disk_bytes: int,
     opened: OpenedIso,
     tree: Tree,
     core: CoreImages,
     loaders: Mapping[str, bytes],
     scratch: Path,
+    progress: Progress,
 ) -> None:
-    """Write file systems, partition table and boot code into the disk itself: nothing is copied twice."""
-    table = partition_table(opened.release, disk_bytes)
+    """Write file systems, partition table and boot code into an empty disk itself: nothing is copied twice."""
+    table = partition_table(opened.release, disk.stat().st_size)
     bios, efi, root = table.partitions
-    os.truncate(disk, disk_bytes)
+    progress("root file system", 0, None)
     write_ext4(
         Slot(disk, root.offset, root.size_bytes),
         tree,
@@ -251,7 +251,9 @@ def _assemble(
         identity=root.unique,
         epoch=opened.epoch,
         scratch=scratch,
+        progress=progress,
     )
+    progress("EFI file system", 0, None)
     write_esp(
         Slot(disk, efi.offset, efi.size_bytes),
         loaders,
@@ -259,6 +261,7 @@ def _assemble(
         epoch=opened.epoch,
         scratch=scratch,
     )
+    progress("boot code", 0, None)
     with disk.open("r+b") as file:
         file.write(core.mbr)
         file.seek(bios.offset)

@@ -12,6 +12,7 @@ from hyops_assets.contract.record import Disk
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.credentials import logins_in_config
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.disk.esp import REMOVABLE_LOADER
 from hyops_assets.image.disk.ext4 import FileSystemFailed, Slot
 from hyops_assets.image.disk.gpt import BadPartitionTable, read_table
 from hyops_assets.image.disk.grub import CONFIG_DIRECTORY, GrubFailed
@@ -258,6 +259,87 @@ def test_an_ordinary_user_builds_the_same_disk_as_root(workshop: Workshop, built
         shutil.rmtree(out)
 
 
+HOSTILE_HOME = {
+    ".mtoolsrc": "mtools_lower_case=1\nmtools_no_vfat=1\nmtools_skip_check=0\n",
+    ".xorrisorc": "-abort_on FATAL\n-osirrox off\n-uid 7\n",
+    ".mke2fs.conf": "[defaults]\nblocksize = 1024\n",
+    ".debugfsrc": "quit\n",
+    ".config/qemu-img": "\n",
+}
+HOSTILE_CONFIGURATION = """
+[defaults]
+base_features = sparse_super2
+blocksize = 1024
+inode_size = 128
+inode_ratio = 65536
+reserved_ratio = 50.0
+enable_periodic_fsck = 1
+[fs_types]
+ext4 = {
+    features = bigalloc,casefold,encrypt,inline_data,orphan_file
+    hash_alg = tea
+}
+"""
+
+
+def test_configurations_of_the_user_and_of_mke2fs_change_nothing(
+    workshop: Workshop, built: tuple[Path, BuiltDisk], tmp_path: Path
+) -> None:
+    for name, text in HOSTILE_HOME.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "hostile.conf").write_text(HOSTILE_CONFIGURATION)
+    found = rebuilt(
+        workshop,
+        built[1].lock,
+        tmp_path,
+        umask="022",
+        MKE2FS_CONFIG=str(tmp_path / "hostile.conf"),
+        MKE2FS_DEVICE_SECTSIZE="4096",
+        E2FSCK_CONFIG=str(tmp_path / "hostile.conf"),
+        E2FSPROGS_FAKE_TIME="1",
+        SOURCE_DATE_EPOCH="1",
+        MTOOLSRC=str(tmp_path / ".mtoolsrc"),
+        MTOOLS_LOWER_CASE="1",
+        MTOOLS_NO_VFAT="1",
+        GRUB_CONFIG=str(tmp_path / ".debugfsrc"),
+        XZ_OPT="-9",
+    )
+    assert found == built[1].disk.sha256
+
+
+class Cancelled(Exception):
+    """What a caller raises from `progress` to stop a build."""
+
+
+def stages_of(opened: OpenedIso, directory: Path) -> list[str]:
+    told: dict[str, None] = {}
+
+    def note(stage: str, _done: int, _total: int | None) -> None:
+        told[stage] = None
+
+    native(opened, Tree(), directory, progress=note)
+    (directory / "disk.raw").unlink()
+    return list(told)
+
+
+def test_a_build_cancelled_at_any_stage_leaves_nothing_and_no_program(opened: OpenedIso, tmp_path: Path) -> None:
+    stages = stages_of(opened, tmp_path)
+    assert stages[:6] == [
+        *("extract", "loaders", "root file system", "copy large files", "EFI file system", "boot code")
+    ]
+    for cancelled in stages:
+
+        def cancel(stage: str, _done: int, _total: int | None, at: str = cancelled) -> None:
+            if stage == at:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            native(opened, Tree(), tmp_path, progress=cancel)
+        assert list(tmp_path.iterdir()) == [], cancelled
+        assert [link for link in Path("/proc").glob("[0-9]*/fd/*") if str(tmp_path) in target_of(link)] == []
+
+
 def test_the_facts_tell_how_the_disk_was_made(built: tuple[Path, BuiltDisk], workshop: Workshop) -> None:
     result = built[1]
     assert result.facts["method"] == "native"
@@ -281,6 +363,19 @@ def test_a_disk_too_small_for_its_files_is_refused(opened: OpenedIso, tmp_path: 
     overlay.add_file("/large", tmp_path / "large")
     with pytest.raises(BadDisk, match="do not fit on a disk of 512 MiB"):
         native(opened, overlay, tmp_path)
+
+
+@pytest.mark.parametrize(("console", "unit"), [("ttyS0", "0"), ("ttyS1", "1"), ("tty0", "0"), ("tty1", "0")])
+def test_the_menu_stands_on_the_serial_port_whatever_the_console(
+    console: str, unit: str, opened: OpenedIso, tmp_path: Path
+) -> None:
+    disk = native(opened, Tree(), tmp_path, console=console, console_speed=9600, menu_timeout_seconds=0)
+    kind, number = console[:-1], console[-1]
+    settings = files_of(disk).read(f"{CONFIG_DIRECTORY}/20-vyos-defaults-autoload.cfg").decode().splitlines()
+    for line in ('timeout="0"', f'console_type="{kind}"', f'console_num="{number}"', 'console_speed="9600"'):
+        assert f"set {line}" in settings
+    core = run(["mcopy", "-i", f"{disk}@@{read_table(disk).partitions[1].offset}", f"::/{REMOVABLE_LOADER}", "-"])
+    assert f"serial --unit={unit} --speed=9600\nterminal_input --append serial\n".encode() in core.stdout
 
 
 def test_an_unknown_console_is_refused(opened: OpenedIso, tmp_path: Path) -> None:
