@@ -31,7 +31,7 @@ def enable_package(paths: list[str], layers: Layers) -> None:
         landing = layers.landing(path)
         node = layers.tree.nodes.get(landing)
         if node is not None and node.source is not None and str(PurePosixPath(landing).parent) == UNITS:
-            enable(PurePosixPath(landing).name, node.source.read_text(), layers)
+            enable(PurePosixPath(landing).name, node.source.read_text(errors="replace"), layers)
 
 
 def _directories(text: str) -> Iterator[str]:

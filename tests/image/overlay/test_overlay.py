@@ -167,6 +167,30 @@ def test_a_stage_of_cloud_init_is_enabled(unit: str, overlay: Tree) -> None:
     assert overlay.nodes[f"{WANTS}/{unit}"].target == f"/usr/lib/systemd/system/{unit}"
 
 
+TRIXIE = {
+    "cloud-init-main.service": "cloud-init.target",
+    "cloud-init-local.service": "cloud-init.target",
+    "cloud-init-network.service": "cloud-init.target",
+    "cloud-config.service": "cloud-init.target",
+    "cloud-final.service": "cloud-init.target",
+    "cloud-init-hotplugd.socket": "cloud-config.target",
+}
+"""The units of cloud-init 25.1 in Debian 13, and the target that each is wanted by; its files lie below /usr/lib."""
+
+
+def test_the_stages_of_trixies_cloud_init_are_enabled_where_they_say(
+    squashfs: Squashfs, helper: Path, tmp_path: Path
+) -> None:
+    entries = tuple(
+        Entry(f"/usr/lib/systemd/system/{unit}", content=f"[Install]\nWantedBy={target}\n".encode())
+        for unit, target in TRIXIE.items()
+    )
+    debs = written(tmp_path, Deb("cloud-init", "25.1.4-1+deb13u1", entries=entries))
+    tree = build_overlay(squashfs, debs, helper, scratch=tmp_path / "scratch")
+    for unit, target in TRIXIE.items():
+        assert tree.nodes[f"/etc/systemd/system/{target}.wants/{unit}"].target == f"/usr/lib/systemd/system/{unit}"
+
+
 def test_the_generator_decides_whether_cloud_init_runs(overlay: Tree) -> None:
     assert "/etc/systemd/system/multi-user.target.wants/cloud-init.target" not in overlay.nodes
     assert "/usr/lib/systemd/system-generators/cloud-init-generator" in overlay.nodes
