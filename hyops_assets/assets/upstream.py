@@ -114,6 +114,7 @@ def _stored(
         held.signature.minisig,
         settings.trusted_keys,
         file_name=held.file_name,
+        most_bytes=settings.feed.max_iso_bytes,
         progress=progress,
     )
     progress.ended("adopted", held.size_bytes)
@@ -131,6 +132,7 @@ def _take_in(
             settings.trusted_keys,
             file_name=iso_file_name(release.version),
             released_at=release.timestamp,
+            most_bytes=settings.feed.max_iso_bytes,
             progress=progress,
         )
     except HyopsError:

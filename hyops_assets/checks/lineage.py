@@ -73,7 +73,13 @@ class Chain:
 
     def _key_of(self, iso: SignedIso) -> str:
         path = self._store.blob_path(iso.sha256)
-        facts = verify(path, iso.signature.minisig, self._settings.trusted_keys, file_name=iso.file_name)
+        facts = verify(
+            path,
+            iso.signature.minisig,
+            self._settings.trusted_keys,
+            file_name=iso.file_name,
+            most_bytes=self._settings.feed.max_iso_bytes,
+        )
         return facts.key_id
 
 

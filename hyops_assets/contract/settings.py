@@ -18,6 +18,10 @@ Site = TypeVar("Site")
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
+MAX_ISO_BYTES = 4 << 30
+"""No installer ISO comes near. What is larger is refused before it is read."""
+
+
 class SettingsError(HyopsError):
     """`pipeline.yml` is wrong, or lacks what was asked for."""
 
@@ -41,7 +45,7 @@ class FeedSettings(Frozen):
     keys: list[Annotated[SigningKey, BeforeValidator(named_key)]] = [*TRUSTED_BY_DEFAULT]
     poll_seconds: int = Field(default=3600, ge=5)
     sensor: Literal["running", "stopped"] = "stopped"
-    max_iso_bytes: int = Field(default=4 << 30, gt=0)
+    max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0)
 
 
 class AptSource(Frozen):

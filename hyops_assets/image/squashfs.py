@@ -110,7 +110,7 @@ class Squashfs:
 
         Raises:
             MissingMember: nothing is there, or it is no regular file.
-            BadSquashfs: it has more than `MAX_READ_BYTES`.
+            BadSquashfs: it has more than `MAX_READ_BYTES`, or the image is damaged.
         """
         resolved = self.resolve(path)
         member = self.members()[resolved]
@@ -118,7 +118,10 @@ class Squashfs:
             raise MissingMember(self.path, path, f"it is a {member.kind}, not a file")
         if member.size > MAX_READ_BYTES:
             raise self._bad(f"{path} has {member.size} bytes, more than {MAX_READ_BYTES}")
-        return run(["unsquashfs", "-no-wildcards", "-cat", self.path, resolved]).stdout
+        content = self._unsquash(["-no-wildcards", "-cat", self.path, resolved])
+        if len(content) != member.size:
+            raise self._bad(f"{path} has {len(content)} bytes, {member.size} are listed")
+        return content
 
     def extract(self, paths: Iterable[str], destination: Path) -> None:
         """Write members, directories with all that is below them, to `destination/<their path>`.
@@ -199,7 +202,8 @@ def parse_listing(listing: bytes, prefix: str) -> dict[str, Member]:
         if match is None or not match["name"].startswith(prefix) or name[:1] not in ("", "/"):
             raise _unbelievable(f"its listing has the line {line[:200]!r}")
         name, member = _member(match, name or "/")
-        if ".." in PurePosixPath(name).parts or name in members or str(PurePosixPath(name)) != name:
+        pure = PurePosixPath(name)
+        if ".." in pure.parts or name in members or str(pure) != name or name.startswith("//"):
             raise _unbelievable(f"its member {name[:200]!r} is listed twice or leaves the tree")
         members[name] = member
     for name in members:

@@ -3,9 +3,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hyops_assets.image.programs import run
-from hyops_assets.image.squashfs import BadSquashfs, Member, MissingMember, Squashfs
+from hyops_assets.image.squashfs import (
+    MAX_READ_BYTES,
+    BadSquashfs,
+    Member,
+    MissingMember,
+    Squashfs,
+    parse_listing,
+)
 
 
 def make_squashfs(root: Path, *options: str) -> Squashfs:
@@ -139,6 +148,114 @@ def test_a_file_name_cannot_forge_a_line_of_the_listing(root: Path) -> None:
     (root / forged).write_text("")
     with pytest.raises(BadSquashfs):
         make_squashfs(root).members()
+
+
+@pytest.mark.parametrize("other", [b"../..", b"a/../", b"/etc/", b"zz\0ir", b"zzlnk"])
+def test_a_name_that_no_file_system_has_is_refused(other: bytes, root: Path) -> None:
+    (root / "zzdir").mkdir()
+    (root / "zzdir/x").write_text("x")
+    (root / "zzlnk").symlink_to("/tmp")
+    image = make_squashfs(root, "-noI", "-noD", "-noF")
+    content = image.path.read_bytes()
+    assert content.count(b"zzdir") == 1
+    image.path.write_bytes(content.replace(b"zzdir", other))
+    with pytest.raises(BadSquashfs, match="next: fetch the ISO again"):
+        image.members()
+    with pytest.raises(BadSquashfs):
+        image.extract(["/zzlnk"], root.with_name("out"))
+    assert not root.with_name("out").exists()
+
+
+def test_a_file_too_large_to_be_held_is_not_read(root: Path) -> None:
+    (root / "etc/bomb").touch()
+    os.truncate(root / "etc/bomb", MAX_READ_BYTES + 1)
+    with pytest.raises(BadSquashfs, match=f"/etc/bomb has {MAX_READ_BYTES + 1} bytes"):
+        make_squashfs(root).read("/etc/bomb")
+
+
+@pytest.mark.parametrize("keep", [0, 50, 96, 0.5, 0.99])
+def test_a_truncated_squashfs_is_refused(keep: float, root: Path) -> None:
+    (root / "etc/noise").write_bytes(os.urandom(1 << 20))
+    image = make_squashfs(root)
+    os.truncate(image.path, int(image.path.stat().st_size * keep if keep < 1 else keep))
+    with pytest.raises(BadSquashfs):
+        image.members()
+
+
+LINE = "drwxr-xr-x 0/0 27 2026-03-03 00:27 P"
+STANDS_BELOW = "stands below what is no directory"
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        pytest.param([], "has the line ''", id="nothing"),
+        pytest.param([f"{LINE}/etc"], STANDS_BELOW, id="no root"),
+        pytest.param([LINE.replace("drwx", "-rwx"), f"{LINE}/etc"], STANDS_BELOW, id="a root that is a file"),
+        pytest.param([LINE, f"{LINE}/a/b"], STANDS_BELOW, id="an orphan"),
+        pytest.param([LINE, LINE], "listed twice", id="twice"),
+        pytest.param([LINE, f"{LINE}/.."], "leaves the tree", id="the parent"),
+        pytest.param([LINE, f"{LINE}//etc"], "leaves the tree", id="an empty name"),
+        pytest.param([LINE, f"{LINE}/./etc"], "leaves the tree", id="a dot"),
+        pytest.param([LINE, f"{LINE}etc"], "has the line", id="beside the root"),
+        pytest.param([LINE, "x"], "has the line 'x'", id="another form"),
+        pytest.param([LINE, LINE.replace(" 27 ", f" {'9' * 5000} ") + "/a"], "has the line", id="an endless number"),
+        pytest.param([LINE, LINE.replace(" 27 ", " \u0662 ") + "/a"], "has the line", id="a digit of another script"),
+        pytest.param(
+            [LINE, "lrwxrwxrwx 0/0 9 2026-03-03 00:27 P/a -> b"], "no target of 9 bytes", id="a longer target"
+        ),
+        pytest.param([LINE, "lrwxrwxrwx 0/0 0 2026-03-03 00:27 P/a"], "no target of 0 bytes", id="no target"),
+        pytest.param([LINE, "lrwxrwxrwx 0/0 99 2026-03-03 00:27 P"], "no target of 99 bytes", id="a nameless link"),
+        pytest.param(
+            [LINE, "lrwxrwxrwx 0/0 4 2026-03-03 00:27 P/a -> /tmp", f"{LINE}/a/b"], STANDS_BELOW, id="below a link"
+        ),
+    ],
+)
+def test_a_listing_that_no_file_system_can_have_is_refused(lines: list[str], named: str) -> None:
+    with pytest.raises(BadSquashfs, match=named):
+        parse_listing("".join(f"{line}\n" for line in lines).encode(), "P")
+
+
+KINDS, NUMBERS, NAMES = st.sampled_from("dlbcps-x"), st.integers(-1, 10**21), st.text("abP/.\n -> \ud800é", max_size=8)
+LINES = st.builds(
+    lambda kind, size, name: f"{kind}rwxr-xr-x 0/0 {size} 2026-03-03 00:27 P{name}", KINDS, NUMBERS, NAMES
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(LINES).map(lambda lines: "\n".join([LINE, *lines, ""]).encode("utf-8", "surrogatepass")),
+    )
+)
+def test_any_bytes_are_a_listing_or_a_typed_refusal(listing: bytes) -> None:
+    try:
+        members = parse_listing(listing, "P")
+    except BadSquashfs:
+        return
+    assert members["/"].kind == "directory"
+    assert not any(".." in Path(name).parts for name in members)
+
+
+@settings(max_examples=30, deadline=None)
+@given(at=st.integers(0, 400), change=st.binary(min_size=1, max_size=8))
+def test_a_damaged_squashfs_is_listed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, at: int, change: bytes
+) -> None:
+    root = tmp_path_factory.mktemp("damaged") / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/a").write_text("a")
+    (root / "b").symlink_to("etc")
+    image = make_squashfs(root, "-noI", "-noD", "-noF")
+    content = bytearray(image.path.read_bytes())
+    content[at : at + len(change)] = change
+    image.path.write_bytes(content)
+    try:
+        image.members()
+        image.read("/b/a")
+    except (BadSquashfs, MissingMember):
+        return
 
 
 def test_what_is_no_squashfs_is_refused(tmp_path: Path) -> None:

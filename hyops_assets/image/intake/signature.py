@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import SignatureFacts
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.settings import MAX_ISO_BYTES
 from hyops_assets.contract.signing_keys import DISTRUSTED, SigningKey
 from hyops_assets.contract.version import release_line, release_of_iso, release_time
 from hyops_assets.image.digests import CHUNK_BYTES
@@ -30,9 +31,6 @@ from hyops_assets.image.intake.minisign import (
     format_key_id,
     prehash,
 )
-
-MAX_ISO_BYTES = 4 << 30
-"""No installer ISO comes near; the work of reading more is refused unless the caller raises the limit."""
 
 MAX_LEGACY_BYTES = 1 << 30
 """A legacy signature covers the file itself, which must be mapped whole."""

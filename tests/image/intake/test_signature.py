@@ -1,15 +1,34 @@
 import base64
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
+from hyops_assets.contract.signing_keys import (
+    DISTRUSTED,
+    KNOWN_KEYS,
+    ROLLING_KEY,
+    TRUSTED_BY_DEFAULT,
+    DistrustedKey,
+    SigningKey,
+)
+from hyops_assets.contract.version import ReleaseLine, iso_file_name
 from hyops_assets.image.intake import signature as trust
-from hyops_assets.image.intake.minisign import MalformedKey, MalformedSignature, PublicKey, Signature, format_key_id
+from hyops_assets.image.intake.minisign import (
+    MalformedKey,
+    MalformedSignature,
+    PublicKey,
+    Signature,
+    TrustedComment,
+    format_key_id,
+)
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.programs import run
 from hyops_assets.lab.signing import LabKey
@@ -99,10 +118,6 @@ def test_the_facts_are_whole_enough_to_verify_again(iso: Path, key: LabKey, mini
 
 def test_a_key_that_is_no_lab_key_marks_nothing_as_lab(iso: Path, key: LabKey, minisig: str) -> None:
     assert not verify(iso, minisig, _trusting(key.public_key), file_name=NAME).lab
-
-
-def test_the_key_of_vyos_rolling_releases_has_the_id_they_print() -> None:
-    assert format_key_id(PublicKey.parse(ROLLING_KEY.public_key).key_id) == "0D3643767F448688"
 
 
 def test_a_signature_file_is_read_from_disk(iso: Path, key: LabKey, minisig: str) -> None:
@@ -213,6 +228,112 @@ def test_a_renamed_older_iso_is_refused(iso: Path, key: LabKey) -> None:
     older = key.sign_file(iso, NAME.replace("03.03", "02.28"), SIGNED_AT)
     with pytest.raises(trust.WrongFile, match=r"02\.28"):
         verify(iso, older, [key.trusted_as("k")], file_name=NAME)
+
+
+OLDER = "vyos-1.5-rolling-202403150017-amd64.iso"
+OLDER_AT = datetime(2024, 3, 15, 2, 0, tzinfo=UTC)
+RETIRED = {"line": "rolling", "valid_from": date(2024, 2, 22), "valid_until": date(2024, 4, 2)}
+
+
+def test_an_iso_of_2024_is_verified_by_the_key_of_its_time(iso: Path, key: LabKey) -> None:
+    minisig = key.sign_file(iso, OLDER, OLDER_AT)
+    retired = SigningKey.model_validate({"name": "retired", "public_key": key.public_key, **RETIRED})
+    for asked in (OLDER, iso_file_name("1.5-rolling-202403150017")):
+        assert verify(iso, minisig, [retired], file_name=asked).file_name == OLDER
+
+
+@pytest.mark.parametrize(
+    ("name", "signed_at", "refusal"),
+    [
+        pytest.param(NAME, SIGNED_AT, trust.ExpiredKey, id="an ISO of today, dated as it is"),
+        pytest.param(NAME, OLDER_AT, trust.StaleSignature, id="an ISO of today, dated back into the window"),
+        pytest.param("vyos-2026.03-generic-amd64.iso", OLDER_AT, trust.WrongLine, id="a Stream release, dated back"),
+        pytest.param(
+            "vyos-1.5-rolling-202410180006-generic-amd64.iso", OLDER_AT, trust.StaleSignature, id="of autumn"
+        ),
+        pytest.param("anything.iso", OLDER_AT, trust.WrongLine, id="a file that is no release"),
+    ],
+)
+def test_whoever_has_a_retired_key_cannot_sign_another_release(
+    name: str, signed_at: datetime, refusal: type[Exception], iso: Path, key: LabKey
+) -> None:
+    retired = SigningKey.model_validate({"name": "retired", "public_key": key.public_key, **RETIRED})
+    with pytest.raises(refusal):
+        verify(iso, key.sign_file(iso, name, signed_at), [retired], file_name=name)
+
+
+@pytest.mark.parametrize("known", DISTRUSTED, ids=lambda known: known.key.name)
+def test_a_distrusted_key_of_vyos_is_named_with_the_reason(known: DistrustedKey, iso: Path) -> None:
+    key_id = PublicKey.parse(known.key.public_key).key_id
+    forged = Signature("prehashed", key_id, bytes(64), f"timestamp:1700000000\tfile:{NAME}", bytes(64)).text("x")
+    with pytest.raises(trust.UnknownKey) as refused:
+        verify(iso, forged, TRUSTED_BY_DEFAULT, file_name=NAME)
+    assert known.key.name in refused.value.message
+    assert known.why in refused.value.message
+    assert f"add {known.key.name} to feed.keys" in refused.value.hint
+    with pytest.raises(trust.BadSignature):
+        verify(iso, forged, [known.key], file_name=NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "key_id"),
+    [
+        ("vyos-rolling", "0D3643767F448688"),
+        ("vyos-release", "9EA8ECDCBDDCD6D1"),
+        ("vyos-release-backup", "69C20BE1367AEBB0"),
+        ("vyos-rolling-2024-02", "7921A9C8E4AE0F98"),
+        ("vyos-rolling-2023-leaked", "21AF69D8B86794DC"),
+        ("vyos-rolling-2023-08-11", "8A5A5BB2CB00584E"),
+    ],
+)
+def test_every_known_key_has_the_id_that_minisign_prints(name: str, key_id: str) -> None:
+    assert format_key_id(PublicKey.parse(KNOWN_KEYS[name].public_key).key_id) == key_id
+
+
+@pytest.mark.parametrize("option", ["-H", "-l"])
+@pytest.mark.parametrize(("line", "release"), [("rolling", "2026.03.03-0027-rolling"), ("stream", "2025.11")])
+def test_minisigns_own_signature_of_a_release_is_held_to_line_name_and_time(
+    option: str, line: ReleaseLine, release: str, iso: Path, minisign: Minisign
+) -> None:
+    name = iso_file_name(release)
+    text = minisign.sign(iso, option, "-t", f"timestamp:{int(SIGNED_AT.timestamp())}\tfile:{name}")
+    own = SigningKey(name="own", public_key=minisign.public_key, line=line)
+    assert verify(iso, text, [own], file_name=name).signed_at == SIGNED_AT
+    other = own.model_copy(update={"line": "stream" if line == "rolling" else "rolling"})
+    with pytest.raises(trust.WrongLine):
+        verify(iso, text, [other], file_name=name)
+
+
+def test_minisign_verifies_a_legacy_signature_of_ours_and_so_do_we(tmp_path: Path) -> None:
+    iso = tmp_path / NAME
+    iso.write_bytes(CONTENT)
+    private = Ed25519PrivateKey.generate()
+    public = str(PublicKey(b"12345678", private.public_key().public_bytes_raw()))
+    unsigned = Signature(
+        "legacy", b"12345678", private.sign(CONTENT), f"timestamp:{int(SIGNED_AT.timestamp())}\tfile:{NAME}", b""
+    )
+    text = replace(unsigned, global_ed25519=private.sign(unsigned.global_message)).text("x")
+    (tmp_path / f"{NAME}.minisig").write_text(text)
+    assert "verified" in run(["minisign", "-V", "-P", public, "-m", iso]).text
+    assert verify(iso, text, _trusting(public), file_name=NAME).algorithm == "legacy"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_we_take_minisign_takes_too(iso: Path, key: LabKey, minisig: str, data: st.DataObject) -> None:
+    """Edits of a signature file, some of which no signature covers: we may be stricter, never laxer."""
+    lines = minisig.splitlines(keepends=True)
+    at = data.draw(st.integers(0, len(lines) - 1))
+    where = data.draw(st.integers(0, len(lines[at])))
+    lines[at] = lines[at][:where] + data.draw(st.sampled_from(["", "x", "=", "\r", "\n"])) + lines[at][where:]
+    text = "".join(lines)
+    try:
+        verify(iso, text, [key.trusted_as("k")], file_name=NAME)
+    except (trust.SignatureRefused, MalformedSignature):
+        return
+    path = iso.with_name("edited.minisig")
+    path.write_bytes(text.encode())
+    run(["minisign", "-V", "-P", key.public_key, "-m", iso, "-x", path])
 
 
 @pytest.mark.parametrize("hours", [-49, 49])
@@ -355,3 +476,57 @@ def test_any_text_is_either_a_signature_or_a_typed_refusal(text: str) -> None:
 def test_any_text_is_either_a_key_or_a_typed_refusal(text: str) -> None:
     with pytest.raises(MalformedKey):
         PublicKey.parse(text)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=400))
+def test_any_bytes_in_a_signature_file_are_a_typed_refusal(content: bytes, iso: Path, key: LabKey) -> None:
+    path = iso.with_name("any.minisig")
+    path.write_bytes(content)
+    with pytest.raises(MalformedSignature):
+        verify(iso, path, [key.trusted_as("k")], file_name=NAME)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(), st.lists(st.text(), max_size=4).map(lambda words: "timestamp:" + "\t".join(words))))
+def test_any_comment_tells_file_and_time_or_is_a_typed_refusal(text: str) -> None:
+    with suppress(MalformedSignature):
+        assert TrustedComment.parse(text).signed_at.tzinfo is UTC
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(min_size=32, max_size=32), signature=st.binary(min_size=64, max_size=64))
+def test_any_32_bytes_as_a_trusted_key_are_a_typed_refusal(content: bytes, signature: bytes) -> None:
+    text = Signature("prehashed", b"12345678", signature, f"timestamp:1\tfile:{NAME}", signature).text("x")
+    key = SigningKey(name="any", public_key=str(PublicKey(b"12345678", content)))
+    with pytest.raises(trust.SignatureRefused):
+        verify(Path(__file__), text, [key], file_name=NAME)
+
+
+@pytest.mark.parametrize("place", ["nothing there", "a directory", "a fifo", "an endless device"])
+def test_what_is_no_regular_file_is_refused_before_it_is_read(place: str, tmp_path: Path, key: LabKey) -> None:
+    path = Path("/dev/zero") if place == "an endless device" else tmp_path / "x.iso"
+    if place == "a directory":
+        path.mkdir()
+    elif place == "a fifo":
+        os.mkfifo(path)
+    with pytest.raises(trust.MissingIso, match=path.name):
+        verify(path, "", [key.trusted_as("k")], file_name=NAME)
+
+
+def test_a_signature_that_is_a_directory_is_refused(iso: Path, tmp_path: Path) -> None:
+    with pytest.raises(trust.MissingSignature, match="cannot be read: Is a directory"):
+        verify(iso, tmp_path, [], file_name=NAME)
+
+
+class Cancelled(Exception):
+    """What whoever cancels raises."""
+
+
+@pytest.mark.parametrize("option", ["-H", "-l"])
+def test_verifying_can_be_cancelled(option: str, iso: Path, minisign: Minisign) -> None:
+    def cancel(_stage: str, _done: int, _total: int | None) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        verify(iso, minisign.sign(iso, option), _trusting(minisign.public_key), file_name=iso.name, progress=cancel)
