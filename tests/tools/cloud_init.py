@@ -1,6 +1,7 @@
 """Debian's real cloud-init on a guest's files, in a sandbox: its own programs, paths and configuration, no mocks.
 
 Weaker than a boot: no kernel, no systemd, no network card. `test_cc_vyos_boot` does that; this takes seconds.
+HYOPS_CLOUD_INIT=<checkout of cloud-init> runs the same on that checkout, such as 22.1, which VyOS' fork is based on.
 """
 
 import json
@@ -74,6 +75,9 @@ def unpacked_packages(cache: Path) -> Path:
 def make_site(packages: Path, site: Path) -> Path:
     """Make the Python packages of a guest: cloud-init with the canonical module in it, and VyOS' ConfigTree."""
     shutil.copytree(packages / SITE, site, symlinks=True)
+    if checkout := os.environ.get("HYOPS_CLOUD_INIT"):
+        shutil.rmtree(site / "cloudinit")
+        shutil.copytree(Path(checkout) / "cloudinit", site / "cloudinit")
     shutil.copyfile(canonical_helper(), site / Path(overlay.HELPER).relative_to(f"/{SITE}"))
     (site / "vyos").mkdir()
     (site / "vyos/__init__.py").touch()

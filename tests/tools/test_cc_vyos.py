@@ -1,7 +1,12 @@
 import errno
 import functools
+import inspect
 import logging
+import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -10,6 +15,8 @@ from hyops_assets.lab.lookalike.configtree import ConfigTree
 from hyops_assets.lab.miniature import default_config
 from tests.killing import killed_at_each_line
 from tests.tools.shapes import HASH, KEY, PASSWORD, RELEASE
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 def test_it_carries_what_hybridops_looks_for():
@@ -26,11 +33,27 @@ def test_it_carries_what_hybridops_looks_for():
         assert marker in text
 
 
-def test_cloud_init_finds_its_frequency_and_distributions(cc_vyos):
-    assert cc_vyos.meta["frequency"] == cc_vyos.frequency == "once-per-instance"
-    assert cc_vyos.meta["distros"] == ["all"]
-    # With activate_by_schema_keys it would be skipped where no commands are given, and vyos/vyos would stay.
+def test_it_runs_also_where_none_of_its_keys_is_given(cc_vyos):
+    # With activate_by_schema_keys it would be skipped there, and vyos/vyos would stay.
     assert "activate_by_schema_keys" not in cc_vyos.meta
+    assert cc_vyos.meta["frequency"] == cc_vyos.frequency == "once-per-instance"
+    assert cc_vyos.meta["distros"] == cc_vyos.distros
+
+
+def test_it_is_the_only_copy_in_the_tree():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    copies = [
+        name
+        for name in listed.stdout.split("\0")
+        if Path(name).suffix not in (".md", ".boot") and is_copy(CHECKOUT / name)
+    ]
+    assert copies == [str(canonical_helper().relative_to(CHECKOUT))]
+
+
+def is_copy(path: Path) -> bool:
+    return path.is_file() and b"\ndef apply_vyos_config_boot(" in path.read_bytes()
 
 
 def test_without_key_and_password_nobody_can_log_in_and_ssh_is_off(guest, caplog):
@@ -184,13 +207,35 @@ def test_a_bad_host_name_is_reported_and_not_set(guest):
     assert "set system host-name 'vyos'" in guest.commands
 
 
-@pytest.mark.parametrize(
-    "extra", [(logging.getLogger("cloudinit"), []), ([],)], ids=["22.1 and 22.4 pass a logger", "23.3 passes none"]
-)
-def test_a_problem_makes_the_module_fail_after_everything_else_was_written(guest, caplog, extra):
+def hosted_by_22_1(module: ModuleType, cfg: dict[str, Any], cloud: Any) -> None:
+    """Calls a module as 22.1 does, on which VyOS' fork is based: attributes of the module, arguments by place."""
+    assert module.frequency in ("once-per-instance", "always", "once")
+    assert isinstance(module.distros, list)
+    module.handle("vyos", cfg, cloud, logging.getLogger("cloudinit"), [])
+
+
+def hosted_by_22_4(module: ModuleType, cfg: dict[str, Any], cloud: Any) -> None:
+    """Calls a module as Debian 12's 22.4.2 does: what it is stands in its `meta`."""
+    assert module.meta["frequency"] in ("once-per-instance", "always", "once")
+    assert module.meta["distros"] == ["all"]
+    module.handle(*["vyos", cfg, cloud, logging.getLogger("cloudinit"), []])
+
+
+def hosted_by_25_1(module: ModuleType, cfg: dict[str, Any], cloud: Any) -> None:
+    """Calls a module as 23.2 and later do: by name; a logger for those that have five parameters, until 28.2."""
+    assert len(inspect.signature(module.handle).parameters) == 5
+    module.handle(name="vyos", cfg=cfg, cloud=cloud, args=[], log=logging.getLogger("cloudinit"))
+
+
+def hosted_without_a_logger(module: ModuleType, cfg: dict[str, Any], cloud: Any) -> None:
+    module.handle(name="vyos", cfg=cfg, cloud=cloud, args=[])
+
+
+@pytest.mark.parametrize("host", [hosted_by_22_1, hosted_by_22_4, hosted_by_25_1, hosted_without_a_logger])
+def test_a_problem_makes_the_module_fail_after_everything_else_was_written(guest, caplog, host):
     guest.keys = [KEY]
     with pytest.raises(guest.module.CannotApply, match="line 1"):
-        guest.module.handle("vyos", {"vyos_config_commands": ["nonsense"]}, guest.cloud, *extra)
+        host(guest.module, {"vyos_config_commands": ["nonsense"]}, guest.cloud)
     assert any("public-keys" in line for line in guest.commands)
     assert "line 1" in caplog.text
 

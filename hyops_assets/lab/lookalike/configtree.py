@@ -6,6 +6,7 @@ it. It imports nothing of this project, because it is installed in the guest.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+) | (?P<comment>/\*.*?\*/) | (?P<brace>[{}])
@@ -13,6 +14,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _FOOTER = re.compile(r"^// ", re.MULTILINE)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t"}
 
 
@@ -39,9 +41,7 @@ class ConfigTree:
         tokens = list(_tokens(body))
         end = _parse(tokens, 0, self._root)
         if end != len(tokens):
-            raise ValueError(
-                f"Failed to parse config: Syntax error on line {tokens[end][2]}, unexpected closing brace"
-            )
+            raise _syntax_error(tokens[end], "unexpected closing brace")
 
     def set(self, path: list[str], value: str | None = None, replace: bool = True) -> None:  # noqa: FBT001, FBT002
         """Create a node; with a value, set it, or add it where `replace` is false."""
@@ -59,15 +59,16 @@ class ConfigTree:
 
     def set_tag(self, path: list[str]) -> None:
         """Print the node's children as `node child { … }`."""
-        self._find(path).tag = True
+        self._find(path, f"Path doesn't exist: {path}").tag = True
 
     def delete(self, path: list[str]) -> None:
         """Remove a node and all below it."""
-        del self._find(path[:-1], path).children[path[-1]]
+        self._find(path, f"Path doesn't exist: {path}")
+        del self._find(path[:-1]).children[path[-1]]
 
     def delete_value(self, path: list[str], value: str) -> None:
         """Remove one value of a node; the node goes with its last value."""
-        node = self._find(path)
+        node = self._find(path, f"Path doesn't exist: {path}")
         if value not in node.values:
             raise ConfigTreeError(f"Value doesn't exist: {value}")
         node.values.remove(value)
@@ -106,76 +107,92 @@ class ConfigTree:
         """Return one `set` line per leaf."""
         return "\n".join(_commands(self._root, []))
 
-    def _find(self, path: list[str], whole: list[str] | None = None) -> _Node:
+    def _find(self, path: list[str], missing: str | None = None) -> _Node:
         node = self._root
         for word in path:
             if word not in node.children:
-                raise ConfigTreeError(f"Path doesn't exist: {whole or path}")
+                raise ConfigTreeError(missing or f"Path {[part.encode() for part in path]} doesn't exist")
             node = node.children[word]
-        if whole and whole[-1] not in node.children:
-            raise ConfigTreeError(f"Path doesn't exist: {whole}")
         return node
 
 
-_Token = tuple[str, str, int]
+@dataclass(frozen=True)
+class _Token:
+    """A piece of a configuration's text, and where it stands: lines and characters are counted from 1."""
+
+    kind: str
+    text: str
+    line: int
+    character: int
+
+
+def _syntax_error(at: _Token, what: str) -> ValueError:
+    return ValueError(f"Failed to parse config: Syntax error on line {at.line}, character {at.character}: {what}")
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    position, line = 0, 1
+    position, line, line_start = 0, 1, 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise ValueError(f"Failed to parse config: Syntax error on line {line}, character {position}")
+            raise _syntax_error(_Token("", "", line, position - line_start + 1), "no token of a configuration")
         kind = match.lastgroup or ""
+        here = (line, position - line_start + 1)
         if kind in {"quoted", "single"}:
             raw = match[kind]
-            yield "value", re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), raw) if kind == "quoted" else raw, line
+            yield _Token("value", _ESCAPE.sub(_unescaped, raw) if kind == "quoted" else raw, *here)
         elif kind in {"brace", "word"}:
-            yield kind, match[kind], line
-        line += match[0].count("\n")
-        if kind == "space" and "\n" in match[0]:
-            yield "newline", "", line
+            yield _Token(kind, match[kind], *here)
+        if "\n" in match[0]:
+            line += match[0].count("\n")
+            line_start = position + match[0].rindex("\n") + 1
+            if kind == "space":
+                yield _Token("newline", "", *here)
         position = match.end()
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return _ESCAPED.get(match[1], match[1])
 
 
 def _parse(tokens: list[_Token], at: int, node: _Node) -> int:
     """Parse until the closing brace of `node`, and return that brace's index (or the end)."""
     words: list[_Token] = []
     while at < len(tokens):
-        kind, text, line = tokens[at]
-        if kind == "brace" and text == "{":
-            child = _child(node, words, line)
+        token = tokens[at]
+        if (token.kind, token.text) == ("brace", "{"):
+            child = _child(node, words, token)
             at = _parse(tokens, at + 1, child)
             if at >= len(tokens):
-                raise ValueError(f"Failed to parse config: Syntax error on line {line}, this brace is never closed")
+                raise _syntax_error(token, "this brace is never closed")
             words = []
-        elif kind == "newline" or (kind == "brace" and text == "}"):
+        elif token.kind in ("newline", "brace"):
             _leaf(node, words)
             words = []
-            if kind == "brace":
+            if token.kind == "brace":
                 return at
         else:
-            words.append(tokens[at])
+            words.append(token)
         at += 1
     _leaf(node, words)
     return at
 
 
-def _child(node: _Node, words: list[_Token], line: int) -> _Node:
+def _child(node: _Node, words: list[_Token], brace: _Token) -> _Node:
     if len(words) not in {1, 2}:
-        raise ValueError(f"Failed to parse config: Syntax error on line {line}, a brace needs one or two names")
-    child = node.children.setdefault(words[0][1], _Node(tag=len(words) == 2))
-    return child.children.setdefault(words[1][1], _Node()) if len(words) == 2 else child
+        raise _syntax_error(brace, "a brace needs one or two names")
+    child = node.children.setdefault(words[0].text, _Node(tag=len(words) == 2))
+    return child.children.setdefault(words[1].text, _Node()) if len(words) == 2 else child
 
 
 def _leaf(node: _Node, words: list[_Token]) -> None:
     if not words:
         return
     if len(words) > 2:
-        raise ValueError(f"Failed to parse config: Syntax error on line {words[0][2]}, a leaf has one value")
-    child = node.children.setdefault(words[0][1], _Node())
+        raise _syntax_error(words[2], "a leaf has one value")
+    child = node.children.setdefault(words[0].text, _Node())
     child.leaf = True
-    child.values += [word[1] for word in words[1:]]
+    child.values += [word.text for word in words[1:]]
 
 
 def _quote(value: str) -> str:

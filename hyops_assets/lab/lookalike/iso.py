@@ -70,6 +70,13 @@ def release_files(release: str) -> dict[str, bytes]:
         "usr/share/vyos/version.json": version_json(release),
     }
     files |= {f"usr/share/vyos/templates/grub/{item.name}": item.read_bytes() for item in templates.iterdir()}
+    guest = here / "guest"
+    files |= {
+        "usr/libexec/vyos/init/vyos-router": (guest / "vyos-router").read_bytes(),
+        "usr/lib/systemd/system/vyos-router.service": (guest / "vyos-router.service").read_bytes(),
+        # A drop-in, because a tar member of this list is a file: it does what a link in multi-user.target.wants does.
+        "usr/lib/systemd/system/multi-user.target.d/vyos-router.conf": b"[Unit]\nWants=vyos-router.service\n",
+    }
     files |= {f"{_TEMPLATES}/{name}": text.encode() for name, text in schema.templates().items()}
     return files
 

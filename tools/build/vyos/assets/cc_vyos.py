@@ -99,8 +99,10 @@ class CannotApply(Exception):
     """Part of a guest's metadata or user-data cannot be applied. Says which, never with its secrets."""
 
 
-def handle(name: str, cfg: dict[str, Any], cloud: Any, *_: Any) -> None:
-    """Write the guest's configuration; cloud-init calls this, and some of its releases pass a logger too.
+def handle(name: str, cfg: dict[str, Any], cloud: Any, log: Any = None, args: Any = None) -> None:
+    """Write the guest's configuration; cloud-init calls this.
+
+    Releases up to 23.1 pass five arguments by place, later ones by name, and the last ones no logger.
 
     Raises:
         CannotApply: something was wrong; the rest was written.
@@ -813,7 +815,7 @@ def split_value(words: list[str], schema: Schema, *, setting: bool) -> tuple[lis
         shown = " ".join(path)
         if kind is None:
             # The last word may be a value in the wrong place, and a secret.
-            raise CannotApply(f"VyOS has no such node below {' '.join(path[:-1])!r}")
+            raise CannotApply(f"VyOS has no such node below {' '.join(path[:-1]) or 'the root'!r}")
         if kind == "valueless" and given:
             raise CannotApply(f"{shown!r} takes no value")
         if kind in ("leaf", "multi"):

@@ -1,0 +1,101 @@
+"""A guest's serial console, to read from and to type on; a guest that is switched off as by its power button."""
+
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
+from hyops_assets.image.programs import running
+
+_READ_BYTES = 1 << 12
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f\r]")
+
+
+class Console:
+    """A running guest."""
+
+    def __init__(self, process: subprocess.Popen[bytes], monitor: Path, deadline: float) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process = process
+        self._out = process.stdout.fileno()
+        self._in = process.stdin.fileno()
+        self._monitor = monitor
+        self._deadline = deadline
+        self._printed = b""
+        self._read_up_to = 0
+
+    @property
+    def text(self) -> str:
+        return _ESCAPES.sub("", self._printed.decode(errors="replace"))
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Return where a pattern stands in what was printed since the last one that was waited for."""
+        while not (match := re.compile(pattern).search(self.text, self._read_up_to)):
+            ready, _, _ = select.select([self._out], [], [], max(0.0, self._deadline - time.monotonic()))
+            printed = os.read(self._out, _READ_BYTES) if ready else b""
+            assert printed, f"no {pattern!r} on the console:\n{self.text[-3000:]}"
+            self._printed += printed
+        self._read_up_to = match.end()
+        return match
+
+    def type(self, line: str) -> None:
+        """Type a line and Enter."""
+        os.write(self._in, line.encode() + b"\r")
+
+    def power_off(self) -> None:
+        """Press the power button, and wait until the guest has written its disk and is off."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self._monitor))
+            with monitor.makefile("rw") as channel:
+                for command in ("qmp_capabilities", "system_powerdown"):
+                    channel.write(json.dumps({"execute": command}) + "\n")
+                    channel.flush()
+                while True:
+                    ready, _, _ = select.select([self._out], [], [], max(0.0, self._deadline - time.monotonic()))
+                    assert ready, f"the guest is still on:\n{self.text[-3000:]}"
+                    printed = os.read(self._out, _READ_BYTES)
+                    if not printed:
+                        break
+                    self._printed += printed
+        assert self._process.wait() == 0
+
+
+@contextmanager
+def powered_on(
+    disk: Path, *, accelerator: Accelerator, scratch: Path, timeout: float, seed: Path | None = None
+) -> Iterator[Console]:
+    """Boot a raw disk that keeps what the guest writes.
+
+    Args:
+        disk: the raw disk.
+        accelerator: from `accelerator.probe`.
+        scratch: for the monitor's socket and QEMU's log.
+        timeout: seconds for everything that the block waits for.
+        seed: a NoCloud ISO.
+    """
+    monitor = scratch / "qmp"
+    argv = [
+        *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments, "-smp", "2", "-m", "768"),
+        *("-display", "none", "-nic", "none", "-qmp", f"unix:{qemu_value(monitor)},server=on,wait=off"),
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+        *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),
+        *("-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-hd,drive=disk,bootindex=0"),
+        *("-drive", f"if=none,id=disk,format=raw,file={qemu_value(disk)}"),
+    ]
+    if seed is not None:
+        argv += ["-drive", f"if=none,id=seed,format=raw,readonly=on,file={qemu_value(seed)}"]
+        argv += ["-device", "scsi-cd,drive=seed"]
+    with (
+        (scratch / "qemu.log").open("wb") as log,
+        running(argv, stdin=subprocess.PIPE, stderr=log) as process,
+    ):
+        yield Console(process, monitor, time.monotonic() + timeout)
