@@ -1,0 +1,94 @@
+"""A stand-in of Google Cloud Storage with a bucket that anyone may read, and Google's own client against it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.cloud.storage import Bucket, Client
+from google.oauth2 import service_account
+
+from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.faults import Action, Rule
+from hyops_assets.lab.gcs.server import GcsStandIn
+from hyops_assets.lab.running import running
+from hyops_assets.lab.trace import Request, Trace
+
+BUCKET = "hyops-lab-vyos-records-a1"
+PUBLISHER = "publisher"
+UPLOADS = f"/upload/storage/v1/b/{BUCKET}/o"
+
+
+@dataclass
+class GcsScene:
+    """The stand-in, and clients of it. Accounts get a key when they are first named."""
+
+    stand_in: GcsStandIn
+    trace: Trace
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def key(self, name: str) -> dict[str, str]:
+        if name not in self.keys:
+            self.keys[name] = self.stand_in.key(name)
+        return self.keys[name]
+
+    def email(self, name: str) -> str:
+        return self.key(name)["client_email"]
+
+    def client(self, name: str | None = "owner") -> Client:
+        credentials: Credentials = AnonymousCredentials()
+        if name is not None:
+            credentials = service_account.Credentials.from_service_account_info(self.key(name))
+        return Client("hyops-lab", credentials, client_options=ClientOptions(api_endpoint=self.stand_in.url))
+
+    def bucket(self, name: str | None = "owner") -> Bucket:
+        return self.client(name).bucket(BUCKET)
+
+    def grant(self, *grants: tuple[str, str]) -> None:
+        """Set who may do what in the bucket: pairs of an account (or allUsers) and a role."""
+        bucket = self.bucket()
+        policy = bucket.get_iam_policy()
+        members = [(who if who == "allUsers" else f"serviceAccount:{self.email(who)}", role) for who, role in grants]
+        policy.bindings = [{"role": f"roles/storage.{role}", "members": {who}} for who, role in members]
+        bucket.set_iam_policy(policy)
+
+    def fault(self, method: str, path: str, action: Action, *nth: int) -> None:
+        self.stand_in.faults.add(Rule(method, path, action, frozenset(nth or (1,))))
+
+    def seen(self, method: str = ".*", system: str = "gcs") -> list[Request]:
+        return [one for one in self.trace.requests() if one.system == system and method in (one.method, ".*")]
+
+    @property
+    def writes(self) -> int:
+        """How many mutating calls were answered, tokens aside."""
+        return self.trace.mutations()["gcs"]
+
+    def get(self, name: str, method: str = "GET", **headers: str) -> httpx.Response:
+        sent = {key.replace("_", "-"): value for key, value in headers.items()}
+        with httpx.Client() as client:
+            return client.request(method, f"{self.stand_in.url}/{BUCKET}/{name}", headers=sent)
+
+
+def trust(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients of this process trust the lab, and send nothing beyond loopback."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(authority.certificate_file))
+    # google-auth asks Google for an account's regional boundary in the background: a dead proxy ends that at once.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+@contextmanager
+def gcs_scene(directory: Path, authority: Authority, *, session_seconds: float = 3600) -> Iterator[GcsScene]:
+    """Serve one with a public bucket in which `publisher` may create and see objects."""
+    trace = Trace(directory / "trace.jsonl")
+    stand_in = GcsStandIn(directory / "gcs", trace, authority, session_seconds=session_seconds)
+    with running(stand_in):
+        scene = GcsScene(stand_in, trace)
+        scene.client().create_bucket(BUCKET)
+        scene.grant((PUBLISHER, "objectCreator"), (PUBLISHER, "objectViewer"), ("allUsers", "objectViewer"))
+        yield scene
