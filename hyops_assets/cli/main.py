@@ -108,6 +108,30 @@ def reproduce(
 
 
 @app.command()
+def inspect(
+    disk: Annotated[str, typer.Argument(metavar="DISK|URL", help="qcow2, raw or raw.xz: a path or an https URL.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    record: Annotated[
+        str | None, typer.Option("--record", help="Path or URL of the record.json or evidence that it must fulfil.")
+    ] = None,
+    iso: Annotated[Path | None, typer.Option("--iso", help="The ISO whose squashfs it must hold.")] = None,
+    sha256: Annotated[str | None, typer.Option("--sha256", help="What the file itself must have.")] = None,
+    console: Annotated[str | None, typer.Option("--console", help="Console of the boot menu, such as ttyS0.")] = None,
+    sbom: Annotated[Path | None, typer.Option("--sbom", help="Write a CycloneDX bill of materials there.")] = None,
+    former: Annotated[
+        str | None, typer.Option("--former", help="Disk, or record.json beside its qcow2, to compare packages with.")
+    ] = None,
+    scratch: Annotated[Path | None, typer.Option("--scratch", help="Directory with room for the disk.")] = None,
+    most_gib: Annotated[int, typer.Option("--most-gib", min=1, help="Most that a URL may answer, in GiB.")] = 8,
+) -> None:
+    """Ask a disk every question of the gates, without mounting it. Ends with 1 where an answer is wrong."""
+    from hyops_assets.cli.inspect import Asked, run_inspect
+
+    asked = Asked(disk, json_, record, iso, sha256, console, sbom, former, scratch, most_gib << 30)
+    raise typer.Exit(run_inspect(asked))
+
+
+@app.command()
 def doctor(env: Env = None, root: Root = None) -> None:
     """Examine this host: programs, versions, an accelerator that really works."""
     from hyops_assets.cli.doctor import run_doctor

@@ -17,7 +17,7 @@ from hyops_assets.image.inspection.effective import EffectiveFiles
 from hyops_assets.image.inspection.files import Ext4Files
 from hyops_assets.image.squashfs import Squashfs
 
-_PARTITIONS = 3
+PARTITIONS = 3
 
 
 class Fault(HyopsError):
@@ -43,7 +43,7 @@ class Expected:
         squashfs_sha256: of the ISO's squashfs.
         helper_sha256: of the canonical cloud-init module.
         console: the boot menu's console, such as `ttyS0`; None accepts each that VyOS' menu knows.
-        console_speed: its speed in baud.
+        console_speed: its speed in baud; None accepts each that a serial line of VyOS has.
         disk: size and digest of the raw disk.
         container_sha256: of the file in which the disk arrived.
     """
@@ -52,7 +52,7 @@ class Expected:
     squashfs_sha256: str | None = None
     helper_sha256: str | None = None
     console: str | None = None
-    console_speed: int = 115200
+    console_speed: int | None = None
     disk: Disk | None = None
     container_sha256: str | None = None
 
@@ -92,8 +92,8 @@ class View:
     def table(self) -> PartitionTable:
         """The partition table, verified."""
         table = read_table(self.disk)
-        if len(table.partitions) != _PARTITIONS:
-            raise Fault(f"{len(table.partitions)} partitions, expected {_PARTITIONS}")
+        if len(table.partitions) != PARTITIONS:
+            raise Fault(f"{len(table.partitions)} partitions, expected {PARTITIONS}")
         return table
 
     def slot(self, number: int) -> Slot:

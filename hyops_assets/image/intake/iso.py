@@ -87,7 +87,7 @@ def open_iso(iso: Path, *, release: str, scratch: Path, progress: Progress = sil
         except MissingMember as error:
             raise BadIso(f"{iso.name} is not a VyOS ISO: {error.message}", hint=_NOT_VYOS) from error
         _require_match(iso, release, facts, inside, installed or "no version")
-        opened = OpenedIso(release, squashfs, sums[SQUASHFS], facts, _epoch(squashfs.path))
+        opened = OpenedIso(release, squashfs, sums[SQUASHFS], facts, squashfs_epoch(squashfs.path))
         progress("find the layout", 0, None)
         _ = opened.layout
         return opened
@@ -130,7 +130,8 @@ def _shown(found: str) -> str:
     return found if found.isascii() and found.isprintable() and found and len(found) <= 80 else ascii(found)[:80]
 
 
-def _epoch(squashfs: Path) -> int:
+def squashfs_epoch(squashfs: Path) -> int:
+    """Return the second in which a squashfs was made: the time of everything that is built from it."""
     with squashfs.open("rb") as file:
         _magic, _inodes, made_at = _SQUASHFS_HEADER.unpack(file.read(_SQUASHFS_HEADER.size))
     return max(made_at, _FAT_EPOCH)

@@ -126,6 +126,7 @@ def expected(built: BuiltDisk, **changes: object) -> Expected:
         "squashfs_sha256": built.squashfs_sha256,
         "helper_sha256": built.helper_sha256,
         "console": "ttyS0",
+        "console_speed": 115200,
         **changes,
     }
     return Expected(**promised)  # type: ignore[arg-type]
