@@ -28,11 +28,20 @@ class Standing:
     target: str | None
 
 
+@dataclass(frozen=True)
+class Way:
+    """Where a path leads when every link on it is followed; `by_added_link`: one of them is the overlay's own."""
+
+    end: PurePosixPath
+    by_added_link: bool
+
+
 class Layers:
     """An overlay in the making over a squashfs. Adding respects what is below; `tree` is the result."""
 
     def __init__(self, squashfs: Squashfs) -> None:
         self.tree = Tree()
+        self._ways: dict[PurePosixPath, Way] = {}
         self._below: Mapping[str, Member] = squashfs.members()
         # The upper directory's own mode and owner become those of the guest's root directory.
         self._put("/", _NEW_DIRECTORY)
@@ -40,14 +49,11 @@ class Layers:
     def landing(self, path: str) -> str:
         """Return where a path really is: every symlink on the way to its last part followed, that one not."""
         pure = PurePosixPath("/", path)
-        return str(self._walk(pure.parent) / pure.name)
+        return str(self._walk(pure.parent).end / pure.name)
 
     def crosses_added_link(self, path: str) -> bool:
-        """Tell whether a directory on the way to a path is a symlink that this overlay brought."""
-        return any(
-            node is not None and node.kind == "symlink"
-            for node in (self.tree.nodes.get(self.landing(str(parent))) for parent in PurePosixPath(path).parents)
-        )
+        """Tell whether the way to a path leads through a symlink that this overlay brought."""
+        return self._walk(PurePosixPath("/", path).parent).by_added_link
 
     def add_directory(self, path: str, node: Node = _NEW_DIRECTORY) -> None:
         """Add a directory; one that the squashfs has keeps its owner and mode, a symlink to one stays a link.
@@ -58,7 +64,7 @@ class Layers:
         at = self.landing(path)
         standing = self._standing(at)
         if standing is not None and standing.kind == "symlink":
-            at = str(self._walk(PurePosixPath(at)))
+            at = str(self._walk(PurePosixPath(at)).end)
             standing = self._standing(at)
         if standing is not None and standing.kind != "directory":
             raise _conflict(path, "directory", standing)
@@ -111,7 +117,7 @@ class Layers:
         self._put(at, node)
 
     def _is_directory(self, at: str) -> bool:
-        standing = self._standing(str(self._walk(PurePosixPath(at))))
+        standing = self._standing(str(self._walk(PurePosixPath(at)).end))
         return standing is not None and standing.kind == "directory"
 
     def _put(self, at: str, node: Node) -> None:
@@ -122,6 +128,10 @@ class Layers:
         if node.kind == "directory":
             # Each directory of an upper layer overrides the owner and mode of the one below it.
             node = self._as_below(at, node)
+        standing = self._standing(at)
+        if node.kind == "symlink" or (standing is not None and standing.kind == "symlink"):
+            # Nothing but a link that comes or goes leads an earlier way elsewhere.
+            self._ways.clear()
         self.tree.add(at, node)
 
     def _as_below(self, at: str, node: Node) -> Node:
@@ -137,14 +147,22 @@ class Layers:
         member = self._below.get(at)
         return None if member is None else Standing(member.kind, member.target)
 
-    def _walk(self, path: PurePosixPath) -> PurePosixPath:
-        """Follow the links of a path whose last components need not exist yet."""
+    def _walk(self, path: PurePosixPath) -> Way:
+        """Follow the links of a path whose last components need not exist yet. Kept: packages share directories."""
+        if path not in self._ways:
+            by_added_link = False
 
-        def target_of(at: str) -> str | None:
-            standing = self._standing(at)
-            return None if standing is None else standing.target
+            def target_of(at: str) -> str | None:
+                nonlocal by_added_link
+                standing = self._standing(at)
+                if standing is None or standing.target is None:
+                    return None
+                by_added_link = by_added_link or at in self.tree.nodes
+                return standing.target
 
-        return PurePosixPath(follow(path, target_of))
+            end = PurePosixPath(follow(path, target_of))
+            self._ways[path] = Way(end, by_added_link)
+        return self._ways[path]
 
 
 def _conflict(path: str, kind: str, standing: Standing) -> OverlayConflict:
