@@ -111,12 +111,10 @@ class Machine:
         for name in ("run", "sys/class/net", "sys/class/dmi/id", "var/lib/cloud/seed", "var/log", "metadata"):
             (root / name).mkdir(parents=True)
 
-    def seed(self, files: dict[str, str] | None) -> None:
-        """Lay a NoCloud seed where the guest finds it without a disk, or take it away."""
+    def seed(self, files: dict[str, str]) -> None:
+        """Lay a NoCloud seed where the guest finds it without a disk; without files, take it away."""
         place = self.root / "var/lib/cloud/seed/nocloud-net"
         shutil.rmtree(place, ignore_errors=True)
-        if files is None:
-            return
         place.mkdir()
         for name, text in files.items():
             (place / name).write_text(text)

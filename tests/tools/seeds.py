@@ -16,7 +16,7 @@ def _cloud_config(**given: object) -> str:
     return "#cloud-config\n" + yaml.safe_dump(given)
 
 
-SEEDS: dict[str, dict[str, str] | None] = {
+SEEDS: dict[str, dict[str, str]] = {
     "hetzner": {
         "meta-data": yaml.safe_dump({"instance-id": "i-hetzner", "local-hostname": "edge1", "public-keys": [KEY]}),
         "network-config": yaml.safe_dump(HETZNER),
@@ -46,5 +46,5 @@ SEEDS: dict[str, dict[str, str] | None] = {
         "meta-data": "instance-id: i-password\n",
         "user-data": _cloud_config(password=HASH, ssh_pwauth=True),
     },
-    "nothing": None,
+    "nothing": {},
 }

@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.lookalike.configtree import ConfigTree
@@ -17,6 +19,19 @@ from tests.killing import killed_at_each_line
 from tests.tools.shapes import HASH, KEY, PASSWORD, RELEASE
 
 CHECKOUT = Path(__file__).parents[2]
+PIECES = (
+    "system {",
+    "login {",
+    "user vyos {",
+    "authentication {",
+    "}",
+    f'encrypted-password "{HASH}"',
+    f"encrypted-password {HASH}",
+    'encrypted-password ""',
+    'plaintext-password "vyos"',
+    "\tplaintext-password   x ",
+    "",
+)
 
 
 def test_it_carries_what_hybridops_looks_for():
@@ -390,3 +405,18 @@ def test_a_configuration_is_written_whole_or_not_at_all(guest):
         assert guest.text in ("old\n", "new\n")
         guest.config.write_text("old\n")
     assert guest.text == "new\n"
+
+
+ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@ANY
+@given(text=st.text() | st.lists(st.sampled_from(PIECES)).map("\n".join))
+def test_any_text_has_its_default_logins_shut_and_is_else_unchanged(cc_vyos, text):
+    shut = cc_vyos.without_default_logins(text, everyone=True)
+    kept = [line for path, line in cc_vyos.lines_of(text) if path[:2] != ["system", "login"]]
+    assert [line for path, line in cc_vyos.lines_of(shut) if path[:2] != ["system", "login"]] == kept
+    assert not any(
+        "password" in line and path[:2] == ["system", "login"] and cc_vyos._ENTRANCE.match(line)
+        for path, line in cc_vyos.lines_of(shut)
+    )

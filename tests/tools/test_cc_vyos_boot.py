@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.boot.accelerator import probe
 from hyops_assets.image.canonical_helper import canonical_helper
+from hyops_assets.image.credentials import CONFIG_DIRECTORY, DEFAULT_CONFIGS, NO_PASSWORD
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.methods.native import ROOT_SECTOR, build_native
 from hyops_assets.image.overlay.overlay import build_overlay
@@ -15,14 +17,16 @@ from hyops_assets.image.overlay.sources import host_sources
 from hyops_assets.image.programs import run
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.tools.console import Console, powered_on
-from tests.tools.seeds import SEEDS
+from tests.tools.seeds import COMMANDS, SEEDS
 from tests.tools.shapes import PASSWORD
 
 pytestmark = pytest.mark.slow
 
 GOLDEN = Path(__file__).parent / "golden"
 TIMEOUT = 400
-CONFIG = f"/boot/{LOOKALIKE_RELEASE}/rw/opt/vyatta/etc/config/config.boot"
+UPPER = f"/boot/{LOOKALIKE_RELEASE}/rw"
+CONFIG = f"{CONFIG_DIRECTORY}/config.boot"
+REFUSED = "Login incorrect"
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +51,8 @@ def disk(built: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def seed_iso(files: dict[str, str] | None, directory: Path) -> Path | None:
-    """Write a NoCloud disk as Proxmox VE attaches one, or none."""
-    if files is None:
-        return None
+def seed_iso(files: dict[str, str], directory: Path) -> Path:
+    """Write a NoCloud disk as Proxmox VE attaches one."""
     content = directory / "seed"
     content.mkdir()
     for name, text in files.items():
@@ -65,20 +67,42 @@ def log_in(console: Console, user: str, password: str) -> str:
     console.type(user)
     console.wait_for("[Pp]assword: ")
     console.type(password)
-    return console.wait_for(r"Login incorrect|\$ $|# $")[0]
+    return console.wait_for(rf"{REFUSED}|\$ $")[0]
 
 
-@pytest.mark.parametrize("name", ["hetzner", "proxmox", "nothing"])
-def test_a_booted_guest_writes_its_golden_configuration_and_nobody_logs_in_as_vyos(name, disk, tmp_path):
-    seed = seed_iso(SEEDS[name], tmp_path)
+def read_file(disk: Path, path: str) -> str:
+    """Return a file of the overlay's upper layer; nothing where it does not exist."""
+    return run(["debugfs", "-R", f"cat {UPPER}{path}", f"{disk}?offset={ROOT_SECTOR * 512}"]).text
+
+
+def test_hetzners_network_gives_the_golden_configuration_and_a_bad_line_shows_on_the_console(disk, tmp_path):
+    commands = yaml.safe_dump({"vyos_config_commands": [*COMMANDS, "set system host-nam 'x'"]})
+    seed = seed_iso({**SEEDS["hetzner"], "user-data": f"#cloud-config\n{commands}"}, tmp_path)
     with powered_on(disk, accelerator=probe(), scratch=tmp_path, timeout=TIMEOUT, seed=seed) as console:
         console.wait_for(r"login: $")
-        assert log_in(console, "vyos", "vyos") == "Login incorrect"
-        if name == "proxmox":
-            # The same door opens for whom the owner named, so that the refusal above means something.
-            console.wait_for(r"login: $")
-            assert "$" in log_in(console, "netadmin", PASSWORD)
+        assert log_in(console, "vyos", "vyos") == REFUSED
         console.power_off()
-    written = run(["debugfs", "-R", f"cat {CONFIG}", f"{disk}?offset={ROOT_SECTOR * 512}"]).text
-    assert written == (GOLDEN / f"{name}.boot").read_text()
-    assert ("nobody can log in, and SSH is off" in console.text) == (name == "nothing")
+    assert read_file(disk, CONFIG) == (GOLDEN / "hetzner.boot").read_text()
+    assert f"vyos: vyos_config_commands, line {len(COMMANDS) + 1}: VyOS has no such node" in console.text
+
+
+def test_proxmoxs_dual_stack_gives_the_golden_configuration_and_its_user_logs_in(disk, tmp_path):
+    seed = seed_iso(SEEDS["proxmox"], tmp_path)
+    with powered_on(disk, accelerator=probe(), scratch=tmp_path, timeout=TIMEOUT, seed=seed) as console:
+        console.wait_for(r"login: $")
+        assert log_in(console, "vyos", "vyos") == REFUSED
+        console.wait_for(r"login: $")
+        # The same door opens for whom the owner named, so that the refusals mean something.
+        assert log_in(console, "netadmin", PASSWORD) != REFUSED
+        console.power_off()
+    assert read_file(disk, CONFIG) == (GOLDEN / "proxmox.boot").read_text()
+
+
+def test_without_any_datasource_the_isos_login_is_refused(disk, tmp_path):
+    with powered_on(disk, accelerator=probe(), scratch=tmp_path, timeout=TIMEOUT) as console:
+        console.wait_for(r"login: $")
+        assert log_in(console, "vyos", "vyos") == REFUSED
+        console.power_off()
+    # cloud-init switches itself off where it finds nothing; what counts is the default, shut when the disk was built.
+    assert read_file(disk, CONFIG) == ""
+    assert f'encrypted-password "{NO_PASSWORD}"' in read_file(disk, DEFAULT_CONFIGS[0])

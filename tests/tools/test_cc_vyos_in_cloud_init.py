@@ -125,7 +125,7 @@ def test_a_second_boot_of_the_same_instance_leaves_the_owners_changes(machine):
 def test_a_seed_that_is_gone_leaves_a_configured_guest_as_it_is(machine):
     machine.seed(SEEDS["proxmox"])
     first = machine.boot()
-    machine.seed(None)
+    machine.seed({})
     second = machine.boot()
     assert second.result["v1"]["datasource"] != first.result["v1"]["datasource"]
     assert second.config == first.config
