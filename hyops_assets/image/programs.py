@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ PACKAGES = {
     "packer": "packer",
     "ansible-playbook": "ansible-core",
     "bash": "bash",
+    "busybox": "busybox-static",
     "setpriv": "util-linux",
     "grub-mkimage": "grub-common",
     "grub-editenv": "grub-common",
@@ -54,6 +56,7 @@ PACKAGES = {
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_AFTER_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20
+_ASK_EVERY_SECONDS = 0.2
 
 
 class MissingProgram(HyopsError):
@@ -147,6 +150,7 @@ def run(
     stdin: bytes | None = None,
     timeout: float | None = None,
     ok: Sequence[int] = (0,),
+    waiting: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
@@ -157,6 +161,7 @@ def run(
         stdin: bytes for its standard input.
         timeout: seconds until it is killed.
         ok: exit statuses that mean success.
+        waiting: called a few times a second until it ends; what it raises stops the program and goes through.
 
     Raises:
         MissingProgram: it is not installed.
@@ -169,7 +174,7 @@ def run(
     mortal = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
     with running(mortal, env=env, cwd=cwd, stdin=source) as process:
         try:
-            out, err = process.communicate(stdin, timeout)
+            out, err = _communicate(process, stdin, timeout, waiting)
         except subprocess.TimeoutExpired as error:
             raise ProgramFailed(words, f"did not end within {timeout:.0f} s", "") from error
         printed = err.decode(errors="replace")
@@ -207,6 +212,22 @@ def streaming(
             said.seek(0)
             words = [os.fspath(word) for word in argv]
             raise ProgramFailed(words, _ending(status), said.read().decode(errors="replace"))
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float | None, waiting: Callable[[], None] | None
+) -> tuple[bytes, bytes]:
+    if waiting is None:
+        return process.communicate(stdin, timeout)
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        waiting()
+        try:
+            return process.communicate(stdin, _ASK_EVERY_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Nothing that it printed is lost: the next call goes on.
+            if end is not None and time.monotonic() >= end:
+                raise
 
 
 def _widen(descriptor: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
+from typing import IO
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.programs import ProgramFailed, find_program, running
@@ -24,6 +25,13 @@ _TICK_SECONDS = 1.0
 _TAIL_LINES = 400
 _LONGEST_LINE = 4096
 _SHORTEST_SECRET = 4
+# Standard input is held open by whoever started the builder: its end is that process' end. A parent death signal
+# would reach the builder alone, and Packer's guest is a child of its child's child.
+_LEASH = """\
+exec 3<&0 </dev/null
+{ read -r <&3; kill -KILL 0; } >/dev/null 2>&1 &
+exec 3<&- "$@"
+"""
 
 
 class Transcript:
@@ -75,16 +83,23 @@ class Transcript:
 
 @contextmanager
 def mortal(
-    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> Iterator[Popen[bytes]]:
-    """Run a builder for as long as the block lasts, both its outputs in one pipe; it dies with this process.
+    """Run a builder for as long as the block lasts, both its outputs in one place.
+
+    It dies with this process, and all that it started dies with it: what lived on after a kill would hold loop
+    devices, and a guest the processor.
 
     Raises:
         MissingProgram: it is not installed.
     """
     words = [os.fspath(word) for word in argv]
-    command = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
-    with running(command, env=env, cwd=cwd, stderr=subprocess.STDOUT) as process:
+    command = ["bash", "-c", _LEASH, "bash", find_program(words[0]), *words[1:]]
+    with running(command, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.STDOUT) as process:
         yield process
 
 

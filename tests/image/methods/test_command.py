@@ -1,6 +1,7 @@
 import logging
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -166,6 +167,20 @@ def test_a_command_is_one_line(line: str) -> None:
 def test_a_method_without_its_settings_is_refused(method: str) -> None:
     with pytest.raises(ValidationError, match=r"needs the settings build\."):
         BuildSettings.model_validate({"method": method})
+
+
+def test_what_a_command_started_dies_with_a_build_that_is_killed(tmp_path: Path) -> None:
+    line = f"setpriv sh -c 'sleep 300 & echo $! > {tmp_path}/pid; echo started; wait'; true"
+    program = (
+        "from hyops_assets.image.methods.logged import run_logged\n"
+        "def told(*_): print('told', flush=True)\n"
+        f"run_logged(['bash', '-c', {line!r}], stage='x', timeout=60, progress=told)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as builder:
+        assert builder.stdout is not None
+        assert any((tmp_path / "pid").exists() for _ in builder.stdout)
+        builder.kill()
+    assert_ended(int((tmp_path / "pid").read_text()))
 
 
 def assert_ended(pid: int) -> None:
