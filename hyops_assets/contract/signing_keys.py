@@ -4,7 +4,7 @@ Lives here: VyOS' own keys, pinned. They are never fetched: whoever can replace 
 replace a key beside it. Sources: vyos.net (release), docs.vyos.io "Verify the image's authenticity" (rolling), and
 the history of the file `minisign.pub` in vyos/vyos-nightly-build (the retired ones, with their days).
 
-Which of them are trusted without being asked for, and why the others are not: docs/decisions/0009.
+Which of them are trusted without being asked for, and why the others are not: docs/decisions/0012.
 """
 
 from collections.abc import Mapping

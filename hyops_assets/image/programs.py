@@ -225,9 +225,10 @@ def _communicate(
         try:
             return process.communicate(stdin, _ASK_EVERY_SECONDS)
         except subprocess.TimeoutExpired:
-            # Nothing that it printed is lost: the next call goes on.
             if end is not None and time.monotonic() >= end:
                 raise
+            # The next call goes on with what is left to be written, and refuses to be given it again.
+            stdin = None
 
 
 def _widen(descriptor: int) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.programs import MissingProgram, ProgramFailed, streaming
+from hyops_assets.image.programs import MissingProgram, ProgramFailed, run, streaming
 
 
 def test_a_streamed_program_yields_all_it_prints(tmp_path: Path) -> None:
@@ -38,3 +38,26 @@ def test_a_streamed_program_ends_with_whoever_reads_it(tmp_path: Path) -> None:
 def test_a_streamed_program_that_is_missing_is_named() -> None:
     with pytest.raises(MissingProgram, match="no-such-program"):
         list(streaming(["no-such-program"]))
+
+
+def test_whoever_waits_is_asked_until_the_program_ends_and_loses_nothing_of_what_it_prints() -> None:
+    asked: list[None] = []
+    said = run(["sh", "-c", "cat; sleep 0.5; echo end"], stdin=b"in\n", waiting=lambda: asked.append(None))
+    assert said.text == "in\nend\n"
+    assert len(asked) > 1
+
+
+def test_whoever_waits_stops_a_program_by_raising(tmp_path: Path) -> None:
+    def cancel() -> None:
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], waiting=cancel)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_program_that_is_waited_for_still_runs_out_of_time() -> None:
+    with pytest.raises(ProgramFailed, match="did not end within"):
+        run(["sleep", "60"], timeout=0.5, waiting=lambda: None)

@@ -7,8 +7,8 @@ import os
 import shutil
 import stat
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
@@ -53,9 +53,8 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
     if root.exists():
         shutil.rmtree(root)
     try:
-        progress(_STAGE, 0, size)
         with space_needed(root.parent, size):
-            _extract(iso, root)
+            _extract(iso, root, lambda: progress(_STAGE, _written(root), size))
         files = _files(iso, root)
         progress(_STAGE, size, size)
         yield files
@@ -100,12 +99,22 @@ def require_whole(iso: Path) -> int:
     return found.st_size
 
 
-def _extract(iso: Path, root: Path) -> None:
+def _extract(iso: Path, root: Path, waiting: Callable[[], None]) -> None:
     try:
         # -no_rc: a user's ~/.xorrisorc must not change what is read.
-        run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root])
+        run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root], waiting=waiting)
     except ProgramFailed as error:
         raise BadIso(f"{iso.name} cannot be read as an ISO: {error.message}", hint="fetch it again") from error
+
+
+def _written(root: Path) -> int:
+    """Return how many bytes stand below a directory that is being filled, as far as it may be looked into."""
+    sizes = 0
+    for parent, _directories, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                sizes += os.lstat(f"{parent}/{name}").st_size
+    return sizes
 
 
 def _files(iso: Path, root: Path) -> dict[str, Path]:

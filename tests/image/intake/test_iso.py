@@ -6,6 +6,8 @@ import pytest
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.contract.version import BadVersion, ReleaseLine, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.intake import iso as intake
+from hyops_assets.image.intake import sums, volume
 from hyops_assets.image.intake.iso import SQUASHFS, BadIso, WrongIso, open_iso
 from hyops_assets.image.intake.layout import UnknownLayout
 from hyops_assets.image.intake.signature import StaleSignature, WrongLine, verify
@@ -15,6 +17,8 @@ from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.signing import LabKey
 from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered
+from tests.killing import killed_at_each_line
+from tests.processes import naming
 
 
 def test_a_sound_iso_opens(iso: Path, tmp_path: Path) -> None:
@@ -260,7 +264,19 @@ def test_a_cancellation_at_any_stage_leaves_nothing(stage: str, times: int, iso:
     with pytest.raises(Cancelled):
         open_iso(iso, release=RELEASE, scratch=tmp_path, progress=cancel)
     assert not list(tmp_path.iterdir())
+    assert not naming(tmp_path)
     assert open_iso(iso, release=RELEASE, scratch=tmp_path).release == RELEASE
+
+
+def test_a_run_killed_at_any_line_leaves_nothing_that_a_rerun_trips_over(iso: Path, tmp_path: Path) -> None:
+    kills = 0
+    for _ in killed_at_each_line(
+        lambda: open_iso(iso, release=RELEASE, scratch=tmp_path), intake, volume, sums, every=19
+    ):
+        kills += 1
+        assert not naming(tmp_path)
+    assert kills > 5
+    assert open_iso(iso, release=RELEASE, scratch=tmp_path).squashfs.read("/opt/vyatta/etc/version")
 
 
 def test_what_a_killed_run_left_is_replaced(iso: Path, tmp_path: Path) -> None:
