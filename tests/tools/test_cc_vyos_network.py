@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.tools.shapes import HETZNER, KEY, PROXMOX
 
@@ -153,7 +155,7 @@ def device_1(*subnets):
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("shape", "why"),
     [
         ({"version": 3}, "version 3 is neither 1 nor 2"),
         ("none of that", "unexpected shape"),
@@ -181,8 +183,8 @@ def device_1(*subnets):
         ({"version": 2, "vlans": {"v7": {"id": 7, "link": "bond0"}}}, "v7: there is no Ethernet device bond0"),
     ],
 )
-def test_what_is_not_supported_is_reported_and_keys_still_arrive(guest, given, why):
-    guest.network = given
+def test_what_is_not_supported_is_reported_and_keys_still_arrive(guest, shape, why):
+    guest.network = shape
     (problem,) = guest.boot(ssh_authorized_keys=[KEY])
     assert problem.startswith("network")
     assert why in problem
@@ -193,3 +195,43 @@ def test_one_bad_subnet_leaves_the_others(guest):
     guest.network = device_1({"type": "static"}, {"type": "dhcp"})
     assert len(guest.boot()) == 1
     assert "set interfaces ethernet eth0 address 'dhcp'" in guest.commands
+
+
+WORDS = st.sampled_from(["eth0", "192.0.2.1/24", "::/0", "fe80::1", "static", "physical", "dhcp", "default", ""])
+KEYS = [
+    "type",
+    "name",
+    "subnets",
+    "address",
+    "gateway",
+    "routes",
+    "ethernets",
+    "vlans",
+    "version",
+    "config",
+    "mtu",
+    "to",
+]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    network=ANYTHING
+    | st.lists(ANYTHING).map(lambda entries: {"version": 1, "config": entries})
+    | st.dictionaries(WORDS, ANYTHING).map(lambda devices: {"version": 2, "ethernets": devices, "vlans": devices}),
+    users=ANYTHING,
+    chpasswd=ANYTHING,
+)
+def test_whatever_the_data_is_the_metadatas_keys_arrive_and_vyos_can_read_the_result(guest, network, users, chpasswd):
+    guest.config.unlink(missing_ok=True)
+    guest.network = network
+    guest.keys = [KEY]
+    guest.boot(users=users, chpasswd=chpasswd)
+    assert "public-keys admin@example.net {" in guest.text
+    assert "set service ssh port '22'" in guest.commands
+    assert "$6$hyopslab$" not in guest.text

@@ -391,15 +391,18 @@ def apply_logins(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None
     """Set users, keys and passwords from metadata and user-data, and SSH where someone can log in."""
     default = default_user(cfg)
     before = config.text()
-    with config.part("ssh keys"):
-        set_keys(config, default, [*listed(cloud.get_public_ssh_keys()), *listed(cfg.get("ssh_authorized_keys"))])
-    if cfg.get("password"):
-        with config.part("password"):
+    with config.part("keys of the metadata"):
+        set_keys(config, default, listed(cloud.get_public_ssh_keys()))
+    with config.part("ssh_authorized_keys"):
+        set_keys(config, default, listed(cfg.get("ssh_authorized_keys")))
+    with config.part("password"):
+        if cfg.get("password"):
             set_password(config, default, str(cfg["password"]))
-    for number, user in enumerate(entries_of(cfg.get("users")), start=1):
-        with config.part(f"users, entry {number}"):
-            if user != "default":
-                apply_user(config, user)
+    with config.part("users"):
+        for number, user in enumerate(entries_of(cfg.get("users")), start=1):
+            with config.part(f"users, entry {number}"):
+                if user != "default":
+                    apply_user(config, user)
     with config.part("chpasswd"):
         apply_chpasswd(config, cfg.get("chpasswd") or {})
     if config.text() != before and lets_someone_in(config.text()):
