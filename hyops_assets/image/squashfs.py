@@ -172,7 +172,8 @@ class Squashfs:
         for name, member in self.members().items():
             below = name == path or name.startswith(path.rstrip("/") + "/")
             if below and member.kind in ("device", "other"):
-                raise self._bad(f"{name} is a {member.kind}, which is never extracted")
+                what = "device" if member.kind == "device" else "fifo or a socket"
+                raise self._bad(f"{name} is a {what}, which is never extracted")
 
     def _unsquash(self, arguments: list[str | Path]) -> bytes:
         try:

@@ -24,7 +24,7 @@ from hyops_assets.image.methods.native import LABEL, BadDisk, build_native, part
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.programs import run
 from hyops_assets.image.space import NoSpace
-from hyops_assets.image.squashfs import Squashfs
+from hyops_assets.image.squashfs import BadSquashfs, Squashfs
 from hyops_assets.lab.miniature import VYATTACFG
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop, file_size_limit
 
@@ -434,6 +434,7 @@ def changed_squashfs(opened: OpenedIso, directory: Path, *commands: list[str]) -
         (["sh", "-c", "echo '{{' > usr/share/vyos/templates/grub/grub_main.j2"], GrubFailed, "cannot be filled"),
         (["sh", "-c", ": > usr/lib/python3/dist-packages/vyos/system/__init__.py"], GrubFailed, "SYSTEM_CFG_VER"),
         (["truncate", "-s", "511", "usr/lib/grub/i386-pc/boot.img"], GrubFailed, "511 bytes"),
+        (["mkfifo", "usr/lib/grub/i386-pc/pipe"], BadSquashfs, "pipe is a fifo or a socket, which is never extracted"),
     ],
 )
 def test_an_iso_that_cannot_start_is_refused(
@@ -442,7 +443,7 @@ def test_an_iso_that_cannot_start_is_refused(
     changed = changed_squashfs(opened, tmp_path, command)
     with pytest.raises(error, match=named):
         native(changed, Tree(), tmp_path)
-    assert not (tmp_path / "disk.raw").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changed.squashfs", "root"]
 
 
 def test_a_template_reaches_nothing_but_its_text(opened: OpenedIso, tmp_path: Path) -> None:
