@@ -59,14 +59,13 @@ def build_with_command(request: BuildRequest) -> MadeDisk:
         progress=request.progress,
     )
     _require_own(promised, begun, transcript.tail())
-    raw = request.scratch / "command.raw"
-    format_ = decode_disk(promised, raw, progress=request.progress)
     accelerator = "tcg" if command.allow_tcg else "unknown"
+    raw = request.destination if command.complete else request.scratch / "command.raw"
+    format_ = decode_disk(promised, raw, progress=request.progress)
     detail = {"produced": {"format": format_, "sha256": sha256_of_file(promised)}, "complete": command.complete}
     promised.unlink()
     if command.complete:
         disk = Disk(size_bytes=raw.stat().st_size, sha256=sha256_of_file(raw, progress=request.progress))
-        raw.replace(request.destination)
         return MadeDisk(disk, accelerator, reproducible=False, detail=detail)
     finished = finish(
         raw,
