@@ -387,7 +387,8 @@ def test_killed_at_any_line_it_leaves_no_default_login_once_it_has_written(guest
     guest.config.write_text(started)
     left = set()
     work = functools.partial(guest.boot, password=HASH, vyos_config_commands=["set system time-zone UTC"])
-    for _ in killed_at_each_line(work, guest.module, every=53):
+    # Thousands of lines between the two writes; the writes themselves are killed at every line, below.
+    for _ in killed_at_each_line(work, guest.module, every=101):
         left.add(guest.text)
         guest.config.write_text(started)
     left.add(guest.text)
