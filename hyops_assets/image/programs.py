@@ -179,7 +179,7 @@ def run(
             raise ProgramFailed(words, f"did not end within {timeout:.0f} s", "") from error
         printed = err.decode(errors="replace")
         if process.returncode not in ok:
-            raise ProgramFailed(words, _ending(process.returncode), printed or out.decode(errors="replace"))
+            raise ProgramFailed(words, ending_of(process.returncode), printed or out.decode(errors="replace"))
         return Completed(out, printed)
 
 
@@ -211,7 +211,7 @@ def streaming(
         if status := process.wait():
             said.seek(0)
             words = [os.fspath(word) for word in argv]
-            raise ProgramFailed(words, _ending(status), said.read().decode(errors="replace"))
+            raise ProgramFailed(words, ending_of(status), said.read().decode(errors="replace"))
 
 
 def _communicate(
@@ -237,7 +237,8 @@ def _widen(descriptor: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _ending(status: int) -> str:
+def ending_of(status: int) -> str:
+    """Say how a program ended that did not end well: by which signal, or with which exit status."""
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed with exit status {status}"
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.image.overlay.unsolvable import unsolvable
-from hyops_assets.image.programs import ProgramFailed, find_program, run, running
+from hyops_assets.image.programs import ProgramFailed, ending_of, find_program, run, running
 from hyops_assets.image.space import space_needed
 
 _UNTRUSTED = (
@@ -139,7 +139,7 @@ class Apt:
             except subprocess.TimeoutExpired as error:
                 raise _AptFailed(argv[3:], f"did not end within {timeout:.0f} s", "") from error
             if process.returncode != 0:
-                raise _AptFailed(argv[3:], f"failed with exit status {process.returncode}", printed)
+                raise _AptFailed(argv[3:], ending_of(process.returncode), printed)
         return printed
 
 

@@ -15,7 +15,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.disk.tree import Node
 from hyops_assets.image.overlay.claims import Claims
 from hyops_assets.image.overlay.layers import Layers
-from hyops_assets.image.programs import ProgramFailed, running
+from hyops_assets.image.programs import ProgramFailed, ending_of, running
 
 MOST_BYTES = 1 << 30
 """What the packages of an overlay may take, unpacked: many times what cloud-init and the agent need (50 MB)."""
@@ -177,7 +177,7 @@ def _archive(name: str, deb: Path, which: Literal["--ctrl-tarfile", "--fsys-tarf
             raise BadPackage(f"the .deb of {name} cannot be read: {error}", hint="fetch it again") from error
         printed = process.stderr.read().decode(errors="replace")
         if process.wait() != 0:
-            failed = ProgramFailed(["dpkg-deb", which], f"failed with exit status {process.returncode}", printed)
+            failed = ProgramFailed(["dpkg-deb", which], ending_of(process.returncode), printed)
             raise BadPackage(f"the .deb of {name} cannot be read: {failed.message}", hint="fetch it again")
 
 

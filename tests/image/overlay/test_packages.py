@@ -15,8 +15,10 @@ from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage, fetch, resolve
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.overlay.unsolvable import Unsolvable
+from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
+from tests.image.conftest import file_size_limit
 from tests.killing import killed_at_each_line
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
@@ -320,3 +322,12 @@ def test_a_proxy_reaches_apt_through_its_environment_only(
 def test_root_needs_no_sandbox_user(source: AptSource, tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert fetch(resolve(STATUS, WANTED, [source], tmp_path), [source], tmp_path)
+
+
+def test_no_room_for_a_fetched_package_is_one_error_and_the_next_run_goes_on(
+    source: AptSource, tmp_path: Path
+) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path)
+    with file_size_limit(8 << 10), pytest.raises(NoSpace, match="no space left at"):
+        fetch(lock, [source], tmp_path)
+    assert sorted(fetch(lock, [source], tmp_path)) == [package.name for package in lock.packages]
