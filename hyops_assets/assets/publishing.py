@@ -4,22 +4,20 @@ What belongs here: the order in which things become public. The repository knows
 consume the contract.
 """
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
+from hyops_assets.assets.committing import commit, former_version, package_changes
 from hyops_assets.assets.steps import Step, step
-from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.evidence import Contract, Evidence, GateResult
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, StateRef
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import record_outputs
-from hyops_assets.contract.urls import PREFIX, published_name, require_contract_url
+from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.gates import passed_gates
-from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository, Published
@@ -48,15 +46,18 @@ def published_contract(
     """The record under immutable public names, and the HyOps state that seeds resolve.
 
     Every gate of this version passed before the first byte leaves. Variants first; each is read back through its
-    public URL without credentials; then the evidence; `record.json` last, because it is the commit point; then the
-    state `core/shared/vyos-image-build#vyos_default_build`.
+    public URL without credentials; then the bill of materials and the evidence; `record.json` last, because it is
+    the commit point; then the state `core/shared/vyos-image-build#vyos_default_build`.
     """
     record = raw_xz_record.record
     _refuse_lab_outside_lab(record, settings)
+    require_publishable(raw_xz_record.built.build)
     gates = passed_gates(store, raw_xz_record)
     with step(context, "published_contract") as progress, store.lock(f"publish {record.key} {record.version}"):
         objects = [_publish_variant(record, format_, store, repository, progress) for format_ in FORMATS]
-        contract = _commit(context.run.run_id, raw_xz_record, gates, objects, store, repository)
+        changes = package_changes(raw_xz_record.built, former_version(states.find(BUILD_STATE)), store)
+        urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
+        contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
         changed = states.commit(BUILD_STATE, run_id=context.run.run_id, outputs=record_outputs(contract))
         sent = sum(published.bytes_sent for published in objects)
         progress.ended("published" if sent else "adopted", sent)
@@ -69,6 +70,8 @@ def published_contract(
             **{f"{format_} url": dg.MetadataValue.url(contract.urls[format_]) for format_ in FORMATS},
             "record document": dg.MetadataValue.url(contract.record_url),
             "evidence": dg.MetadataValue.url(contract.evidence_url),
+            "bill of materials": dg.MetadataValue.url(contract.sbom_url),
+            **({f"packages since {changes.former}": dg.MetadataValue.md(changes.markdown)} if changes else {}),
             "objects": {published.url: published.outcome for published in objects},
             "bytes_sent": sent,
             "state": dg.MetadataValue.path(states.path(BUILD_STATE)),
@@ -106,58 +109,3 @@ def _publish_variant(
             hint="look at what serves this URL; the contract was not published",
         )
     return published
-
-
-def _commit(
-    run_id: str,
-    candidate: CandidateRecord,
-    gates: list[GateResult],
-    objects: list[Published],
-    store: ArtifactStore,
-    repository: ObjectRepository,
-) -> Contract:
-    """Publish the evidence of this run and then the record; adopt both where the record is already committed."""
-    record = candidate.record
-    version = record.record_version
-    evidence_url = _held_evidence(record, store, repository)
-    if evidence_url is None:
-        evidence = Evidence(
-            record=record,
-            record_digest=record.digest,
-            run_id=run_id,
-            recorded_at=datetime.now(UTC),
-            iso=candidate.built.iso,
-            build=candidate.built.build,
-            gates=gates,
-        )
-        text = evidence.model_dump_json(by_alias=True, indent=2).encode()
-        evidence_url = _create_document(
-            repository, published_name(record.key, version, f"evidence-{run_id}.json"), text
-        )
-    record_url = _create_document(
-        repository, published_name(record.key, version, "record.json"), canonical_json(record) + b"\n"
-    )
-    return Contract(
-        record=record,
-        record_digest=record.digest,
-        record_url=record_url,
-        evidence_url=evidence_url,
-        urls=dict(zip(FORMATS, (published.url for published in objects), strict=True)),
-        signature=candidate.built.iso.signature,
-    )
-
-
-def _held_evidence(record: Record, store: ArtifactStore, repository: ObjectRepository) -> str | None:
-    """Return the URL of the evidence that an earlier run published for this record, if it is still there."""
-    held = store.find_document("published_contract", record.version, Contract)
-    if held is None or held.record_digest != record.digest:
-        return None
-    name = f"{PREFIX}/{held.evidence_url.rsplit('/', 1)[-1]}"
-    return held.evidence_url if repository.head(name) is not None else None
-
-
-def _create_document(repository: ObjectRepository, name: str, content: bytes) -> str:
-    published = repository.create(
-        name, content, sha256=sha256_of_bytes(content), content_type="application/json", metadata={}
-    )
-    return published.url

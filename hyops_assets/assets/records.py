@@ -46,7 +46,12 @@ def qcow2_record(
     recipe = recipe_of(vyos_iso, settings, lock)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
         built = store.find_document("qcow2_record", version, BuiltRecord)
-        if built is not None and built.recipe_digest == recipe.digest and store.has_blob(built.qcow2.sha256):
+        if (
+            built is not None
+            and built.recipe_digest == recipe.digest
+            and store.has_blob(built.qcow2.sha256)
+            and store.has_blob(built.dpkg_status_sha256)
+        ):
             progress.ended("adopted", built.qcow2.size_bytes)
         else:
             built = _build(version, vyos_iso, recipe, lock, settings, store, progress)
@@ -142,6 +147,7 @@ def _build(
         )
         encoded = qcow2.encode(disk_file, scratch / "disk.qcow2", progress=progress)
         store.adopt(scratch / "disk.qcow2", sha256=encoded.sha256)
+        status = store.put(built.dpkg_status)
     progress.ended("built", encoded.size_bytes)
     return BuiltRecord(
         version=version,
@@ -151,6 +157,7 @@ def _build(
         lock_sha256=built.lock.digest,
         helper_sha256=built.helper_sha256,
         squashfs_sha256=built.squashfs_sha256,
+        dpkg_status_sha256=status,
         recipe_digest=recipe.digest,
         build={
             **built.facts,

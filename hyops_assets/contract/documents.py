@@ -10,6 +10,7 @@ from hyops_assets.contract.record import Disk, Record, Variant
 class BuiltRecord(Frozen):
     """A built disk as its qcow2 variant, and what went into it.
 
+    `dpkg_status_sha256` is of the guest's /var/lib/dpkg/status, which the artifact store holds.
     `recipe_digest` covers everything that decides the bytes but the package lock: ISO, helper, disk size, console,
     package names, build method and the builder's version. A later run with the same recipe adopts the disk.
     """
@@ -21,6 +22,7 @@ class BuiltRecord(Frozen):
     lock_sha256: Sha256
     helper_sha256: Sha256
     squashfs_sha256: Sha256
+    dpkg_status_sha256: Sha256
     recipe_digest: Sha256
     build: dict[str, JsonValue]
 

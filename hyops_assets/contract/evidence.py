@@ -46,6 +46,26 @@ class GateResult(Frozen):
     detail: dict[str, JsonValue]
 
 
+class PackageChanges(Frozen):
+    """How the packages of a record differ from those of a former one: versions by name, `changed` from and to."""
+
+    former: str
+    added: dict[str, str]
+    removed: dict[str, str]
+    changed: dict[str, tuple[str, str]]
+
+    @property
+    def markdown(self) -> str:
+        """A table for people, a row per package; one sentence where nothing changed."""
+        rows = [(name, "", version) for name, version in self.added.items()]
+        rows += [(name, version, "") for name, version in self.removed.items()]
+        rows += [(name, was, now) for name, (was, now) in self.changed.items()]
+        if not rows:
+            return f"The same packages as {self.former}."
+        lines = [f"| {name} | {was or '-'} | {now or '-'} |" for name, was, now in sorted(rows)]
+        return "\n".join([f"| package | {self.former} | now |", "|---|---|---|", *lines])
+
+
 class Evidence(Frozen):
     """Everything an auditor asks about one run's record, besides its identity."""
 
@@ -57,6 +77,8 @@ class Evidence(Frozen):
     iso: SignedIso | None
     build: dict[str, JsonValue]
     gates: list[GateResult]
+    sbom_url: str
+    package_changes: PackageChanges | None = None
 
 
 class Contract(Frozen):
@@ -66,5 +88,6 @@ class Contract(Frozen):
     record_digest: Sha256
     record_url: str
     evidence_url: str
+    sbom_url: str
     urls: dict[VariantFormat, str]
     signature: SignatureFacts | None

@@ -65,6 +65,7 @@ def record_outputs(contract: Contract) -> Outputs:
         "iso_sha256": record.iso_sha256,
         "record_document_url": contract.record_url,
         "evidence_url": contract.evidence_url,
+        "sbom_url": contract.sbom_url,
         "lab": record.lab,
     }
     for word in ("record", "artifact"):

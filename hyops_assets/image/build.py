@@ -17,9 +17,14 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.contract.settings import AptSource, BuildMethodName, BuildSettings
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.disk.ext4 import Slot
+from hyops_assets.image.disk.gpt import read_table
+from hyops_assets.image.inspection.effective import EffectiveFiles
+from hyops_assets.image.inspection.files import Ext4Files
+from hyops_assets.image.inspection.view import PARTITIONS
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
 from hyops_assets.image.methods.command import build_with_command
-from hyops_assets.image.methods.method import BuildMethod, BuildRequest, MadeDisk
+from hyops_assets.image.methods.method import BuildFailed, BuildMethod, BuildRequest, MadeDisk
 from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.methods.packer import build_with_packer
 from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images
@@ -69,6 +74,7 @@ METHODS: Mapping[BuildMethodName, BuildMethod] = {
 class BuiltDisk:
     """A raw disk, what went into it, and how it was made.
 
+    `dpkg_status` is the guest's /var/lib/dpkg/status, read off the finished disk.
     `facts` is evidence, never identity: method, squashfs digest, tool versions, whole milliseconds per stage.
     """
 
@@ -76,6 +82,7 @@ class BuiltDisk:
     lock: PackageLock
     helper_sha256: str
     squashfs_sha256: str
+    dpkg_status: bytes
     facts: dict[str, JsonValue]
 
 
@@ -143,11 +150,13 @@ def build_disk(
                     progress=progress,
                 )
             )
+        status = _dpkg_status(destination, opened)
     return BuiltDisk(
         made.disk,
         lock,
         sha256_of_file(helper),
         opened.squashfs_sha256,
+        status,
         {
             "method": settings.method,
             **made.facts,
@@ -183,6 +192,19 @@ def _packages(
         require_fits(lock, status)
         sources = _sources_if_any(settings, lock.suite)
     return lock, fetch(lock, sources, cache)
+
+
+def _dpkg_status(disk: Path, opened: OpenedIso) -> bytes:
+    """Return the guest's dpkg status, overlay over squashfs, whoever put the overlay there."""
+    partitions = read_table(disk).partitions
+    if len(partitions) != PARTITIONS:
+        raise BuildFailed(f"the disk has {len(partitions)} partitions", hint="let the method make a disk as VyOS does")
+    root = partitions[-1]
+    files = Ext4Files(Slot(disk, root.offset, root.size_bytes))
+    status = EffectiveFiles(files, f"/boot/{opened.release}/rw", opened.squashfs).find(DPKG_STATUS)
+    if status is None:
+        raise BuildFailed(f"the disk has no {DPKG_STATUS}", hint="let the method keep dpkg's database")
+    return status
 
 
 def _sources_if_any(settings: BuildSettings, suite: str) -> Sequence[AptSource]:

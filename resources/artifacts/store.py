@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from resources.settings import write_private
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -62,6 +62,15 @@ class ArtifactStore:
         file.chmod(0o400)
         file.replace(target)
         return target
+
+    def put(self, content: bytes) -> str:
+        """Keep a few bytes as a blob and return their digest."""
+        sha256 = sha256_of_bytes(content)
+        with self.scratch("blob") as scratch:
+            file = scratch / "content"
+            file.write_bytes(content)
+            self.adopt(file, sha256=sha256)
+        return sha256
 
     def blob(self, sha256: str, *, progress: Progress = silent) -> Path:
         """Return the path of a blob after hashing it.

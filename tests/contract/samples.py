@@ -50,6 +50,7 @@ def contract(version: str = VERSION, *, lab: bool = False) -> Contract:
         record_digest=made.digest,
         record_url=f"{base}/vyos-1.5-{version}.record.json",
         evidence_url=f"{base}/vyos-1.5-{version}.evidence-run.json",
+        sbom_url=f"{base}/vyos-1.5-{version}.sbom-run.cdx.json",
         urls={
             "qcow2": f"{base}/vyos-1.5-{version}.qcow2",
             "raw.xz": f"{base}/vyos-1.5-{version}.raw.xz",
