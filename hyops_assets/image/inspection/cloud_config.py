@@ -48,11 +48,46 @@ def read_cloud_config(guest: EffectiveFiles) -> CloudConfig:
     Raises:
         BadCloudConfig: a file is no mapping in YAML, or larger or deeper than anybody writes.
     """
-    files = {path: _parsed(path, content) for path in _paths(guest) if (content := guest.find(path)) is not None}
+    files = {
+        path: parse_cloud_config(path, content) for path in _paths(guest) if (content := guest.find(path)) is not None
+    }
     joined: dict[str, JsonValue] = {}
-    for found in files.values():
-        joined = _joined(joined, found)
+    for said in files.values():
+        joined = _joined(joined, said)
     return CloudConfig(joined, files)
+
+
+def parse_cloud_config(path: str, content: bytes) -> dict[str, JsonValue]:
+    """Return what one file says; nothing where it is empty.
+
+    Raises:
+        BadCloudConfig: it is no mapping in YAML, or larger or deeper than anybody writes.
+    """
+    if len(content) > _MOST_BYTES:
+        raise BadCloudConfig(path, f"it has {len(content)} bytes, more than {_MOST_BYTES}")
+    try:
+        _require_modest(path, content)
+        found = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
+    except yaml.YAMLError as error:
+        raise BadCloudConfig(path, " ".join(str(error).split())) from error
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise BadCloudConfig(path, f"it cannot be read ({type(error).__name__})") from error
+    if found in (None, ""):
+        return {}
+    if not isinstance(found, dict):
+        raise BadCloudConfig(path, "it holds no mapping")
+    return {str(key): value for key, value in found.items()}
+
+
+def _require_modest(path: str, content: bytes) -> None:
+    """Refuse what grows beyond its own text, and what is nested so deep that reading it takes minutes."""
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.BaseLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise BadCloudConfig(path, "it repeats a part of itself by an alias")
+        if depth > _DEEPEST:
+            raise BadCloudConfig(path, f"it is nested more than {_DEEPEST} deep")
 
 
 def values_named(found: JsonValue, names: frozenset[str], depth: int = 0) -> Iterator[tuple[str, JsonValue]]:
@@ -72,26 +107,6 @@ def values_named(found: JsonValue, names: frozenset[str], depth: int = 0) -> Ite
 def _paths(guest: EffectiveFiles) -> list[str]:
     beside = [path for path in guest.files_below(DIRECTORY) if path.endswith(".cfg") and path.count("/") == 4]
     return [BASE, *beside]
-
-
-def _parsed(path: str, content: bytes) -> dict[str, JsonValue]:
-    if len(content) > _MOST_BYTES:
-        raise BadCloudConfig(path, f"it has {len(content)} bytes, more than {_MOST_BYTES}")
-    try:
-        # No constructors, no aliases: what cannot hold objects and cannot grow beyond its own text.
-        for event in yaml.parse(content, Loader=yaml.BaseLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise BadCloudConfig(path, "it repeats a part of itself by an alias")
-        found = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and mappings only
-    except yaml.YAMLError as error:
-        raise BadCloudConfig(path, " ".join(str(error).split())) from error
-    except (RecursionError, UnicodeDecodeError) as error:
-        raise BadCloudConfig(path, f"it cannot be read ({type(error).__name__})") from error
-    if found in (None, ""):
-        return {}
-    if not isinstance(found, dict):
-        raise BadCloudConfig(path, "it holds no mapping")
-    return {str(key): value for key, value in found.items()}
 
 
 def _joined(former: dict[str, JsonValue], later: dict[str, JsonValue]) -> dict[str, JsonValue]:
