@@ -20,7 +20,7 @@ from hyops_assets.image.programs import find_program
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.variants import rawxz
 from hyops_assets.image.variants.encoded import NotADisk
-from hyops_assets.image.variants.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decoded_disk, encode
+from hyops_assets.image.variants.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decode, decoded_disk, encode
 from tests.killing import killed_at_each_line
 
 BLOCK = 1 << 12
@@ -130,6 +130,13 @@ def test_a_sparse_disk_and_its_full_copy_give_the_same_bytes(tmp_path: Path, tai
     other = encode(full, tmp_path / "full.raw.xz", block_bytes=BLOCK)
     assert one == other
     assert one.disk == _expected(full.read_bytes())
+
+
+def test_zeros_that_come_in_small_blocks_are_merged_to_large_ones(tmp_path: Path) -> None:
+    packed = tmp_path / "disk.raw.xz"
+    encode(_disk(tmp_path / "disk", _noise(BLOCK) + bytes(5 << 20) + _text(BLOCK)), packed, block_bytes=BLOCK)
+    rows = [line.split("\t") for line in _xz("--robot", "--list", "-vv", packed).decode().splitlines()]
+    assert [int(row[7]) for row in rows if row[0] == "block"] == [BLOCK, 2 << 20, 2 << 20, 1 << 20, BLOCK]
 
 
 def test_a_hole_costs_next_to_nothing(tmp_path: Path) -> None:
@@ -301,6 +308,43 @@ def test_a_truncated_file_does_not_decode(tmp_path: Path, part: int) -> None:
     packed.write_bytes(packed.read_bytes()[: packed.stat().st_size * part // 16])
     with pytest.raises(BadRawXz):
         decoded_disk(packed)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1), value=st.binary(min_size=1, max_size=12), cut=st.booleans())
+def test_any_file_is_either_the_disk_or_a_typed_refusal(
+    tmp_path: Path, share: float, value: bytes, *, cut: bool
+) -> None:
+    whole = tmp_path / "disk.raw.xz"
+    if not whole.exists():
+        _packed(tmp_path)
+    content = bytearray(whole.read_bytes())
+    at = int(share * (len(content) - 1))
+    content[at : at + len(value)] = value
+    mangled = _disk(tmp_path / "mangled.raw.xz", bytes(content[: at + len(value)] if cut else content))
+    expected = _expected(_text(4 * BLOCK) + _noise(4 * BLOCK))
+    try:
+        assert decoded_disk(mangled) == expected
+    except (BadRawXz, NotADisk):
+        return
+    assert mangled.read_bytes() == whole.read_bytes()
+
+
+def test_a_decoded_file_is_sparse_and_a_damaged_one_leaves_nothing(tmp_path: Path) -> None:
+    disk, packed, again = tmp_path / "disk", tmp_path / "disk.raw.xz", tmp_path / "again"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+        file.seek(9 << 20)
+        file.write(_noise(BLOCK))
+    encode(disk, packed)
+    decode(packed, again)
+    assert again.read_bytes() == disk.read_bytes()
+    assert again.stat().st_blocks * SECTOR < 4 << 20
+    again.unlink()
+    packed.write_bytes(packed.read_bytes()[:-1000])
+    with pytest.raises(BadRawXz):
+        decode(packed, again)
+    assert not again.exists()
 
 
 def test_a_file_that_decodes_to_half_a_sector_is_no_disk(tmp_path: Path) -> None:
