@@ -1,14 +1,18 @@
 """Packages that could harm: each is refused before anything of it reaches the overlay's caller."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.disk.tree import BadPath, Tree
 from hyops_assets.image.overlay.claims import Claims, SharedPath
 from hyops_assets.image.overlay.debs import BadPackage, Staging, unpack
+from hyops_assets.image.overlay.dpkg_status import register
 from hyops_assets.image.overlay.layers import Layers
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.programs import run
@@ -159,3 +163,26 @@ def test_a_package_that_is_another_than_the_lock_says_is_refused(squashfs: Squas
 def test_a_package_for_another_machine_is_refused(squashfs: Squashfs, tmp_path: Path) -> None:
     with pytest.raises(BadPackage, match="app for arm64"):
         overlay(squashfs, tmp_path, Deb("app", "1", architecture="arm64"))
+
+
+CONTENTS = (
+    Entry("/etc/app.conf", content=b"x = 1"),
+    Entry("/usr/bin/link", "symlink", target="app"),
+    Entry("/usr/bin/again", "hardlink", target="/etc/app.conf"),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 7000), byte=st.sampled_from(b"\0/.07\xff"), more=st.binary(max_size=8))
+def test_any_deb_is_unpacked_or_refused(at: int, byte: int, more: bytes, squashfs: Squashfs, tmp_path: Path) -> None:
+    write_deb(Deb("app", "1", entries=CONTENTS, conffiles=("/etc/app.conf",)), tmp_path / "app.deb")
+    content = bytearray((tmp_path / "app.deb").read_bytes())
+    changed = bytes([byte]) + more
+    content[at : at + len(changed)] = changed
+    (tmp_path / "app.deb").write_bytes(content)
+    layers = Layers(squashfs)
+    staging = Staging(tmp_path / "scratch")
+    # Any other error than a typed one ends the test.
+    with suppress(HyopsError):
+        unpacked = unpack("app", tmp_path / "app.deb", layers, Claims(squashfs, layers), staging)
+        register([unpacked], squashfs, layers, staging)
