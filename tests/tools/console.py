@@ -7,15 +7,19 @@ import select
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.programs import running
 
 _READ_BYTES = 1 << 12
+_SILENCE_SECONDS = 150.0
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f\r]")
+
+
+class FellSilent(AssertionError):
+    """The console printed nothing for too long."""
 
 
 class Console:
@@ -39,12 +43,19 @@ class Console:
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Return where a pattern stands in what was printed since the last one that was waited for."""
         while not (match := re.compile(pattern).search(self.text, self._read_up_to)):
-            ready, _, _ = select.select([self._out], [], [], max(0.0, self._deadline - time.monotonic()))
-            printed = os.read(self._out, _READ_BYTES) if ready else b""
-            assert printed, f"no {pattern!r} on the console:\n{self.text[-3000:]}"
-            self._printed += printed
+            assert self._read(), f"the guest went off before {pattern!r}:\n{self.text[-3000:]}"
         self._read_up_to = match.end()
         return match
+
+    def _read(self) -> bytes:
+        """Return the next bytes, none when the guest is off."""
+        left = self._deadline - time.monotonic()
+        ready, _, _ = select.select([self._out], [], [], max(0.0, min(left, _SILENCE_SECONDS)))
+        if not ready:
+            raise FellSilent(f"nothing more came on the console:\n{self.text[-3000:]}")
+        printed = os.read(self._out, _READ_BYTES)
+        self._printed += printed
+        return printed
 
     def type(self, line: str) -> None:
         """Type a line and Enter."""
@@ -58,29 +69,43 @@ class Console:
                 for command in ("qmp_capabilities", "system_powerdown"):
                     channel.write(json.dumps({"execute": command}) + "\n")
                     channel.flush()
-                while True:
-                    ready, _, _ = select.select([self._out], [], [], max(0.0, self._deadline - time.monotonic()))
-                    assert ready, f"the guest is still on:\n{self.text[-3000:]}"
-                    printed = os.read(self._out, _READ_BYTES)
-                    if not printed:
-                        break
-                    self._printed += printed
+                while self._read():
+                    pass
         assert self._process.wait() == 0
 
 
-@contextmanager
-def powered_on(
-    disk: Path, *, accelerator: Accelerator, scratch: Path, timeout: float, seed: Path | None = None
-) -> Iterator[Console]:
-    """Boot a raw disk that keeps what the guest writes.
+def converse(
+    disk: Path,
+    dialogue: Callable[[Console], None],
+    *,
+    accelerator: Accelerator,
+    scratch: Path,
+    timeout: float,
+    seed: Path | None = None,
+) -> str:
+    """Boot a raw disk, hold a dialogue on its console, switch it off as by its button; return all it printed.
+
+    A guest that falls silent is powered on once more: under emulation one in some twenty hangs early in its kernel.
 
     Args:
-        disk: the raw disk.
+        disk: the raw disk; it keeps what the guest writes.
+        dialogue: waits for prompts and types.
         accelerator: from `accelerator.probe`.
         scratch: for the monitor's socket and QEMU's log.
-        timeout: seconds for everything that the block waits for.
+        timeout: seconds for everything, of one power-on.
         seed: a NoCloud ISO.
     """
+
+    def powered_on() -> str:
+        with (
+            (scratch / "qemu.log").open("wb") as log,
+            running(argv, stdin=subprocess.PIPE, stderr=log) as process,
+        ):
+            console = Console(process, monitor, time.monotonic() + timeout)
+            dialogue(console)
+            console.power_off()
+            return console.text
+
     monitor = scratch / "qmp"
     argv = [
         *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-no-reboot"),
@@ -94,8 +119,7 @@ def powered_on(
     if seed is not None:
         argv += ["-drive", f"if=none,id=seed,format=raw,readonly=on,file={qemu_value(seed)}"]
         argv += ["-device", "scsi-cd,drive=seed"]
-    with (
-        (scratch / "qemu.log").open("wb") as log,
-        running(argv, stdin=subprocess.PIPE, stderr=log) as process,
-    ):
-        yield Console(process, monitor, time.monotonic() + timeout)
+    try:
+        return powered_on()
+    except FellSilent:
+        return powered_on()
