@@ -29,32 +29,36 @@ class BadCloudConfig(HyopsError):
 
 @dataclass(frozen=True)
 class CloudConfig:
-    """The joined configuration, and every file of it by its path in the order of their reading."""
+    """Every file of a configuration by its path, in the order of their reading."""
 
-    joined: Mapping[str, JsonValue]
     files: Mapping[str, Mapping[str, JsonValue]]
 
     def at(self, *keys: str) -> JsonValue:
-        """Return the value under nested keys; None where it is not set."""
-        found: JsonValue = dict(self.joined)
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found
+        """Return the value under nested keys, as the last file says it; None where none does."""
+        for said in reversed(list(self.files.values())):
+            found: JsonValue = dict(said)
+            for key in keys:
+                if not isinstance(found, dict):
+                    # Something else than a mapping replaces all that earlier files say below it.
+                    return None
+                found = found.get(key)
+                if found is None:
+                    break
+            else:
+                return found
+        return None
 
 
 def read_cloud_config(guest: EffectiveFiles) -> CloudConfig:
-    """Read and join the configuration of a guest.
+    """Read the configuration of a guest.
 
     Raises:
         BadCloudConfig: a file is no mapping in YAML, or larger or deeper than anybody writes.
     """
-    files = {
-        path: parse_cloud_config(path, content) for path in _paths(guest) if (content := guest.find(path)) is not None
-    }
-    joined: dict[str, JsonValue] = {}
-    for said in files.values():
-        joined = _joined(joined, said)
-    return CloudConfig(joined, files)
+    found = {path: guest.find(path) for path in _paths(guest)}
+    return CloudConfig(
+        {path: parse_cloud_config(path, content) for path, content in found.items() if content is not None}
+    )
 
 
 def parse_cloud_config(path: str, content: bytes) -> dict[str, JsonValue]:
@@ -80,38 +84,31 @@ def parse_cloud_config(path: str, content: bytes) -> dict[str, JsonValue]:
 
 
 def _require_modest(path: str, content: bytes) -> None:
-    """Refuse what grows beyond its own text, and what is nested so deep that reading it takes minutes."""
+    """Refuse what is nested so deep that reading it takes minutes."""
     depth = 0
     for event in yaml.parse(content, Loader=yaml.BaseLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise BadCloudConfig(path, "it repeats a part of itself by an alias")
         if depth > _DEEPEST:
             raise BadCloudConfig(path, f"it is nested more than {_DEEPEST} deep")
 
 
-def values_named(found: JsonValue, names: frozenset[str], depth: int = 0) -> Iterator[tuple[str, JsonValue]]:
-    """Yield every value, however deep, that stands under one of these keys, with the key."""
-    if depth > _DEEPEST:
-        return
-    if isinstance(found, dict):
-        for key, value in found.items():
-            if key in names:
-                yield key, value
-            yield from values_named(value, names, depth + 1)
-    elif isinstance(found, list):
-        for value in found:
-            yield from values_named(value, names, depth + 1)
+def values_named(found: JsonValue, names: frozenset[str]) -> Iterator[tuple[str, JsonValue]]:
+    """Yield every value, however deep, that stands under one of these keys, with the key.
+
+    What an alias repeats is told once: a few lines of aliases can stand for more values than fit into memory.
+    """
+    pending: list[JsonValue] = [found]
+    seen: set[int] = set()
+    while pending:
+        one = pending.pop()
+        if id(one) in seen or not isinstance(one, dict | list):
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict):
+            yield from ((key, value) for key, value in one.items() if key in names)
+        pending += one.values() if isinstance(one, dict) else one
 
 
 def _paths(guest: EffectiveFiles) -> list[str]:
     beside = [path for path in guest.files_below(DIRECTORY) if path.endswith(".cfg") and path.count("/") == 4]
     return [BASE, *beside]
-
-
-def _joined(former: dict[str, JsonValue], later: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    joined = dict(former)
-    for key, value in later.items():
-        before = joined.get(key)
-        joined[key] = _joined(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return joined

@@ -126,9 +126,9 @@ def _configurations(view: View) -> list[tuple[str, Configuration]]:
 
 
 def _cloud_values(view: View, names: frozenset[str]) -> list[tuple[str, str, str]]:
-    """Return what cloud-init's files say under these keys: file, key, and the value as text."""
+    """Return what cloud-init's files say under these keys: file, key, and the value where it is a text."""
     return [
-        (path, key, str(value))
+        (path, key, value if isinstance(value, str) else "(no text)")
         for path, config in view.cloud_config.files.items()
         for key, value in values_named(dict(config), names)
         if value

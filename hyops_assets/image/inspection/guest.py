@@ -38,7 +38,8 @@ def configuration_parses(view: View) -> str:
 
 def datasources_are_the_expected(view: View) -> str:
     """cloud-init looks for its data where both clouds give it, and nowhere else; the last word is on one line."""
-    joined = view.cloud_config.at("datasource_list")
+    said = view.cloud_config.at("datasource_list")
+    joined = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
     # ds-identify, which decides whether cloud-init runs at all, is a shell script that reads single lines.
     lines = [
         line.removeprefix("datasource_list:").strip("[] ")

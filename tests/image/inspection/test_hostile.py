@@ -27,7 +27,7 @@ from hyops_assets.image.disk.gpt import (
     write_table,
 )
 from hyops_assets.image.inspection.arrival import opened_disk, release_on
-from hyops_assets.image.inspection.cloud_config import BadCloudConfig, parse_cloud_config
+from hyops_assets.image.inspection.cloud_config import BadCloudConfig, CloudConfig, parse_cloud_config, values_named
 from hyops_assets.image.inspection.files import UnreadableFileSystem, parse_details, parse_listing
 from hyops_assets.image.inspection.questions import QUESTIONS, inspect
 from hyops_assets.image.inspection.superblock import read_superblock
@@ -183,6 +183,20 @@ def test_a_hostile_cloud_configuration_is_read_or_refused(content: bytes) -> Non
     with suppress(BadCloudConfig):
         parse_cloud_config("x.cfg", content)
     assert time.monotonic() - begun < MOST_SECONDS
+
+
+def test_aliases_that_stand_for_billions_of_values_are_walked_at_once() -> None:
+    lines = ["a0: &a0 [passwd]", *(f"a{at}: &a{at} [{f'*a{at - 1}, ' * 9}]" for at in range(1, 20)), "b: {passwd: x}"]
+    found = parse_cloud_config("x.cfg", "\n".join(lines).encode())
+    assert list(values_named(found, frozenset({"passwd"}))) == [("passwd", "x")]
+
+
+def test_the_last_file_that_says_a_thing_is_believed() -> None:
+    files = {"1": "a: {b: {c: x, d: z}}", "2": "a: {b: {c: y}}", "3": "a: {e: x}"}
+    config = CloudConfig({path: parse_cloud_config(path, text.encode()) for path, text in files.items()})
+    assert (config.at("a", "b", "c"), config.at("a", "b", "d"), config.at("a", "f")) == ("y", "z", None)
+    later = CloudConfig({**config.files, "4": {"a": "none"}})
+    assert later.at("a", "b", "c") is None
 
 
 def flipped_and_inspected(bench: Bench, built: BuiltDisk, seed: int) -> None:
