@@ -162,7 +162,7 @@ def _build(
             progress=progress,
             version=claimed.record.version,
         )
-        progress.ended("built", built.disk.size_bytes)
+        progress.ended("built", disk.stat().st_size)
     with timed("encode") as progress:
         encoded: dict[VariantFormat, Encoded] = {
             "qcow2": qcow2.encode(disk, scratch / "disk.qcow2", progress=progress),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -47,7 +48,7 @@ _TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "apt-get")
 
 
 def _native(request: BuildRequest) -> MadeDisk:
-    disk = build_native(
+    build_native(
         request.opened,
         request.overlay,
         disk_bytes=request.settings.disk_bytes,
@@ -58,7 +59,7 @@ def _native(request: BuildRequest) -> MadeDisk:
         scratch=request.scratch,
         progress=request.progress,
     )
-    return MadeDisk(disk, accelerator="none", reproducible=True, programs=("mkfs.fat", "mcopy", "grub-mkimage"))
+    return MadeDisk(accelerator="none", reproducible=True, programs=("mkfs.fat", "mcopy", "grub-mkimage"))
 
 
 METHODS: Mapping[BuildMethodName, BuildMethod] = {
@@ -74,16 +75,23 @@ METHODS: Mapping[BuildMethodName, BuildMethod] = {
 class BuiltDisk:
     """A raw disk, what went into it, and how it was made.
 
-    `dpkg_status` is the guest's /var/lib/dpkg/status, read off the finished disk.
+    `path` is where it stands; `disk` reads it once more, which an encoder does anyway and tells for nothing.
+    `dpkg_status` is the guest's /var/lib/dpkg/status, read off the finished disk; `epoch` is the ISO's time.
     `facts` is evidence, never identity: method, squashfs digest, tool versions, whole milliseconds per stage.
     """
 
-    disk: Disk
+    path: Path
     lock: PackageLock
     helper_sha256: str
     squashfs_sha256: str
     dpkg_status: bytes
+    epoch: int
     facts: dict[str, JsonValue]
+
+    @cached_property
+    def disk(self) -> Disk:
+        """Size and digest of the disk, read from the file when first asked."""
+        return Disk(size_bytes=self.path.stat().st_size, sha256=sha256_of_file(self.path))
 
 
 def build_disk(
@@ -152,11 +160,12 @@ def build_disk(
             )
         status = _dpkg_status(destination, opened)
     return BuiltDisk(
-        made.disk,
+        destination,
         lock,
         sha256_of_file(helper),
         opened.squashfs_sha256,
         status,
+        opened.epoch,
         {
             "method": settings.method,
             **made.facts,

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.record import Disk
 from hyops_assets.contract.settings import Command
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.guest import DATASOURCES
@@ -65,8 +64,7 @@ def build_with_command(request: BuildRequest) -> MadeDisk:
     detail = {"produced": {"format": format_, "sha256": sha256_of_file(promised)}, "complete": command.complete}
     promised.unlink()
     if command.complete:
-        disk = Disk(size_bytes=raw.stat().st_size, sha256=sha256_of_file(raw, progress=request.progress))
-        return MadeDisk(disk, accelerator, reproducible=False, detail=detail)
+        return MadeDisk(accelerator, reproducible=False, detail=detail)
     finished = finish(
         raw,
         request.opened,
@@ -76,7 +74,7 @@ def build_with_command(request: BuildRequest) -> MadeDisk:
         progress=request.progress,
     )
     raw.unlink()
-    return MadeDisk(finished.disk, accelerator, reproducible=False, detail={**detail, "dropped": finished.dropped})
+    return MadeDisk(accelerator, reproducible=False, detail={**detail, "dropped": finished.dropped})
 
 
 def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str]:

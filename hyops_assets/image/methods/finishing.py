@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
-from hyops_assets.image.digests import CHUNK_BYTES, sha256_of_file
+from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.disk.ext4 import Slot, write_ext4
 from hyops_assets.image.disk.gpt import Partition, read_table
 from hyops_assets.image.disk.tree import Node, Tree
@@ -45,7 +44,6 @@ class Installed:
 class Finished:
     """A finished disk; `dropped` tells how many files of the installer's upper directory do not stand on it."""
 
-    disk: Disk
     dropped: int
 
 
@@ -115,9 +113,7 @@ def finish(
         _copy_around(installed, disk, root)
         slot = Slot(disk, root.offset, root.size_bytes)
         write_ext4(slot, tree, label=LABEL, identity=found.identity, epoch=opened.epoch, scratch=scratch)
-        size = disk.stat().st_size
-        digest = sha256_of_file(disk, stage="hash disk", progress=progress)
-    return Finished(Disk(size_bytes=size, sha256=digest), dropped)
+    return Finished(dropped)
 
 
 def _image(files: Ext4Files, release: str) -> str:

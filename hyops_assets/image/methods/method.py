@@ -13,7 +13,6 @@ from pydantic import JsonValue
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
 from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
@@ -57,17 +56,15 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class MadeDisk:
-    """A finished disk, and what its method says of it.
+    """What a method says of the disk that it left at the destination.
 
     Attributes:
-        disk: size and digest of what stands at the destination.
         accelerator: what ran the guest that made it.
         reproducible: the same request gives the same bytes, anywhere.
         programs: what the method ran besides what every build runs; their versions become evidence.
         detail: more evidence; holds no secret.
     """
 
-    disk: Disk
     accelerator: BuildAccelerator
     reproducible: bool
     programs: tuple[str, ...] = ()

@@ -15,9 +15,7 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
 from hyops_assets.image.credentials import CONFIG_DIRECTORY, disarm
-from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.esp import write_esp
 from hyops_assets.image.disk.ext4 import BLOCK_BYTES, Slot, write_ext4
 from hyops_assets.image.disk.gpt import (
@@ -78,8 +76,8 @@ def build_native(
     console_speed: int = SERIAL_SPEED,
     menu_timeout_seconds: int = 5,
     progress: Progress = silent,
-) -> Disk:
-    """Build the raw disk of a release.
+) -> None:
+    """Build the raw disk of a release. Its digest is not taken here: whoever encodes the disk takes it in passing.
 
     Args:
         opened: the verified ISO.
@@ -91,9 +89,6 @@ def build_native(
         console_speed: of the serial port, in baud.
         menu_timeout_seconds: until the default entry starts; 0 is at once.
         progress: told every stage, and the bytes of the long ones; cancels by raising.
-
-    Returns:
-        Size and SHA-256 of the disk.
 
     Raises:
         BadDisk: the disk is too small.
@@ -125,7 +120,6 @@ def build_native(
         with space_needed(destination.parent, payload + _SPARE_BYTES), replacing(destination) as disk:
             os.truncate(disk, disk_bytes)
             _assemble(disk, opened, tree, core, loaders, own, progress)
-            return Disk(size_bytes=disk_bytes, sha256=sha256_of_file(disk, stage="hash disk", progress=progress))
 
 
 def partition_table(release: str, disk_bytes: int) -> PartitionTable:

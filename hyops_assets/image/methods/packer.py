@@ -100,7 +100,6 @@ def build_with_packer(request: BuildRequest) -> MadeDisk:
     )
     shutil.rmtree(own)
     return MadeDisk(
-        finished.disk,
         accelerator.kind,
         reproducible=False,
         programs=("packer", QEMU),

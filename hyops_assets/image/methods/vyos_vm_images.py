@@ -100,7 +100,6 @@ def build_with_vm_images(request: BuildRequest) -> MadeDisk:
     )
     raw.unlink()
     return MadeDisk(
-        finished.disk,
         accelerator="none",
         reproducible=False,
         programs=("ansible-playbook",),

@@ -41,7 +41,7 @@ def build(tmp_path: Path, request_for: RequestFor, installed: Path) -> Any:
 
 def test_the_disk_that_a_command_leaves_gets_our_overlay(build: Any, tmp_path: Path) -> None:
     made = build(TAKE)
-    assert (tmp_path / "disk.raw").stat().st_size == made.disk.size_bytes
+    assert (tmp_path / "disk.raw").stat().st_size >= 512 << 20
     assert made.facts["dropped"] >= 2
     assert (made.facts["reproducible"], made.facts["publishable"]) == (False, True)
 

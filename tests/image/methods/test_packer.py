@@ -71,7 +71,6 @@ def test_an_answered_installation_becomes_an_image(
     disk = request.destination
     expected = Expected(RELEASE, request.opened.squashfs_sha256, sha256_of_file(workshop.helper), "ttyS0")
     assert [finding for finding in inspect(disk, expected, tmp_path) if finding.outcome == "failed"] == []
-    assert made.disk.sha256 == sha256_of_file(disk)
     # The installer overwrote the first half of the place with the password; of the rest nothing stands on the disk.
     assert PASSWORD_PLACE[len(random_password()) :] not in disk.read_bytes()
     assert made.facts["reproducible"] is False
