@@ -3,6 +3,8 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,16 @@ def test_a_writer_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_pat
         assert {path.name for path in tmp_path.iterdir()} <= {"disk", "whole.qcow2", "disk.qcow2.partial"}
     assert deaths > 10
     assert qcow2.encode(disk, packed) == whole
+
+
+def test_memory_is_bounded_by_threads_and_not_by_the_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(_NOISE * 48)
+    encoding = (
+        "import resource, sys; from pathlib import Path; from hyops_assets.image.variants.qcow2 import encode\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak(); encode(Path(sys.argv[1]), Path(sys.argv[2]), threads=2); print(peak() - before)"
+    )
+    words = [sys.executable, "-c", encoding, disk, tmp_path / "disk.qcow2"]
+    more_kib = int(subprocess.run(words, check=True, capture_output=True).stdout)
+    assert more_kib < 64 << 10
