@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hyops_assets.contract.signing_keys import (
     DISTRUSTED,
     KNOWN_KEYS,
+    RELEASE_KEY,
     ROLLING_KEY,
     TRUSTED_BY_DEFAULT,
     DistrustedKey,
@@ -288,6 +289,16 @@ def test_a_distrusted_key_of_vyos_is_named_with_the_reason(known: DistrustedKey,
 )
 def test_every_known_key_has_the_id_that_minisign_prints(name: str, key_id: str) -> None:
     assert format_key_id(PublicKey.parse(KNOWN_KEYS[name].public_key).key_id) == key_id
+
+
+def test_a_key_of_vyos_written_out_without_a_line_still_signs_its_line_only(
+    iso: Path, key: LabKey, minisig: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VyOS' private keys are VyOS': a key of ours stands in the table in one's place."""
+    ours = RELEASE_KEY.model_copy(update={"public_key": key.public_key})
+    monkeypatch.setattr(trust, "KNOWN_KEYS", {ours.name: ours})
+    with pytest.raises(trust.WrongLine, match="signs stream releases"):
+        verify(iso, minisig, [SigningKey(name="written out", public_key=key.public_key)], file_name=NAME)
 
 
 @pytest.mark.parametrize("option", ["-H", "-l"])
