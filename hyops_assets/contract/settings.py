@@ -126,12 +126,32 @@ class BuildSettings(Frozen):
 
 
 class RepositorySettings(Frozen):
-    """The object repository. Without settings, a directory below the runtime root whose URLs are file URLs."""
+    """The object repository. Without settings, a directory below the runtime root whose URLs are file URLs.
 
-    kind: Literal["directory"] = "directory"
+    Of kind `gcs` it is a bucket of Google Cloud Storage, which has the URLs `https://storage.googleapis.com/<bucket>/…`
+    unless `public_base_url` says otherwise. `project` is needed only where Google's tools know none, `endpoint` only
+    for an API that is not Google's public one. Credentials come from the environment.
+    """
+
+    kind: Literal["directory", "gcs"] = "directory"
     directory: Path | None = None
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = None
+    project: str | None = None
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s@]+$")] | None = None
     public_base_url: str | None = None
     lab: bool = False
+
+    @model_validator(mode="after")
+    def _kind_has_its_place(self) -> Self:
+        if self.kind == "gcs" and self.bucket is None:
+            message = "kind gcs needs the setting repository.bucket"
+            raise ValueError(message)
+        strange = ("directory",) if self.kind == "gcs" else ("bucket", "project", "endpoint")
+        given = [f"repository.{name}" for name in strange if getattr(self, name) is not None]
+        if given:
+            message = f"kind {self.kind} has no {', '.join(given)}"
+            raise ValueError(message)
+        return self
 
 
 class ProxmoxSite(Frozen):

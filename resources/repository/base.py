@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
+from urllib.parse import unquote
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.urls import public_url
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_~+-][A-Za-z0-9._~+-]{0,199}")
 
@@ -33,6 +35,10 @@ class BadObjectName(Refused):
 
 class ObjectMissing(HyopsError):
     """The repository has no such object."""
+
+
+class NotPublic(HyopsError):
+    """Strangers cannot read what is created here, so no site could fetch it."""
 
 
 class RepositoryFailed(HyopsError):
@@ -106,6 +112,15 @@ class ObjectRepository(Protocol):
         """
         ...
 
+    def require_public(self) -> None:
+        """Find out, before gigabytes are sent, whether what is created here can be read by anyone.
+
+        Raises:
+            NotPublic: it cannot.
+            RepositoryFailed: nothing can be created here at all.
+        """
+        ...
+
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object, or None where there is none."""
         ...
@@ -136,3 +151,24 @@ def require_object_name(name: str) -> str:
             f"{name[:200]!r} is not an object name", hint="use a name such as network/vyos/vyos-1.5-2026.03.qcow2"
         )
     return name
+
+
+def name_at(where: str, base_url: str) -> str:
+    """Return the name of an object that is given by its name, or by its URL below a base URL.
+
+    Raises:
+        BadObjectName: the name is none.
+        Refused: the URL is none of this repository, or is written in another way than the repository writes it.
+    """
+    if "://" not in where:
+        return require_object_name(where)
+    base = base_url.rstrip("/") + "/"
+    name = unquote(where.removeprefix(base))
+    if not where.startswith(base) or public_url(base, require_object_name(name)) != where:
+        raise Refused(f"{where!r} is not a URL of the repository at {base}", hint="give a name or its plain URL")
+    return name
+
+
+def missing(url: str) -> ObjectMissing:
+    """Return the error for an object that is not there."""
+    return ObjectMissing(f"{url} is not published", hint="materialize published_contract for its version")

@@ -9,27 +9,27 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote
 
 from pydantic import ValidationError
 
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
-from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.space import space_needed
-from resources.public_http import NotFound, anonymous_client, host_of, opened
+from resources.repository.anonymous import read_public
 from resources.repository.base import (
     ObjectConflict,
     ObjectFacts,
-    ObjectMissing,
     Published,
     ReadBack,
     RepositoryFailed,
+    missing,
+    name_at,
     require_object_name,
 )
 from resources.repository.create_only import create_only, sweep
+from resources.repository.marker import MARKER, MARKER_NAME, MARKER_SHA256, MARKER_TYPE, require_marker
 
 
 class _Noted(Frozen):
@@ -95,6 +95,18 @@ class DirectoryRepository:
             size = target.stat().st_size
         return Published(self.url(name), "created" if created else "adopted", size, sent)
 
+    def require_public(self) -> None:
+        """Find out whether a stranger can read what is created here. Without a web server, files are for this host.
+
+        Raises:
+            NotPublic: the web server does not serve the directory to everyone.
+            RepositoryFailed: the directory cannot be written.
+        """
+        if self.public_base_url is not None:
+            hint = f"serve {self.directory} under {self.public_base_url} without credentials or redirects"
+            self.create(MARKER_NAME, MARKER, sha256=MARKER_SHA256, content_type=MARKER_TYPE, metadata={})
+            require_marker(self.url(MARKER_NAME), hint=hint)
+
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object, or None where there is none.
 
@@ -126,12 +138,12 @@ class DirectoryRepository:
             TransientError: it could not be read now.
             Untrusted, UnexpectedAnswer: the server is not set up for strangers.
         """
-        name = self._name(where)
+        name = name_at(where, self.public_base_url or self.directory.as_uri())
         if self.public_base_url is not None:
-            return self._read_public(self.url(name), progress)
+            return read_public(self.url(name), progress=progress)
         path = self._path(name)
         if not path.is_file():
-            raise _missing(self.url(name))
+            raise missing(self.url(name))
         with _file_system_errors(f"read {name}"):
             return ReadBack(sha256_of_file(path, stage="read back", progress=progress), path.stat().st_size)
 
@@ -146,32 +158,6 @@ class DirectoryRepository:
 
     def _path(self, name: str) -> Path:
         return self.directory / require_object_name(name)
-
-    def _name(self, where: str) -> str:
-        if "://" not in where:
-            return require_object_name(where)
-        base = (self.public_base_url or self.directory.as_uri()).rstrip("/") + "/"
-        name = unquote(where.removeprefix(base))
-        if not where.startswith(base) or self.url(name) != where:
-            raise Refused(f"{where!r} is not a URL of the repository at {base}", hint="give a name or its plain URL")
-        return name
-
-    def _read_public(self, url: str, progress: Progress) -> ReadBack:
-        digest = hashlib.sha256()
-        done = 0
-        try:
-            with (
-                anonymous_client() as client,
-                opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0) as answer,
-            ):
-                length = answer.headers.get("Content-Length")
-                for chunk in answer.iter_raw():
-                    digest.update(chunk)
-                    done += len(chunk)
-                    progress("read back", done, int(length) if length else None)
-        except NotFound as error:
-            raise _missing(url) from error
-        return ReadBack(digest.hexdigest(), done)
 
     def _require_equal(self, name: str, target: Path, sha256: str, progress: Progress) -> None:
         found = sha256_of_file(target, stage="compare with what is published", progress=progress)
@@ -205,10 +191,6 @@ def _read_noted(path: Path) -> _Noted | None:
         raise RepositoryFailed(
             f"{path} is not what this repository writes: {error}", hint="remove it; publishing again restores it"
         ) from error
-
-
-def _missing(url: str) -> ObjectMissing:
-    return ObjectMissing(f"{url} is not published", hint="materialize published_contract for its version")
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """The object repository as a Dagster resource."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import RepositorySettings
 from resources.repository.base import ObjectRepository
 from resources.repository.directory import DirectoryRepository
 from resources.settings import load_settings
@@ -17,11 +20,25 @@ class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
     root: str = Field(description="runtime root of the environment")
 
     def create_resource(self, context: dg.InitResourceContext) -> ObjectRepository:
-        """Return the repository; its directory appears when the first object is created.
+        """Return the repository; a directory appears when the first object is created, a bucket has to be there.
 
         Raises:
             SettingsError: `pipeline.yml` does not validate.
+            BadKey, NoCredentials: the environment names no credentials for the bucket, or wrong ones.
         """
         root = RuntimeRoot(Path(self.root))
-        settings = load_settings(root).repository
-        return DirectoryRepository(settings.directory or root.repository, settings.public_base_url)
+        return object_repository(load_settings(root).repository, root, os.environ)
+
+
+def object_repository(settings: RepositorySettings, root: RuntimeRoot, environ: Mapping[str, str]) -> ObjectRepository:
+    """Return the repository that settings name.
+
+    Raises:
+        BadKey, NoCredentials: the environment names no credentials for the bucket, or wrong ones.
+    """
+    if settings.kind == "gcs":
+        # Google's libraries take a second to load, dagster-gcp several: only who has a bucket waits for them.
+        from resources.repository.gcs_clients import gcs_repository
+
+        return gcs_repository(settings, environ)
+    return DirectoryRepository(settings.directory or root.repository, settings.public_base_url)

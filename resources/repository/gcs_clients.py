@@ -1,0 +1,66 @@
+"""Google's clients for the bucket that the settings name: one with the credentials that publish, one without any.
+
+A service account's key comes from the environment (`gcs_key.py`). Without one it is application default credentials,
+and dagster-gcp's GCSResource makes the client: it knows these and a project, and neither keys nor endpoints
+(https://github.com/dagster-io/dagster/issues/17363), so it serves in that case only.
+"""
+
+from collections.abc import Mapping
+
+from dagster_gcp.gcs import GCSResource
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import storage
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.settings import RepositorySettings
+from resources.repository.gcs import GcsRepository
+from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, service_account_key
+
+_NO_PROJECT = "none"
+"""Creating and reading objects needs no project, but the client wants a name."""
+
+
+class NoCredentials(HyopsError):
+    """Nothing says with whose rights to publish."""
+
+
+def gcs_repository(settings: RepositorySettings, environ: Mapping[str, str]) -> GcsRepository:
+    """Return the repository in the bucket of some settings. Nothing is asked of the service yet.
+
+    Args:
+        settings: of kind `gcs`.
+        environ: names the service account's key; application default credentials look at the process' own.
+
+    Raises:
+        BadKey: the key that the environment names is none.
+        NoCredentials: no key is named, and Google's tools find no credentials either.
+    """
+    key = service_account_key(environ)
+    client = _client(settings, key) if key else _with_application_default(settings)
+    return GcsRepository(
+        client,
+        _client(settings, AnonymousCredentials()),
+        str(settings.bucket),
+        public_base_url=settings.public_base_url,
+        principal=str(key.service_account_email) if key else None,
+    )
+
+
+def _with_application_default(settings: RepositorySettings) -> storage.Client:
+    how = f"set {KEY_FILE_ENV} or {KEY_ENV}, or run gcloud auth application-default login"
+    if settings.endpoint is not None:
+        raise NoCredentials(
+            f"repository.endpoint is {settings.endpoint}, and no service account key is named for it",
+            hint=f"set {KEY_FILE_ENV} or {KEY_ENV}: application default credentials are for Google's own endpoint",
+        )
+    try:
+        return GCSResource(project=settings.project).get_client()
+    except DefaultCredentialsError as error:
+        raise NoCredentials(f"there are no credentials for gs://{settings.bucket}: {error}", hint=how) from error
+
+
+def _client(settings: RepositorySettings, credentials: Credentials) -> storage.Client:
+    options = ClientOptions(api_endpoint=settings.endpoint) if settings.endpoint else None
+    return storage.Client(settings.project or _NO_PROJECT, credentials, client_options=options)
