@@ -23,12 +23,14 @@ def peak_memory(pid: int) -> Iterator[Peak]:
     """
     peak, over = Peak(), threading.Event()
 
-    def sample() -> None:
-        while True:
-            peak.bytes = max(peak.bytes, sum(map(_resident, _descendants(pid))))
-            if over.wait(_EVERY_SECONDS):
-                return
+    def look() -> None:
+        peak.bytes = max(peak.bytes, sum(map(_resident, _descendants(pid))))
 
+    def sample() -> None:
+        while not over.wait(_EVERY_SECONDS):
+            look()
+
+    look()
     thread = threading.Thread(target=sample)
     thread.start()
     try:
