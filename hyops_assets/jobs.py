@@ -17,6 +17,12 @@ build_record = dg.define_asset_job(
     # What the instance's limit counts: two cores boot one disk at a time.
     tags={BUILD_TAG: "record"},
 )
+adopt_record = dg.define_asset_job(
+    "adopt_record",
+    selection=dg.AssetSelection.groups(records.GROUP, publishing.GROUP),
+    description="Take over a disk that was built elsewhere, pass every gate, publish the contract.",
+    tags={BUILD_TAG: "record"},
+)
 seed_proxmox_template = dg.define_asset_job(
     "seed_proxmox_template",
     selection=dg.AssetSelection.assets(seeds.proxmox_template),
@@ -28,4 +34,4 @@ seed_hetzner_image = dg.define_asset_job(
     description="Bring one published record to one Hetzner site.",
 )
 
-JOBS = [build_record, seed_proxmox_template, seed_hetzner_image]
+JOBS = [build_record, adopt_record, seed_proxmox_template, seed_hetzner_image]

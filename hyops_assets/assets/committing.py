@@ -66,7 +66,7 @@ def commit(
         evidence_url=evidence_url,
         sbom_url=sbom_url,
         urls=dict(urls),
-        signature=candidate.built.iso.signature,
+        signature=candidate.built.iso.signature if candidate.built.iso else None,
     )
 
 
@@ -96,11 +96,11 @@ def _bill(candidate: CandidateRecord, store: ArtifactStore) -> bytes:
     subject = Subject(
         record_key=candidate.record.key,
         record_version=built.version,
-        release=built.iso.release,
+        release=built.release,
         disk_sha256=built.disk.sha256,
-        iso_sha256=built.iso.sha256,
-        iso_name=built.iso.file_name,
-        epoch=int(built.iso.signature.signed_at.timestamp()),
+        iso_sha256=built.iso.sha256 if built.iso else None,
+        iso_name=built.iso.file_name if built.iso else None,
+        epoch=built.epoch,
     )
     return sbom(store.blob(built.dpkg_status_sha256).read_bytes(), subject)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from hyops_assets.assets.adopting import Elsewhere, adopted_record
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
@@ -22,7 +23,7 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
-from resources.artifacts.store import ArtifactStore
+from resources.artifacts.store import ArtifactStore, MissingArtifact
 
 GROUP = "records"
 
@@ -32,29 +33,23 @@ GROUP = "records"
 )
 def qcow2_record(
     context: dg.AssetExecutionContext,
-    vyos_iso: SignedIso,
+    config: Elsewhere,
+    vyos_iso: SignedIso | None,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult[BuiltRecord]:
     """The disk, built from the ISO without root, mounts or KVM, as a qcow2: the variant Proxmox takes.
 
     The squashfs stands on it byte for byte; cloud-init, the guest agent and the canonical helper stand in the
-    overlay. The same ISO, package lock and helper give the same bytes anywhere.
+    overlay. The same ISO, package lock and helper give the same bytes anywhere. A disk that was built elsewhere can
+    be taken over instead (`record_url`, `record_local_path`): the same gates decide about it.
     """
     version = context.partition_key
-    lock = read_lock(settings.build.package_lock) if settings.build.package_lock else None
-    recipe = recipe_of(vyos_iso, settings, lock)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
-        built = store.find_document("qcow2_record", version, BuiltRecord)
-        if (
-            built is not None
-            and built.recipe_digest == recipe.digest
-            and store.has_blob(built.qcow2.sha256)
-            and store.has_blob(built.dpkg_status_sha256)
-        ):
-            progress.ended("adopted", built.qcow2.size_bytes)
+        if config.named:
+            built = adopted_record(RecordVersion.parse(version), config, settings, store, progress)
         else:
-            built = _build(version, vyos_iso, recipe, lock, settings, store, progress)
+            built = _built_record(version, vyos_iso, settings, store, progress)
     return dg.MaterializeResult(
         value=built,
         data_version=dg.DataVersion(built.qcow2.sha256),
@@ -63,9 +58,9 @@ def qcow2_record(
             "disk_bytes": built.disk.size_bytes,
             "sha256": built.qcow2.sha256,
             "size_bytes": built.qcow2.size_bytes,
-            "iso_sha256": vyos_iso.sha256,
-            "package_lock_sha256": built.lock_sha256,
-            "helper_sha256": built.helper_sha256,
+            "iso_sha256": built.iso.sha256 if built.iso else "built elsewhere",
+            "package_lock_sha256": built.lock_sha256 or "built elsewhere",
+            "helper_sha256": built.helper_sha256 or "built elsewhere",
             "build": dg.MetadataValue.json(built.build),
             "outcome": progress.outcome,
         },
@@ -121,6 +116,26 @@ def recipe_of(iso: SignedIso, settings: Settings, lock: PackageLock | None) -> R
     )
 
 
+def _built_record(
+    version: str, iso: SignedIso | None, settings: Settings, store: ArtifactStore, progress: Step
+) -> BuiltRecord:
+    """Build the disk, or find the one that an earlier run built by the same recipe."""
+    if iso is None:
+        raise MissingArtifact(f"the ISO of {version} is not here", hint=f"materialize vyos_iso for {version} first")
+    lock = read_lock(settings.build.package_lock) if settings.build.package_lock else None
+    recipe = recipe_of(iso, settings, lock)
+    held = store.find_document("qcow2_record", version, BuiltRecord)
+    if (
+        held is not None
+        and held.recipe_digest == recipe.digest
+        and store.has_blob(held.qcow2.sha256)
+        and store.has_blob(held.dpkg_status_sha256)
+    ):
+        progress.ended("adopted", held.qcow2.size_bytes)
+        return held
+    return _build(version, iso, recipe, lock, settings, store, progress)
+
+
 def _build(
     version: str,
     iso: SignedIso,
@@ -158,6 +173,7 @@ def _build(
         helper_sha256=built.helper_sha256,
         squashfs_sha256=built.squashfs_sha256,
         dpkg_status_sha256=status,
+        epoch=built.epoch,
         recipe_digest=recipe.digest,
         build={
             **built.facts,
@@ -192,8 +208,8 @@ def _record(built: BuiltRecord, raw_xz: Variant, settings: Settings) -> Record:
         version=built.version,
         disk=built.disk,
         variants={"qcow2": built.qcow2, "raw.xz": raw_xz},
-        iso_sha256=built.iso.sha256,
+        iso_sha256=built.iso.sha256 if built.iso else None,
         overlay_lock_sha256=built.lock_sha256,
         helper_sha256=built.helper_sha256,
-        lab=built.iso.signature.lab,
+        lab=built.iso.signature.lab if built.iso else settings.lab,
     )

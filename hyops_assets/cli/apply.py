@@ -50,6 +50,13 @@ def _run(graph: Graph, states: StateStore, inputs: ModuleInputs) -> Ran:
                 f"record_key {inputs.record_key!r} is not this environment's {graph.settings.build.record_key!r}",
                 hint="change build.record_key in config/pipeline.yml, or the input",
             )
+        if inputs.record_url or inputs.record_local_path:
+            return graph.adopt(
+                inputs.record_version,
+                url=inputs.record_url,
+                path=inputs.record_local_path,
+                sha256=inputs.record_sha256,
+            )
         return graph.build(inputs.record_version, source_iso_url=inputs.source_iso_url)
     if isinstance(inputs, TemplateSeedInputs):
         return graph.seed_proxmox(

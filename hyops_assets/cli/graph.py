@@ -56,6 +56,16 @@ class Graph:
         config = {"ops": {"vyos_iso": {"config": {"source_iso_url": source_iso_url}}}}
         return self._run("build_record", version, config)
 
+    def adopt(self, version: str, *, url: str = "", path: str = "", sha256: str = "") -> Ran:
+        """Publish a disk that was built elsewhere as a record version.
+
+        Raises:
+            RunFailed: it is not the disk that was named, or a gate refused it.
+        """
+        add_version(self.instance, version)
+        elsewhere = {"record_url": url, "record_local_path": path, "record_sha256": sha256}
+        return self._run("adopt_record", version, {"ops": {"qcow2_record": {"config": elsewhere}}})
+
     def seed_proxmox(self, site: str, version: str) -> Ran:
         """Seed one published version at one Proxmox site.
 

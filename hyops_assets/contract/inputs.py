@@ -37,6 +37,9 @@ class BuildInputs(ModuleInputs):
     record_format: Literal["qcow2"] = "qcow2"
     record_version: str = ""
     source_iso_url: str = ""
+    record_url: str = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
+    record_local_path: str = Field(default="", description="the same, as a file on this host")
+    record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
     repo_state_ref: str = ""
     allow_iso_build: bool = False
 
@@ -59,6 +62,14 @@ class BuildInputs(ModuleInputs):
         if value:
             _checked(StateRef.parse, value)
         return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "BuildInputs":
+        if sum(bool(source) for source in (self.source_iso_url, self.record_url, self.record_local_path)) > 1:
+            raise ValueError("set one of source_iso_url, record_url and record_local_path")
+        if self.record_url and not self.record_sha256:
+            raise ValueError("record_url needs record_sha256: what a URL answers is anyone's disk otherwise")
+        return self
 
     @model_validator(mode="after")
     def _iso_build_is_on_purpose(self) -> "BuildInputs":

@@ -76,7 +76,7 @@ class BuiltDisk:
     """A raw disk, what went into it, and how it was made.
 
     `path` is where it stands; `disk` reads it once more, which an encoder does anyway and tells for nothing.
-    `dpkg_status` is the guest's /var/lib/dpkg/status, read off the finished disk.
+    `dpkg_status` is the guest's /var/lib/dpkg/status, read off the finished disk; `epoch` is the ISO's time.
     `facts` is evidence, never identity: method, squashfs digest, tool versions, whole milliseconds per stage.
     """
 
@@ -85,6 +85,7 @@ class BuiltDisk:
     helper_sha256: str
     squashfs_sha256: str
     dpkg_status: bytes
+    epoch: int
     facts: dict[str, JsonValue]
 
     @cached_property
@@ -164,6 +165,7 @@ def build_disk(
         sha256_of_file(helper),
         opened.squashfs_sha256,
         status,
+        opened.epoch,
         {
             "method": settings.method,
             **made.facts,

@@ -30,7 +30,7 @@ _VYOS = re.compile(r"@(?:[\w.-]+\.)?vyos\.(?:io|net)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Subject:
-    """What a bill of materials describes: a record's disk, and the ISO that it was made from.
+    """What a bill of materials describes: a record's disk, and the ISO that it was made from, if that is known.
 
     `epoch` is the ISO's time in seconds since 1970 (`OpenedIso.epoch`): the bill's own time, so that the same disk
     has the same bill.
@@ -40,8 +40,8 @@ class Subject:
     record_version: str
     release: str
     disk_sha256: Sha256
-    iso_sha256: Sha256
-    iso_name: str
+    iso_sha256: Sha256 | None
+    iso_name: str | None
     epoch: int
 
 
@@ -102,14 +102,6 @@ def sbom(status: bytes, subject: Subject) -> bytes:
 
 
 def _described(subject: Subject) -> Component:
-    iso = Component(
-        name=subject.iso_name,
-        version=subject.release,
-        type=ComponentType.FILE,
-        bom_ref=f"iso:{subject.iso_sha256}",
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=subject.iso_sha256)],
-        description="the signed ISO that the disk was made from",
-    )
     return Component(
         name=subject.record_key,
         version=subject.record_version,
@@ -117,8 +109,20 @@ def _described(subject: Subject) -> Component:
         bom_ref=f"record:{subject.record_key}-{subject.record_version}",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=subject.disk_sha256)],
         description="the canonical disk of a record; the hash is that of the raw disk",
-        components=[iso],
+        components=list(_iso(subject)),
     )
+
+
+def _iso(subject: Subject) -> Iterator[Component]:
+    if subject.iso_sha256 is not None and subject.iso_name is not None:
+        yield Component(
+            name=subject.iso_name,
+            version=subject.release,
+            type=ComponentType.FILE,
+            bom_ref=f"iso:{subject.iso_sha256}",
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=subject.iso_sha256)],
+            description="the signed ISO that the disk was made from",
+        )
 
 
 def _component(stanza: Stanza, suite: str) -> Component:

@@ -4,6 +4,7 @@ Bytes never pass through here; documents name blobs by digest.
 """
 
 from pathlib import Path
+from typing import get_args
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -22,14 +23,18 @@ class DocumentIOManager(dg.ConfigurableIOManager):
         path = self._store.write_document(context.asset_key.to_user_string(), context.asset_partition_key, obj)
         context.add_output_metadata({"document": dg.MetadataValue.path(path)})
 
-    def load_input(self, context: dg.InputContext) -> BaseModel:
-        """Read the document of the upstream asset's partition.
+    def load_input(self, context: dg.InputContext) -> BaseModel | None:
+        """Read the document of the upstream asset's partition; None for one that may be missing and is.
 
         Raises:
             MissingArtifact: it was never materialized here.
         """
-        model = context.dagster_type.typing_type
-        return self._store.read_document(context.asset_key.to_user_string(), context.asset_partition_key, model)
+        kind, name = context.asset_key.to_user_string(), context.asset_partition_key
+        wanted = context.dagster_type.typing_type
+        optional = [model for model in get_args(wanted) if model is not type(None)]
+        if optional:
+            return self._store.find_document(kind, name, optional[0])
+        return self._store.read_document(kind, name, wanted)
 
     @property
     def _store(self) -> ArtifactStore:
