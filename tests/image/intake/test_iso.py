@@ -10,7 +10,8 @@ from hyops_assets.image.intake import iso as intake
 from hyops_assets.image.intake import sums, volume
 from hyops_assets.image.intake.iso import SQUASHFS, BadIso, WrongIso, open_iso
 from hyops_assets.image.intake.layout import UnknownLayout
-from hyops_assets.image.intake.signature import StaleSignature, WrongLine, verify
+from hyops_assets.image.intake.signature import verify
+from hyops_assets.image.intake.trust import StaleSignature, WrongLine
 from hyops_assets.image.squashfs import BadSquashfs
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import Oddities, make_miniature

@@ -21,7 +21,7 @@ from hyops_assets.contract.signing_keys import (
     SigningKey,
 )
 from hyops_assets.contract.version import ReleaseLine, iso_file_name
-from hyops_assets.image.intake import signature as trust
+from hyops_assets.image.intake import signature, trust
 from hyops_assets.image.intake.minisign import (
     MalformedKey,
     MalformedSignature,
@@ -128,7 +128,7 @@ def test_a_signature_file_is_read_from_disk(iso: Path, key: LabKey, minisig: str
 
 
 def test_an_iso_without_a_signature_file_is_refused(iso: Path, key: LabKey) -> None:
-    with pytest.raises(trust.MissingSignature, match="unsigned"):
+    with pytest.raises(signature.MissingSignature, match="unsigned"):
         verify(iso, iso.with_name("none.minisig"), [key.trusted_as("k")], file_name=NAME)
 
 
@@ -147,7 +147,7 @@ def test_a_tampered_iso_is_refused(iso: Path, minisign: Minisign, option: str, a
     content = bytearray(CONTENT)
     content[at] ^= 1
     iso.write_bytes(content)
-    with pytest.raises(trust.BadSignature, match="damaged or tampered"):
+    with pytest.raises(signature.BadSignature, match="damaged or tampered"):
         verify(iso, minisig, _trusting(minisign.public_key), file_name=iso.name)
 
 
@@ -156,14 +156,14 @@ def test_an_iso_of_another_length_is_refused(
     iso: Path, key: LabKey, minisig: str, change: Callable[[bytes], bytes]
 ) -> None:
     iso.write_bytes(change(CONTENT))
-    with pytest.raises(trust.BadSignature):
+    with pytest.raises(signature.BadSignature):
         verify(iso, minisig, [key.trusted_as("k")], file_name=NAME)
 
 
 @pytest.mark.parametrize(("old", "new"), [("0027", "0028"), ("timestamp:1", "timestamp:2"), ("\thashed", "")])
 def test_a_changed_comment_is_refused(iso: Path, key: LabKey, minisig: str, old: str, new: str) -> None:
     assert old in minisig
-    with pytest.raises(trust.BadSignature, match="comment"):
+    with pytest.raises(signature.BadSignature, match="comment"):
         verify(iso, minisig.replace(old, new), [key.trusted_as("k")], file_name=NAME)
 
 
@@ -172,14 +172,14 @@ def test_a_comment_from_another_signature_of_the_same_key_is_refused(iso: Path, 
     other.write_bytes(b"other")
     lines, other_lines = minisig.splitlines(), key.sign_file(other, NAME, SIGNED_AT).splitlines()
     mixed = "\n".join([*lines[:2], *other_lines[2:]])
-    with pytest.raises(trust.BadSignature, match="comment"):
+    with pytest.raises(signature.BadSignature, match="comment"):
         verify(iso, mixed, [key.trusted_as("k")], file_name=NAME)
 
 
 def test_a_prehashed_signature_relabelled_as_legacy_is_refused(iso: Path, key: LabKey, minisig: str) -> None:
     lines = minisig.splitlines()
     lines[1] = base64.b64encode(b"Ed" + base64.b64decode(lines[1])[2:]).decode()
-    with pytest.raises(trust.BadSignature, match="damaged or tampered"):
+    with pytest.raises(signature.BadSignature, match="damaged or tampered"):
         verify(iso, "\n".join(lines), [key.trusted_as("k")], file_name=NAME)
 
 
@@ -195,7 +195,7 @@ def test_without_trusted_keys_everything_is_refused(iso: Path, minisig: str) -> 
 
 def test_a_forger_who_borrows_the_id_of_a_trusted_key_is_refused(iso: Path, key: LabKey) -> None:
     forger = LabKey(key.key_id, LabKey.generate()._private)
-    with pytest.raises(trust.BadSignature):
+    with pytest.raises(signature.BadSignature):
         verify(iso, forger.sign_file(iso, NAME, SIGNED_AT), [key.trusted_as("k")], file_name=NAME)
 
 
@@ -272,7 +272,7 @@ def test_a_distrusted_key_of_vyos_is_named_with_the_reason(known: DistrustedKey,
     assert known.key.name in refused.value.message
     assert known.why in refused.value.message
     assert f"add {known.key.name} to feed.keys" in refused.value.hint
-    with pytest.raises(trust.BadSignature):
+    with pytest.raises(signature.BadSignature):
         verify(iso, forged, [known.key], file_name=NAME)
 
 
@@ -389,8 +389,8 @@ def test_a_signed_comment_that_names_no_file_or_time_is_refused(iso: Path, minis
 def test_a_large_iso_with_a_legacy_signature_is_refused_before_it_is_read(iso: Path, minisign: Minisign) -> None:
     minisig = minisign.sign(iso, "-l")
     with iso.open("r+b") as file:
-        file.truncate(trust.MAX_LEGACY_BYTES + 1)
-    with pytest.raises(trust.TooLargeForLegacy, match=str(trust.MAX_LEGACY_BYTES)):
+        file.truncate(signature.MAX_LEGACY_BYTES + 1)
+    with pytest.raises(signature.TooLargeForLegacy, match=str(signature.MAX_LEGACY_BYTES)):
         verify(iso, minisig, _trusting(minisign.public_key), file_name=iso.name)
 
 
@@ -506,9 +506,9 @@ def test_any_comment_tells_file_and_time_or_is_a_typed_refusal(text: str) -> Non
 
 
 @settings(max_examples=200, deadline=None)
-@given(content=st.binary(min_size=32, max_size=32), signature=st.binary(min_size=64, max_size=64))
-def test_any_32_bytes_as_a_trusted_key_are_a_typed_refusal(content: bytes, signature: bytes) -> None:
-    text = Signature("prehashed", b"12345678", signature, f"timestamp:1\tfile:{NAME}", signature).text("x")
+@given(content=st.binary(min_size=32, max_size=32), signed=st.binary(min_size=64, max_size=64))
+def test_any_32_bytes_as_a_trusted_key_are_a_typed_refusal(content: bytes, signed: bytes) -> None:
+    text = Signature("prehashed", b"12345678", signed, f"timestamp:1\tfile:{NAME}", signed).text("x")
     key = SigningKey(name="any", public_key=str(PublicKey(b"12345678", content)))
     with pytest.raises(trust.SignatureRefused):
         verify(Path(__file__), text, [key], file_name=NAME)
@@ -521,12 +521,12 @@ def test_what_is_no_regular_file_is_refused_before_it_is_read(place: str, tmp_pa
         path.mkdir()
     elif place == "a fifo":
         os.mkfifo(path)
-    with pytest.raises(trust.MissingIso, match=path.name):
+    with pytest.raises(signature.MissingIso, match=path.name):
         verify(path, "", [key.trusted_as("k")], file_name=NAME)
 
 
 def test_a_signature_that_is_a_directory_is_refused(iso: Path, tmp_path: Path) -> None:
-    with pytest.raises(trust.MissingSignature, match="cannot be read: Is a directory"):
+    with pytest.raises(signature.MissingSignature, match="cannot be read: Is a directory"):
         verify(iso, tmp_path, [], file_name=NAME)
 
 
