@@ -33,7 +33,7 @@ from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, host_sources, require_fits, resolve, suite_of
 from hyops_assets.image.overlay.sources import NoSource
-from hyops_assets.image.tool_versions import tool_versions
+from hyops_assets.image.tool_versions import library_versions, tool_versions
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 BUILDER_VERSION = "3"
@@ -171,7 +171,7 @@ def build_disk(
             **made.facts,
             "squashfs_sha256": opened.squashfs_sha256,
             "iso": opened.facts.model_dump(mode="json"),
-            "tools": dict(tool_versions({*_TOOLS, *made.programs})),
+            "tools": {**tool_versions({*_TOOLS, *made.programs}), **library_versions()},
             "milliseconds": dict(stages.milliseconds),
         },
     )

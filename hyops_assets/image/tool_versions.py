@@ -1,6 +1,9 @@
 """Which versions of the host's programs a build used: evidence for whoever has to explain a difference."""
 
+import importlib.metadata
+import platform
 import re
+import zlib
 from collections.abc import Iterable
 
 from hyops_assets.image.programs import find_program, run
@@ -28,6 +31,15 @@ def tool_versions(programs: Iterable[str]) -> dict[str, str]:
         MissingProgram: one is not installed.
     """
     return {program: _version(program) for program in sorted(programs)}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what turns bytes into other bytes within this process."""
+    return {
+        "jinja2": importlib.metadata.version("jinja2"),
+        "python": platform.python_version(),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }
 
 
 def _version(program: str) -> str:

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from hyops_assets.image.programs import MissingProgram
-from hyops_assets.image.tool_versions import tool_versions
+from hyops_assets.image.tool_versions import library_versions, tool_versions
 
 TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "mkfs.fat", "mcopy", "grub-mkimage", "apt-get")
 
@@ -22,3 +22,8 @@ def test_a_tool_that_is_asked_in_its_own_way_tells_its_version(program: str, ver
 def test_a_missing_tool_is_named_with_its_package() -> None:
     with pytest.raises(MissingProgram, match="no-such-tool is not installed"):
         tool_versions(["no-such-tool"])
+
+
+def test_what_compresses_within_this_process_is_told_too() -> None:
+    assert set(library_versions()) == {"jinja2", "python", "zlib"}
+    assert all(version[0].isdigit() for version in library_versions().values())
