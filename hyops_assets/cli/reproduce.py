@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import ValidationError
 
 from hyops_assets.assets.steps import timed
@@ -27,10 +26,8 @@ from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.encoded import Encoded
 from resources.artifacts.store import ArtifactStore
-from resources.public_http import anonymous_client, host_of, opened
+from resources.public_files import read_document
 from resources.settings import load_settings
-
-_MOST_EVIDENCE_BYTES = 16 << 20
 
 
 class NotReproducible(Refused):
@@ -91,26 +88,12 @@ def reproduce(place: Place, evidence: str, iso: Path | None) -> None:
 
 def _read_evidence(where: str) -> Evidence:
     try:
-        if "://" not in where:
-            content = Path(where).read_bytes()
-        else:
-            with anonymous_client() as client, opened(client, where, hosts={host_of(where)}) as answer:
-                content = _bounded(answer)
-        return Evidence.model_validate_json(content)
+        return Evidence.model_validate_json(read_document(where))
     except ValidationError as error:
         raise NotReproducible(
             f"{where} is no evidence of this version: {error.errors()[0]['msg']}",
             hint="give the evidence_url of the record's contract",
         ) from error
-
-
-def _bounded(answer: httpx.Response) -> bytes:
-    content = bytearray()
-    for piece in answer.iter_bytes():
-        content += piece
-        if len(content) > _MOST_EVIDENCE_BYTES:
-            raise NotReproducible("what answers is too long for an evidence", hint="give the record's evidence_url")
-    return bytes(content)
 
 
 def _recipe_and_lock(claimed: Evidence) -> tuple[Recipe, PackageLock]:
