@@ -171,6 +171,17 @@ def test_a_locked_password_is_no_password(guest, locked):
     assert "ssh" not in guest.text
 
 
+def test_a_plain_password_may_begin_as_a_locked_one_does(guest):
+    assert guest.boot(password="!correct horse") == []
+    assert guest.module.lets_someone_in(guest.text)
+
+
+def test_a_user_without_key_and_password_is_not_made_and_that_is_said(guest, caplog):
+    assert guest.boot(users=[{"name": "ops", "groups": "sudo"}]) == []
+    assert "ops has neither a key nor a password" in caplog.text
+    assert "user ops" not in guest.text
+
+
 def test_passwords_come_by_chpasswd_too(guest):
     given = {"list": f"vyos:{HASH}\n", "users": [{"name": "ops", "password": PASSWORD, "type": "text"}]}
     assert guest.boot(chpasswd=given) == []

@@ -61,6 +61,7 @@ NO_PASSWORD = "*"  # noqa: S105 - what no password matches
 DEFAULT_PASSWORD = "vyos"  # noqa: S105 - what every VyOS ISO lets in with
 
 _HASH = re.compile(r"\$[0-9a-z]{1,2}\$[./A-Za-z0-9$=,]+")
+_LOCKED = re.compile(rf"\*|!+\*?|!+{_HASH.pattern}")
 _PASSWORD = re.compile(r'(\s*)(encrypted|plaintext)-password\s+(?:"(.*)"|(\S+))\s*')
 _ENTRANCE = re.compile(r'\s*(?:public-keys \S+ \{|server \S+ \{|(?:encrypted|plaintext)-password +"?[^"*!\s])')
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -431,6 +432,8 @@ def apply_user(config: Configuration, user: Any) -> None:
         for key, kind in (("plain_text_passwd", "text"), ("hashed_passwd", "hash"), ("passwd", "hash")):
             if user.get(key):
                 set_password(config, name, str(user[key]), kind)
+    if not config.config.exists(path):
+        LOG.warning("%s has neither a key nor a password, and is not made", name)
     refuse_others(
         user,
         "name gecos ssh_authorized_keys lock_passwd plain_text_passwd hashed_passwd passwd "
@@ -500,7 +503,7 @@ def set_password(config: Configuration, user: str, password: str, kind: str = "e
     Args:
         config: where to.
         user: whose.
-        password: `*`, or what begins with `!`, locks it, as in shadow(5).
+        password: `*`, `!`, or a hash behind `!` locks it, as in shadow(5).
         kind: `hash`, `text`, or `either`: what looks like a hash is one.
 
     Raises:
@@ -508,7 +511,7 @@ def set_password(config: Configuration, user: str, password: str, kind: str = "e
     """
     if kind != "text" and password in ("R", "RANDOM"):
         raise CannotApply(f"a random password for {user} would be known to nobody; give a hash or a key")
-    if kind != "text" and (password == NO_PASSWORD or password.startswith("!")):
+    if kind != "text" and _LOCKED.fullmatch(password):
         encrypted: str | None = NO_PASSWORD
     elif kind != "text" and _HASH.fullmatch(password):
         encrypted = password
