@@ -27,6 +27,9 @@ _CORE_AT, _NEXT_SECTOR_AT, _COUNT_AT = 0x5C, 500, 508
 _MBR_MAGIC = b"\x55\xaa"
 _MBR_TYPE_AT, _PROTECTIVE = 446 + 4, 0xEE
 _FAT32, _FAT32_AT, _FAT_LABEL_AT, _FAT_LABEL_BYTES = b"FAT32   ", 0x52, 0x47, 11
+_OF_SHIMS_FAMILY = ("MMX64.EFI", "FBX64.EFI")
+"""Made from the same sources, and marked as shim is; they start nothing."""
+
 _SMALLEST_ROOT_BYTES = 64 << 20
 
 
@@ -102,7 +105,11 @@ def secure_boot_is_complete(view: View) -> str:
     names = {name.upper(): name for name in esp.names()}
     own = view.squashfs.read(SIGNED_SHIM) if view.squashfs.exists(SIGNED_SHIM) else None
     programs = {path: esp.read(name) for path, name in names.items() if path.endswith(".EFI")}
-    shims = [path for path, content in programs.items() if content == own or is_shim(content)]
+    shims = [
+        path
+        for path, content in programs.items()
+        if content == own or (is_shim(content) and path.rpartition("/")[2] not in _OF_SHIMS_FAMILY)
+    ]
     if not shims:
         return "no shim: starts where Secure Boot is off"
     # Without a key manager a shim starts what is signed already; where VyOS has one, its owner may enrol a key.

@@ -52,10 +52,13 @@ class EffectiveFiles:
 
     @cached_property
     def strange_marks(self) -> list[str]:
-        """Attributes of overlayfs in the upper directory whose effect is not looked at here, such as a redirect."""
+        """Attributes of overlayfs in the upper directory whose effect is not looked at here.
+
+        A redirect takes a directory's content from elsewhere, a metacopy a file's.
+        """
         return sorted(
             f"{name}={value} on {path}"
-            for path in self._directories()
+            for path in ("/", *self.upper)
             for name, value in self._files.marks(self._upper_at + path.rstrip("/")).items()
             if not (name in _OPAQUE and value in ("y", "n")) and name.rsplit(".", 1)[-1] not in _BOOKKEEPING
         )

@@ -102,8 +102,8 @@ class Ext4Files:
 
     @cached_property
     def _known(self) -> Mapping[int, Details]:
-        """The details of every directory and symlink, read in one go."""
-        return self._details(entry.inode for entry in self.tree.values() if entry.kind in ("directory", "symlink"))
+        """The details of every entry, read in one go."""
+        return self._details(entry.inode for entry in self.tree.values())
 
     def below(self, directory: str) -> dict[str, Entry]:
         """Return what is below a directory, by path relative to it: `/etc`, `/etc/passwd`."""
@@ -194,7 +194,7 @@ class Ext4Files:
         return target
 
     def marks(self, path: str) -> Mapping[str, str]:
-        """Return overlayfs' own attributes of a directory, such as `trusted.overlay.opaque`, by name."""
+        """Return overlayfs' own attributes of an entry, such as `trusted.overlay.opaque`, by name."""
         entry = self.tree.get(path)
         known = self._known.get(entry.inode) if entry else None
         return known.marks if known else {}
@@ -270,6 +270,9 @@ def parse_details(lines: Sequence[str]) -> dict[int, Details]:
     found: dict[int, Details] = {}
     details = Details()
     for line in lines:
+        # Two lines of a dozen tell anything: this sorts out most of the others before the patterns do.
+        if line[:1] not in ("d", "F", "D", "(", " "):
+            continue
         if echo := _ECHO.fullmatch(line):
             if int(echo[1]) in found:
                 raise UnreadableFileSystem(f"inode {echo[1]} is told twice")

@@ -192,6 +192,10 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "overlay_is_laid_out",
         lambda bench: bench.mark(f"{UPPER}/usr/share/doc", "trusted.overlay.redirect", "/etc"),
     ),
+    "a file that shows another one's bytes": (
+        "overlay_is_laid_out",
+        lambda bench: bench.debugfs(f"ea_set {DEFAULT_CONFIG} trusted.overlay.metacopy x"),
+    ),
     "a real /lib": ("merged_directories_stay_links", lambda bench: bench.debugfs(f"mkdir {UPPER}/lib")),
     "a real /sbin": ("merged_directories_stay_links", lambda bench: bench.debugfs(f"mkdir {UPPER}/sbin")),
     # the guest
