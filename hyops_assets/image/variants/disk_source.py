@@ -85,7 +85,8 @@ def open_disk(path: Path, format_: DiskFormat, *, scratch: Path, progress: Progr
                 before = os.fstat(file.fileno())
                 yield _Unchanging(Qcow2Disk(file.fileno(), header, path.name), file, before)
             return
-    raw = scratch / f"{path.name}.decoded"
+    # Always the same name, which a later run takes over; hidden, because scratch may be a directory of people.
+    raw = scratch / f".{path.name}.hyops-decoded"
     try:
         decode = qemu_img.decode if format_ == "qcow2" else stock_xz.decode
         decode(path, raw, progress=progress)

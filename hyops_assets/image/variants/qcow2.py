@@ -69,8 +69,9 @@ def encode(
         writer.finish()
         require_sound(partial, source.size_bytes)
         written = digest_of_file(partial, stage="hash qcow2", progress=progress)
+        found = told.disk()
         source.require_unchanged()
-        return written.encoded(told.disk())
+        return written.encoded(found)
 
 
 def decoded_disk(qcow2: Path, scratch: Path, *, progress: Progress = silent) -> Disk:

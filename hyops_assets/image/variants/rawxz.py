@@ -115,8 +115,9 @@ def encode(
                 told.encoded(piece.size_bytes)
         stream.finish()
         output.flush()
+        found = told.disk()
         source.require_unchanged()
-        return file_digest.encoded(told.disk())
+        return file_digest.encoded(found)
 
 
 class _Compressor:

@@ -274,6 +274,20 @@ def test_a_disk_that_is_written_to_meanwhile_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [disk]
 
 
+def test_a_disk_that_is_written_to_while_only_its_digest_is_missing_is_refused(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(1 << 30)
+
+    def write(stage: str, done: int, total: int | None) -> None:
+        with disk.open("r+b") as file:
+            file.write(b"late")
+
+    with pytest.raises(ChangedWhileRead):
+        encode(disk, tmp_path / "disk.raw.xz", progress=write)
+    assert list(tmp_path.iterdir()) == [disk]
+
+
 @pytest.mark.parametrize("size", [0, 1, SECTOR - 1, SECTOR + 1])
 def test_a_file_that_is_no_whole_number_of_sectors_is_refused(tmp_path: Path, size: int) -> None:
     with pytest.raises(NotADisk, match=f"{size} bytes"):
