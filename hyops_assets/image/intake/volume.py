@@ -50,8 +50,7 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
         NoSpace: no room.
     """
     size = require_whole(iso)
-    if root.exists():
-        shutil.rmtree(root)
+    _remove(root)
     try:
         with space_needed(root.parent, size):
             _extract(iso, root, lambda: progress(_STAGE, _written(root), size))
@@ -60,7 +59,7 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
         yield files
     except BaseException:
         # Whatever ends it, a cancellation too: nobody may take half an ISO for a whole one.
-        shutil.rmtree(root, ignore_errors=True)
+        _remove(root)
         raise
 
 
@@ -105,6 +104,18 @@ def _extract(iso: Path, root: Path, waiting: Callable[[], None]) -> None:
         run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root], waiting=waiting)
     except ProgramFailed as error:
         raise BadIso(f"{iso.name} cannot be read as an ISO: {error.message}", hint="fetch it again") from error
+
+
+def _remove(root: Path) -> None:
+    """Remove a tree that was extracted, wholly or half: its directories may still be read-only for their user."""
+    if not root.exists():
+        return
+    root.chmod(_DIRECTORY_MODE)
+    for parent, directories, _names in os.walk(root):
+        for path in (Path(parent) / name for name in directories):
+            if not path.is_symlink():
+                path.chmod(_DIRECTORY_MODE)
+    shutil.rmtree(root)
 
 
 def _written(root: Path) -> int:
