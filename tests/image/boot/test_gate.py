@@ -254,14 +254,6 @@ def test_the_lookalike_boots_to_its_proof(raw_disk, tmp_path, firmware):
 
 
 @pytest.mark.slow
-def test_a_disk_grows_to_the_size_it_is_given(damaged):
-    os.truncate(damaged.raw, 3 << 30)
-    report = damaged.boot().report
-    assert int(str(report["disk_bytes"])) == 3 << 30
-    assert int(str(report["persistence_bytes"])) > 2.5 * (1 << 30)
-
-
-@pytest.mark.slow
 def test_a_disk_without_the_overlays_work_directory_fails(damaged):
     damaged.debugfs(f"rmdir /boot/{LOOKALIKE_RELEASE}/work/work")
     with pytest.raises(BootFailed, match="work/work is missing"):
