@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.credentials import AnonymousCredentials, Credentials, CredentialsWithRegionalAccessBoundary
 from google.cloud.storage import Bucket, Client
 from google.oauth2 import service_account
 
@@ -20,6 +20,7 @@ from hyops_assets.lab.trace import Request, Trace
 
 BUCKET = "hyops-lab-vyos-records-a1"
 PUBLISHER = "publisher"
+BOUNDARY_IS_ASKED = "_is_regional_access_boundary_lookup_required"
 UPLOADS = f"/upload/storage/v1/b/{BUCKET}/o"
 
 
@@ -77,7 +78,8 @@ def trust(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let clients of this process trust the lab, and send nothing beyond loopback."""
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.setenv(name, str(authority.certificate_file))
-    # google-auth asks Google for an account's regional boundary in the background: a dead proxy ends that at once.
+    # google-auth asks Google, in a thread, for an account's regional boundary: not in tests, some of which fork.
+    monkeypatch.setattr(CredentialsWithRegionalAccessBoundary, BOUNDARY_IS_ASKED, lambda _: False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 _SESSION = re.compile(r"(upload_id=)[^&\s\"'\\)]+")
 _TALKATIVE = ("google.api_core.retry", "google.auth.transport.requests", "urllib3.connectionpool")
-"""Loggers that write the URLs of requests at level DEBUG."""
+"""Loggers that write the URLs, and one of them the headers, of requests at level DEBUG."""
 
 _THEIRS = (
     exceptions.GoogleAPIError,
@@ -77,7 +77,7 @@ def asked(purpose: str, work: Callable[[], Result]) -> Result:
         RepositoryFailed: any other answer, and credentials that are not accepted.
     """
     try:
-        with sessions_unlogged():
+        with secrets_unlogged():
             return work()
     except _THEIRS as error:
         failure = _translated(purpose, error)
@@ -86,11 +86,11 @@ def asked(purpose: str, work: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def sessions_unlogged() -> Iterator[None]:
-    """Blank the sessions of uploads in whatever Google's and urllib3's loggers write while the block lasts."""
+def secrets_unlogged() -> Iterator[None]:
+    """Keep upload sessions and tokens out of what Google's and urllib3's loggers write while the block lasts."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     # One of its own per block: another thread's block may end first.
-    blanking = _WithoutSession()
+    blanking = _WithoutSecrets()
     for logger in loggers:
         logger.addFilter(blanking)
     try:
@@ -188,11 +188,12 @@ def _blanked(text: str) -> str:
     return _SESSION.sub(r"\1…", text)
 
 
-class _WithoutSession(logging.Filter):
+class _WithoutSecrets(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = _blanked(record.getMessage())
         record.args = ()
         held: Any = getattr(record, "httpRequest", None)
         if isinstance(held, dict):
-            record.httpRequest = held | {"url": _blanked(str(held.get("url", "")))}
+            # What else it holds are the headers, with the bearer token, and the body.
+            record.httpRequest = {"method": held.get("method"), "url": _blanked(str(held.get("url", "")))}
         return True
