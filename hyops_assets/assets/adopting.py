@@ -105,7 +105,7 @@ def _qcow2(
     progress: Step,
 ) -> Variant:
     """Return the qcow2: the very file that was named where it is one, so that what is published already stays that."""
-    name = Path(published_name(settings.build.record_key, version, "qcow2")).name
+    name = Path(published_name(settings.build.key_of(version.release), version, "qcow2")).name
     packed = disk.with_name("disk.qcow2")
     if adopted.format == "qcow2":
         shutil.copyfile(file, packed)

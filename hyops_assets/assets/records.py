@@ -185,9 +185,8 @@ def _build(
 
 def _encode_raw_xz(built: BuiltRecord, settings: Settings, store: ArtifactStore, progress: Step) -> Variant:
     with store.scratch("rawxz") as scratch:
-        raw = scratch / "disk.raw"
-        qcow2.decode(store.blob(built.qcow2.sha256, progress=progress), raw)
-        encoded = rawxz.encode(raw, scratch / "disk.raw.xz", progress=progress)
+        source = store.blob(built.qcow2.sha256, progress=progress)
+        encoded = rawxz.encode(source, scratch / "disk.raw.xz", disk_format="qcow2", progress=progress)
         if encoded.disk != built.disk:
             raise rawxz.VariantDiffers(found=encoded.disk, expected=built.disk)
         store.adopt(scratch / "disk.raw.xz", sha256=encoded.sha256)
@@ -198,13 +197,14 @@ def _encode_raw_xz(built: BuiltRecord, settings: Settings, store: ArtifactStore,
 def _variant(
     version: str, format_: VariantFormat, encoded: rawxz.Encoded | qcow2.Encoded, settings: Settings
 ) -> Variant:
-    name = published_name(settings.build.record_key, RecordVersion.parse(version), format_)
+    parsed = RecordVersion.parse(version)
+    name = published_name(settings.build.key_of(parsed.release), parsed, format_)
     return Variant(file_name=Path(name).name, size_bytes=encoded.size_bytes, sha256=encoded.sha256)
 
 
 def _record(built: BuiltRecord, raw_xz: Variant, settings: Settings) -> Record:
     return Record(
-        key=settings.build.record_key,
+        key=settings.build.key_of(built.release),
         version=built.version,
         disk=built.disk,
         variants={"qcow2": built.qcow2, "raw.xz": raw_xz},

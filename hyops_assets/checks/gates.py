@@ -5,7 +5,6 @@ adopted and says so. Audits of what was already published or seeded stand in `li
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from pydantic import JsonValue
@@ -14,11 +13,13 @@ from hyops_assets.assets.records import qcow2_record, raw_xz_record
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import GateResult
+from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import gate
 from hyops_assets.image.boot.gate import Firmware
 from hyops_assets.image.inspection import questions
-from hyops_assets.image.variants import qcow2, rawxz
+from hyops_assets.image.variants import qcow2
+from hyops_assets.image.variants.decoded import decoded_disks
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate
@@ -146,15 +147,9 @@ def variants_decode_to_one_disk(
         progress.ended("adopted", 2 * record.disk.size_bytes)
 
         def examine() -> tuple[bool, dict[str, JsonValue]]:
-            with store.scratch("variants") as scratch, ThreadPoolExecutor(2) as decoders:
-                # Hashing lets go of the interpreter, so each decoder has a core.
-                of_qcow2 = decoders.submit(
-                    lambda: qcow2.decoded_disk(store.blob(record.variants["qcow2"].sha256), scratch)
-                )
-                of_raw_xz = decoders.submit(
-                    lambda: rawxz.decoded_disk(store.blob(record.variants["raw.xz"].sha256), progress=progress)
-                )
-                found = {"qcow2": of_qcow2.result(), "raw.xz": of_raw_xz.result()}
+            with store.scratch("variants") as scratch:
+                packed, compressed = (store.blob(record.variants[format_].sha256) for format_ in FORMATS)
+                found = decoded_disks(packed, compressed, scratch, progress=progress)
             progress.ended("compared", 2 * record.disk.size_bytes)
             return all(disk == record.disk for disk in found.values()), {
                 "expected": record.disk.sha256,

@@ -12,6 +12,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, StateRef
 from hyops_assets.contract.settings import SettingsError, default_site
+from hyops_assets.contract.version import RecordVersion
 from resources.states.store import StateStore
 
 _DEFAULT_INSTANCES = {IMAGE_BUILD: DEFAULT_BUILD_INSTANCE}
@@ -45,10 +46,11 @@ def apply_module(place: Place, module: str, path: Path | None, state_instance: s
 
 def _run(graph: Graph, states: StateStore, inputs: ModuleInputs) -> Ran:
     if isinstance(inputs, BuildInputs):
-        if inputs.record_key != graph.settings.build.record_key:
+        key = graph.settings.build.key_of(RecordVersion.parse(inputs.record_version).release)
+        if inputs.record_key != key:
             raise Refused(
-                f"record_key {inputs.record_key!r} is not this environment's {graph.settings.build.record_key!r}",
-                hint="change build.record_key in config/pipeline.yml, or the input",
+                f"record_key {inputs.record_key!r} is not this environment's key of {inputs.record_version}, {key!r}",
+                hint="change build.record_key or build.stream_record_key in config/pipeline.yml, or the input",
             )
         if inputs.record_url or inputs.record_local_path:
             return graph.adopt(

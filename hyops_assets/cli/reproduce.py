@@ -68,7 +68,13 @@ def reproduce(place: Place, evidence: str, iso: Path | None) -> None:
     if not source.is_file():
         raise NotReproducible(f"the ISO {signed.file_name} is not here", hint="give it with --iso")
     _require_equal("ISO", sha256_of_file(source), recipe.iso_sha256, "give the ISO that the evidence names")
-    verify(source, signed.signature.minisig, settings.trusted_keys, file_name=signed.file_name)
+    verify(
+        source,
+        signed.signature.minisig,
+        settings.trusted_keys,
+        file_name=signed.file_name,
+        most_bytes=settings.feed.max_iso_bytes,
+    )
     place.console.print(f"iso      {signed.file_name}: signed by {signed.signature.key_name}")
     with shown(place.console), store.scratch("reproduce") as own:
         built, encoded = _build(source, claimed, recipe.settings(settings.build), lock, store.cache, own)

@@ -30,7 +30,6 @@ class BuiltRecord(Frozen):
     recipe_digest: Sha256
     build: dict[str, JsonValue]
 
-
     @property
     def release(self) -> str:
         """The VyOS release on the disk."""

@@ -12,9 +12,11 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
+from hyops_assets.contract.version import KEY_PATTERN, release_line
 
 SiteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 Site = TypeVar("Site")
+RecordKey = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN.pattern}$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
@@ -99,7 +101,8 @@ BuildMethodName = Literal["native", "vyos-vm-images", "packer", "command"]
 class BuildSettings(Frozen):
     """How disks are built. Whatever the method, the same gates decide about its disk."""
 
-    record_key: str = "vyos-1.5"
+    record_key: RecordKey = "vyos-1.5"
+    stream_record_key: RecordKey = "vyos-1.5-stream"
     disk_bytes: int = Field(default=4 << 30, ge=512 << 20, multiple_of=1 << 20)
     console: Annotated[str, StringConstraints(pattern=r"^(ttyS|tty)[0-9]$")] = "ttyS0"
     console_speed: Literal[9600, 19200, 38400, 57600, 115200] = 115200
@@ -114,6 +117,16 @@ class BuildSettings(Frozen):
     vyos_vm_images: VyosVmImages | None = None
     packer: Packer = Packer()
     command: Command | None = None
+
+    def key_of(self, release: str) -> str:
+        """Return the record key of a release: each line of releases has one."""
+        return self.record_key if release_line(release) == "rolling" else self.stream_record_key
+
+    @model_validator(mode="after")
+    def _lines_have_their_own_keys(self) -> Self:
+        if self.record_key == self.stream_record_key:
+            raise ValueError("record_key and stream_record_key are the same: each line has a key of its own")
+        return self
 
     @model_validator(mode="after")
     def _method_is_configured(self) -> Self:

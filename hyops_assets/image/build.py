@@ -36,16 +36,17 @@ from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import library_versions, tool_versions
 
 DPKG_STATUS = "/var/lib/dpkg/status"
-BUILDER_VERSION = "4"
+BUILDER_VERSION = "5"
 """Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here.
 
 2: the EFI partition holds what VyOS' installer puts there, the signed shim and GRUB included where the ISO has them.
 3: apt leaves the ISO's packages as they are where it can, which may choose other packages; a lock names the dpkg
 status that it was solved against; a newly added ca-certificates has its bundle, a package without md5sums has them.
 4: large files lie in the blocks that debugfs finds for them, no longer in those that mkfs.ext4 takes.
+5: both variants have other bytes for the same disk: the qcow2 is written here, zeros of a raw.xz are described anew.
 """
-_TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "apt-get")
-"""What a build runs whatever its method."""
+_TOOLS = ("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "apt-get", "xz")
+"""What a build runs whatever its method; the version of xz stands for that of liblzma."""
 
 
 def _native(request: BuildRequest) -> MadeDisk:

@@ -17,7 +17,10 @@ from tests.assets.test_killed_runs import leftovers
 
 BUILD_STAGES = [
     ("vyos_iso", "download"),
+    ("vyos_iso", "verify the signature"),
     ("vyos_iso", "hash the ISO"),
+    ("qcow2_record", "take the ISO apart"),
+    ("qcow2_record", "verify the ISO's files"),
     ("qcow2_record", "packages"),
     ("qcow2_record", "overlay"),
     ("qcow2_record", "extract"),

@@ -1,10 +1,10 @@
 """Questions about what an image must not carry: logins, keys, identities of one machine, leftovers of a build."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
 
 from hyops_assets.image.credentials import (
     CONFIG_DIRECTORY,
-    DEFAULT_CONFIGS,
     Hash,
     has_hardware_id,
     hashes_in_accounts,
@@ -18,8 +18,7 @@ from hyops_assets.image.inspection.cloud_config import values_named
 from hyops_assets.image.inspection.view import Fault, View
 from hyops_assets.image.vyos_config import Configuration, read_configuration
 
-CONFIGS = (f"{CONFIG_DIRECTORY}/config.boot", *DEFAULT_CONFIGS)
-"""What VyOS starts from: the saved configuration, or else the default one."""
+_CONFIG, _DEFAULT_CONFIG = f"{CONFIG_DIRECTORY}/config.boot", "config.boot.default"
 
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _NO_MACHINE_ID = (b"", b"uninitialized")
@@ -33,6 +32,12 @@ _APT_FILES = ("/etc/resolv.conf", "/etc/apt/sources.list", "/var/log/dpkg.log")
 _CLOUD_HASHES = frozenset({"passwd", "hashed_passwd"})
 _CLOUD_PLAINTEXT = frozenset({"plain_text_passwd", "password"})
 _CLOUD_KEYS = frozenset({"ssh_authorized_keys", "ssh_import_id", "ssh_keys"})
+
+
+def configs(view: View) -> list[str]:
+    """Return everything that VyOS may start from: the saved configuration, and the default ones wherever they lie."""
+    defaults = sorted(path for path in view.guest.paths if PurePosixPath(path).name == _DEFAULT_CONFIG)
+    return [path for path in (_CONFIG, *defaults) if view.guest.resolve(path) is not None]
 
 
 def no_default_credentials(view: View) -> str:
@@ -122,7 +127,7 @@ CHECKS: dict[str, Callable[[View], str]] = {
 
 def _configurations(view: View) -> list[tuple[str, Configuration]]:
     """Return every configuration that a guest could start from, by its path."""
-    return [(path, read_configuration(view.guest.text(path))) for path in CONFIGS if view.guest.resolve(path)]
+    return [(path, read_configuration(view.guest.text(path))) for path in configs(view)]
 
 
 def _cloud_values(view: View, names: frozenset[str]) -> list[tuple[str, str, str]]:

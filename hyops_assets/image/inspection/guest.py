@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.boot import menu_entries
-from hyops_assets.image.inspection.credentials import CONFIGS
+from hyops_assets.image.inspection.credentials import configs
 from hyops_assets.image.inspection.view import Fault, NotCompared, View
 from hyops_assets.image.overlay.overlay import GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.vyos_config import read_configuration
@@ -17,7 +17,9 @@ _GENERATOR, _CLOUD_TARGET = "/usr/lib/systemd/system-generators/cloud-init-gener
 _IDENTIFY, _DISABLED_POLICY = "/etc/cloud/ds-identify.cfg", re.compile(r"^\s*policy:\s*disabled", re.MULTILINE)
 _KERNEL_SWITCH = re.compile(r"\s((?:cloud-init=disabled|network-config=|ds=|cc:)\S*)")
 _DHCP_CLIENTS = ("/usr/sbin/dhclient", "/sbin/dhclient")
-_CLOUD_UNITS = ("cloud-init-local.service", "cloud-init.service", "cloud-config.service", "cloud-final.service")
+_CLOUD_UNITS = ("cloud-init-local.service", "cloud-config.service", "cloud-final.service")
+# The stage with the network: up to 24.3, and since then, when one process runs the stages.
+_NETWORK_UNITS = ("cloud-init.service",), ("cloud-init-main.service", "cloud-init-network.service")
 _UNITS = "/etc/systemd/system"
 _UNIT_DIRECTORIES = (_UNITS, "/usr/lib/systemd/system")
 _AGENT, _AGENT_UNIT = "/usr/sbin/qemu-ga", "qemu-guest-agent.service"
@@ -26,9 +28,9 @@ _UDEV_RULES = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d")
 
 def configuration_parses(view: View) -> str:
     """There is a configuration to start from, and each one reads as VyOS reads it."""
-    found = [path for path in CONFIGS if view.guest.resolve(path) is not None]
+    found = configs(view)
     if not found:
-        raise Fault(f"none of {', '.join(CONFIGS)} exists: VyOS has nothing to start from")
+        raise Fault("there is neither a config.boot nor a config.boot.default: VyOS has nothing to start from")
     for path in found:
         config = read_configuration(view.guest.read(path).decode(errors="replace"))
         if config.mistakes or not config.statements:
@@ -55,7 +57,9 @@ def datasources_are_the_expected(view: View) -> str:
 
 def cloud_init_is_enabled(view: View) -> str:
     """Systemd starts all stages of cloud-init, and nothing on the disk switches it off."""
-    missing = [unit for unit in _CLOUD_UNITS if not _is_enabled(view, unit)]
+    of_network = next((units for units in _NETWORK_UNITS if _unit_exists(view, units[-1])), _NETWORK_UNITS[0])
+    units = (*_CLOUD_UNITS, *of_network)
+    missing = [unit for unit in units if not _is_enabled(view, unit)]
     if missing:
         raise Fault(f"not enabled: {', '.join(missing)}")
     if view.guest.resolve(_GENERATOR) is None and not _is_enabled(view, _CLOUD_TARGET):
@@ -67,7 +71,7 @@ def cloud_init_is_enabled(view: View) -> str:
     switches = _KERNEL_SWITCH.findall(menu_entries(view))
     if switches:
         raise Fault(f"the boot menu tells cloud-init {', '.join(switches)}")
-    return ", ".join(_CLOUD_UNITS)
+    return ", ".join(units)
 
 
 def finds_a_dhcp_client(view: View) -> str:

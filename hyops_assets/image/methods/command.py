@@ -87,7 +87,7 @@ def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str
     settings = request.settings
     allow_tcg = settings.command is not None and settings.command.allow_tcg
     told = {
-        "ARTIFACT_KEY": settings.record_key,
+        "ARTIFACT_KEY": settings.key_of(request.opened.release),
         "ARTIFACT_FORMAT": "qcow2",
         "ARTIFACT_VERSION": request.version,
         "ARTIFACT_LOCAL_PATH": str(promised.absolute()),

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.holes import ChangedWhileRead
-from hyops_assets.image.tool_versions import tool_versions
 
 SECTOR_BYTES = 512
 MAX_DISK_BYTES = 1 << 40
@@ -76,15 +74,6 @@ def digest_of_file(path: Path, *, stage: str, progress: Progress = silent) -> Fi
             digest.update(chunk)
             progress(stage, digest.size_bytes, total)
     return digest
-
-
-def encoder_versions() -> dict[str, str]:
-    """Return the versions of what decides a variant's bytes besides this code: evidence for whoever compares two.
-
-    Raises:
-        MissingProgram: xz is not installed, whose version stands for liblzma's.
-    """
-    return {"zlib": zlib.ZLIB_RUNTIME_VERSION, **tool_versions(["xz"])}
 
 
 def require_disk_size(size_bytes: int, name: str) -> int:
