@@ -20,6 +20,7 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.build import BUILDER_VERSION, build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.methods.deciding import method_inputs
 from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
@@ -112,6 +113,7 @@ def recipe_of(iso: SignedIso, settings: Settings, lock: PackageLock | None) -> R
         iso_sha256=iso.sha256,
         helper_sha256=sha256_of_file(canonical_helper()),
         builder=BUILDER_VERSION,
+        method_inputs=method_inputs(settings.build),
         lock_sha256=lock.digest if lock else None,
     )
 

@@ -3,9 +3,10 @@
 Kept in the evidence, so that anyone with the ISO can build the disk again (`hyops reproduce`).
 """
 
+from collections.abc import Mapping
 from typing import Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
 from hyops_assets.contract.settings import BuildMethodName, BuildSettings
@@ -16,7 +17,8 @@ _DECIDING = {"disk_bytes", "console", "console_speed", "menu_timeout_seconds", "
 class Recipe(Frozen):
     """What a build starts from. The same recipe and the same package lock give the same disk.
 
-    `builder` is the version of the builder's own code, `method_settings` are those of a method other than `native`.
+    `builder` is the version of the builder's own code, `method_inputs` are what a method
+    other than `native` follows, by digest.
     `lock_sha256` is the digest of the package lock that was given; None where apt solved the packages.
     """
 
@@ -29,23 +31,29 @@ class Recipe(Frozen):
     console_speed: int
     menu_timeout_seconds: int
     packages: list[str]
-    method_settings: dict[str, JsonValue] = Field(default_factory=dict)
+    method_inputs: dict[str, str] = Field(default_factory=dict)
     lock_sha256: Sha256 | None = None
 
     @classmethod
     def of(
-        cls, build: BuildSettings, *, iso_sha256: str, helper_sha256: str, builder: str, lock_sha256: str | None
+        cls,
+        build: BuildSettings,
+        *,
+        iso_sha256: str,
+        helper_sha256: str,
+        builder: str,
+        method_inputs: Mapping[str, str],
+        lock_sha256: str | None,
     ) -> Self:
         """Return the recipe that these settings are, for one ISO and one helper."""
         # Not every setting decides bytes: where packages come from and how long a boot may take do not.
-        section = getattr(build, build.method.replace("-", "_"), None)
         return cls(
             **build.model_dump(include=_DECIDING),
             iso_sha256=iso_sha256,
             helper_sha256=helper_sha256,
             builder=builder,
             packages=sorted(build.packages),
-            method_settings=section.model_dump(mode="json") if section else {},
+            method_inputs=dict(method_inputs),
             lock_sha256=lock_sha256,
         )
 

@@ -1,11 +1,17 @@
 from hyops_assets.contract.recipe import Recipe
-from hyops_assets.contract.settings import BuildSettings, Command
+from hyops_assets.contract.settings import BuildSettings
 
 ISO, HELPER = "1" * 64, "2" * 64
 
 
-def recipe(build: BuildSettings, **changes: str | None) -> Recipe:
-    digests: dict[str, str | None] = {"iso_sha256": ISO, "helper_sha256": HELPER, "builder": "1", "lock_sha256": None}
+def recipe(build: BuildSettings, **changes: object) -> Recipe:
+    digests: dict[str, object] = {
+        "method_inputs": {},
+        "iso_sha256": ISO,
+        "helper_sha256": HELPER,
+        "builder": "1",
+        "lock_sha256": None,
+    }
     return Recipe.of(build, **(digests | changes))  # type: ignore[arg-type]
 
 
@@ -15,8 +21,7 @@ def test_the_order_of_packages_and_what_decides_no_byte_make_no_other_recipe():
     assert one.digest == other.digest
 
 
-def test_everything_that_decides_bytes_makes_another_recipe(tmp_path):
-    command = Command(build_command="make disk", build_workdir=tmp_path)
+def test_everything_that_decides_bytes_makes_another_recipe():
     recipes = [
         recipe(BuildSettings()),
         recipe(BuildSettings(disk_bytes=8 << 30)),
@@ -25,8 +30,7 @@ def test_everything_that_decides_bytes_makes_another_recipe(tmp_path):
         recipe(BuildSettings(menu_timeout_seconds=0)),
         recipe(BuildSettings(packages=["cloud-init"])),
         recipe(BuildSettings(method="packer")),
-        recipe(BuildSettings(method="command", command=command)),
-        recipe(BuildSettings(method="command", command=command.model_copy(update={"build_command": "make it"}))),
+        recipe(BuildSettings(method="packer"), method_inputs={"template_sha256": "4" * 64}),
         recipe(BuildSettings(), iso_sha256="3" * 64),
         recipe(BuildSettings(), helper_sha256="3" * 64),
         recipe(BuildSettings(), builder="2"),

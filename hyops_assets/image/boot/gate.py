@@ -23,6 +23,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.console import console_tail, plain
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import find_program, running
 
@@ -37,12 +38,10 @@ _OVMF = (
 )
 SILENCE_SECONDS = 150.0
 """Several times what a sound guest's longest pause takes under emulation on a loaded host (44 s was seen)."""
-_TAIL_LINES = 30
 _READ_BYTES = 1 << 12
 _RECENT_CHARACTERS = 2 * _READ_BYTES
 _QEMU_LOG = "qemu.log"
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[ -/]*[0-Z\\-~])|[\x00\x07\x0e\x0f]")
 _FAILURES = re.compile(
     r"Kernel panic - not syncing.*\n"
     r"|\(initramfs\) "
@@ -163,12 +162,6 @@ class _Proven:
     power_ons: int
 
 
-def console_tail(console: str, lines: int = _TAIL_LINES) -> str:
-    """Return the last lines of a console that hold text, without the terminal's control sequences."""
-    shown = [line.rstrip() for line in console.splitlines()]
-    return "\n".join([line for line in shown if line][-lines:])
-
-
 class _Console:
     """What a guest printed so far, as plain text."""
 
@@ -188,14 +181,10 @@ class _Console:
     def add(self, printed: bytes) -> None:
         """Append what was read. The open line is read anew, since a control sequence may be cut anywhere."""
         ended, newline, self._open_line = (self._open_line + printed).rpartition(b"\n")
-        self._lines += _plain(ended + newline)
-        self.text = self._lines + _plain(self._open_line)
+        self._lines += plain(ended + newline)
+        self.text = self._lines + plain(self._open_line)
         self._bytes += len(printed)
         self._progress(f"boot {self.firmware}", self._bytes, None)
-
-
-def _plain(printed: bytes) -> str:
-    return _ESCAPES.sub("", printed.decode(errors="replace")).replace("\r", "")
 
 
 @contextmanager

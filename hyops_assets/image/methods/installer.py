@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.image.boot.gate import console_tail
+from hyops_assets.image.console import console_tail, plain
 from hyops_assets.image.methods.method import BuildFailed
 
 _READ_BYTES = 1 << 16
@@ -22,7 +22,6 @@ _TAIL_LINES = 20
 _SHELL = r"vyos@\S+:~\$ "
 _PASSWORD_BYTES = 24
 _HIDDEN = "********"
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00\x07\x0e\x0f\r]")
 _FAILURES = (
     (re.compile(r"\((?:Yes/No|Auto/Parted/Skip)\) \["), "this is the installer of VyOS 1.3, which asks otherwise"),
     (re.compile(r"Login incorrect"), "the ISO does not let in vyos with the password vyos"),
@@ -211,4 +210,4 @@ class _Conversation:
         return bool(printed)
 
     def _text(self) -> str:
-        return _ESCAPES.sub("", self._raw.decode(errors="replace"))
+        return plain(self._raw)

@@ -117,10 +117,11 @@ class GcsStandIn:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        # One more turn of the loop closes the sockets of what was aborted.
+        await asyncio.sleep(0)
 
     async def _serve(self, handler: Handler, worded: Wording, request: web.Request) -> web.StreamResponse:
-        if request.transport is not None:
-            self._connections.add(request.transport)
+        self._remember(request)
         fault = self.faults.due(request.method, request.path)
         try:
             answer = await self._answered(handler, request, fault)
@@ -156,7 +157,12 @@ class GcsStandIn:
         headers.setdefault("Cache-Control", "public, max-age=3600")
         return Sent(self._objects.content(found), headers=headers)
 
+    def _remember(self, request: web.Request) -> None:
+        if request.transport is not None:
+            self._connections.add(request.transport)
+
     async def _token(self, request: web.Request) -> web.Response:
+        self._remember(request)
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
         fault = self.faults.due(request.method, request.path)
         if isinstance(fault, Answer):
