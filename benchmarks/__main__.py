@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import machine, rawxz, records
+from benchmarks import machine, rawxz, records, uploads
 from benchmarks.comparison import Comparison, print_table
 
 CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
     "10gib": rawxz.compare_large,
     "3gib": rawxz.compare_small,
     "iso": records.compare,
+    "uploads": uploads.compare,
 }
 """Every benchmark; adding one is adding a row."""
 _PAPER_WIDTH = 140

@@ -139,6 +139,10 @@ class ObjectRepository(Protocol):
         """Return the names that start with a prefix, sorted."""
         ...
 
+    def close(self) -> None:
+        """Give back what is held open."""
+        ...
+
 
 def require_object_name(name: str) -> str:
     """Return an object name unchanged.

@@ -156,6 +156,9 @@ class DirectoryRepository:
         )
         return sorted(name for name in names if name.startswith(prefix))
 
+    def close(self) -> None:
+        """Give back what is held open: nothing."""
+
     def _path(self, name: str) -> Path:
         return self.directory / require_object_name(name)
 

@@ -10,7 +10,8 @@ ever removed, so no right to remove is needed (https://cloud.google.com/storage/
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from google.cloud import storage
@@ -41,8 +42,9 @@ class GcsRepository:
     """Immutable objects in one bucket.
 
     Args:
-        client: Google's client, with the credentials that publish.
-        stranger: the same without credentials.
+        connect: returns Google's client with the credentials that publish. Called once, when they are first needed:
+            who only reads needs none.
+        stranger: Google's client without credentials.
         bucket: the bucket's name.
         public_base_url: the URL that anyone reads the bucket under; the service's own where None.
         principal: the e-mail address of the publishing account, for hints.
@@ -52,7 +54,7 @@ class GcsRepository:
 
     def __init__(
         self,
-        client: storage.Client,
+        connect: Callable[[], storage.Client],
         stranger: storage.Client,
         bucket: str,
         *,
@@ -63,7 +65,7 @@ class GcsRepository:
     ) -> None:
         self.bucket = bucket
         self.public_base_url = public_base_url or f"{PUBLIC_ENDPOINT}/{bucket}"
-        self._client = client
+        self._connect = connect
         self._stranger = stranger
         self._principal = principal
         self._chunk_bytes = chunk_bytes
@@ -72,8 +74,9 @@ class GcsRepository:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
         self._stranger.close()
+        if "_client" in vars(self):
+            self._client.close()
 
     def url(self, name: str) -> str:
         """Return the URL under which anyone reads an object of this name, there or not."""
@@ -179,6 +182,10 @@ class GcsRepository:
         except NotThere as error:
             raise self._no_bucket(error) from error
         return sorted(found)
+
+    @cached_property
+    def _client(self) -> storage.Client:
+        return self._connect()
 
     def _find(self, name: str) -> storage.Blob | None:
         """Return an object with what is noted of it: as the account sees it, or where that may not, as a stranger."""

@@ -7,7 +7,6 @@ and dagster-gcp's GCSResource makes the client: it knows these and a project, an
 
 from collections.abc import Mapping
 
-from dagster_gcp.gcs import GCSResource
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
@@ -34,13 +33,12 @@ def gcs_repository(settings: RepositorySettings, environ: Mapping[str, str]) -> 
         environ: names the service account's key; application default credentials look at the process' own.
 
     Raises:
-        BadKey: the key that the environment names is none.
-        NoCredentials: no key is named, and Google's tools find no credentials either.
+        BadKey: the key that the environment names is none. That no credentials are found at all (NoCredentials) is
+            said when they are first needed: who only reads what is published needs none.
     """
     key = service_account_key(environ)
-    client = _client(settings, key) if key else _with_application_default(settings)
     return GcsRepository(
-        client,
+        lambda: _client(settings, key) if key else _with_application_default(settings),
         _client(settings, AnonymousCredentials()),
         str(settings.bucket),
         public_base_url=settings.public_base_url,
@@ -55,6 +53,9 @@ def _with_application_default(settings: RepositorySettings) -> storage.Client:
             f"repository.endpoint is {settings.endpoint}, and no service account key is named for it",
             hint=f"set {KEY_FILE_ENV} or {KEY_ENV}: application default credentials are for Google's own endpoint",
         )
+    # It brings pandas and BigQuery, five seconds of them: only for who gives no key.
+    from dagster_gcp.gcs import GCSResource
+
     try:
         return GCSResource(project=settings.project).get_client()
     except DefaultCredentialsError as error:

@@ -1,7 +1,8 @@
 """The object repository as a Dagster resource."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -24,17 +25,23 @@ class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
 
         Raises:
             SettingsError: `pipeline.yml` does not validate.
-            BadKey, NoCredentials: the environment names no credentials for the bucket, or wrong ones.
+            BadKey: the environment names a key for the bucket that is none.
         """
         root = RuntimeRoot(Path(self.root))
         return object_repository(load_settings(root).repository, root, os.environ)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
+        """Yield the repository, and close its connections afterwards."""
+        with closing(self.create_resource(context)) as repository:
+            yield repository
 
 
 def object_repository(settings: RepositorySettings, root: RuntimeRoot, environ: Mapping[str, str]) -> ObjectRepository:
     """Return the repository that settings name.
 
     Raises:
-        BadKey, NoCredentials: the environment names no credentials for the bucket, or wrong ones.
+        BadKey: the environment names a key for the bucket that is none.
     """
     if settings.kind == "gcs":
         # Google's libraries take a second to load, dagster-gcp several: only who has a bucket waits for them.

@@ -1,24 +1,26 @@
 import json
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import RepositorySettings
+from hyops_assets.contract.settings import RepositorySettings, Settings
 from hyops_assets.lab.authority import Authority
-from resources.repository.base import Published
+from resources.repository.base import ObjectRepository, Published
 from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_clients import NoCredentials, gcs_repository
 from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, BadKey, service_account_key
-from resources.repository.resource import object_repository
+from resources.repository.resource import ObjectRepositoryResource, object_repository
+from resources.settings import save_settings
 from tests.gcs_scene import BUCKET, PUBLISHER, GcsScene, gcs_scene, trust
 
 SHA256_OF_X = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-Environment = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
@@ -133,10 +135,32 @@ def test_without_a_key_it_is_application_default_credentials(
 
 def test_without_any_credentials_it_is_said_how_to_get_some(scene: GcsScene):
     with pytest.raises(NoCredentials, match=BUCKET) as caught:
-        gcs_repository(settings_of(scene, endpoint=False), {})
+        publish(gcs_repository(settings_of(scene, endpoint=False), {}))
     assert caught.value.hint == f"set {KEY_FILE_ENV} or {KEY_ENV}, or run gcloud auth application-default login"
     with pytest.raises(NoCredentials, match=r"repository\.endpoint"):
-        gcs_repository(settings_of(scene), {})
+        publish(gcs_repository(settings_of(scene), {}))
+
+
+def test_who_only_reads_what_is_published_needs_no_credentials(scene: GcsScene):
+    publish(gcs_repository(settings_of(scene), {KEY_ENV: json.dumps(scene.key(PUBLISHER))}))
+    with closing(gcs_repository(settings_of(scene), {})) as repository:
+        assert repository.read_anonymous(repository.url("x")) == (SHA256_OF_X, 1)
+
+
+def test_the_graph_s_resource_is_closed_after_a_run(scene: GcsScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(KEY_ENV, json.dumps(scene.key(PUBLISHER)))
+    root = RuntimeRoot(tmp_path / "root")
+    save_settings(root, Settings(repository=settings_of(scene)), heading="a test")
+
+    @dg.op
+    def publishes(repository: dg.ResourceParam[ObjectRepository]) -> str:
+        return repository.create("x", b"x", sha256=SHA256_OF_X, content_type="text/plain", metadata={}).outcome
+
+    @dg.job(resource_defs={"repository": ObjectRepositoryResource(root=str(root.path))})
+    def job() -> None:
+        publishes()
+
+    assert job.execute_in_process().output_for_node("publishes") == "created"
 
 
 def test_nothing_is_asked_before_the_repository_is_used(scene: GcsScene):

@@ -71,7 +71,7 @@ def scene(tmp_path: Path, authority: Authority) -> Iterator[GcsScene]:
 
 def repository_of(scene: GcsScene, who: str = PUBLISHER, patience: Patience = IMPATIENT) -> GcsRepository:
     return GcsRepository(
-        scene.client(who),
+        lambda: scene.client(who),
         scene.client(None),
         BUCKET,
         public_base_url=f"{scene.stand_in.url}/{BUCKET}",
@@ -120,7 +120,7 @@ def test_a_stranger_sees_type_digests_and_that_it_may_be_cached_for_ever(scene: 
 
 
 def test_without_a_public_base_url_the_contract_has_the_service_s_own(scene: GcsScene):
-    repository = GcsRepository(scene.client(), scene.client(None), BUCKET)
+    repository = GcsRepository(lambda: scene.client(), scene.client(None), BUCKET)
     assert repository.url(NAME) == f"https://storage.googleapis.com/{BUCKET}/{NAME}"
     assert repository.url("a~/b+c") == f"https://storage.googleapis.com/{BUCKET}/a~/b%2Bc"
 
@@ -448,7 +448,9 @@ def test_an_account_that_may_not_write_is_told_the_command_that_lets_it(scene: G
 
 
 def test_a_bucket_that_is_not_there_is_told_with_the_command_that_makes_it(scene: GcsScene):
-    repository = GcsRepository(scene.client("owner"), scene.client(None), "hyops-absent-a1", patience=IMPATIENT)
+    repository = GcsRepository(
+        lambda: scene.client("owner"), scene.client(None), "hyops-absent-a1", patience=IMPATIENT
+    )
     for use in (lambda: publish(repository, LARGE), repository.require_public, lambda: repository.list("")):
         with pytest.raises(RepositoryFailed, match="bucket does not exist") as caught:
             use()
@@ -458,7 +460,7 @@ def test_a_bucket_that_is_not_there_is_told_with_the_command_that_makes_it(scene
 def test_a_public_base_url_that_serves_something_else_is_found(scene: GcsScene):
     scene.client().create_bucket("another-bucket")
     repository = GcsRepository(
-        scene.client("owner"),
+        lambda: scene.client("owner"),
         scene.client(None),
         BUCKET,
         public_base_url=f"{scene.stand_in.url}/another-bucket",
