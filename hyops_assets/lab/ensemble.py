@@ -14,6 +14,7 @@ from pathlib import Path
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer
+from hyops_assets.lab.gcs.server import GcsStandIn
 from hyops_assets.lab.hetzner.rescue import RescueHost
 from hyops_assets.lab.hetzner.standin import HetznerStandIn
 from hyops_assets.lab.objects import ObjectServer
@@ -68,9 +69,14 @@ class LabFiles:
 
 
 class Ensemble:
-    """The stand-ins of one lab. Tokens are drawn at every start and live in memory only."""
+    """The stand-ins of one lab. Tokens are drawn at every start and live in memory only.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: what the lab holds.
+        gcs: whether Google Cloud Storage is among them; the object repository is the directory all the same.
+    """
+
+    def __init__(self, directory: Path, *, gcs: bool = False) -> None:
         self.files = LabFiles(directory)
         self.tokens = {name: secrets.token_urlsafe(24) for name in (PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV)}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +104,8 @@ class Ensemble:
             rescue=RescueHost(port=ports.get("rescue", 0), bundle=self.files.bundle),
         )
 
+        self.gcs = GcsStandIn(directory / "gcs", trace, authority, port=ports.get("gcs", 0)) if gcs else None
+
     @property
     def environment(self) -> dict[str, str]:
         """What a client's process needs in its environment to reach the lab: trust, and tokens."""
@@ -121,6 +129,8 @@ class Ensemble:
         with ExitStack() as stack:
             try:
                 stack.enter_context(running(self.objects, self.feed, self.proxmox, self.hetzner))
+                if self.gcs is not None:
+                    stack.enter_context(running(self.gcs))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
@@ -142,5 +152,9 @@ class Ensemble:
             "hetzner": self.hetzner.port,
             "rescue": self.hetzner.rescue_ssh_port,
         }
+        if self.gcs is not None:
+            chosen["gcs"] = self.gcs.port
+        # A port that is not served this time is kept for the next.
+        chosen = self._former_ports() | chosen
         if chosen != self._former_ports():
             self.files.ports.write_text(json.dumps(chosen, indent=2) + "\n")

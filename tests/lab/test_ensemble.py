@@ -134,3 +134,15 @@ def test_the_authoritys_private_key_and_the_tokens_are_in_no_file(serving: Ensem
 
 def test_the_labs_directory_is_its_owners_alone(lab: Ensemble) -> None:
     assert lab.files.directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_google_cloud_storage_is_served_where_it_is_wanted_and_comes_back_where_it_was(tmp_path: Path) -> None:
+    lab = Ensemble(tmp_path / "lab", gcs=True)
+    with lab.up(), client(lab) as ask:
+        port = ports(lab)["gcs"]
+        assert ask.get(f"https://{HOST}:{port}/nobody-s-bucket/x").status_code == 404
+    with Ensemble(tmp_path / "lab").up():
+        assert ports(lab)["gcs"] == port
+    again = Ensemble(tmp_path / "lab", gcs=True)
+    assert again.gcs is not None
+    assert again.gcs.port == port
