@@ -148,6 +148,7 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes | None = None,
+    stdout: IO[bytes] | None = None,
     timeout: float | None = None,
     ok: Sequence[int] = (0,),
     waiting: Callable[[], None] | None = None,
@@ -159,6 +160,7 @@ def run(
         env: added to the minimal environment.
         cwd: working directory.
         stdin: bytes for its standard input.
+        stdout: takes what it prints, instead of the answer.
         timeout: seconds until it is killed.
         ok: exit statuses that mean success.
         waiting: called a few times a second until it ends; what it raises stops the program and goes through.
@@ -172,12 +174,12 @@ def run(
     # Whoever waits for a program may be killed with no chance to stop it. A mkfs that lived on would write into the
     # disk that the next run is already building under the same name.
     mortal = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
-    with running(mortal, env=env, cwd=cwd, stdin=source) as process:
+    with running(mortal, env=env, cwd=cwd, stdin=source, stdout=stdout or subprocess.PIPE) as process:
         try:
             out, err = _communicate(process, stdin, timeout, waiting)
         except subprocess.TimeoutExpired as error:
             raise ProgramFailed(words, f"did not end within {timeout:.0f} s", "") from error
-        printed = err.decode(errors="replace")
+        out, printed = out or b"", err.decode(errors="replace")
         if process.returncode not in ok:
             raise ProgramFailed(words, ending_of(process.returncode), printed or out.decode(errors="replace"))
         return Completed(out, printed)

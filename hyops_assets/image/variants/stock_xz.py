@@ -35,22 +35,16 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
         BeingWritten: another process writes the same destination.
         MissingProgram: xz is not installed.
     """
-    with (
-        space_needed(raw.absolute().parent, 0),
-        replacing(raw) as partial,
-        partial.open("r+b", buffering=0) as output,
-        closing(_decoded(packed, progress)) as pieces,
-    ):
-        size = 0
-        for piece in pieces:
-            # Runs of zeros are left out: a disk is mostly zeros.
-            if piece.count(0) != len(piece):
-                output.seek(size)
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[output.write(rest) :]
-            size += len(piece)
-        output.truncate(size)
+    with space_needed(raw.absolute().parent, 0), replacing(raw) as partial, _as_bad_raw_xz(packed):
+        total = require_disk_size(_promised_bytes(packed), packed.name)
+
+        def told() -> None:
+            progress(_STAGE, min(partial.stat().st_size, total), total)
+
+        with partial.open("wb") as output:
+            # xz leaves runs of zeros out where its standard output is a regular file: a disk is mostly zeros.
+            run(["xz", "-T0", "-dc", "--", packed.resolve()], stdout=output, waiting=told)
+        told()
 
 
 def decoded_disk(packed: Path, *, progress: Progress = silent) -> Disk:

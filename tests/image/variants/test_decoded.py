@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.variants import qcow2, rawxz
-from hyops_assets.image.variants.decoded import decoded_disks
+from hyops_assets.image.variants.decoded import decoded_disks, same_bytes
 
 MIB = 1 << 20
 
@@ -52,3 +52,39 @@ def test_cancelling_stops_both(variants: tuple[Path, Path, qcow2.Encoded], tmp_p
     with pytest.raises(_Cancelled):
         decoded_disks(variants[0], variants[1], tmp_path, progress=cancel)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_raw_xz_of_another_disk_is_told_by_its_own_digest(
+    variants: tuple[Path, Path, qcow2.Encoded], tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(32 * MIB - 1) + b"1")
+    other = rawxz.encode(disk, tmp_path / "other.raw.xz")
+    found = decoded_disks(variants[0], tmp_path / "other.raw.xz", tmp_path)
+    assert found == {"qcow2": variants[2].disk, "raw.xz": other.disk}
+
+
+@pytest.mark.parametrize("at", [0, 5 * MIB, 8 * MIB - 1])
+def test_a_byte_that_differs_is_seen_wherever_the_holes_are(tmp_path: Path, at: int) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for path in (one, other):
+        with path.open("wb") as file:
+            file.truncate(8 * MIB)
+            file.seek(2 * MIB)
+            file.write(b"data" * 1000)
+    with other.open("r+b") as file:
+        file.seek(4 * MIB)
+        file.write(bytes(1 * MIB))
+    assert same_bytes(one, other)
+    with other.open("r+b") as file:
+        file.seek(at)
+        file.write(b"1")
+    assert not same_bytes(one, other)
+    assert not same_bytes(other, one)
+
+
+def test_files_of_different_sizes_are_not_the_same(tmp_path: Path) -> None:
+    for name, size in (("one", MIB), ("other", 2 * MIB)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    assert not same_bytes(tmp_path / "one", tmp_path / "other")
