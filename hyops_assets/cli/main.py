@@ -62,7 +62,7 @@ def validate(
     root: Root = None,
 ) -> None:
     """Resolve and validate a module's inputs; change nothing."""
-    from hyops_assets.cli.modules import validate_module
+    from hyops_assets.cli.validate import validate_module
 
     validate_module(_place(root, env), module, inputs, skip_preflight=skip_preflight)
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.version import RecordVersion, require_key
 
 _PLACEHOLDER = re.compile(r"CHANGE_ME|REPLACE_ME|YOUR_VALUE", re.IGNORECASE)
@@ -101,25 +101,15 @@ class ImageSeedInputs(SeedInputs):
     """`core/hetzner/vyos-image-seed`: one record as a snapshot in one Hetzner project."""
 
 
-MODELS: Mapping[str, type[ModuleInputs]] = {
-    IMAGE_BUILD: BuildInputs,
-    TEMPLATE_SEED: TemplateSeedInputs,
-    IMAGE_SEED: ImageSeedInputs,
-}
-"""The modules that can be applied, and their inputs."""
-
 Inputs = TypeVar("Inputs", bound=ModuleInputs)
 
 
-def read_inputs(module: str, given: Mapping[str, Any]) -> ModuleInputs:
-    """Validate the inputs of a module.
+def read_inputs(module: str, model: type[Inputs], given: Mapping[str, Any]) -> Inputs:
+    """Validate the inputs of a module against its model.
 
     Raises:
-        BadInputs: an unknown module, or wrong inputs: every one of them is named.
+        BadInputs: wrong inputs: every one of them is named.
     """
-    model = MODELS.get(module)
-    if model is None:
-        raise BadInputs(f"no module {module!r}", hint=f"use one of: {', '.join(sorted(MODELS))}")
     placeholders = [key for key, value in given.items() if _PLACEHOLDER.search(str(value).replace("-", "_"))]
     if placeholders:
         raise BadInputs(f"placeholders are left in: {', '.join(placeholders)}", hint="put real values there")

@@ -168,12 +168,6 @@ def test_apply_does_not_consume_a_state_that_is_not_ok(user: Path) -> None:
     assert path.read_text() == before
 
 
-def test_apply_refuses_an_instance_that_the_module_does_not_write(user: Path) -> None:
-    error = refused(hyops(user, "apply", "--module", IMAGE_BUILD, "--inputs", EXAMPLE, "--state-instance", "other"))
-    assert "vyos_default_build" in error
-    assert empty(user)
-
-
 def test_show_of_a_missing_state_names_where_it_looked(user: Path) -> None:
     error = refused(hyops(user, "show", f"{IMAGE_BUILD}#vyos_default_build"))
     assert str(user / ".hybridops/envs/dev") in error

@@ -1,0 +1,77 @@
+"""The modules that `hyops` knows: one row each. Adding a module is adding its file and its row."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hyops_assets.cli.modules import build, seeds
+from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
+from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
+from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED
+from hyops_assets.contract.settings import Settings
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module: what it takes, which slot is its own, and what it does.
+
+    Attributes:
+        ref: module reference.
+        inputs: the model of its inputs.
+        plan: what applying would do; reads, and changes nothing anywhere.
+        apply: does it; may be killed at any line and repeated.
+        instance: the state instance that is the module's own for these inputs and settings, None for `latest.json`;
+            the third argument is what `--state-instance` asked for, None where nothing was.
+        credentials: providers whose credentials it needs (`gcp`, `hetzner`, `proxmox`): the spec's requirements.
+        checks: what its preflight looks at besides what every module's does; reads only.
+    """
+
+    ref: str
+    inputs: type[ModuleInputs]
+    plan: Callable[[Work], list[Intended]]
+    apply: Callable[[Work], Done]
+    instance: Callable[[ModuleInputs, Settings, str | None], str | None] = latest
+    credentials: tuple[str, ...] = ()
+    checks: Callable[[Work], list[Check]] = nothing_more
+
+
+_ROWS = (
+    Module(
+        IMAGE_BUILD,
+        BuildInputs,
+        plan=build.plan,
+        apply=build.apply,
+        instance=always(DEFAULT_BUILD_INSTANCE),
+        checks=build.checks,
+    ),
+    Module(
+        TEMPLATE_SEED,
+        TemplateSeedInputs,
+        plan=seeds.plan,
+        apply=seeds.apply_template,
+        instance=seeds.instance,
+        credentials=("proxmox",),
+        checks=seeds.checks,
+    ),
+    Module(
+        IMAGE_SEED,
+        ImageSeedInputs,
+        plan=seeds.plan,
+        apply=seeds.apply_image,
+        instance=seeds.instance,
+        credentials=("hetzner",),
+        checks=seeds.checks,
+    ),
+)
+MODULES: Mapping[str, Module] = {row.ref: row for row in _ROWS}
+"""By module reference."""
+
+
+def find_module(ref: str) -> Module:
+    """Return a module's row.
+
+    Raises:
+        BadInputs: there is no such module; the message names those that are.
+    """
+    if ref not in MODULES:
+        raise BadInputs(f"no module {ref!r}", hint=f"use one of: {', '.join(sorted(MODULES))}")
+    return MODULES[ref]
