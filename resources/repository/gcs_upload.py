@@ -17,7 +17,7 @@ from resources.repository.gcs_errors import SessionLost, asked, worth_another_tr
 from resources.repository.proven_source import ProvenSource
 
 FOREVER = "public, max-age=31536000, immutable"
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 96 << 20
 _UPLOADS = 3
 """How often an upload begins anew after the service lost its session."""
 
