@@ -6,15 +6,20 @@ refused wherever it stands, and so is a key that nobody reads: an ignored input 
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.record import VariantFormat
+from hyops_assets.contract.references import OBJECT_REPO, StateRef
+from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
+
+GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
+"""Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
 
 _PLACEHOLDER = re.compile(r"CHANGE_ME|REPLACE_ME|YOUR_VALUE", re.IGNORECASE)
 
@@ -24,9 +29,17 @@ class BadInputs(Refused):
 
 
 class ModuleInputs(Frozen):
-    """What every module takes."""
+    """What every module takes.
 
-    required_env: tuple[str, ...] = ()
+    Attributes:
+        takes: the variant of a record that the module works with.
+        required_env: names of variables that must be set; their values stand in no file.
+        notes: for people.
+    """
+
+    takes: ClassVar[VariantFormat] = "qcow2"
+
+    required_env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     notes: str = ""
 
 
@@ -42,6 +55,9 @@ class BuildInputs(ModuleInputs):
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
     repo_state_ref: str = ""
     allow_iso_build: bool = False
+    rebuild_if_exists: bool = Field(
+        default=False, description="build again what is not published yet; a published version is never replaced"
+    )
 
     @field_validator("record_key")
     @classmethod
@@ -78,27 +94,90 @@ class BuildInputs(ModuleInputs):
             raise ValueError("ISO build is disabled by default: set allow_iso_build to true")
         return self
 
+    @model_validator(mode="after")
+    def _key_for_the_bucket_is_named(self) -> "BuildInputs":
+        # By reference only: where pipeline.yml names the bucket, the tools' own credentials serve as well.
+        in_gcs = bool(self.repo_state_ref) and StateRef.parse(self.repo_state_ref).module == OBJECT_REPO
+        if in_gcs and not set(GCS_KEY_VARIABLES) & set(self.required_env):
+            message = (
+                f"publishing to {self.repo_state_ref} needs required_env to list {' or '.join(GCS_KEY_VARIABLES)}"
+            )
+            raise ValueError(message)
+        return self
+
 
 class SeedInputs(ModuleInputs):
-    """What both seeds take: the record by reference, and the site."""
+    """What both seeds take: a record, by reference or file by file, and the site.
 
-    record_state_ref: str
+    A reference decides about everything else that says which record it is (`contract.resolution`). Without one, a URL
+    counts, with the digest of its bytes and the version it holds.
+    """
+
+    record_state_ref: str = ""
     record_key: str = "vyos-1.5"
+    record_url: str = ""
+    record_format: Literal["", "qcow2", "raw.xz", "raw", "img"] = ""
+    record_version: str = ""
+    record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of the file that the URL names")
+    source_iso_url: str = ""
+    image_source_url: str = Field(default="", description="counts only without record_state_ref")
     site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
+
+    @field_validator("record_key")
+    @classmethod
+    def _key(cls, value: str) -> str:
+        return _checked(require_key, value)
 
     @field_validator("record_state_ref")
     @classmethod
     def _reference(cls, value: str) -> str:
-        _checked(StateRef.parse, value)
+        if value:
+            _checked(StateRef.parse, value)
         return value
+
+    @property
+    def source_url(self) -> str:
+        """Where the record's file is: what `record_state_ref` decided, else what was given."""
+        return next(iter(self._source_urls().values()), "")
+
+    def _source_urls(self) -> dict[str, str]:
+        """Return the URLs that these inputs name, by input."""
+        named = {"image_source_url": self.image_source_url, "record_url": self.record_url}
+        return {name: url for name, url in named.items() if url}
+
+    @model_validator(mode="after")
+    def _one_record(self) -> Self:
+        urls = self._source_urls()
+        if self.record_state_ref:
+            return self
+        if not urls:
+            raise ValueError("set record_state_ref, or image_source_url with record_version and record_sha256")
+        if len(set(urls.values())) > 1:
+            message = f"{' and '.join(urls)} name different files: set one of them"
+            raise ValueError(message)
+        if not self.record_version:
+            raise ValueError("without record_state_ref a URL needs record_version: the version that it holds")
+        if not self.record_sha256:
+            raise ValueError("without record_state_ref a URL needs record_sha256: it answers anyone's disk otherwise")
+        version = _checked(RecordVersion.parse, self.record_version)
+        _checked(lambda url: require_contract_url(url, version), self.source_url)
+        return self
 
 
 class TemplateSeedInputs(SeedInputs):
     """`core/onprem/vyos-template-seed`: one record as a template on one Proxmox site."""
 
+    template_source_url: str = Field(default="", description="as image_source_url")
+
+    def _source_urls(self) -> dict[str, str]:
+        own = {"template_source_url": self.template_source_url} if self.template_source_url else {}
+        return own | super()._source_urls()
+
 
 class ImageSeedInputs(SeedInputs):
     """`core/hetzner/vyos-image-seed`: one record as a snapshot in one Hetzner project."""
+
+    takes: ClassVar[VariantFormat] = "raw.xz"
 
 
 Inputs = TypeVar("Inputs", bound=ModuleInputs)
@@ -124,18 +203,22 @@ def read_inputs(module: str, model: type[Inputs], given: Mapping[str, Any]) -> I
 
 
 def fold_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs with HybridOps' `artifact_*` names replaced by `record_*`.
+    """Return the inputs with HybridOps' `artifact_*` names replaced by `record_*`. A blank says nothing.
 
     Raises:
-        BadInputs: both names are set, to different values.
+        BadInputs: both names are set, to different values; or a name is no text.
     """
+    strange = [repr(key) for key in given if not isinstance(key, str)]
+    if strange:
+        raise BadInputs(f"these are no names of inputs: {', '.join(strange)}", hint="write key: value lines")
     folded = {key: value for key, value in given.items() if not key.startswith("artifact_")}
     for key, value in given.items():
-        if key.startswith("artifact_"):
-            name = f"record_{key.removeprefix('artifact_')}"
-            if folded.get(name) not in (None, "", value):
-                raise BadInputs(f"{name} and {key} are set to different values", hint=f"set {name} only")
-            folded[name] = value
+        name = f"record_{key.removeprefix('artifact_')}"
+        if not key.startswith("artifact_") or (value in (None, "") and name in folded):
+            continue
+        if folded.get(name) not in (None, "", value):
+            raise BadInputs(f"{name} and {key} are set to different values", hint=f"set {name} only")
+        folded[name] = value
     return folded
 
 

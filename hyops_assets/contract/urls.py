@@ -5,7 +5,7 @@ Hetzner's rescue system; upstream `latest` never enters the contract.
 """
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.version import RecordVersion, require_key
@@ -42,14 +42,19 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
         BadUrl: not http(s) or a local directory's file URL, carries credentials, a query or a signature, points
             at something that moves (`latest`, `current`), or does not name the version.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadUrl(f"a URL is written wrongly: {error}", hint="publish it under an https URL") from error
+    path = unquote(parts.path)
     for broken, why, hint in (
-        (parts.scheme == "gs", "gs:// is not usable by Hetzner's rescue system", _storage_url(url)),
+        (parts.scheme == "gs", "gs:// is not usable by Hetzner's rescue system", _storage_url(parts)),
         (
             parts.scheme not in {"https", "http", "file"},
             "the scheme is not https",
             "publish it under an https URL",
         ),
+        (parts.scheme != "file" and not parts.hostname, "it names no host", "publish it under an https URL"),
         (bool(parts.username or parts.password), "it carries credentials", "publish it under a public URL"),
         (
             bool(_SIGNED.search(parts.query)),
@@ -57,12 +62,18 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
             "publish it under a public URL",
         ),
         (bool(parts.query or parts.fragment), "it has a query or a fragment", "use the plain object URL"),
-        (bool(_MUTABLE.search(parts.path)), "it points at something that moves", "use the versioned name"),
-        (not _names(parts.path, version), f"its name lacks the version {version}", "use the versioned name"),
+        (bool(_MUTABLE.search(path)), "it points at something that moves", "use the versioned name"),
+        (not _names(path, version), f"its name lacks the version {version}", "use the versioned name"),
     ):
         if broken:
-            raise BadUrl(f"{url!r} may not stand in a contract: {why}", hint=hint)
+            raise BadUrl(f"{_shown(parts)!r} may not stand in a contract: {why}", hint=hint)
     return url
+
+
+def _shown(parts: SplitResult) -> str:
+    """Return a URL as it may stand in a log: what signs it or logs in with it is a secret."""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else "", fragment=""))
 
 
 def _names(path: str, version: RecordVersion) -> bool:
@@ -71,5 +82,5 @@ def _names(path: str, version: RecordVersion) -> bool:
     return re.search(rf"(^|-){re.escape(str(version))}(\.|$)", name) is not None
 
 
-def _storage_url(url: str) -> str:
-    return f"use https://storage.googleapis.com/{url.removeprefix('gs://')}"
+def _storage_url(parts: SplitResult) -> str:
+    return f"use https://storage.googleapis.com/{parts.netloc.rpartition('@')[2]}{parts.path}"

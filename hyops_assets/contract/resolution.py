@@ -1,0 +1,300 @@
+"""What a state reference makes of a module's inputs: the reference decides, whatever else is set.
+
+Pure: a state is found by whoever calls. Rules of the source document ("Important behavior"): stale rerun values such
+as `record_url`, `record_sha256`, `record_version`, `image_source_url` and `seed_command` must not override the record
+that `record_state_ref` names; `image_state_ref` and `template_state_ref` decide for the edges in the same way. What
+the upstream state does not say is cleared, so that nothing stale survives a rerun.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.inputs import ModuleInputs, fold_aliases
+from hyops_assets.contract.record import FORMATS, VariantFormat
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.state import ModuleState, Outputs
+from hyops_assets.contract.urls import require_contract_url
+from hyops_assets.contract.version import RecordVersion
+
+FindState = Callable[[StateRef], ModuleState | None]
+"""How a state is found; None where there is none."""
+
+_CONTENT: Mapping[VariantFormat, tuple[str, str]] = {"qcow2": ("qcow2", "none"), "raw.xz": ("raw", "xz")}
+"""A variant as HybridOps' seeds put it: `image_format` and `image_compression`."""
+_COMMANDS = ("build_command", "smoke_verify_command", "publish_command", "seed_command")
+_SELECTORS = ("record_key", "image_key", "template_key")
+
+
+class UnresolvedState(HyopsError):
+    """A state reference leads to no state that may be consumed, or to one that does not say what is asked for."""
+
+
+@dataclass(frozen=True)
+class ResolvedRecord:
+    """One published file of a record, as a state names it.
+
+    Attributes:
+        key: of the record.
+        version: of the record.
+        format: of the file; empty where the state does not say.
+        url: of the file: versioned, immutable.
+        sha256: of the file; empty where the state does not say.
+        source_iso_url: what the record was built from; empty where the state does not say.
+    """
+
+    key: str
+    version: str
+    format: str
+    url: str
+    sha256: str
+    source_iso_url: str
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Inputs in which every state reference had its say.
+
+    Attributes:
+        inputs: `artifact_*` folded into `record_*`, everything that a reference decides overwritten or cleared.
+        states: what the references lead to, by the input's name; each is `ok`.
+        overruled: a line for each input that was given and does not count, for the output.
+        unresolved: the references that lead to nothing that may be consumed.
+    """
+
+    inputs: Mapping[str, Any]
+    states: Mapping[str, ModuleState]
+    overruled: tuple[str, ...] = ()
+    unresolved: tuple[UnresolvedState, ...] = ()
+
+    def require(self) -> "Resolution":
+        """Return this, if every reference resolved.
+
+        Raises:
+            UnresolvedState: the first one that did not.
+        """
+        if self.unresolved:
+            raise self.unresolved[0]
+        return self
+
+
+@dataclass
+class _Resolving:
+    """A resolution in the making."""
+
+    model: type[ModuleInputs]
+    inputs: dict[str, Any]
+    states: dict[str, ModuleState] = field(default_factory=dict[str, ModuleState])
+    overruled: list[str] = field(default_factory=list[str])
+
+    def decide(self, name: str, reference: StateRef, decided: Mapping[str, Any]) -> None:
+        """Overwrite what the reference decides, as far as this module takes it; say what does not count."""
+        for key, value in decided.items():
+            if key not in self.model.model_fields:
+                continue
+            given = self.inputs.get(key)
+            if given not in (None, "", value):
+                # The given value stays unprinted: a signed URL is a secret, and so may be a command's text.
+                instead = f"it says {value}" if value else "it names none"
+                self.overruled.append(f"{key} is ignored: {name}={reference} decides, and {instead}")
+            self.inputs[key] = value
+
+
+def resolve_inputs(model: type[ModuleInputs], given: Mapping[str, Any], find: FindState) -> Resolution:
+    """Let every state reference of a module's inputs decide what it decides. Runs before the inputs are validated.
+
+    Args:
+        model: of the module's inputs; a reference that stands in its defaults counts too.
+        given: what the operator gave, unvalidated.
+        find: how a state is found.
+
+    Raises:
+        BadInputs: an alias and its name are set to different values.
+        BadReference: an input that should be a state reference is none.
+        BadUrl: the state names a URL that may not stand in a contract.
+    """
+    resolving = _Resolving(model, fold_aliases(given))
+    unresolved: list[UnresolvedState] = []
+    for name, decide in _DECIDING.items():
+        text = _effective(model, resolving.inputs, name)
+        if not text:
+            continue
+        reference = StateRef.parse(text)
+        try:
+            state = require_ready(reference, find(reference))
+            decided = decide(resolving, reference, state)
+            resolving.states[name] = state
+        except UnresolvedState as error:
+            unresolved.append(error)
+            decided = dict.fromkeys(_DECIDED[name], "")
+        resolving.decide(name, reference, decided)
+    return Resolution(resolving.inputs, resolving.states, tuple(resolving.overruled), tuple(unresolved))
+
+
+def require_ready(reference: StateRef, state: ModuleState | None) -> ModuleState:
+    """Return a state that may be consumed: only status `ok` may.
+
+    Raises:
+        UnresolvedState: there is none, or its status is another one.
+    """
+    if state is None:
+        raise UnresolvedState(
+            f"{reference} has no state", hint=f"apply its module first: hyops apply --module {reference.module}"
+        )
+    if state.status != "ok":
+        raise UnresolvedState(
+            f"{reference} is not ready (status={state.status})", hint=f"apply {reference.module} again"
+        )
+    return state
+
+
+def resolve_record(reference: StateRef, state: ModuleState, key: str, takes: VariantFormat) -> ResolvedRecord:
+    """Return the file of a record that a consumer takes: its variant, else the one file that the state names.
+
+    States of HybridOps' own modules say `artifact_*` and name one file; both shapes are read.
+
+    Raises:
+        UnresolvedState: the key is absent (those that are there are listed), or has no URL or no version.
+        BadUrl: the URL moves, expires, is not public or does not name the version.
+    """
+    entry = _entry(reference, state.outputs, key, plural=("records", "artifacts"), singular=("record", "artifact"))
+    variants = entry.get("variants")
+    variant = variants.get(takes) if isinstance(variants, dict) else None
+    chosen = variant if isinstance(variant, dict) else entry
+    version, url = _text(entry, "version"), _text(chosen, "url")
+    for what, value in (("version", version), ("url", url)):
+        if not value:
+            raise UnresolvedState(
+                f"{reference} names no {what} of {key!r}", hint=f"apply {reference.module} again with a {what}"
+            )
+    return ResolvedRecord(
+        key=key,
+        version=version,
+        format=takes if chosen is variant else _text(entry, "format"),
+        url=require_contract_url(url, RecordVersion.parse(version)),
+        sha256=_text(chosen, "sha256"),
+        source_iso_url=_text(entry, "source_iso_url"),
+    )
+
+
+def _record(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
+    key = next((text for name in _SELECTORS if (text := _effective(resolving.model, resolving.inputs, name))), "")
+    found = resolve_record(reference, state, key, resolving.model.takes)
+    format_, compression = _CONTENT.get(found.format, ("", "")) if found.format in FORMATS else ("", "")
+    return {
+        **dict.fromkeys(_DECIDED["record_state_ref"], ""),
+        "record_key": found.key,
+        "record_url": found.url,
+        "record_format": found.format,
+        "record_version": found.version,
+        "record_sha256": found.sha256,
+        "source_iso_url": found.source_iso_url,
+        "image_source_url": found.url,
+        "template_source_url": found.url,
+        "image_version": found.version,
+        "template_image_version": found.version,
+        "image_format": format_,
+        "image_compression": compression,
+    }
+
+
+def _image(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
+    key = _effective(resolving.model, resolving.inputs, "image_key")
+    entry = _entry(reference, state.outputs, key, plural=("images",), singular=("image",))
+    image = _text(entry, "ref")
+    if not image:
+        raise UnresolvedState(f"{reference} names no image of {key!r}", hint=f"apply {reference.module} again")
+    return {"image": image}
+
+
+def _template(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
+    key = _effective(resolving.model, resolving.inputs, "template_key")
+    entry = _entry(reference, state.outputs, key, plural=("templates",), singular=("template",))
+    vmid = entry.get("vm_id")
+    if not isinstance(vmid, int) or isinstance(vmid, bool) or vmid <= 0:
+        raise UnresolvedState(f"{reference} names no template of {key!r}", hint=f"apply {reference.module} again")
+    return {"template_vm_id": vmid}
+
+
+def _ready(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
+    """Decide nothing here: the module reads what it needs from the state."""
+    return {}
+
+
+_DECIDING: Mapping[str, Callable[[_Resolving, StateRef, ModuleState], dict[str, Any]]] = {
+    "repo_state_ref": _ready,
+    "record_state_ref": _record,
+    "image_state_ref": _image,
+    "template_state_ref": _template,
+    "foundation_state_ref": _ready,
+}
+"""Every reference that an input may be, and what it decides."""
+
+_DECIDED: Mapping[str, tuple[str, ...]] = {
+    "repo_state_ref": (),
+    "record_state_ref": (
+        "record_url",
+        "record_format",
+        "record_version",
+        "record_sha256",
+        "record_local_path",
+        "source_iso_url",
+        "image_source_url",
+        "template_source_url",
+        "image_version",
+        "template_image_version",
+        "image_format",
+        "image_compression",
+        *_COMMANDS,
+    ),
+    "image_state_ref": ("image",),
+    "template_state_ref": ("template_vm_id",),
+    "foundation_state_ref": (),
+}
+
+
+def decided_by(reference: str) -> tuple[str, ...]:
+    """Return the inputs that a reference decides: what a rerun's inputs need not keep."""
+    return _DECIDED.get(reference, ())
+
+
+def _effective(model: type[ModuleInputs], inputs: Mapping[str, Any], name: str) -> str:
+    """Return an input's text: what was given, else the model's default; empty where the module has no such input."""
+    known = model.model_fields.get(name)
+    if known is None:
+        return ""
+    text = inputs.get(name) or known.default
+    return text if isinstance(text, str) else ""
+
+
+def _entry(
+    reference: StateRef, outputs: Outputs, key: str, *, plural: tuple[str, ...], singular: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what a state says of a key, by names without their word: from its map, else from its top level."""
+    available: set[str] = set()
+    for many, one in zip(plural, singular, strict=True):
+        entries = outputs.get(many)
+        if isinstance(entries, dict):
+            available |= set(entries)
+            entry = entries.get(key)
+            if isinstance(entry, dict):
+                return _unworded(entry, one)
+        top = outputs.get(f"{one}_key")
+        if isinstance(top, str) and top:
+            available.add(top)
+            if top == key:
+                return _unworded(outputs, one)
+    known = ", ".join(sorted(available)) or "none"
+    raise UnresolvedState(
+        f"{reference} has no {singular[0]} {key!r} (it has: {known})", hint=f"set {singular[0]}_key to one of them"
+    )
+
+
+def _unworded(entry: Mapping[str, Any], word: str) -> dict[str, Any]:
+    return {name.removeprefix(f"{word}_"): value for name, value in entry.items()}
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    return value if isinstance(value, str) else ""
