@@ -6,6 +6,7 @@ consume the contract.
 
 import dagster as dg
 
+from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.committing import commit, former_version, package_changes
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import CandidateRecord
@@ -47,7 +48,8 @@ def published_contract(
 
     Every gate of this version passed before the first byte leaves. Variants first; each is read back through its
     public URL without credentials; then the bill of materials and the evidence; `record.json` last, because it is
-    the commit point; then the state `core/shared/vyos-image-build#vyos_default_build`.
+    the commit point; then the state `core/shared/vyos-image-build#vyos_default_build`, or the instance that the run
+    was asked to write instead.
     """
     record = raw_xz_record.record
     _refuse_lab_outside_lab(record, settings)
@@ -58,7 +60,8 @@ def published_contract(
         changes = package_changes(raw_xz_record.built, former_version(states.find(BUILD_STATE)), store)
         urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
         contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
-        changed = states.commit(BUILD_STATE, run_id=context.run.run_id, outputs=record_outputs(contract))
+        slot = another_slot(context.run, BUILD_STATE) or BUILD_STATE
+        changed = states.commit(slot, run_id=module_run(context.run), outputs=record_outputs(contract))
         sent = sum(published.bytes_sent for published in objects)
         progress.ended("published" if sent else "adopted", sent)
     return dg.MaterializeResult(
@@ -74,7 +77,7 @@ def published_contract(
             **({f"packages since {changes.former}": dg.MetadataValue.md(changes.markdown)} if changes else {}),
             "objects": {published.url: published.outcome for published in objects},
             "bytes_sent": sent,
-            "state": dg.MetadataValue.path(states.path(BUILD_STATE)),
+            "state": dg.MetadataValue.path(states.path(slot)),
             "state_changed": changed,
             "outcome": progress.outcome,
         },

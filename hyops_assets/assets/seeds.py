@@ -6,6 +6,7 @@ stands in `resources/proxmox` and `resources/hetzner`.
 
 import dagster as dg
 
+from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.publishing import BUILD_STATE
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import SeededAt
@@ -61,7 +62,7 @@ def proxmox_template(
             "verified": dg.MetadataValue.json(dict(seeded.verified)),
             "warnings": dg.MetadataValue.json(list(seeded.warnings)),
             "timings": dg.MetadataValue.json(dict(seeded.timings)),
-            **_move_slot(states, ref, contract, context.run.run_id, outputs),
+            **_move_slot(states, ref, contract, context.run, outputs),
         },
     )
 
@@ -108,7 +109,7 @@ def hetzner_image(
             "server_type": seeded.server_type or "none",
             "location": seeded.location or "none",
             "timings": dg.MetadataValue.json(seeded.timings),
-            **_move_slot(states, ref, contract, context.run.run_id, outputs),
+            **_move_slot(states, ref, contract, context.run, outputs),
         },
     )
 
@@ -129,13 +130,18 @@ def _instance(site: str, default: str | None) -> str | None:
 
 
 def _move_slot(
-    states: StateStore, ref: StateRef, contract: Contract, run_id: str, outputs: Outputs
+    states: StateStore, own: StateRef, contract: Contract, run: dg.DagsterRun, outputs: Outputs
 ) -> dict[str, str | bool]:
-    """Write the site's state slot if this is the record that the build slot names; seeding history moves none."""
+    """Write the site's state slot if this is the record that the build slot names; seeding history moves none.
+
+    A slot that the run was asked to write instead is written whatever the record: nobody else's meaning moves.
+    """
     build = states.find(BUILD_STATE)
-    if build is None or build.outputs.get("record_digest") != contract.record_digest:
-        return {"state": f"{ref} stays: the build slot names another record", "state_changed": False}
-    changed = states.commit(ref, run_id=run_id, outputs=outputs)
+    asked = another_slot(run, own)
+    if asked is None and (build is None or build.outputs.get("record_digest") != contract.record_digest):
+        return {"state": f"{own} stays: the build slot names another record", "state_changed": False}
+    ref = asked or own
+    changed = states.commit(ref, run_id=module_run(run), outputs=outputs)
     return {"state": str(states.path(ref)), "state_changed": changed}
 
 

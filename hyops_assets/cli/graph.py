@@ -18,7 +18,19 @@ Said = Mapping[str, object]
 
 
 class RunFailed(HyopsError):
-    """A run of the graph failed; the message names the step or the check, and why."""
+    """A run of the graph failed; the message names the step or the check, and why. `ran` is how far it came."""
+
+    def __init__(self, message: str, *, hint: str, ran: "Ran") -> None:
+        super().__init__(message, hint=hint)
+        self.ran = ran
+
+
+class RunCancelled(KeyboardInterrupt):
+    """Whoever sits at the shell ended the run; Dagster has noted it as ended. `ran` is how far it came."""
+
+    def __init__(self, ran: "Ran") -> None:
+        super().__init__()
+        self.ran = ran
 
 
 def prepare_partitions(instance: dg.DagsterInstance, root: RuntimeRoot) -> None:
@@ -28,19 +40,32 @@ def prepare_partitions(instance: dg.DagsterInstance, root: RuntimeRoot) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """A run that succeeded: its id, and what each asset said."""
+    """A run that ended: its id, and what each asset said that was materialized."""
 
     run_id: str
     metadata: Mapping[str, Said]
 
 
 class Graph:
-    """The graph of one environment, on its Dagster instance."""
+    """The graph of one environment, on its Dagster instance.
+
+    Args:
+        root: the environment's runtime root.
+        instance: its Dagster instance.
+        overrides: resources by name, in place of the real ones.
+        tags: what every run carries besides the process that executes it (`hyops_assets/assets/asked.py`).
+    """
 
     def __init__(
-        self, root: RuntimeRoot, instance: dg.DagsterInstance, *, overrides: Mapping[str, object] | None = None
+        self,
+        root: RuntimeRoot,
+        instance: dg.DagsterInstance,
+        *,
+        overrides: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         self.root = root
+        self._tags = dict(tags or {})
         self.instance = instance
         self.settings = load_settings(root)
         self._definitions = build_definitions(root, self.settings, overrides=overrides)
@@ -90,17 +115,19 @@ class Graph:
             partition_key=partition_key,
             # The shell shows its own lines; the event log in the UI has everything.
             run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=process_tag(),
+            tags=process_tag() | self._tags,
             raise_on_error=False,
         )
+        ran = Ran(result.run_id, _metadata(result))
         if _interrupted(result):
-            raise KeyboardInterrupt
+            raise RunCancelled(ran)
         if not result.success:
             raise RunFailed(
                 f"run {result.run_id} of {job} for {partition_key} failed: {_why(result)}",
                 hint="look at the run in the UI (hyops dev), mend the cause, repeat",
+                ran=ran,
             )
-        return Ran(result.run_id, _metadata(result))
+        return ran
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from hyops_assets.cli.modules.work import Done, Work
 
 if TYPE_CHECKING:
@@ -19,10 +21,24 @@ def graph_of(work: Work) -> Iterator["Graph"]:
     from hyops_assets.cli.progress import shown
 
     with shown(work.place.console), open_instance(work.place.root) as instance:
-        yield Graph(work.place.root, instance)
+        yield Graph(work.place.root, instance, tags=_tags(work))
+
+
+def _tags(work: Work) -> dict[str, str]:
+    from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+
+    tags = {MODULE_RUN_TAG: work.run_id}
+    if work.another_slot and work.ref.instance:
+        tags[INSTANCE_TAG] = work.ref.instance
+    return tags
 
 
 def done(ran: "Ran") -> Done:
     """Return what a run of the graph came to; it committed the state itself."""
-    outcomes = {asset: str(said.get("outcome", "")) for asset, said in ran.metadata.items()}
-    return Done(driver={"dagster_run_id": ran.run_id, "assets": outcomes})
+    return Done(driver=driver_result(ran))
+
+
+def driver_result(ran: "Ran") -> dict[str, JsonValue]:
+    """Return what a run record keeps of a run of the graph: its id, and each asset's outcome."""
+    outcomes: dict[str, JsonValue] = {asset: str(said.get("outcome", "")) for asset, said in ran.metadata.items()}
+    return {"dagster_run_id": ran.run_id, "assets": outcomes}
