@@ -2,11 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.build import build_disk
+from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.lookalike import make_lookalike
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
+LOOKALIKE_DISK_BYTES = 2 << 30
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,21 @@ def lookalike(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unsigned look-alike ISO of LOOKALIKE_RELEASE that boots: a minute the first time, then seconds."""
     destination = tmp_path_factory.mktemp("lookalike") / iso_file_name(LOOKALIKE_RELEASE)
     return make_lookalike(destination, LOOKALIKE_RELEASE, cache=cache)
+
+
+@pytest.fixture(scope="session")
+def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The look-alike's raw disk, built as the pipeline builds it. Whoever changes it makes a copy before."""
+    scratch = tmp_path_factory.mktemp("lookalike-disk")
+    disk = scratch / "disk.raw"
+    build_disk(
+        lookalike,
+        release=LOOKALIKE_RELEASE,
+        settings=BuildSettings(disk_bytes=LOOKALIKE_DISK_BYTES),
+        helper=canonical_helper(),
+        lock=None,
+        cache=cache / "packages",
+        destination=disk,
+        scratch=scratch,
+    )
+    return disk

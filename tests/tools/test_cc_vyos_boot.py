@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.boot.accelerator import probe
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.credentials import CONFIG_DIRECTORY, DEFAULT_CONFIGS, NO_PASSWORD
-from hyops_assets.image.intake.iso import open_iso
-from hyops_assets.image.methods.native import ROOT_SECTOR, build_native
-from hyops_assets.image.overlay.overlay import build_overlay
-from hyops_assets.image.overlay.packages import fetch, resolve
-from hyops_assets.image.overlay.sources import host_sources
+from hyops_assets.image.methods.native import ROOT_SECTOR
 from hyops_assets.image.programs import run
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.tools.console import Console, converse
@@ -30,25 +24,10 @@ CONFIG = f"{CONFIG_DIRECTORY}/config.boot"
 REFUSED = "Login incorrect"
 
 
-@pytest.fixture(scope="module")
-def built(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The look-alike's disk, built as the pipeline builds it."""
-    scratch = tmp_path_factory.mktemp("build")
-    opened = open_iso(lookalike, release=LOOKALIKE_RELEASE, scratch=scratch)
-    sources = host_sources("bookworm")
-    settings = BuildSettings()
-    lock = resolve(opened.squashfs.read("/var/lib/dpkg/status"), settings.packages, sources, cache / "packages")
-    debs = fetch(lock, sources, cache / "packages")
-    overlay = build_overlay(opened.squashfs, debs, canonical_helper(), scratch=scratch / "overlay")
-    raw = scratch / "disk.raw"
-    build_native(opened, overlay, disk_bytes=2 << 30, console=settings.console, destination=raw, scratch=scratch)
-    return raw
-
-
 @pytest.fixture
-def disk(built: Path, tmp_path: Path) -> Path:
+def disk(lookalike_disk: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "disk.raw"
-    run(["cp", "--sparse=always", "--reflink=auto", built, copy])
+    run(["cp", "--sparse=always", "--reflink=auto", lookalike_disk, copy])
     return copy
 
 

@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.boot import gate as boot
 from hyops_assets.image.boot.accelerator import Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, boot_gate, wrong_facts
-from hyops_assets.image.canonical_helper import canonical_helper
-from hyops_assets.image.intake.iso import open_iso
-from hyops_assets.image.methods.native import ROOT_SECTOR, build_native
-from hyops_assets.image.overlay.overlay import build_overlay
-from hyops_assets.image.overlay.packages import fetch, resolve
-from hyops_assets.image.overlay.sources import host_sources
+from hyops_assets.image.methods.native import ROOT_SECTOR
 from hyops_assets.image.programs import run
 from hyops_assets.image.variants import qcow2
 from tests.conftest import LOOKALIKE_RELEASE
@@ -183,25 +177,10 @@ def test_qemu_dies_with_a_gate_that_is_killed(tmp_path):
 # --- the look-alike's disk --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def raw_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The look-alike's disk, built as the pipeline builds it."""
-    scratch = tmp_path_factory.mktemp("build")
-    opened = open_iso(lookalike, release=LOOKALIKE_RELEASE, scratch=scratch)
-    sources = host_sources("bookworm")
-    settings = BuildSettings()
-    lock = resolve(opened.squashfs.read("/var/lib/dpkg/status"), settings.packages, sources, cache / "packages")
-    debs = fetch(lock, sources, cache / "packages")
-    overlay = build_overlay(opened.squashfs, debs, canonical_helper(), scratch=scratch / "overlay")
-    raw = scratch / "disk.raw"
-    build_native(opened, overlay, disk_bytes=2 << 30, console=settings.console, destination=raw, scratch=scratch)
-    return raw
-
-
 @pytest.fixture
-def damaged(raw_disk: Path, tmp_path: Path) -> Iterator["Damaged"]:
+def damaged(lookalike_disk: Path, tmp_path: Path) -> Iterator["Damaged"]:
     copy = tmp_path / "damaged.raw"
-    run(["cp", "--sparse=always", "--reflink=auto", raw_disk, copy])
+    run(["cp", "--sparse=always", "--reflink=auto", lookalike_disk, copy])
     yield Damaged(copy)
     copy.unlink()
 
@@ -240,9 +219,9 @@ class Damaged:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("firmware", boot.FIRMWARES)
-def test_the_lookalike_boots_to_its_proof(raw_disk, tmp_path, firmware):
+def test_the_lookalike_boots_to_its_proof(lookalike_disk, tmp_path, firmware):
     disk = tmp_path / "disk.qcow2"
-    qcow2.encode(raw_disk, disk)
+    qcow2.encode(lookalike_disk, disk)
     before = (disk.stat().st_size, disk.stat().st_mtime_ns)
     proof = boot_gate(
         disk, release=LOOKALIKE_RELEASE, firmware=firmware, accelerator=probe(), timeout=TIMEOUT, scratch=tmp_path

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.boot.accelerator import QEMU, probe
 from hyops_assets.image.boot.gate import MEMORY_MIB, console_tail
-from hyops_assets.image.build import build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.disk.gpt import PartitionTable, read_table
 from hyops_assets.image.programs import run, running
-from tests.conftest import LOOKALIKE_RELEASE
 
 pytestmark = pytest.mark.slow
 
@@ -106,27 +102,10 @@ def told(console: str) -> Grown:
     return Grown(numbers["partition"], numbers["size"], numbers["free"], said[-1])
 
 
-@pytest.fixture(scope="module")
-def disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The look-alike's disk, built as the pipeline builds it."""
-    scratch = tmp_path_factory.mktemp("growth")
-    build_disk(
-        lookalike,
-        release=LOOKALIKE_RELEASE,
-        settings=BuildSettings(disk_bytes=BUILT_BYTES),
-        helper=canonical_helper(),
-        lock=None,
-        cache=cache / "packages",
-        destination=scratch / "disk.raw",
-        scratch=scratch,
-    )
-    return scratch / "disk.raw"
-
-
-def test_the_first_boot_grows_to_the_disk_and_the_second_changes_nothing(disk: Path, tmp_path: Path) -> None:
-    built = read_table(disk)
+def test_the_first_boot_grows_to_the_disk_and_the_second_changes_nothing(lookalike_disk: Path, tmp_path: Path) -> None:
+    built = read_table(lookalike_disk)
     enlarged = tmp_path / "enlarged.qcow2"
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", disk, enlarged])
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", lookalike_disk, enlarged])
     run(["qemu-img", "resize", "-q", enlarged, str(GROWN_BYTES)])
     guest = Guest(enlarged, tmp_path)
 
