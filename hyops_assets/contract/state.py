@@ -77,39 +77,63 @@ def record_outputs(contract: Contract) -> Outputs:
 
 def template_outputs(contract: Contract, *, vmid: int, name: str, node: str, seeded: bool) -> Outputs:
     """Return the outputs of a template seed. `seeded` is true only when this run wrote the template."""
+    standing = standing_template_outputs(
+        key=contract.record.key,
+        vmid=vmid,
+        name=name,
+        node=node,
+        version=contract.record.version,
+        source_url=contract.urls["qcow2"],
+    )
+    return {**standing, "template_seeded": seeded, **_lineage(contract)}
+
+
+def standing_template_outputs(*, key: str, vmid: int, name: str, node: str, version: str, source_url: str) -> Outputs:
+    """Return what a state says of a template, whoever made it; `version` and `source_url` are empty where unknown."""
     entry: Outputs = {
         "template_vm_id": vmid,
         "template_name": name,
-        "template_image_version": contract.record.version,
-        "template_source_url": contract.urls["qcow2"],
-        "notes": f"node {node}",
+        "template_image_version": version,
+        "template_source_url": source_url,
     }
     return {
-        **{key: value for key, value in entry.items() if key != "notes"},
-        "template_key": contract.record.key,
-        "template_seeded": seeded,
+        **entry,
+        "template_key": key,
         "template_node": node,
-        "templates": {contract.record.key: entry},
-        **_lineage(contract),
+        "templates": {key: {**entry, "notes": f"node {node}"}},
     }
 
 
 def image_outputs(contract: Contract, *, image_ref: str, name: str, description: str, seeded: bool) -> Outputs:
     """Return the outputs of an image seed. `image_ref` is the snapshot's id, as a string."""
+    standing = standing_image_outputs(
+        key=contract.record.key,
+        image_ref=image_ref,
+        name=name,
+        description=description,
+        version=contract.record.version,
+        source_url=contract.urls["raw.xz"],
+    )
+    return {**standing, "image_seeded": seeded, **_lineage(contract)}
+
+
+def standing_image_outputs(
+    *, key: str, image_ref: str, name: str, description: str, version: str, source_url: str
+) -> Outputs:
+    """Return what a state says of a snapshot, whoever made it; `version` and `source_url` are empty where unknown."""
     entry: Outputs = {
         "image_ref": image_ref,
         "image_name": name,
         "image_description": description,
-        "image_version": contract.record.version,
-        "image_source_url": contract.urls["raw.xz"],
+        "image_version": version,
+        "image_source_url": source_url,
     }
-    return {
-        **entry,
-        "image_key": contract.record.key,
-        "image_seeded": seeded,
-        "images": {contract.record.key: entry},
-        **_lineage(contract),
-    }
+    return {**entry, "image_key": key, "images": {key: entry}}
+
+
+def found_lineage(*, version: str, record_digest: str | None, disk_sha256: str | None, lab: bool) -> Outputs:
+    """Return what a state says of the record behind something that was found: None is what it does not tell."""
+    return {"record_version": version, "record_digest": record_digest, "disk_sha256": disk_sha256, "lab": lab}
 
 
 def require_lab_slot(existing: ModuleState | None, *, lab: bool, where: str) -> None:
@@ -126,9 +150,9 @@ def require_lab_slot(existing: ModuleState | None, *, lab: bool, where: str) -> 
 
 
 def _lineage(contract: Contract) -> Outputs:
-    return {
-        "record_version": contract.record.version,
-        "record_digest": contract.record_digest,
-        "disk_sha256": contract.record.disk.sha256,
-        "lab": contract.record.lab,
-    }
+    return found_lineage(
+        version=contract.record.version,
+        record_digest=contract.record_digest,
+        disk_sha256=contract.record.disk.sha256,
+        lab=contract.record.lab,
+    )

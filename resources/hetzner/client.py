@@ -57,10 +57,13 @@ class HetznerClient:
         """Return a snapshot by id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none; an image of another kind (a backup, a system's) is none.
         """
         with translated(f"reading snapshot {snapshot_id}"):
-            return Snapshot.of(self._api.images.get_by_id(snapshot_id))
+            image = self._api.images.get_by_id(snapshot_id)
+        if image.type != "snapshot":
+            raise NotFound(f"image {snapshot_id} is of kind {image.type}, no snapshot", hint="give a snapshot's id")
+        return Snapshot.of(image)
 
     def create_snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Snapshot:
         """Start a snapshot of a server's disk and return it while it is being written.

@@ -3,10 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import build, seeds
+from hyops_assets.cli.modules import build, found, seeds
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
-from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED
+from hyops_assets.contract.references import (
+    DEFAULT_BUILD_INSTANCE,
+    IMAGE_BUILD,
+    IMAGE_REGISTER,
+    IMAGE_SEED,
+    TEMPLATE_IMPORT,
+    TEMPLATE_SEED,
+)
+from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.settings import Settings
 
 
@@ -60,6 +68,22 @@ _ROWS = (
         instance=seeds.instance,
         credentials=("hetzner",),
         checks=seeds.checks,
+    ),
+    Module(
+        TEMPLATE_IMPORT,
+        TemplateImportInputs,
+        plan=found.plan_template,
+        apply=found.apply_template,
+        instance=found.template_slot,
+        credentials=("proxmox",),
+    ),
+    Module(
+        IMAGE_REGISTER,
+        ImageRegisterInputs,
+        plan=found.plan_image,
+        apply=found.apply_image,
+        instance=found.image_slot,
+        credentials=("hetzner",),
     ),
 )
 MODULES: Mapping[str, Module] = {row.ref: row for row in _ROWS}

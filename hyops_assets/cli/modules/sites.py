@@ -1,0 +1,30 @@
+"""Which site a module works at, and which state slot is that site's."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from hyops_assets.contract.settings import HetznerSite, ProxmoxSite, SettingsError, default_site
+
+Sites = Mapping[str, ProxmoxSite | HetznerSite]
+
+
+def chosen_site(kind: Literal["proxmox", "hetzner"], sites: Sites, named: str, instance: str | None) -> str:
+    """Return the site that the input names, else the one whose slot was asked for, else the default one.
+
+    Raises:
+        SettingsError: there is no such site, or none at all.
+    """
+    site = named or (instance if instance in sites else None) or default_site(sites)
+    if site is None or site not in sites:
+        known = ", ".join(sorted(sites)) or "none"
+        raise SettingsError(
+            f"no {kind} site {site or ''!r} is configured (configured: {known})",
+            hint=f"add it to config/pipeline.yml under sites.{kind}.{site or '<name>'}",
+        )
+    return site
+
+
+def slot_of(sites: Sites, named: str, asked: str | None) -> str | None:
+    """Return a site's state instance: None (`latest.json`) for the default site, else the site's name."""
+    site = named or (asked if asked in sites else "")
+    return None if not site or site == default_site(sites) else site
