@@ -1,13 +1,21 @@
 """State files below `<runtime root>/state/modules`: atomic, private, and never half written.
 
-Rules of HybridOps: mode 0600, JSON with two spaces and sorted keys, only status `ok` is consumed, `error` keeps the
-former outputs.
+Rules of HybridOps: mode 0600, JSON with two spaces and sorted keys, only status `ok` is consumed, `running` is written
+before anything is changed, `error` keeps the former outputs.
+
+    begin ──▶ running ── commit ──▶ ok
+                 ├────── fail ────▶ error, former outputs
+                 └────── withdraw ▶ as it was before: the run did not move this slot
+
+A run that was killed leaves `running`; the next one begins again. Whoever ends a state that another run has begun
+meanwhile changes nothing: the later run decides.
 """
 
 import json
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +25,7 @@ from pydantic import ValidationError
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.state import ModuleState, Outputs, require_lab_slot
+from hyops_assets.contract.state import ModuleState, Outputs, Status, require_lab_slot
 from resources.settings import make_private, write_private
 
 MAX_BYTES = 4 << 20
@@ -30,6 +38,27 @@ class BadState(HyopsError):
 
 class StateBusy(TransientError):
     """Another process holds a state for longer than writing one takes."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run notes in its state before it changes anything.
+
+    Attributes:
+        run_id: names the run record.
+        command: `apply`.
+        evidence_dir: the run record's directory.
+        credentials: the providers whose credentials the module needs.
+        rerun_inputs_file: where the inputs for a repetition lie.
+        resolved_inputs_file: where the inputs lie as this run took them.
+    """
+
+    run_id: str
+    command: str
+    evidence_dir: str
+    credentials: tuple[str, ...] = ()
+    rerun_inputs_file: str = ""
+    resolved_inputs_file: str = ""
 
 
 class StateStore:
@@ -74,10 +103,33 @@ class StateStore:
             )
             raise BadState(f"{path} is no module state: {wrong}", hint=_MEND.format(path=path, ref=ref)) from error
 
-    def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
-        """Make a state `ok` with these outputs; tell whether anything but the run changed.
+    def begin(self, ref: StateRef, begun: Begun, *, lab: bool) -> ModuleState | None:
+        """Make a state `running`, with the outputs it had; return what it was before, None where there was none.
 
-        A repeated run with equal outputs leaves the file as it is: whoever watches it sees no change.
+        Raises:
+            Refused: a lab would touch a state that no lab wrote.
+            BadState: what stands there cannot be read.
+            StateBusy: another process writes it, and does not end.
+        """
+        with self._locked(ref):
+            former = self.find(ref)
+            require_lab_slot(former, lab=lab, where=str(ref))
+            running = _fresh(ref, begun.run_id, former.outputs if former else {}, begun.evidence_dir)
+            notes = {
+                "status": "running",
+                "requirements": {"credentials": list(begun.credentials)},
+                "active_command": begun.command,
+                "rerun_inputs_file": begun.rerun_inputs_file,
+                "resolved_inputs_file": begun.resolved_inputs_file,
+            }
+            self._write(ref, running.model_copy(update=notes))
+            return former
+
+    def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
+        """Make a state `ok` with these outputs; tell whether the outputs changed, or the status but for this run.
+
+        A run that did not begin the state and finds it with equal outputs leaves the file as it is: whoever watches
+        it sees no change.
 
         Raises:
             Refused: a lab would overwrite a state that no lab wrote.
@@ -87,21 +139,44 @@ class StateStore:
         with self._locked(ref):
             former = self.find(ref)
             require_lab_slot(former, lab=bool(outputs.get("lab")), where=str(ref))
-            if former is not None and former.status == "ok" and _lasting(former.outputs) == _lasting(outputs):
+            equal = former is not None and _lasting(former.outputs) == _lasting(outputs)
+            if former is not None and former.status == "ok" and equal:
                 return False
+            if former is not None and _begun_by(former, run_id):
+                done = former.model_copy(update=_ended("ok") | {"outputs": outputs, "output_count": len(outputs)})
+            else:
+                done = _fresh(ref, run_id, outputs, str(self._root.run_records / ref.module_id / run_id))
+            self._write(ref, done)
+            return not (equal and former is not None and _begun_by(former, run_id))
+
+    def fail(self, ref: StateRef, *, run_id: str, error: str) -> bool:
+        """Make the state that a run began `error`, with the outputs it had; tell whether it was still that run's.
+
+        Args:
+            ref: the state.
+            run_id: of the run that began it.
+            error: what went wrong; no secret.
+        """
+        with self._locked(ref):
+            state = self.find(ref)
+            if state is None or not _begun_by(state, run_id):
+                return False
+            command = (state.model_extra or {}).get("active_command")
             self._write(
-                ref,
-                ModuleState(
-                    module_ref=ref.module,
-                    state_instance=ref.instance,
-                    run_id=run_id,
-                    status="ok",
-                    updated_at=datetime.now(UTC),
-                    outputs=outputs,
-                    output_count=len(outputs),
-                    evidence_dir=str(self._root.run_records / ref.module_id / run_id),
-                ),
+                ref, state.model_copy(update=_ended("error") | {"last_error": error, "failed_command": command})
             )
+            return True
+
+    def withdraw(self, ref: StateRef, *, run_id: str, former: ModuleState | None) -> bool:
+        """Put back what a state was before a run began it; tell whether it was still that run's."""
+        with self._locked(ref):
+            state = self.find(ref)
+            if state is None or not _begun_by(state, run_id):
+                return False
+            if former is None:
+                self.path(ref).unlink()
+            else:
+                self._write(ref, former)
             return True
 
     def _write(self, ref: StateRef, state: ModuleState) -> None:
@@ -123,6 +198,27 @@ class StateStore:
             yield
         finally:
             lock.release()
+
+
+def _fresh(ref: StateRef, run_id: str, outputs: Outputs, evidence_dir: str) -> ModuleState:
+    return ModuleState(
+        module_ref=ref.module,
+        state_instance=ref.instance,
+        run_id=run_id,
+        status="ok",
+        updated_at=datetime.now(UTC),
+        outputs=outputs,
+        output_count=len(outputs),
+        evidence_dir=evidence_dir,
+    )
+
+
+def _ended(status: Status) -> dict[str, object]:
+    return {"status": status, "updated_at": datetime.now(UTC), "active_command": None}
+
+
+def _begun_by(state: ModuleState, run_id: str) -> bool:
+    return state.status == "running" and state.run_id == run_id
 
 
 def _lasting(outputs: Outputs) -> Outputs:
