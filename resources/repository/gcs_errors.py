@@ -52,7 +52,7 @@ class NotVisible(NotPermitted):
 
 
 class Taken(HyopsError):
-    """The object's generation is not the one that was asked for: for a creation, the name is taken."""
+    """What is there is not what was asked for: for a creation, the name is taken; else, it changed meanwhile."""
 
 
 class SessionLost(TransientError):
@@ -163,7 +163,7 @@ def _refused(purpose: str, status: int, response: Any) -> HyopsError:
         return NotThere(sentence, hint="check the names of bucket and object")
     if status in (401, 403):
         return NotPermitted(sentence, hint="give the credentials the right that the sentence names")
-    if status == 412:
+    if status in (409, 412):
         return Taken(sentence, hint="look at what is there")
     if status in (408, 429) or status >= 500:
         return Unavailable(sentence, hint="try again later")

@@ -41,7 +41,8 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 class Api:
     """The calls that are served."""
 
-    def __init__(self, buckets: Buckets, objects: Objects, uploads: Uploads) -> None:
+    def __init__(self, project: str, buckets: Buckets, objects: Objects, uploads: Uploads) -> None:
+        self._project = project
         self.project_bindings: list[Binding] = []
         self._buckets = buckets
         self._objects = objects
@@ -70,7 +71,8 @@ class Api:
 
     def held(self, principal: str | None, bucket: Bucket | None) -> frozenset[str]:
         """Return what a caller may do, by the project's policy and the bucket's."""
-        by_project = permissions(principal, self.project_bindings, public=False)
+        own = bucket is None or bucket.is_own
+        by_project = permissions(principal, self.project_bindings, public=False) if own else frozenset[str]()
         return by_project | (bucket.allowed(principal) if bucket else frozenset())
 
     def require(self, principal: str | None, permission: str, bucket: Bucket | None, name: str = "") -> None:
@@ -97,14 +99,22 @@ class Api:
             raise denied(principal, "storage.objects.list", f"//storage.googleapis.com/projects/_/buckets/{bucket}")
         return self._objects.get(found, name, query)
 
+    def _require_project(self, call: Call, permission: str) -> None:
+        if "project" not in call.query:
+            raise invalid("Required parameter: project")
+        if call.query["project"] != self._project:
+            where = f"//cloudresourcemanager.googleapis.com/projects/{call.query['project']}"
+            raise denied(call.principal, permission, where)
+
     async def _list_buckets(self, call: Call) -> web.Response:
         self.require(call.principal, "storage.buckets.list", None)
-        return web.json_response({"kind": "storage#buckets", "items": [one.resource for one in self._buckets.list()]})
+        self._require_project(call, "storage.buckets.list")
+        found = [one.resource for one in self._buckets.list(call.query.get("prefix", ""))]
+        return web.json_response({"kind": "storage#buckets", "items": found})
 
     async def _create_bucket(self, call: Call) -> web.Response:
         self.require(call.principal, "storage.buckets.create", None)
-        if "project" not in call.query:
-            raise invalid("Required parameter: project")
+        self._require_project(call, "storage.buckets.create")
         return web.json_response(self._buckets.create(json_object(await call.request.read())).resource)
 
     async def _get_bucket(self, call: Call) -> web.Response:

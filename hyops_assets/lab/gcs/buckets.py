@@ -24,6 +24,13 @@ _SETTABLE = {
     "versioning",
 }
 _FIXED = {"name", "location", "locationType"}
+OWN_PROJECT = "1"
+"""The number of the project whose storage is served; a bucket of another one has another."""
+_OWNED = "Your previous request to create the named bucket succeeded and you already own it."
+_NOT_AVAILABLE = (
+    "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please "
+    "select a different name and try again."
+)
 
 
 class Bucket:
@@ -39,6 +46,11 @@ class Bucket:
     def name(self) -> str:
         """Its name, unique in the world."""
         return self.resource["name"]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is in the project that is served."""
+        return self.resource["projectNumber"] == OWN_PROJECT
 
     @property
     def public_access_prevented(self) -> bool:
@@ -135,9 +147,14 @@ class Buckets:
             bucket = Bucket(path, **json.loads(path.read_text()))
             self._all[bucket.name] = bucket
 
-    def list(self) -> list[Bucket]:
-        """Return every bucket, by name."""
-        return sorted(self._all.values(), key=lambda bucket: bucket.name)
+    def list(self, prefix: str = "") -> list[Bucket]:
+        """Return the project's own buckets whose names start so, by name."""
+        own = [one for one in self._all.values() if one.is_own and one.name.startswith(prefix)]
+        return sorted(own, key=lambda bucket: bucket.name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether somebody has the name."""
+        return name in self._all
 
     def get(self, name: str) -> Bucket:
         """Return a bucket.
@@ -149,7 +166,7 @@ class Buckets:
             raise no_bucket()
         return self._all[name]
 
-    def create(self, body: dict[str, Any]) -> Bucket:
+    def create(self, body: dict[str, Any], *, project_number: str = OWN_PROJECT) -> Bucket:
         """Create a bucket; nobody has rights on it but the project's.
 
         Raises:
@@ -159,9 +176,7 @@ class Buckets:
         if not _NAME.fullmatch(name):
             raise invalid(f"Invalid bucket name: '{name}'")
         if name in self._all:
-            raise ApiError(
-                409, "conflict", "Your previous request to create the named bucket succeeded and you already own it."
-            )
+            raise ApiError(409, "conflict", _OWNED if self._all[name].is_own else _NOT_AVAILABLE)
         _check_settings(body, fixed={})
         time = now_text()
         resource: dict[str, Any] = {
@@ -169,7 +184,7 @@ class Buckets:
             "id": name,
             "name": name,
             "selfLink": f"https://www.googleapis.com/storage/v1/b/{name}",
-            "projectNumber": "1",
+            "projectNumber": project_number,
             "location": str(body.get("location", "US")).upper(),
             "locationType": "multi-region",
             "storageClass": "STANDARD",

@@ -9,6 +9,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -71,7 +72,8 @@ class GcsStandIn:
         self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._objects = Objects(state_dir / "buckets")
         self.uploads = Uploads(state_dir / "spool", self._objects, session_seconds=session_seconds)
-        self._api = Api(Buckets(state_dir / "buckets"), self._objects, self.uploads)
+        self._buckets = Buckets(state_dir / "buckets")
+        self._api = Api(project, self._buckets, self._objects, self.uploads)
         self._api.project_bindings.append(project_binding(f"owner@{project}.iam.gserviceaccount.com"))
 
     @property
@@ -82,6 +84,24 @@ class GcsStandIn:
     def key(self, name: str) -> dict[str, str]:
         """Return a new key of a service account, as the JSON that a user downloads. `owner` may do everything."""
         return self.accounts.create(name, token_uri=f"{self.url}/token")
+
+    def provide_bucket(self, name: str, publisher: str) -> None:
+        """Have a bucket that anyone may read and one account may add to; what it holds and allows already stays."""
+        if name in self._buckets:
+            return
+        email = f"{publisher}@{self._project}.iam.gserviceaccount.com"
+        roles = ("roles/storage.objectCreator", "roles/storage.objectViewer")
+        bindings = [{"role": role, "members": [f"serviceAccount:{email}"]} for role in roles]
+        bindings.append({"role": "roles/storage.legacyObjectReader", "members": ["allUsers"]})
+        self._buckets.create({"name": name, "location": "EU"}).set_policy({"bindings": bindings})
+
+    def give_away(self, name: str) -> None:
+        """Have a bucket of another project, on which nobody here has any right."""
+        self._buckets.create({"name": name}, project_number="2")
+
+    def bucket_policy(self, name: str, policy: dict[str, Any]) -> None:
+        """Set who may do what in a bucket, as whoever owns it does."""
+        self._buckets.get(name).set_policy(policy)
 
     async def start(self) -> None:
         """Listen with TLS on loopback.
