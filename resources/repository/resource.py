@@ -11,24 +11,29 @@ from pydantic import Field
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import RepositorySettings
 from resources.repository.base import ObjectRepository
+from resources.repository.by_state import settings_of_run
 from resources.repository.directory import DirectoryRepository
-from resources.settings import load_settings
 
 
 class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
-    """The repository that `pipeline.yml` names; a directory below the runtime root where it names none."""
+    """The repository that `pipeline.yml` names; a directory below the runtime root where it names none.
+
+    For a run that says so, the one that a state names.
+    """
 
     root: str = Field(description="runtime root of the environment")
+    repo_state_ref: str = Field(default="", description="state that names this run's object repository")
 
     def create_resource(self, context: dg.InitResourceContext) -> ObjectRepository:
         """Return the repository; a directory appears when the first object is created, a bucket has to be there.
 
         Raises:
             SettingsError: `pipeline.yml` does not validate.
+            UnresolvedState, BadRepository: the state does not name a repository.
             BadKey: the environment names a key for the bucket that is none.
         """
         root = RuntimeRoot(Path(self.root))
-        return object_repository(load_settings(root).repository, root, os.environ)
+        return object_repository(settings_of_run(root, self.repo_state_ref).repository, root, os.environ)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
