@@ -49,7 +49,7 @@ def commit(
             record_digest=record.digest,
             run_id=run_id,
             recorded_at=datetime.now(UTC),
-            iso=candidate.built.iso,
+            iso=candidate.built.iso.published() if candidate.built.iso else None,
             build=candidate.built.build,
             gates=gates,
             sbom_url=sbom_url,
@@ -108,7 +108,7 @@ def _bill(candidate: CandidateRecord, store: ArtifactStore) -> bytes:
 def _held(record: Record, store: ArtifactStore, repository: ObjectRepository) -> Contract | None:
     """Return the contract that an earlier run committed for this record, if its documents are still there."""
     held = store.find_document("published_contract", record.version, Contract)
-    if held is None or held.record_digest != record.digest:
+    if held is None or held.registered or held.record_digest != record.digest:
         return None
     names = [f"{PREFIX}/{Path(url).name}" for url in (held.evidence_url, held.sbom_url)]
     return held if all(repository.head(name) is not None for name in names) else None

@@ -8,24 +8,29 @@ import dagster as dg
 
 from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.committing import commit, former_version, package_changes
+from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
-from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, StateRef
+from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_ARTIFACT, IMAGE_BUILD, StateRef
+from hyops_assets.contract.seeding import Outcome
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name, require_contract_url
+from hyops_assets.contract.version import RecordVersion
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
-from resources.artifacts.store import ArtifactStore
+from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.repository.base import ObjectRepository, Published
+from resources.repository.revisions import conflicts_name_a_revision, is_published
 from resources.states.store import StateStore
 
 GROUP = "contract"
 BUILD_STATE = StateRef(IMAGE_BUILD, DEFAULT_BUILD_INSTANCE)
+ARTIFACT_STATE = StateRef(IMAGE_ARTIFACT)
 _CONTENT_TYPES = {"qcow2": "application/x-qemu-disk", "raw.xz": "application/x-xz"}
 
 
@@ -38,7 +43,8 @@ class PublishedBytesDiffer(Refused):
 )
 def published_contract(
     context: dg.AssetExecutionContext,
-    raw_xz_record: CandidateRecord,
+    config: Registration,
+    raw_xz_record: CandidateRecord | None,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],
@@ -50,20 +56,30 @@ def published_contract(
     public URL without credentials; then the bill of materials and the evidence; `record.json` last, because it is
     the commit point; then the state `core/shared/vyos-image-build#vyos_default_build`, or the instance that the run
     was asked to write instead.
+
+    A record that others published is registered instead, where one is named: read, verified, and taken in under its
+    own URLs, as the state `core/shared/vyos-image-artifact`. Nothing of it is published again.
     """
+    if config.named:
+        return _registered(context, config, settings, store, states)
+    if raw_xz_record is None:
+        version = context.partition_key
+        raise MissingArtifact(f"the record of {version} is not here", hint=f"run the job build_record for {version}")
     record = raw_xz_record.record
     _refuse_lab_outside_lab(record, settings)
     require_publishable(raw_xz_record.built.build)
     gates = passed_gates(store, raw_xz_record)
     with step(context, "published_contract") as progress, store.lock(f"publish {record.key} {record.version}"):
-        objects = [_publish_variant(record, format_, store, repository, progress) for format_ in FORMATS]
-        changes = package_changes(raw_xz_record.built, former_version(states.find(BUILD_STATE)), store)
-        urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
-        contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
+        committed = is_published(repository, record.key, record.record_version)
+        with conflicts_name_a_revision(repository, record.key, record.record_version):
+            objects = [_publish_variant(record, format_, store, repository, progress) for format_ in FORMATS]
+            changes = package_changes(raw_xz_record.built, former_version(states.find(BUILD_STATE)), store)
+            urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
+            contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
         slot = another_slot(context.run, BUILD_STATE) or BUILD_STATE
         changed = states.commit(slot, run_id=module_run(context.run), outputs=record_outputs(contract))
         sent = sum(published.bytes_sent for published in objects)
-        progress.ended("published" if sent else "adopted", sent)
+        progress.ended(_outcome(objects, committed=committed), sent)
     return dg.MaterializeResult(
         value=contract,
         data_version=dg.DataVersion(contract.record_digest),
@@ -77,6 +93,43 @@ def published_contract(
             **({f"packages since {changes.former}": dg.MetadataValue.md(changes.markdown)} if changes else {}),
             "objects": {published.url: published.outcome for published in objects},
             "bytes_sent": sent,
+            "state": dg.MetadataValue.path(states.path(slot)),
+            "state_changed": changed,
+            "outcome": progress.outcome,
+        },
+    )
+
+
+def _outcome(objects: list[Published], *, committed: bool) -> Outcome:
+    """Say what this run did: what it found complete it did not create, and what it completed it only resumed."""
+    found = [published.outcome == "adopted" for published in objects]
+    if committed and all(found):
+        return "adopted"
+    return "resumed" if committed or any(found) else "created"
+
+
+def _registered(
+    context: dg.AssetExecutionContext,
+    config: Registration,
+    settings: Settings,
+    store: ArtifactStore,
+    states: StateStore,
+) -> dg.MaterializeResult[Contract]:
+    """Take in what others published; the read-back that follows may rely on what this run read."""
+    version = RecordVersion.parse(context.partition_key)
+    with step(context, "published_contract") as progress, store.lock(f"publish {config.record_key} {version}"):
+        contract, found = registered_contract(version, config, settings, store, context.run.run_id, progress)
+        slot = another_slot(context.run, ARTIFACT_STATE) or ARTIFACT_STATE
+        outputs = record_outputs(contract) | {"source_iso_url": config.source_iso_url}
+        changed = states.commit(slot, run_id=module_run(context.run), outputs=outputs)
+    return dg.MaterializeResult(
+        value=contract,
+        data_version=dg.DataVersion(contract.record_digest),
+        metadata={
+            "record_digest": contract.record_digest,
+            "disk_sha256": contract.record.disk.sha256,
+            **{f"{format_} url": dg.MetadataValue.url(url) for format_, url in contract.urls.items()},
+            **metadata_of(contract, found),
             "state": dg.MetadataValue.path(states.path(slot)),
             "state_changed": changed,
             "outcome": progress.outcome,

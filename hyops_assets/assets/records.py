@@ -7,6 +7,7 @@ here is public yet.
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
 from hyops_assets.assets.steps import Step, step
@@ -25,8 +26,18 @@ from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
+from resources.repository.base import ObjectRepository
+from resources.repository.revisions import refuse_rebuild
 
 GROUP = "records"
+
+
+class HowMade(Elsewhere):
+    """Whether a disk is built, built again, or taken over."""
+
+    rebuild_if_exists: bool = Field(
+        default=False, description="build again although the store holds the disk; nothing published is replaced"
+    )
 
 
 @dg.asset(
@@ -34,10 +45,11 @@ GROUP = "records"
 )
 def qcow2_record(
     context: dg.AssetExecutionContext,
-    config: Elsewhere,
+    config: HowMade,
     vyos_iso: SignedIso | None,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
+    repository: dg.ResourceParam[ObjectRepository],
 ) -> dg.MaterializeResult[BuiltRecord]:
     """The disk, built from the ISO without root, mounts or KVM, as a qcow2: the variant Proxmox takes.
 
@@ -46,11 +58,14 @@ def qcow2_record(
     be taken over instead (`record_url`, `record_local_path`): the same gates decide about it.
     """
     version = context.partition_key
+    parsed = RecordVersion.parse(version)
+    if config.rebuild_if_exists:
+        refuse_rebuild(repository, settings.build.key_of(parsed.release), parsed)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
         if config.named:
-            built = adopted_record(RecordVersion.parse(version), config, settings, store, progress)
+            built = adopted_record(parsed, config, settings, store, progress)
         else:
-            built = _built_record(version, vyos_iso, settings, store, progress)
+            built = _built_record(version, vyos_iso, settings, store, progress, again=config.rebuild_if_exists)
     return dg.MaterializeResult(
         value=built,
         data_version=dg.DataVersion(built.qcow2.sha256),
@@ -119,7 +134,7 @@ def recipe_of(iso: SignedIso, settings: Settings, lock: PackageLock | None) -> R
 
 
 def _built_record(
-    version: str, iso: SignedIso | None, settings: Settings, store: ArtifactStore, progress: Step
+    version: str, iso: SignedIso | None, settings: Settings, store: ArtifactStore, progress: Step, *, again: bool
 ) -> BuiltRecord:
     """Build the disk, or find the one that an earlier run built by the same recipe."""
     if iso is None:
@@ -129,6 +144,7 @@ def _built_record(
     held = store.find_document("qcow2_record", version, BuiltRecord)
     if (
         held is not None
+        and not again
         and held.recipe_digest == recipe.digest
         and store.has_blob(held.qcow2.sha256)
         and store.has_blob(held.dpkg_status_sha256)

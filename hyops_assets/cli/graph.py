@@ -54,6 +54,7 @@ class Graph:
         instance: its Dagster instance.
         overrides: resources by name, in place of the real ones.
         tags: what every run carries besides the process that executes it (`hyops_assets/assets/asked.py`).
+        repo_state_ref: the state that names where its runs publish; `pipeline.yml` does where it is empty.
     """
 
     def __init__(
@@ -63,22 +64,31 @@ class Graph:
         *,
         overrides: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
+        repo_state_ref: str = "",
     ) -> None:
         self.root = root
+        self._resources = {name: {"config": {"repo_state_ref": repo_state_ref}} for name in ("settings", "repository")}
+        if not repo_state_ref:
+            self._resources.clear()
         self._tags = dict(tags or {})
         self.instance = instance
         self.settings = load_settings(root)
         self._definitions = build_definitions(root, self.settings, overrides=overrides)
         add_sites(instance, self.settings)
 
-    def build(self, version: str, *, source_iso_url: str = "") -> Ran:
+    def build(self, version: str, *, source_iso_url: str = "", rebuild_if_exists: bool = False) -> Ran:
         """Build and publish one record version.
 
         Raises:
             RunFailed: a step failed or a gate refused; nothing half-published is left.
         """
         add_version(self.instance, version)
-        config = {"ops": {"vyos_iso": {"config": {"source_iso_url": source_iso_url}}}}
+        config = {
+            "ops": {
+                "vyos_iso": {"config": {"source_iso_url": source_iso_url}},
+                "qcow2_record": {"config": {"rebuild_if_exists": rebuild_if_exists}},
+            }
+        }
         return self._run("build_record", version, config)
 
     def adopt(self, version: str, *, url: str = "", path: str = "", sha256: str = "") -> Ran:
@@ -90,6 +100,19 @@ class Graph:
         add_version(self.instance, version)
         elsewhere = {"record_url": url, "record_local_path": path, "record_sha256": sha256}
         return self._run("adopt_record", version, {"ops": {"qcow2_record": {"config": elsewhere}}})
+
+    def register(self, version: str, registration: Mapping[str, object]) -> Ran:
+        """Take in a record that others published, under its own URLs.
+
+        Args:
+            version: of the record.
+            registration: the asset's `Registration`, by field.
+
+        Raises:
+            RunFailed: what is published there is not the record that is claimed.
+        """
+        add_version(self.instance, version)
+        return self._run("register_record", version, {"ops": {"published_contract": {"config": dict(registration)}}})
 
     def seed_proxmox(self, site: str, version: str) -> Ran:
         """Seed one published version at one Proxmox site.
@@ -114,7 +137,11 @@ class Graph:
             instance=self.instance,
             partition_key=partition_key,
             # The shell shows its own lines; the event log in the UI has everything.
-            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                **config,
+                "resources": self._resources,
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
             tags=process_tag() | self._tags,
             raise_on_error=False,
         )

@@ -1,7 +1,8 @@
 """Evidence: how a record came to be. One file per run, beside the record, never part of its identity."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import JsonValue
 
@@ -35,6 +36,18 @@ class SignedIso(Frozen):
     sha256: Sha256
     source_url: str
     signature: SignatureFacts
+
+    def published(self) -> Self:
+        """Return this as it may stand in a public document: where the ISO came from, without what is ours alone.
+
+        Of a path on this host only the file's name is left; of a URL neither credentials nor a query, which may
+        sign it.
+        """
+        parts = urlsplit(self.source_url)
+        if parts.scheme not in {"http", "https"}:
+            return self.model_copy(update={"source_url": unquote(parts.path).rsplit("/", 1)[-1]})
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        return self.model_copy(update={"source_url": urlunsplit(bare)})
 
 
 class GateResult(Frozen):
@@ -82,7 +95,11 @@ class Evidence(Frozen):
 
 
 class Contract(Frozen):
-    """A published record and where its files are: what seeds consume. Every URL is versioned and immutable."""
+    """A published record and where its files are: what seeds consume. Every URL is versioned and immutable.
+
+    `registered` marks a record that others published: it has no evidence and no bill of materials of ours (empty
+    URLs), its document only where one was given, and its files may be of one variant alone.
+    """
 
     record: Record
     record_digest: Sha256
@@ -91,3 +108,4 @@ class Contract(Frozen):
     sbom_url: str
     urls: dict[VariantFormat, str]
     signature: SignatureFacts | None
+    registered: bool = False

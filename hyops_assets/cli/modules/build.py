@@ -31,7 +31,13 @@ def apply(work: Work) -> Done:
                     sha256=inputs.record_sha256,
                 )
             )
-        return done(graph.build(inputs.record_version, source_iso_url=inputs.source_iso_url))
+        return done(
+            graph.build(
+                inputs.record_version,
+                source_iso_url=inputs.source_iso_url,
+                rebuild_if_exists=inputs.rebuild_if_exists,
+            )
+        )
 
 
 def checks(work: Work) -> list[Check]:
