@@ -1,40 +1,107 @@
-"""`hyops apply`: a module, as its row in the registry does it."""
+"""`hyops apply`: a module, as its row in the registry does it, with its state and its run record kept."""
 
-from pathlib import Path
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
-from hyops_assets.cli import lab
-from hyops_assets.cli.environment import Place
-from hyops_assets.cli.inputs import load_inputs, references, resolve
-from hyops_assets.cli.modules.registry import find_module
-from hyops_assets.cli.modules.work import Work
-from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.references import StateRef
-from resources.settings import load_settings
-from resources.states.store import StateStore
+from hyops_assets.cli.checking import module_checks, required_variables
+from hyops_assets.cli.modules.work import Done
+from hyops_assets.cli.prepare import Asked, Prepared, prepare, reach
+from hyops_assets.cli.recorded import PreflightFailed, Recorded, describe, driver_of, status_of
+from hyops_assets.cli.rerun import rerun_path, write_rerun_inputs
+from hyops_assets.cli.usage import before_the_run
+from hyops_assets.contract.state import ModuleState
+from resources.states.store import Begun
 
 
-def apply_module(place: Place, module: str, path: Path | None, state_instance: str) -> None:
-    """Apply a module and say what became of it.
+def apply_module(asked: Asked) -> None:
+    """Apply a module.
 
     Raises:
-        BadInputs: the inputs are wrong; nothing was started.
-        UnresolvedState: a state reference does not resolve; nothing was started.
-        RunFailed: the run failed.
+        NotStarted: the inputs are wrong or a state reference does not resolve; nothing was started.
+        PreflightFailed: something is missing or wrong; no state was touched.
+        HyopsError: the run failed; the state says `error` and keeps its former outputs.
+        KeyboardInterrupt: whoever sits at the shell ended it; likewise.
     """
-    asked = StateRef.parse(f"{module}#{state_instance}" if state_instance else module)
-    row = find_module(asked.module)
-    inputs = load_inputs(row, path)
-    states = StateStore(place.root)
-    resolved = {name: resolve(states, reference) for name, reference in references(inputs).items()}
-    settings = load_settings(place.root)
-    own = row.instance(inputs, settings, asked.instance)
-    if asked.instance not in (None, own):
-        raise Refused(
-            f"{row.ref} writes the state instance {own or 'latest'}, not {asked.instance}",
-            hint="leave --state-instance out; sites choose the instance of a seed",
+    prepared = prepare(asked)
+    with before_the_run():
+        prepared.resolution.require()
+        prepared = reach(prepared)
+    with _ended_as_by_hand(), Recorded(prepared) as run:
+        for line in prepared.resolution.overruled:
+            run.say(f"warning: {line}")
+        _require_ready(prepared, run)
+        with _Slot(prepared, run) as slot:
+            run.phase("apply")
+            slot.settle(prepared.module.apply(prepared.work))
+
+
+def _require_ready(prepared: Prepared, run: Recorded) -> None:
+    if not prepared.asked.skip_preflight:
+        run.phase("preflight")
+        run.passed(module_checks(prepared))
+        return
+    # What inputs require is no matter of preflight alone.
+    missing = [one for one in required_variables(prepared.work.inputs.required_env, os.environ) if one.status != "ok"]
+    if missing:
+        names = ", ".join(one.name.removeprefix("env:") for one in missing)
+        raise PreflightFailed(f"missing required env vars: {names}", hint="export them where hyops runs")
+
+
+class _Slot:
+    """The state slot of a run: `running` from before anything is changed, then what the run came to."""
+
+    def __init__(self, prepared: Prepared, run: Recorded) -> None:
+        self._prepared = prepared
+        self._run = run
+        self._states = prepared.work.states
+        self._former: ModuleState | None = None
+
+    def __enter__(self) -> Self:
+        work, run = self._prepared.work, self._run
+        begun = Begun(
+            run_id=work.run_id,
+            command=self._prepared.asked.command,
+            evidence_dir=str(run.directory),
+            credentials=self._prepared.module.credentials,
+            rerun_inputs_file=str(rerun_path(work.place.root, work.ref)),
+            resolved_inputs_file=str(run.resolved_inputs),
         )
-    work = Work(place, StateRef(row.ref, own), inputs, settings, resolved, run_id="")
-    lab.reach_lab(place.root)
-    place.console.print(f"module={row.ref} status=running")
-    done = row.apply(work)
-    place.console.print(f"module={row.ref} status=ok run_id={done.driver.get('dagster_run_id', '')}")
+        self._former = self._states.begin(work.ref, begun, lab=work.settings.lab)
+        run.rerun_inputs = write_rerun_inputs(
+            work.place.root, work.ref, self._prepared.layers.given, self._prepared.redactor
+        )
+        return self
+
+    def settle(self, done: Done) -> None:
+        """Commit what the run came to. What the graph committed itself stays; what it left alone is put back."""
+        work = self._prepared.work
+        self._run.write("driver_result.json", {"status": "ok", **done.driver})
+        if done.outputs is not None:
+            self._states.commit(work.ref, run_id=work.run_id, outputs=done.outputs)
+        elif self._states.withdraw(work.ref, run_id=work.run_id, former=self._former):
+            self._run.say(f"state: {work.ref} stays as it was: it names another record")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        work = self._prepared.work
+        if error is not None:
+            self._states.fail(work.ref, run_id=work.run_id, error=self._prepared.redactor.text(describe(error)))
+            self._run.write("driver_result.json", {"status": status_of(error), **driver_of(error)})
+        state = self._states.find(work.ref)
+        if state is not None:
+            self._run.write("module_state.json", state.model_dump(mode="json", exclude_none=True))
+
+
+@contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that a service manager's stop leaves nothing behind either."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

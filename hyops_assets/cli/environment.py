@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ ANNOUNCED = (
     "Parameter `use_user_code_server` of initializer",
 )
 """Warnings about features of Dagster that this graph uses on purpose: each is pinned, with the version of Dagster."""
+
+_NAMING = ("HYOPS_RUNTIME_ROOT", "HYOPS_ENV")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,32 @@ def place(root: Path | None, env: str | None) -> Place:
     """Return the place that `--root`, `--env` or the process environment names.
 
     Raises:
-        Refused: both are given, or the name is not one.
+        BadUsage: both are given.
+        Refused: the name is not one.
     """
+    if root is not None and env is not None:
+        raise BadUsage("--root and --env exclude each other", hint="give one of them")
     found = runtime_root(os.environ, home=Path.home(), root=root, env=env)
     flag = f"--env {env}" if env else f"--root {root}" if root else ""
     return Place(found, flag)
+
+
+def named_place(root: Path | None, env: str | None) -> Place:
+    """Return the place that was named: what changes a runtime root takes none for granted.
+
+    Raises:
+        BadUsage: neither `--root` nor `--env` is given, nor is either variable set.
+        Refused: the name is not one.
+    """
+    if root is None and env is None and not any(os.environ.get(name) for name in _NAMING):
+        raise BadUsage(
+            "no environment is named", hint=f"give --env <name> or --root <path>, or set {' or '.join(_NAMING)}"
+        )
+    return place(root, env)
+
+
+def redacted(text: str) -> str:
+    """Return a text as it may be printed: without the secrets of this process' environment."""
+    from hyops_assets.contract.redaction import Redactor
+
+    return Redactor(os.environ).text(text)

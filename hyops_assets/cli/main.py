@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import ANNOUNCED, Place, place
+from hyops_assets.cli.environment import ANNOUNCED, Place, named_place, place, redacted
+from hyops_assets.cli.usage import BadUsage, NotStarted
 from hyops_assets.contract.errors import HyopsError
 
 app = typer.Typer(
@@ -26,6 +27,17 @@ Env = Annotated[str | None, typer.Option("--env", help="Environment below ~/.hyb
 Root = Annotated[Path | None, typer.Option("--root", help="Runtime root, instead of an environment.")]
 Module = Annotated[str, typer.Option("--module", help="Module reference, such as core/shared/vyos-image-build.")]
 Inputs = Annotated[Path | None, typer.Option("--inputs", help="YAML file with the module's inputs.")]
+Instance = Annotated[
+    str, typer.Option("--state-instance", help="State slot, as in <module>#<instance>; default: the module's own.")
+]
+ModuleRoot = Annotated[
+    Path | None, typer.Option("--module-root", help="Directory with the modules' specs (default: modules).")
+]
+SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Do not look at what the run needs.")]
+BypassReason = Annotated[
+    str, typer.Option("--preflight-bypass-reason", help="Why; apply demands it with --skip-preflight.")
+]
+OutDir = Annotated[Path | None, typer.Option("--out-dir", help="Where the run record goes, instead of <root>/logs.")]
 Version = Annotated[str, typer.Argument(help="VyOS release, such as 2026.03.03-0027-rolling.")]
 
 
@@ -57,41 +69,81 @@ def dev(
 def validate(
     module: Module,
     inputs: Inputs = None,
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Validate inputs only.")] = False,
+    skip_preflight: SkipPreflight = False,
+    bypass_reason: BypassReason = "",
+    state_instance: Instance = "",
+    module_root: ModuleRoot = None,
+    out_dir: OutDir = None,
     env: Env = None,
     root: Root = None,
 ) -> None:
-    """Resolve and validate a module's inputs; change nothing."""
+    """Resolve and validate a module's inputs; write a run record, and no state."""
+    from hyops_assets.cli.prepare import Asked
     from hyops_assets.cli.validate import validate_module
 
-    validate_module(_place(root, env), module, inputs, skip_preflight=skip_preflight)
+    where = named_place(root, env)
+    validate_module(
+        Asked("validate", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+    )
 
 
+@app.command()
+def plan(
+    module: Module,
+    inputs: Inputs = None,
+    skip_preflight: SkipPreflight = False,
+    bypass_reason: BypassReason = "",
+    state_instance: Instance = "",
+    module_root: ModuleRoot = None,
+    out_dir: OutDir = None,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Say what apply would do: what is adopted, what is made, under which names. Changes nothing."""
+    from hyops_assets.cli.plan import plan_module
+    from hyops_assets.cli.prepare import Asked
+
+    where = named_place(root, env)
+    plan_module(
+        Asked("plan", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+    )
+
+
+@app.command("deploy", help="The same as apply.")
 @app.command()
 def apply(
     module: Module,
     inputs: Inputs = None,
-    state_instance: Annotated[str, typer.Option("--state-instance", help="State slot; default: the module's.")] = "",
+    skip_preflight: SkipPreflight = False,
+    bypass_reason: BypassReason = "",
+    state_instance: Instance = "",
+    module_root: ModuleRoot = None,
+    out_dir: OutDir = None,
     env: Env = None,
     root: Root = None,
 ) -> None:
     """Run a module: the same graph, on the same Dagster instance, as in the UI."""
     from hyops_assets.cli.apply import apply_module
+    from hyops_assets.cli.prepare import Asked
 
-    apply_module(_place(root, env), module, inputs, state_instance)
+    where = named_place(root, env)
+    apply_module(
+        Asked("apply", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+    )
 
 
 @app.command()
 def show(
-    reference: Annotated[str, typer.Argument(help="State reference: <module>[#<instance>].")],
-    json_: Annotated[bool, typer.Option("--json", help="Print the state file as it is.")] = False,
+    what: Annotated[str, typer.Argument(help="module, env, init, or a state reference: <module>[#<instance>].")],
+    reference: Annotated[str, typer.Argument(help="State reference, after the word module.")] = "",
+    json_: Annotated[bool, typer.Option("--json", help="Print it as JSON; a state as it lies there.")] = False,
     env: Env = None,
     root: Root = None,
 ) -> None:
-    """Show a module's state."""
-    from hyops_assets.cli.show import show_state
+    """Show a module's state, or the environment."""
+    from hyops_assets.cli.show import show as show_what
 
-    show_state(_place(root, env), reference, as_json=json_)
+    show_what(_place(root, env), what, reference, as_json=json_)
 
 
 @app.command()
@@ -204,8 +256,14 @@ def main() -> None:
         warnings.filterwarnings("ignore", message=message)
     try:
         app()
+    except BadUsage as error:
+        typer.echo(f"ERR: {error}", err=True)
+        sys.exit(2)
+    except NotStarted as error:
+        typer.echo(f"ERR: {redacted(str(error))}", err=True)
+        sys.exit(1)
     except HyopsError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {redacted(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:
         # A path that the user named, or that belongs to another user; without a path it is a fault of ours.

@@ -1,32 +1,29 @@
 """`hyops validate`: a module's inputs, resolved as far as that goes without changing anything. Loads no Dagster."""
 
-import os
-from pathlib import Path
-
-from hyops_assets.cli.environment import Place
-from hyops_assets.cli.inputs import UnresolvedState, load_inputs, references, resolve
-from hyops_assets.cli.modules.registry import find_module
-from resources.states.store import StateStore
+from hyops_assets.cli.checking import module_checks, warnings
+from hyops_assets.cli.prepare import Asked, prepare, reach
+from hyops_assets.cli.recorded import Recorded
+from hyops_assets.cli.usage import before_the_run
 
 
-def validate_module(place: Place, module: str, path: Path | None, *, skip_preflight: bool) -> None:
-    """Validate a module's inputs and say what is not there yet.
+def validate_module(asked: Asked) -> None:
+    """Validate a module's inputs and say what is not there yet. Writes a run record, and no state.
+
+    With `--skip-preflight`, a state that does not resolve and a variable that is unset are warnings.
 
     Raises:
-        BadInputs: the inputs are wrong.
-        UnresolvedState: preflight is on and a reference does not resolve.
+        NotStarted: the inputs are wrong, or preflight is on and a reference does not resolve.
+        PreflightFailed: something is missing or wrong.
     """
-    row = find_module(module.replace(".", "/"))
-    inputs = load_inputs(row, path)
-    states = StateStore(place.root)
-    for reference in references(inputs).values():
-        try:
-            resolve(states, reference)
-        except UnresolvedState as error:
-            if not skip_preflight:
-                raise
-            place.console.print(f"warning: {error.message}; {error.hint}")
-    for name in inputs.required_env:
-        if not os.environ.get(name):
-            place.console.print(f"warning: {name} is unset; apply needs it")
-    place.console.print(f"module={row.ref} status=valid")
+    prepared = prepare(asked)
+    if not asked.skip_preflight:
+        with before_the_run():
+            prepared.resolution.require()
+            prepared = reach(prepared)
+    with Recorded(prepared) as run:
+        if not asked.skip_preflight:
+            run.phase("preflight")
+            run.passed(module_checks(prepared))
+        run.phase("validate")
+        for line in warnings(prepared):
+            run.say(f"warning: {line}")

@@ -103,6 +103,22 @@ class StateStore:
             )
             raise BadState(f"{path} is no module state: {wrong}", hint=_MEND.format(path=path, ref=ref)) from error
 
+    def list(self) -> list[tuple[StateRef, ModuleState]]:
+        """Return every state of the environment, by reference.
+
+        Raises:
+            BadState: one of them cannot be read.
+        """
+        found: list[tuple[StateRef, ModuleState]] = []
+        for path in sorted(self._root.states.glob("*/latest.json")) + sorted(
+            self._root.states.glob("*/instances/*.json")
+        ):
+            directory, *instance = path.relative_to(self._root.states).with_suffix("").parts
+            ref = StateRef(directory.replace("__", "/"), instance[-1] if len(instance) > 1 else None)
+            if (state := self.find(ref)) is not None:
+                found.append((ref, state))
+        return found
+
     def begin(self, ref: StateRef, begun: Begun, *, lab: bool) -> ModuleState | None:
         """Make a state `running`, with the outputs it had; return what it was before, None where there was none.
 
