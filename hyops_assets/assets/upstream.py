@@ -37,7 +37,9 @@ class Intake(dg.Config):
     """Where an ISO is taken from, if not from the mirror or the feed."""
 
     source_iso_url: str = Field(
-        default="", description="path or https URL of the ISO; its signature lies beside it as <name>.minisig"
+        default="",
+        description="path or https URL of the ISO; its signature lies beside it as <name>.minisig. Upstream's own URL "
+        "of the release lets the mirror come first",
     )
 
 
@@ -76,7 +78,7 @@ def vyos_iso(
     """
     version = RecordVersion.parse(context.partition_key)
     with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
-        signed = _stored(version, config, settings, store, progress)
+        signed = _stored(version, config, settings, feed, store, progress)
         if signed is None:
             release = feed.find(version.release, source_iso_url=config.source_iso_url)
             signed = _take_in(release, feed, settings, store, progress)
@@ -98,17 +100,26 @@ def vyos_iso(
 
 
 def _stored(
-    version: RecordVersion, config: Intake, settings: Settings, store: ArtifactStore, progress: Step
+    version: RecordVersion,
+    config: Intake,
+    settings: Settings,
+    feed: ReleaseFeed,
+    store: ArtifactStore,
+    progress: Step,
 ) -> SignedIso | None:
     """Return the ISO we already hold if its signature still verifies; None where it must be taken in.
+
+    One that came from another place than this run may ask is not the one that was named.
 
     Verified again each time: a key may have been withdrawn since.
     """
     held = store.find_document("iso", version.release, SignedIso)
     if held is None or not store.has_blob(held.sha256):
         return None
-    if config.source_iso_url and config.source_iso_url != held.source_url:
-        return None
+    if config.source_iso_url:
+        named = feed.find(version.release, source_iso_url=config.source_iso_url)
+        if held.source_url not in feed.places(named):
+            return None
     signature = verify(
         store.blob_path(held.sha256),
         held.signature.minisig,

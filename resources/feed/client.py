@@ -12,8 +12,16 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
-from resources.feed.download import DownloadedIso, fetch_iso
-from resources.feed.parse import Feed, FeedMalformed, Release, parse_feed, release_at, sibling_of
+from resources.feed.download import DownloadedIso, fetch_iso, sources
+from resources.feed.parse import (
+    Feed,
+    FeedMalformed,
+    Release,
+    is_upstreams,
+    parse_feed,
+    release_at,
+    sibling_of,
+)
 from resources.public_http import anonymous_client, host_of, opened
 
 MAX_FEED_BYTES = 1 << 20
@@ -85,8 +93,9 @@ class ReleaseFeed:
     def find(self, version: str, *, source_iso_url: str = "") -> Release:
         """Return a release by its version, announced or not.
 
-        A place that the user names is taken as it is. Otherwise the feed's own entry; then, for a version that the
-        feed no longer names, the place beside its newest entry; then the mirror, also where the feed is down.
+        A place that the user names is taken as it is; upstream's own place of the release only says where upstream
+        has it, and our mirror is asked before. Otherwise the feed's own entry; then, for a version that the feed no
+        longer names, the place beside its newest entry; then the mirror, also where the feed is down.
 
         Args:
             version: of the release.
@@ -98,7 +107,8 @@ class ReleaseFeed:
             FeedUnavailable: the feed is down and there is no mirror.
         """
         if source_iso_url:
-            return release_at(version, source_iso_url, given=True)
+            named = not is_upstreams(version, source_iso_url, self.settings.iso_hosts)
+            return release_at(version, source_iso_url, given=named)
         release_at(version, "")
         mirror = self.settings.mirror
         mirrored = release_at(version, f"{mirror.rstrip('/')}/{version}/{iso_file_name(version)}") if mirror else None
@@ -116,6 +126,10 @@ class ReleaseFeed:
                 hint="name the ISO with source_iso_url, or set feed.mirror in config/pipeline.yml",
             )
         return found
+
+    def places(self, release: Release) -> list[str]:
+        """Return where a release's ISO is asked for, in order: the mirror first, unless a user named a place."""
+        return [source.iso for source in sources(release, self.settings)]
 
     def fetch_iso(self, release: Release, destination: Path, *, progress: Progress = silent) -> DownloadedIso:
         """Fetch a release's ISO and signature into a directory; see `resources.feed.download.fetch_iso`."""

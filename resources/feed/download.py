@@ -100,7 +100,7 @@ def fetch_iso(
     failures: list[HyopsError] = []
     # Two runs of one release share the partial file: the second waits, then finds the first one's ISO.
     with FileLock(destination / f".{partial.target.name}.lock"):
-        for source in _sources(release, settings):
+        for source in sources(release, settings):
             transfer = _Transfer(partial, settings.max_iso_bytes, progress, wait_seconds)
             try:
                 minisig = transfer.fetch(source)
@@ -119,7 +119,7 @@ def fetch_iso(
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A place of an ISO, with the signature beside it. `hosts` is None where it is a local path."""
 
     iso: str
@@ -127,29 +127,31 @@ class _Source:
 
     @property
     def minisig(self) -> str:
+        """Where its signature is."""
         return f"{self.iso}.minisig"
 
 
-def _sources(release: Release, settings: FeedSettings) -> list[_Source]:
+def sources(release: Release, settings: FeedSettings) -> list[Source]:
+    """Return where an ISO is asked for, in order: our mirror, then where the release says."""
     hosts = frozenset(settings.iso_hosts)
     if release.given:
         return [_configured(release.url, hosts)]
-    sources: list[_Source] = []
+    found: list[Source] = []
     if settings.mirror:
         place = f"{settings.mirror.rstrip('/')}/{release.version}/{iso_file_name(release.version)}"
-        sources.append(_configured(place, hosts | {host_of(place)}))
-    if release.url not in [source.iso for source in sources]:
-        sources.append(_Source(release.url, hosts))
-    return sources
+        found.append(_configured(place, hosts | {host_of(place)}))
+    if release.url not in [source.iso for source in found]:
+        found.append(Source(release.url, hosts))
+    return found
 
 
-def _configured(place: str, hosts: frozenset[str]) -> _Source:
+def _configured(place: str, hosts: frozenset[str]) -> Source:
     """Return the source of a place that a user wrote: a URL, a file URL or a path."""
     if place.startswith("file://"):
-        return _Source(unquote(urlsplit(place).path), None)
+        return Source(unquote(urlsplit(place).path), None)
     if "://" not in place:
-        return _Source(str(Path(place).expanduser().absolute()), None)
-    return _Source(place, hosts)
+        return Source(str(Path(place).expanduser().absolute()), None)
+    return Source(place, hosts)
 
 
 class _Transfer:
@@ -162,7 +164,7 @@ class _Transfer:
         self._progress = progress
         self._wait_seconds = wait_seconds
 
-    def fetch(self, source: _Source) -> str:
+    def fetch(self, source: Source) -> str:
         """Bring the ISO to its final name; return the text of its signature, which is fetched first."""
         if source.hosts is None:
             return self._copy(Path(source.iso))
@@ -189,7 +191,7 @@ class _Transfer:
         self._partial.commit()
         return _text(signature.read_bytes()[: MAX_SIGNATURE_BYTES + 1], str(signature))
 
-    def _signature(self, client: httpx.Client, source: _Source) -> str:
+    def _signature(self, client: httpx.Client, source: Source) -> str:
         content = b""
         with opened(client, source.minisig, hosts=source.hosts or ()) as answer:
             for chunk in self._counted(answer.iter_raw()):
@@ -198,7 +200,7 @@ class _Transfer:
                     break
         return _text(content, source.minisig)
 
-    def _receive(self, client: httpx.Client, source: _Source) -> None:
+    def _receive(self, client: httpx.Client, source: Source) -> None:
         conditions = self._partial.conditions(source.iso)
         expected = {"If-None-Match": (200, 304), "Range": (200, 206, 416)}
         ok = next((statuses for header, statuses in expected.items() if header in conditions), (200,))

@@ -34,7 +34,7 @@ class Release(Frozen):
         minisig_url: of its detached signature.
         timestamp: when it was built; None where the feed does not say or does not know the release.
         line: rolling (nightly) or stream (quarterly).
-        given: whether a user named the ISO's place, which may then be a path; nothing else is tried.
+        given: whether a user named a place of his own, which may then be a path; nothing else is tried.
     """
 
     version: str
@@ -105,6 +105,11 @@ def release_at(version: str, url: str, *, timestamp: datetime | None = None, giv
         raise BadVersion(f"{version!r} is no release of VyOS", hint=f"name the release: {parsed.release}")
     line: Line = "rolling" if "rolling" in version else "stream"
     return Release(version=version, url=url, minisig_url=f"{url}.minisig", timestamp=timestamp, line=line, given=given)
+
+
+def is_upstreams(version: str, url: str, hosts: Collection[str]) -> bool:
+    """Tell whether a feed could announce this URL for a release: an allowed host, VyOS' name, under its own tag."""
+    return not _url_faults(url, version, hosts)
 
 
 def sibling_of(known: Release, version: str) -> Release:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from hyops_assets.contract.settings import FeedSettings
-from hyops_assets.contract.version import BadVersion
+from hyops_assets.contract.version import BadVersion, iso_file_name
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer
 from hyops_assets.lab.running import running
@@ -189,6 +189,38 @@ def test_a_place_that_the_user_names_asks_no_feed(scene: Scene):
     found = scene.feed().find(RELEASE, source_iso_url="/srv/some.iso")
     assert (found.url, found.minisig_url, found.given) == ("/srv/some.iso", "/srv/some.iso.minisig", True)
     assert scene.statuses() == []
+
+
+UPSTREAM = f"https://github.com/vyos/vyos-nightly-build/releases/download/{RELEASE}/{iso_file_name(RELEASE)}"
+MIRROR = "https://mirror.example/vyos"
+MIRRORED = f"{MIRROR}/{RELEASE}/{iso_file_name(RELEASE)}"
+
+
+def test_upstream_s_own_place_of_a_release_lets_the_mirror_come_first(scene: Scene):
+    feed = scene.feed(mirror=MIRROR, iso_hosts=["github.com"])
+    assert feed.places(feed.find(RELEASE, source_iso_url=UPSTREAM)) == [MIRRORED, UPSTREAM]
+    assert scene.statuses() == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/srv/some.iso",
+        "https://elsewhere.example/some.iso",
+        "https://github.com/someone/fork/releases/download/v1/vyos.iso",
+        UPSTREAM.replace("0027-rolling/", "0028-rolling/"),
+        UPSTREAM + "?token=1",
+        UPSTREAM.replace("https", "http"),
+    ],
+)
+def test_any_other_place_means_that_very_file_whatever_is_mirrored(scene: Scene, place: str):
+    feed = scene.feed(mirror=MIRROR, iso_hosts=["github.com"])
+    assert feed.places(feed.find(RELEASE, source_iso_url=place)) == [place]
+
+
+def test_without_a_mirror_upstream_s_place_is_the_only_one(scene: Scene):
+    feed = scene.feed(iso_hosts=["github.com"])
+    assert feed.places(feed.find(RELEASE, source_iso_url=UPSTREAM)) == [UPSTREAM]
 
 
 def test_a_version_that_vyos_never_publishes_is_refused_before_anything_is_asked(scene: Scene):
