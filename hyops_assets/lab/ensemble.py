@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer
 from hyops_assets.lab.gcs.server import GcsStandIn
@@ -26,6 +27,10 @@ PROXMOX_TOKEN_ID = "hyops@pve!lab"  # noqa: S105 - a token's name
 PROXMOX_TOKEN_ENV = "HYOPS_LAB_PROXMOX_TOKEN"  # noqa: S105 - a variable's name
 HETZNER_TOKEN_ENV = "HYOPS_LAB_HCLOUD_TOKEN"  # noqa: S105 - a variable's name
 HOST = "127.0.0.1"
+GCS_PROJECT = "hyops-lab"
+GCS_BUCKET = "hyops-lab-vyos-records-a1"
+GCS_PUBLISHER = "objectrepo"
+"""Project, bucket and account of the lab's Google Cloud Storage: what `org/gcp/object-repo#vyos_records` names."""
 
 
 class PortInUse(HyopsError):
@@ -73,7 +78,8 @@ class Ensemble:
 
     Args:
         directory: what the lab holds.
-        gcs: whether Google Cloud Storage is among them; the object repository is the directory all the same.
+        gcs: whether Google Cloud Storage is among them, with a bucket to publish into and a key of the account that
+            may. The repository of `pipeline.yml` is the directory all the same.
     """
 
     def __init__(self, directory: Path, *, gcs: bool = False) -> None:
@@ -82,6 +88,7 @@ class Ensemble:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for room in (self.files.objects, self.files.feed):
             room.mkdir(exist_ok=True)
+        self._gcs_key: dict[str, str] = {}
         ports = self._former_ports()
         trace = self.files.trace()
         authority = Authority(self.files.certificate.parent)
@@ -104,7 +111,10 @@ class Ensemble:
             rescue=RescueHost(port=ports.get("rescue", 0), bundle=self.files.bundle),
         )
 
-        self.gcs = GcsStandIn(directory / "gcs", trace, authority, port=ports.get("gcs", 0)) if gcs else None
+        self.gcs: GcsStandIn | None = None
+        if gcs:
+            self.gcs = GcsStandIn(directory / "gcs", trace, authority, port=ports.get("gcs", 0), project=GCS_PROJECT)
+            self.gcs.provide_bucket(GCS_BUCKET, GCS_PUBLISHER)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,6 +127,7 @@ class Ensemble:
             # A company's proxy is not on the way to loopback.
             "NO_PROXY": f"{HOST},localhost",
             **self.tokens,
+            **self._gcs_key,
         }
 
     @contextmanager
@@ -139,6 +150,12 @@ class Ensemble:
                     hint=f"stop what listens there, or remove {self.files.directory} to start a new lab",
                 ) from error
             self._keep_ports()
+            if self.gcs is not None:
+                # Known now: the port, which stands in the key. Keys of earlier starts end, as tokens do.
+                self.gcs.accounts.disable(f"{GCS_PUBLISHER}@{GCS_PROJECT}.iam.gserviceaccount.com")
+                key = json.dumps(self.gcs.key(GCS_PUBLISHER))
+                # A file that the user's shell names would come before the key, and is of another world.
+                self._gcs_key = dict(zip(GCS_KEY_VARIABLES, ("", key), strict=True))
             yield
 
     def _former_ports(self) -> dict[str, int]:

@@ -148,7 +148,7 @@ def serve(directory: Path, *, bound: bool) -> None:
     except Timeout:
         print(f"another lab serves {directory}", file=sys.stderr)  # noqa: T201 - a process's own output
         raise SystemExit(1) from None
-    ensemble = Ensemble(directory)
+    ensemble = Ensemble(directory, gcs=True)
     with (
         ensemble.up(),
         tempfile.TemporaryDirectory(prefix="hyops-lab-") as private,
