@@ -23,6 +23,11 @@ adopt_record = dg.define_asset_job(
     description="Take over a disk that was built elsewhere, pass every gate, publish the contract.",
     tags={BUILD_TAG: "record"},
 )
+register_record = dg.define_asset_job(
+    "register_record",
+    selection=dg.AssetSelection.assets(publishing.published_contract),
+    description="Take in a record that others published, under its own URLs; publish nothing.",
+)
 seed_proxmox_template = dg.define_asset_job(
     "seed_proxmox_template",
     selection=dg.AssetSelection.assets(seeds.proxmox_template),
@@ -34,4 +39,4 @@ seed_hetzner_image = dg.define_asset_job(
     description="Bring one published record to one Hetzner site.",
 )
 
-JOBS = [build_record, adopt_record, seed_proxmox_template, seed_hetzner_image]
+JOBS = [build_record, adopt_record, register_record, seed_proxmox_template, seed_hetzner_image]

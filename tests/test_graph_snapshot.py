@@ -38,6 +38,7 @@ CHECKS = {
 JOBS = {
     "build_record": {"vyos_iso", "qcow2_record", "raw_xz_record", "published_contract"},
     "adopt_record": {"qcow2_record", "raw_xz_record", "published_contract"},
+    "register_record": {"published_contract"},
     "seed_proxmox_template": {"proxmox_template"},
     "seed_hetzner_image": {"hetzner_image"},
 }

@@ -10,10 +10,19 @@ MODULE_RUN_TAG = "hyops/run_id"
 INSTANCE_TAG = "hyops/state_instance"
 """A state instance to be written in place of the module's own."""
 
+RECORD_STATE_TAG = "hyops/record_state"
+"""The state reference by which a seed was asked for: `<module>[#<instance>]`."""
+
 
 def module_run(run: dg.DagsterRun) -> str:
     """Return what a state calls this run: the module's run, else the graph's own id."""
     return run.tags.get(MODULE_RUN_TAG, run.run_id)
+
+
+def record_state(run: dg.DagsterRun) -> StateRef | None:
+    """Return the state by which a seed's record was named; None where the graph asked for the seed itself."""
+    reference = run.tags.get(RECORD_STATE_TAG)
+    return StateRef.parse(reference) if reference else None
 
 
 def another_slot(run: dg.DagsterRun, own: StateRef) -> StateRef | None:

@@ -6,11 +6,13 @@ stands in `resources/proxmox` and `resources/hetzner`.
 
 import dagster as dg
 
-from hyops_assets.assets.asked import another_slot, module_run
-from hyops_assets.assets.publishing import BUILD_STATE
+from hyops_assets.assets.asked import another_slot, module_run, record_state
+from hyops_assets.assets.publishing import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.settings import Settings, default_site
@@ -41,7 +43,7 @@ def proxmox_template(
     site = site_of(context.partition_key)
     with step(context, "proxmox_template") as progress:
         seeder = proxmox.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
-        seeded = seeder.seed(_request(context, contract, contract.urls["qcow2"]), progress=progress)
+        seeded = seeder.seed(_request(context, contract, _url(contract, "qcow2")), progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
         contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
@@ -85,7 +87,7 @@ def hetzner_image(
     site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
         seeder = hetzner.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
-        seeded = seeder.seed(_request(context, contract, contract.urls["raw.xz"]), progress=progress)
+        seeded = seeder.seed(_request(context, contract, _url(contract, "raw.xz")), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
         contract,
@@ -136,13 +138,34 @@ def _move_slot(
 
     A slot that the run was asked to write instead is written whatever the record: nobody else's meaning moves.
     """
-    build = states.find(BUILD_STATE)
     asked = another_slot(run, own)
-    if asked is None and (build is None or build.outputs.get("record_digest") != contract.record_digest):
-        return {"state": f"{own} stays: the build slot names another record", "state_changed": False}
+    naming = _naming_state(states, run)
+    named = states.find(naming)
+    if asked is None and (named is None or named.outputs.get("record_digest") != contract.record_digest):
+        return {"state": f"{own} stays: {naming} names another record", "state_changed": False}
     ref = asked or own
     changed = states.commit(ref, run_id=module_run(run), outputs=outputs)
     return {"state": str(states.path(ref)), "state_changed": changed}
+
+
+def _naming_state(states: StateStore, run: dg.DagsterRun) -> StateRef:
+    """Return the state whose record moves a site's slot: the build's, or a registered record's.
+
+    The latter where the seed was asked for by it, or where this environment builds none.
+    """
+    asked = record_state(run)
+    if asked is not None and asked.module == ARTIFACT_STATE.module:
+        return asked
+    return BUILD_STATE if states.find(BUILD_STATE) is not None or asked is not None else ARTIFACT_STATE
+
+
+def _url(contract: Contract, format_: VariantFormat) -> str:
+    if format_ not in contract.urls:
+        raise Refused(
+            f"{contract.record.key} {contract.record.version} was registered without its {format_}",
+            hint="register it again with both variants (record_variants), or build it here",
+        )
+    return contract.urls[format_]
 
 
 def _seeded_at(contract: Contract, site: str, ref: str) -> SeededAt:
@@ -162,7 +185,7 @@ def _lineage(contract: Contract, outcome: str) -> dict[str, str | int | dg.Metad
         "version": record.version,
         "disk_sha256": record.disk.sha256,
         "record_digest": contract.record_digest,
-        "record document": dg.MetadataValue.url(contract.record_url),
+        "record document": dg.MetadataValue.url(contract.record_url) if contract.record_url else "none",
         "iso_sha256": record.iso_sha256 or "registered: built elsewhere",
         "disk_bytes": record.disk.size_bytes,
     }

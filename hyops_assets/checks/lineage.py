@@ -26,6 +26,7 @@ from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.seed import ImageFacts
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.survey import TemplateFacts
+from resources.repository.anonymous import read_public
 from resources.repository.base import ObjectRepository
 
 
@@ -58,11 +59,10 @@ class Chain:
         """Yield record, ISO and signature, each read afresh; a link that cannot be read says why."""
         record = self.contract.record
         yield Link("record: its identity hashes to its digest", self.contract.record_digest, record.digest)
-        yield _read(
-            "record: the published document is this record",
-            sha256_of_bytes(canonical_json(record) + b"\n"),
-            lambda: self._repository.read_anonymous(self.contract.record_url)[0],
-        )
+        yield self._document_link(record)
+        if self.contract.registered:
+            yield Link("ISO: the record was registered, and is vouched for by whoever published it", "none", "none")
+            return
         if record.iso_sha256 is None:
             yield Link("ISO: the record was built elsewhere, and is vouched for by its gates alone", "none", "none")
             return
@@ -73,6 +73,14 @@ class Chain:
         yield Link("ISO: the record was built from it", record.iso_sha256, iso.sha256)
         yield _read("ISO: its bytes are as we took them in", iso.sha256, lambda: self._store.blob(iso.sha256).name)
         yield _read("signature: a trusted key signed these bytes", iso.signature.key_id, lambda: self._key_of(iso))
+
+    def _document_link(self, record: Record) -> Link:
+        url = self.contract.record_url
+        if not url:
+            return Link("record: it was registered file by file, without a document", "none", "none")
+        read = read_public if self.contract.registered else self._repository.read_anonymous
+        expected = sha256_of_bytes(canonical_json(record) + b"\n")
+        return _read("record: the published document is this record", expected, lambda: read(url)[0])
 
     def _key_of(self, iso: SignedIso) -> str:
         path = self._store.blob_path(iso.sha256)

@@ -3,11 +3,14 @@
 import dagster as dg
 
 from hyops_assets.assets.publishing import published_contract
+from hyops_assets.assets.registering import read_in
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.partitions import VERSIONS
+from resources.artifacts.store import ArtifactStore
+from resources.repository.anonymous import read_public
 from resources.repository.base import ObjectRepository
 
 CONTRACT = published_contract.key
@@ -17,16 +20,22 @@ CONTRACT = published_contract.key
 def anonymous_read_back(
     context: dg.AssetCheckExecutionContext,
     published_contract: Contract,
+    store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],
 ) -> dg.AssetCheckResult:
-    """Anyone can read the record and both variants under the contract's URLs, and they are the promised bytes."""
+    """Anyone can read the record and its variants under the contract's URLs, and they are the promised bytes.
+
+    What was registered in this very run was read in it: it is not downloaded a second time.
+    """
     record = published_contract.record
-    promised = {
-        published_contract.record_url: sha256_of_bytes(canonical_json(record) + b"\n"),
-        **{published_contract.urls[format_]: variant.sha256 for format_, variant in record.variants.items()},
-    }
+    promised = {published_contract.urls[format_]: variant.sha256 for format_, variant in record.variants.items()}
+    if published_contract.record_url:
+        promised[published_contract.record_url] = sha256_of_bytes(canonical_json(record) + b"\n")
     with step(context, "anonymous_read_back") as progress:
-        found = {url: repository.read_anonymous(url, progress=progress) for url in promised}
+        found = read_in(context.run.run_id, published_contract, store) if published_contract.registered else None
+        if found is None:
+            read = read_public if published_contract.registered else repository.read_anonymous
+            found = {url: read(url, progress=progress) for url in promised}
         progress.ended("read", sum(size for _, size in found.values()))
     return dg.AssetCheckResult(
         passed=all(found[url][0] == sha256 for url, sha256 in promised.items()),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import FORMATS, VariantFormat
 
 Status = Literal["running", "ok", "error", "destroyed", "detached"]
 Outputs = dict[str, JsonValue]
@@ -41,6 +42,8 @@ class ModuleState(BaseModel):
 def record_outputs(contract: Contract) -> Outputs:
     """Return the outputs of a build: what `record_state_ref` resolves to."""
     record = contract.record
+    # The qcow2 is what HybridOps' modules call the record; one that was registered may have the other variant alone.
+    first: VariantFormat = next(format_ for format_ in FORMATS if format_ in contract.urls)
     variants: JsonValue = {
         format_: {
             "url": contract.urls[format_],
@@ -52,10 +55,10 @@ def record_outputs(contract: Contract) -> Outputs:
     }
     entry: Outputs = {
         "key": record.key,
-        "url": contract.urls["qcow2"],
-        "format": "qcow2",
+        "url": contract.urls[first],
+        "format": first,
         "version": record.version,
-        "sha256": record.variants["qcow2"].sha256,
+        "sha256": record.variants[first].sha256,
         "digest": contract.record_digest,
         "variants": variants,
     }
@@ -63,9 +66,9 @@ def record_outputs(contract: Contract) -> Outputs:
         "disk_sha256": record.disk.sha256,
         "disk_size_bytes": record.disk.size_bytes,
         "iso_sha256": record.iso_sha256,
-        "record_document_url": contract.record_url,
-        "evidence_url": contract.evidence_url,
-        "sbom_url": contract.sbom_url,
+        "record_document_url": contract.record_url or None,
+        "evidence_url": contract.evidence_url or None,
+        "sbom_url": contract.sbom_url or None,
         "lab": record.lab,
     }
     for word in ("record", "artifact"):

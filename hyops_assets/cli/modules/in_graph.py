@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from hyops_assets.cli.modules.work import Done, Work
+from hyops_assets.contract.inputs import BuildInputs, SeedInputs
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Graph, Ran
@@ -21,13 +22,16 @@ def graph_of(work: Work) -> Iterator["Graph"]:
     from hyops_assets.cli.progress import shown
 
     with shown(work.place.console), open_instance(work.place.root) as instance:
-        yield Graph(work.place.root, instance, tags=_tags(work))
+        repository = work.inputs.repo_state_ref if isinstance(work.inputs, BuildInputs) else ""
+        yield Graph(work.place.root, instance, tags=_tags(work), repo_state_ref=repository)
 
 
 def _tags(work: Work) -> dict[str, str]:
-    from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+    from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG, RECORD_STATE_TAG
 
     tags = {MODULE_RUN_TAG: work.run_id}
+    if isinstance(work.inputs, SeedInputs) and work.inputs.record_state_ref:
+        tags[RECORD_STATE_TAG] = work.inputs.record_state_ref
     if work.another_slot and work.ref.instance:
         tags[INSTANCE_TAG] = work.ref.instance
     return tags

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import build, found, seeds
+from hyops_assets.cli.modules import artifact, build, found, seeds
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
 from hyops_assets.contract.references import (
     DEFAULT_BUILD_INSTANCE,
+    IMAGE_ARTIFACT,
     IMAGE_BUILD,
     IMAGE_REGISTER,
     IMAGE_SEED,
     TEMPLATE_IMPORT,
     TEMPLATE_SEED,
 )
-from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
+from hyops_assets.contract.register_inputs import ArtifactInputs, ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.settings import Settings
 
 
@@ -51,6 +52,7 @@ _ROWS = (
         instance=always(DEFAULT_BUILD_INSTANCE),
         checks=build.checks,
     ),
+    Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply),
     Module(
         TEMPLATE_SEED,
         TemplateSeedInputs,
