@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.cli.environment import Place
+from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.object_repo import DEFAULT_REPOSITORY_INSTANCE, ObjectRepoInputs, repository_outputs
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.settings import (
     FeedSettings,
     HetznerSite,
@@ -23,14 +26,25 @@ from hyops_assets.contract.settings import (
 from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.lab import feed, process
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV, PROXMOX_TOKEN_ID, LabFiles
+from hyops_assets.lab.ensemble import (
+    GCS_BUCKET,
+    GCS_PROJECT,
+    GCS_PUBLISHER,
+    HETZNER_TOKEN_ENV,
+    HOST,
+    PROXMOX_TOKEN_ENV,
+    PROXMOX_TOKEN_ID,
+    LabFiles,
+)
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import make_lookalike
 from hyops_assets.lab.signing import LabKey
 from resources.settings import load_settings, save_settings
+from resources.states.store import StateStore
 
 SITE = "lab"
+REPOSITORY = StateRef(OBJECT_REPO, DEFAULT_REPOSITORY_INSTANCE)
 _HEADING = "Written by `hyops lab up`: everything here points at the local lab. It is written again at each start."
 _KEY_FILE = "lab.pub"
 
@@ -103,6 +117,7 @@ def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
     _refuse_foreign_settings(root)
     running = process.start(root.lab, bound=bound)
     _write_settings(root)
+    _offer_repository(root)
     os.environ.update(running.environment())
     return running
 
@@ -120,12 +135,24 @@ def lab_running(root: RuntimeRoot) -> Iterator[None]:
             process.stop(root.lab)
 
 
-def up(place: Place) -> None:
-    """Start the lab in the background."""
+def up(place: Place, release: str) -> None:
+    """Start the lab in the background, and have its feed and its mirror serve a release; none where it is empty."""
     running = start(place.root)
+    if release:
+        with place.console.status(f"look-alike ISO of {release}"):
+            announce_iso(place.root, lookalike(release))
+        place.console.print(f"its feed and its mirror serve {release}")
     place.console.print(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
+    place.console.print(
+        f"records are published into the bucket that {REPOSITORY} names: {_readable_below(place.root)}"
+    )
     place.console.print(f'reach it from other programs: eval "$({_command(place, "env")})"')
     place.console.print(f"stop it: {_command(place, 'down')}")
+
+
+def _readable_below(root: RuntimeRoot) -> str:
+    state = StateStore(root).find(REPOSITORY)
+    return str(state.outputs.get("repo_public_base_url", "")) if state else ""
 
 
 def down(place: Place) -> None:
@@ -163,6 +190,19 @@ def _refuse_foreign_settings(root: RuntimeRoot) -> None:
         )
 
 
+def _offer_repository(root: RuntimeRoot) -> None:
+    """Have `org/gcp/object-repo#vyos_records` lead to the lab's bucket, unless that slot is somebody's."""
+    endpoint = f"https://{HOST}:{json.loads(LabFiles(root.lab).ports.read_text())['gcs']}"
+    inputs = ObjectRepoInputs(
+        project_id=GCS_PROJECT, bucket_name=GCS_BUCKET, service_account_id=GCS_PUBLISHER, endpoint=endpoint
+    )
+    outputs = repository_outputs(inputs, location=inputs.location, lab=True)
+    states = StateStore(root)
+    former = states.find(REPOSITORY)
+    if former is None or not former.outputs or former.outputs.get("lab"):
+        states.commit(REPOSITORY, run_id=new_run_id("lab-up"), outputs=outputs)
+
+
 def _write_settings(root: RuntimeRoot) -> None:
     """Write the settings for the lab's ports and keys; leave an equal file alone."""
     files = LabFiles(root.lab)
@@ -185,6 +225,8 @@ def lab_settings(files: LabFiles) -> Settings:
         feed=FeedSettings(
             urls=[f"https://{HOST}:{port['feed']}/version.json"],
             iso_hosts=[*FeedSettings().iso_hosts, HOST],
+            # What upstream announced is asked for here first, as of any mirror: nothing leaves for GitHub.
+            mirror=f"https://{HOST}:{port['feed']}",
             keys=[ROLLING_KEY, *keys],
             poll_seconds=5,
             sensor="running",

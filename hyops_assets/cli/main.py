@@ -215,11 +215,20 @@ def lab_iso(release: Version = "2026.03.03-0027-rolling", env: Env = None, root:
 
 
 @lab.command("up")
-def lab_up(env: Env = None, root: Root = None) -> None:
-    """Start the lab in the background and write a pipeline.yml that points at it."""
+def lab_up(
+    release: Annotated[
+        str, typer.Option("--release", help="Release that its feed and mirror serve; empty for none.")
+    ] = "2026.03.03-0027-rolling",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Start the lab in the background and write a pipeline.yml that points at it.
+
+    The first time, the release's look-alike ISO is made from Debian packages, which takes minutes.
+    """
     from hyops_assets.cli.lab import up
 
-    up(_place(root, env))
+    up(_place(root, env), release)
 
 
 @lab.command("down")

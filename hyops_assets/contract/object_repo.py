@@ -98,7 +98,7 @@ def repository_outputs(inputs: ObjectRepoInputs, *, location: str, lab: bool = F
         lab: whether a lab serves it.
     """
     email = inputs.service_account_email
-    hint = create_key(email, inputs.project_id)
+    hint = "hyops lab env" if lab else create_key(email, inputs.project_id)
     optional: Outputs = {"repo_endpoint": inputs.endpoint} if inputs.endpoint else {}
     return {
         "repo_backend": "gcs",

@@ -243,7 +243,7 @@ def test_lab_up_leaves_a_pipeline_yml_alone_that_no_lab_wrote(user: Path) -> Non
 
 @pytest.fixture
 def lab(user: Path) -> Iterator[subprocess.CompletedProcess[str]]:
-    yield hyops(user, "lab", "up")
+    yield hyops(user, "lab", "up", "--release", "")
     hyops(user, "lab", "down")
 
 
@@ -266,7 +266,7 @@ def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
 
 
 def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(user: Path, lab: subprocess.CompletedProcess[str]) -> None:
-    assert hyops(user, "lab", "up").stdout == lab.stdout
+    assert hyops(user, "lab", "up", "--release", "").stdout == lab.stdout
     assert hyops(user, "lab", "down").stdout == "the lab is down\n"
     assert processes.naming(user) == {}
 
