@@ -1,16 +1,8 @@
 """`core/shared/vyos-image-build`: one release becomes a published record."""
 
+from hyops_assets.cli.modules.build_outlook import build_inputs, require_public_repository
 from hyops_assets.cli.modules.in_graph import done, graph_of
-from hyops_assets.cli.modules.work import Check, Done, Intended, Work
-from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.inputs import BuildInputs
-from hyops_assets.contract.version import RecordVersion
-
-
-def plan(work: Work) -> list[Intended]:
-    """Say what building would do."""
-    _inputs(work)
-    return []
+from hyops_assets.cli.modules.work import Done, Work
 
 
 def apply(work: Work) -> Done:
@@ -18,9 +10,12 @@ def apply(work: Work) -> Done:
 
     Raises:
         Refused: the record key is not this environment's for the release.
+        NotPublic: strangers cannot read the repository.
         RunFailed: a step failed or a gate refused.
     """
-    inputs = _inputs(work)
+    inputs = build_inputs(work)
+    # Found at the first minute, not when a disk is built for it.
+    require_public_repository(work)
     with graph_of(work) as graph:
         if inputs.record_url or inputs.record_local_path:
             return done(
@@ -38,21 +33,3 @@ def apply(work: Work) -> Done:
                 rebuild_if_exists=inputs.rebuild_if_exists,
             )
         )
-
-
-def checks(work: Work) -> list[Check]:
-    """Return what a build needs on this host and at the repository."""
-    return []
-
-
-def _inputs(work: Work) -> BuildInputs:
-    inputs = work.inputs
-    if not isinstance(inputs, BuildInputs):
-        raise TypeError(type(inputs).__name__)
-    key = work.settings.build.key_of(RecordVersion.parse(inputs.record_version).release)
-    if inputs.record_key != key:
-        raise Refused(
-            f"record_key {inputs.record_key!r} is not this environment's key of {inputs.record_version}, {key!r}",
-            hint="change build.record_key or build.stream_record_key in config/pipeline.yml, or the input",
-        )
-    return inputs

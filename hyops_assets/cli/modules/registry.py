@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import artifact, build, found, seeds
+from hyops_assets.cli.modules import artifact, build, build_outlook, found, seed_outlook, seeds
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
 from hyops_assets.contract.references import (
@@ -47,29 +47,29 @@ _ROWS = (
     Module(
         IMAGE_BUILD,
         BuildInputs,
-        plan=build.plan,
+        plan=build_outlook.plan,
         apply=build.apply,
         instance=always(DEFAULT_BUILD_INSTANCE),
-        checks=build.checks,
+        checks=build_outlook.checks,
     ),
     Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply),
     Module(
         TEMPLATE_SEED,
         TemplateSeedInputs,
-        plan=seeds.plan,
+        plan=seed_outlook.plan,
         apply=seeds.apply_template,
         instance=seeds.instance,
         credentials=("proxmox",),
-        checks=seeds.checks,
+        checks=seed_outlook.checks,
     ),
     Module(
         IMAGE_SEED,
         ImageSeedInputs,
-        plan=seeds.plan,
+        plan=seed_outlook.plan,
         apply=seeds.apply_image,
         instance=seeds.instance,
         credentials=("hetzner",),
-        checks=seeds.checks,
+        checks=seed_outlook.checks,
     ),
     Module(
         TEMPLATE_IMPORT,

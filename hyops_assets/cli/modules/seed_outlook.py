@@ -1,0 +1,114 @@
+"""What a seed would find and do at its site: for `plan` and for preflight. Reads only."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hyops_assets.cli.modules.seeds import record_version, seed_site
+from hyops_assets.cli.modules.work import Check, Intended, Work
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.inputs import TemplateSeedInputs
+from resources.artifacts.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from resources.hetzner.seed import HetznerSeeder
+    from resources.proxmox.seed import ProxmoxSeeder
+
+
+def plan(work: Work) -> list[Intended]:
+    """Say whether the site holds the record already, or would get it.
+
+    Raises:
+        SettingsError: no such site, or none at all.
+        HyopsError: the site does not tell.
+    """
+    site, version = seed_site(work), record_version(work)
+    contract = ArtifactStore(work.place.root.artifacts).find_document("published_contract", version, Contract)
+    what = "template" if isinstance(work.inputs, TemplateSeedInputs) else "image"
+    if contract is None:
+        return [Intended(what, "seed", f"{version} at {site}, unless it is there: this host does not hold its record")]
+    found = _found(work, contract)
+    if found:
+        return [Intended(what, "adopt", f"{version} at {site}: {found}")]
+    source = contract.urls["qcow2" if what == "template" else "raw.xz"]
+    return [Intended(what, "seed", f"{version} at {site} from {source}")]
+
+
+def checks(work: Work) -> list[Check]:
+    """Return whether the site can be reached with its token, and has what a seed needs."""
+    proxmox = isinstance(work.inputs, TemplateSeedInputs)
+    provider = "proxmox" if proxmox else "hetzner"
+    try:
+        site = seed_site(work)
+    except HyopsError as error:
+        return [Check(f"site:{provider}", "fail", f"{error.message}; {error.hint}")]
+    sites = work.settings.sites
+    variable = (sites.proxmox if proxmox else sites.hetzner)[site].token_env
+    if not os.environ.get(variable, "").strip():
+        return [
+            Check(
+                f"credentials:{provider}", "missing", f"missing required credentials: {variable} is unset; export it"
+            )
+        ]
+    look: Callable[[], str] = lambda: proxmox_site(work, site) if proxmox else hetzner_site(work, site)  # noqa: E731
+    return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), tried(f"site:{provider}:{site}", look)]
+
+
+def tried(name: str, look: Callable[[], str]) -> Check:
+    """Return a check that tells what looking found, or why it failed."""
+    try:
+        return Check(name, "ok", look())
+    except HyopsError as error:
+        return Check(name, "fail", f"{error.message}; {error.hint}")
+
+
+def proxmox_site(work: Work, site: str) -> str:
+    """Look whether a Proxmox site answers, is new enough, and its token may see and do what a seed does.
+
+    Raises:
+        HyopsError: it is not so.
+    """
+    from resources.proxmox.preflight import require_readable, require_version, require_writable
+
+    seeder = _proxmox(work, site)
+    version = require_version(seeder.client)
+    require_readable(seeder.client)
+    require_writable(seeder.client, route="download", version=version, needed_bytes=0)
+    return f"Proxmox VE {version} on {seeder.site.host}; the token may seed"
+
+
+def hetzner_site(work: Work, site: str) -> str:
+    """Look whether a Hetzner project answers to its token, and how many snapshots may still be made.
+
+    Raises:
+        HyopsError: it does not answer.
+    """
+    from resources.hetzner.resource import client_of
+
+    settings = work.settings.hetzner_site(site)
+    held = len(client_of(settings).list_snapshots())
+    return f"the token works; {held} snapshots of {settings.snapshot_limit}"
+
+
+def _found(work: Work, contract: Contract) -> str:
+    site = seed_site(work)
+    if isinstance(work.inputs, TemplateSeedInputs):
+        template = _proxmox(work, site).find(contract.record)
+        return f"VMID {template.vmid}" if template else ""
+    ready = [
+        image for image in _hetzner(work, site).find(contract.record) if image.labels.get("hyops_state") == "ready"
+    ]
+    return f"snapshot {ready[0].id}" if ready else ""
+
+
+def _proxmox(work: Work, site: str) -> "ProxmoxSeeder":
+    from resources.proxmox.resource import ProxmoxSeeders
+
+    return ProxmoxSeeders(work.settings).seeder(site)
+
+
+def _hetzner(work: Work, site: str) -> "HetznerSeeder":
+    from resources.hetzner.resource import HetznerProjects
+
+    return HetznerProjects(work.settings).seeder(site)
