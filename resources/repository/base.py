@@ -121,6 +121,17 @@ class ObjectRepository(Protocol):
         """
         ...
 
+    def require_ready(self) -> None:
+        """Find out, without writing anything, whether objects can be created here and read by anyone.
+
+        What cannot be known without writing is left to `require_public`.
+
+        Raises:
+            NotPublic: strangers could not read them.
+            RepositoryFailed: the place is not there, or may not be written.
+        """
+        ...
+
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object, or None where there is none."""
         ...

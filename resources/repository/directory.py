@@ -6,6 +6,7 @@ after the object, by whoever saw that the bytes are right, and only once.
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,18 @@ class DirectoryRepository:
             hint = f"serve {self.directory} under {self.public_base_url} without credentials or redirects"
             self.create(MARKER_NAME, MARKER, sha256=MARKER_SHA256, content_type=MARKER_TYPE, metadata={})
             require_marker(self.url(MARKER_NAME), hint=hint)
+
+    def require_ready(self) -> None:
+        """Find out whether the directory can be written, or made where it is not there yet.
+
+        Raises:
+            RepositoryFailed: it cannot.
+        """
+        there = self.directory.absolute()
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise RepositoryFailed(f"{there} cannot be written", hint="give this user the directory")
 
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object, or None where there is none.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from google.cloud import storage
 
+from hyops_assets.contract.object_repo import PUBLIC_ENDPOINT
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from resources.repository.anonymous import read_public
@@ -34,7 +35,6 @@ from resources.repository.gcs_upload import CHUNK_BYTES, Noted, Patience, upload
 from resources.repository.marker import MARKER, MARKER_NAME, MARKER_SHA256, MARKER_TYPE, require_marker
 from resources.repository.proven_source import ProvenSource, proven
 
-PUBLIC_ENDPOINT = "https://storage.googleapis.com"
 _NEVER = "no-store"
 
 
@@ -135,6 +135,38 @@ class GcsRepository:
         except NotPublic as error:
             raise NotPublic(error.message, hint=self._how_to_open()) from error
         self._proven_public = True
+
+    def require_ready(self) -> None:
+        """Find out, without writing anything, whether the bucket is there, can be added to and is open to readers.
+
+        A `public_base_url` of its own may be served by something else than the bucket's policy: then nobody is asked.
+
+        Raises:
+            NotPublic: strangers may not read; the hint has the commands that change it.
+            NotPermitted: the credentials may not add objects; likewise.
+            RepositoryFailed: there is no such bucket, or the credentials are not accepted; likewise.
+        """
+        if not self._allowed(self._client, "storage.objects.create"):
+            raise NotPermitted(
+                f"the credentials may not add objects to gs://{self.bucket}", hint=self._grant("objectCreator")
+            )
+        own = self.public_base_url.endswith(f"/{self.bucket}")
+        if own and not self._allowed(self._stranger, "storage.objects.get"):
+            raise NotPublic(f"strangers may not read what is in gs://{self.bucket}", hint=self._how_to_open())
+
+    def _allowed(self, client: storage.Client, permission: str) -> bool:
+        bucket = client.bucket(self.bucket)
+        try:
+            held = asked(
+                f"ask for the right {permission} in gs://{self.bucket}",
+                lambda: list(bucket.test_iam_permissions([permission], **self._call)),
+            )
+        except NotThere as error:
+            raise self._no_bucket(error) from error
+        except NotPermitted:
+            # To a stranger the service may refuse to say even that.
+            return False
+        return permission in held
 
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object, or None where there is none.
@@ -263,7 +295,8 @@ class GcsRepository:
 
     def _how_to_open(self) -> str:
         """Return the commands that let strangers read; whether access is prevented is asked where that is allowed."""
-        opened = _binding(self.bucket, "allUsers", "objectViewer")
+        # Not objectViewer: that lets strangers list, too.
+        opened = _binding(self.bucket, "allUsers", "legacyObjectReader")
         lifted = f"gcloud storage buckets update gs://{self.bucket} --no-public-access-prevention"
         bucket = self._client.bucket(self.bucket)
         try:

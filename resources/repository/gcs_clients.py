@@ -46,6 +46,17 @@ def gcs_repository(settings: RepositorySettings, environ: Mapping[str, str]) -> 
     )
 
 
+def connected(settings: RepositorySettings, environ: Mapping[str, str]) -> storage.Client:
+    """Return Google's client with the credentials that the environment names, for who administers a bucket.
+
+    Raises:
+        BadKey: the key that the environment names is none.
+        NoCredentials: there are none.
+    """
+    key = service_account_key(environ)
+    return _client(settings, key) if key else _with_application_default(settings)
+
+
 def _with_application_default(settings: RepositorySettings) -> storage.Client:
     how = f"set {KEY_FILE_ENV} or {KEY_ENV}, or run gcloud auth application-default login"
     if settings.endpoint is not None:

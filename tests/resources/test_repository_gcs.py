@@ -385,7 +385,7 @@ def test_a_bucket_that_strangers_cannot_read_is_found_before_the_upload(scene: G
         publish(repository, LARGE)
     assert caught.value.hint.startswith(
         f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} "
-        "--member=allUsers --role=roles/storage.objectViewer"
+        "--member=allUsers --role=roles/storage.legacyObjectReader"
     )
     # Who may not look at the bucket's settings is told of both reasons.
     assert f"gcloud storage buckets update gs://{BUCKET} --no-public-access-prevention" in caught.value.hint

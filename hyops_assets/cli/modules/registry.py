@@ -3,15 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import artifact, build, build_outlook, found, seed_outlook, seeds
+from hyops_assets.cli.modules import artifact, build, build_outlook, found, object_repo, seed_outlook, seeds
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
+from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.references import (
     DEFAULT_BUILD_INSTANCE,
     IMAGE_ARTIFACT,
     IMAGE_BUILD,
     IMAGE_REGISTER,
     IMAGE_SEED,
+    OBJECT_REPO,
     TEMPLATE_IMPORT,
     TEMPLATE_SEED,
 )
@@ -44,6 +46,15 @@ class Module:
 
 
 _ROWS = (
+    Module(
+        OBJECT_REPO,
+        ObjectRepoInputs,
+        plan=object_repo.plan,
+        apply=object_repo.apply,
+        instance=object_repo.instance,
+        credentials=("gcp",),
+        checks=object_repo.checks,
+    ),
     Module(
         IMAGE_BUILD,
         BuildInputs,
