@@ -15,6 +15,7 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.programs import MissingProgram, find_program
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
+from resources.repository.revisions import refuse_rebuild
 
 PROGRAMS = (
     *("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "mkfs.fat", "mmd", "mcopy", "mdir", "sgdisk", "xz"),
@@ -29,9 +30,10 @@ def plan(work: Work) -> list[Intended]:
     """Say for the ISO, the record and each public name whether it would be found or made.
 
     Raises:
-        Refused: the record key is not this environment's for the release.
+        Refused: the record key is not this environment's for the release, or a published version was to be rebuilt.
         HyopsError: the repository does not tell.
     """
+    refuse(work)
     inputs = build_inputs(work)
     version = RecordVersion.parse(inputs.record_version)
     with _repository(work, inputs.repo_state_ref) as repository:
@@ -54,6 +56,19 @@ def checks(work: Work) -> list[Check]:
     except HyopsError as error:
         found = Check("repository", "fail", f"{error.message}; {error.hint}")
     return [*programs, *_credentials(work, inputs.repo_state_ref), found]
+
+
+def refuse(work: Work) -> None:
+    """Refuse to build a published version again, whoever published it.
+
+    Raises:
+        AlreadyPublished: it is; the hint names the next free revision.
+        HyopsError: the repository does not tell.
+    """
+    inputs = build_inputs(work)
+    if inputs.rebuild_if_exists:
+        with _repository(work, inputs.repo_state_ref) as repository:
+            refuse_rebuild(repository, inputs.record_key, RecordVersion.parse(inputs.record_version))
 
 
 def require_public_repository(work: Work) -> None:
@@ -118,9 +133,10 @@ def _repository(work: Work, repo_state_ref: str) -> Iterator[ObjectRepository]:
 
 
 def _repository_check(repository: ObjectRepository) -> Check:
-    """Return whether it answers, and whether strangers read what is there; a new one proves that when it is used."""
+    """Return whether it can be added to, and whether strangers read what is there; nothing is written."""
     from resources.repository.marker import MARKER_NAME, require_marker
 
+    repository.require_ready()
     url = repository.url(MARKER_NAME)
     if repository.head(MARKER_NAME) is None:
         return Check("repository", "ok", f"it answers; that strangers can read {url} is proven before the build")
