@@ -133,6 +133,41 @@ def apply(
 
 
 @app.command()
+def preflight(
+    module: Annotated[
+        str | None, typer.Option("--module", help="Module whose run is meant; default: the host.")
+    ] = None,
+    inputs: Inputs = None,
+    state_instance: Instance = "",
+    module_root: ModuleRoot = None,
+    target: Annotated[str, typer.Option("--target", help="Only the sites of one kind: proxmox or hetzner.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="End with 12 where a program is missing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Look whether host, repository, sites and a module's inputs are ready. Ends with 0, 11, 12 or 30."""
+    from hyops_assets.cli.preflight import run_preflight
+    from hyops_assets.cli.prepare import Asked
+
+    where = named_place(root, env) if module else _place(root, env)
+    asked = Asked("preflight", where, module, inputs, state_instance, module_root) if module else None
+    raise typer.Exit(run_preflight(where, asked, target=target, strict=strict, as_json=json_))
+
+
+@app.command()
+def init(
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Write a commented pipeline.yml to start from. Ends with 10: the template was written."""
+    from hyops_assets.cli.init import write_template
+
+    raise typer.Exit(write_template(_place(root, env), force=force))
+
+
+@app.command()
 def show(
     what: Annotated[str, typer.Argument(help="module, env, init, or a state reference: <module>[#<instance>].")],
     reference: Annotated[str, typer.Argument(help="State reference, after the word module.")] = "",

@@ -116,13 +116,17 @@ def redactor_of(settings: Settings, inputs: ModuleInputs | None, environ: Mappin
 def reach(prepared: Prepared) -> Prepared:
     """Let this process reach the lab, where the settings are a lab's; its tokens count as secrets from then on."""
     settings = prepared.work.settings
-    if not settings.lab:
-        return prepared
-    # The lab's libraries take a second to load: only who has a lab waits for them.
-    from hyops_assets.cli.lab import reach_lab
-
-    reach_lab(prepared.asked.place.root)
+    reach_environment(prepared.asked.place, settings)
     return replace(prepared, redactor=redactor_of(settings, prepared.work.inputs, os.environ))
+
+
+def reach_environment(place: Place, settings: Settings) -> None:
+    """Put a running lab's variables into this process, where the settings are a lab's."""
+    if settings.lab:
+        # The lab's libraries take a second to load: only who has a lab waits for them.
+        from hyops_assets.cli.lab import reach_lab
+
+        reach_lab(place.root)
 
 
 def inputs_document(prepared: Prepared) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class RunRecord:
         text = json.dumps(self._redactor.document(document), indent=2, sort_keys=True)
         write_private(self.directory / name, f"{text}\n".encode())
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write lines."""
+        write_private(self.directory / name, self._redactor.text(text).encode())
+
     def write_yaml(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a document as YAML, keys in their order."""
         text = yaml.safe_dump(self._redactor.document(document), sort_keys=False, allow_unicode=True)

@@ -9,6 +9,7 @@ from hyops_assets.cli.modules.work import Check, Intended, Work
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import TemplateSeedInputs
+from hyops_assets.contract.settings import Settings
 from resources.artifacts.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ def checks(work: Work) -> list[Check]:
                 f"credentials:{provider}", "missing", f"missing required credentials: {variable} is unset; export it"
             )
         ]
-    look: Callable[[], str] = lambda: proxmox_site(work, site) if proxmox else hetzner_site(work, site)  # noqa: E731
-    return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), tried(f"site:{provider}:{site}", look)]
+    reached = proxmox_reached if proxmox else hetzner_reached
+    return [
+        Check(f"credentials:{provider}", "ok", f"{variable} is set"),
+        tried(f"site:{provider}:{site}", lambda: reached(work.settings, site)),
+    ]
 
 
 def tried(name: str, look: Callable[[], str]) -> Check:
@@ -63,7 +67,7 @@ def tried(name: str, look: Callable[[], str]) -> Check:
         return Check(name, "fail", f"{error.message}; {error.hint}")
 
 
-def proxmox_site(work: Work, site: str) -> str:
+def proxmox_reached(settings: Settings, site: str) -> str:
     """Look whether a Proxmox site answers, is new enough, and its token may see and do what a seed does.
 
     Raises:
@@ -71,14 +75,14 @@ def proxmox_site(work: Work, site: str) -> str:
     """
     from resources.proxmox.preflight import require_readable, require_version, require_writable
 
-    seeder = _proxmox(work, site)
+    seeder = _proxmox(settings, site)
     version = require_version(seeder.client)
     require_readable(seeder.client)
     require_writable(seeder.client, route="download", version=version, needed_bytes=0)
     return f"Proxmox VE {version} on {seeder.site.host}; the token may seed"
 
 
-def hetzner_site(work: Work, site: str) -> str:
+def hetzner_reached(settings: Settings, site: str) -> str:
     """Look whether a Hetzner project answers to its token, and how many snapshots may still be made.
 
     Raises:
@@ -86,29 +90,31 @@ def hetzner_site(work: Work, site: str) -> str:
     """
     from resources.hetzner.resource import client_of
 
-    settings = work.settings.hetzner_site(site)
-    held = len(client_of(settings).list_snapshots())
-    return f"the token works; {held} snapshots of {settings.snapshot_limit}"
+    configured = settings.hetzner_site(site)
+    held = len(client_of(configured).list_snapshots())
+    return f"the token works; {held} snapshots of {configured.snapshot_limit}"
 
 
 def _found(work: Work, contract: Contract) -> str:
     site = seed_site(work)
     if isinstance(work.inputs, TemplateSeedInputs):
-        template = _proxmox(work, site).find(contract.record)
+        template = _proxmox(work.settings, site).find(contract.record)
         return f"VMID {template.vmid}" if template else ""
     ready = [
-        image for image in _hetzner(work, site).find(contract.record) if image.labels.get("hyops_state") == "ready"
+        image
+        for image in _hetzner(work.settings, site).find(contract.record)
+        if image.labels.get("hyops_state") == "ready"
     ]
     return f"snapshot {ready[0].id}" if ready else ""
 
 
-def _proxmox(work: Work, site: str) -> "ProxmoxSeeder":
+def _proxmox(settings: Settings, site: str) -> "ProxmoxSeeder":
     from resources.proxmox.resource import ProxmoxSeeders
 
-    return ProxmoxSeeders(work.settings).seeder(site)
+    return ProxmoxSeeders(settings).seeder(site)
 
 
-def _hetzner(work: Work, site: str) -> "HetznerSeeder":
+def _hetzner(settings: Settings, site: str) -> "HetznerSeeder":
     from resources.hetzner.resource import HetznerProjects
 
-    return HetznerProjects(work.settings).seeder(site)
+    return HetznerProjects(settings).seeder(site)

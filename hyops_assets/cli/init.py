@@ -1,0 +1,81 @@
+"""`hyops init`: a commented `pipeline.yml` to start from."""
+
+import typer
+
+from hyops_assets.cli.environment import Place
+from hyops_assets.contract.errors import Refused
+from resources.settings import make_private, write_private
+
+TEMPLATE_WRITTEN = 10
+"""The exit status that says so: what was written still has to be filled in."""
+
+# Lines with `#:` are settings; without the mark they validate, each section alone and all together.
+TEMPLATE = """\
+# pipeline.yml of this environment: where releases come from, where records are published, where they are seeded.
+#
+# Everything here is optional. As it stands, records are built from VyOS' rolling releases and published into a
+# directory below this runtime root. Lines that begin with `#:` are settings: take the mark away to set them.
+# Secrets never stand in this file: a site names the variable of the environment that holds its token.
+
+# The release feed. `mirror` is asked for ISOs first: upstream keeps only thirty builds.
+#:feed:
+#:  mirror: https://mirror.example.com/vyos
+#:  poll_seconds: 3600
+# `running` lets the sensor ask for new releases by itself, while `hyops dev` or a daemon runs.
+#:  sensor: stopped
+
+# How disks are built. `native` needs no root, no KVM and no loop devices; docs/build-methods.md has the others.
+#:build:
+#:  record_key: vyos-1.5
+#:  method: native
+#:  disk_bytes: 4294967296
+#:  console: ttyS0
+# Debian's sources of the ISO's own suite, where this host runs another one.
+#:  apt_sources:
+#:    - line: deb https://deb.debian.org/debian bookworm main
+#:      keyring: /usr/share/keyrings/debian-archive-keyring.gpg
+
+# The object repository: a public bucket of Google Cloud Storage. Its key comes from the environment, as
+# HYOPS_VYOS_GCS_SA_JSON_FILE (a path) or HYOPS_VYOS_GCS_SA_JSON; without either, from Google's own tools.
+#:repository:
+#:  kind: gcs
+#:  bucket: hyops-dev-vyos-records-a1
+
+# Where records are seeded. `default: true` marks the site whose state is latest.json.
+# `seed: auto` seeds every new record by itself; real clouds cost money, so `manual` is the default.
+#:sites:
+#:  proxmox:
+#:    main:
+#:      host: pve1.example.com
+#:      node: pve1
+# The token's secret is read from the variable that token_env names.
+#:      token_id: hyops@pve!seed
+#:      token_env: PROXMOX_TOKEN
+#:      storage: local-lvm
+#:      import_storage: local
+#:      bridge: vmbr0
+#:      vmid_range: [9200, 9299]
+#:      default: true
+#:  hetzner:
+#:    main:
+#:      token_env: HCLOUD_TOKEN
+#:      locations: [fsn1, nbg1, hel1]
+#:      snapshot_limit: 30
+#:      default: true
+"""
+
+
+def write_template(place: Place, *, force: bool) -> int:
+    """Write the template, readable by its owner only; return the exit status that says that it was written.
+
+    Raises:
+        Refused: there is a `pipeline.yml` already.
+    """
+    path = place.root.settings_file
+    if not force and (path.exists() or path.is_symlink()):
+        raise Refused(f"{path} is there already", hint="edit it, or replace it with --force")
+    make_private(path.parent, below=place.root.path)
+    write_private(path, TEMPLATE.encode())
+    typer.echo(f"template written: {path}")
+    typer.echo(f"next: edit it, then hyops preflight {place.flag}".rstrip())
+    return TEMPLATE_WRITTEN

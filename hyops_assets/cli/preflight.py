@@ -1,0 +1,190 @@
+"""`hyops preflight`: whether this host and the systems around it are ready. Reads only."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from hyops_assets.cli.checking import module_checks, runtime_checks
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
+from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
+from hyops_assets.cli.run_record import RunRecord, new_run_id, now
+from hyops_assets.cli.usage import BadUsage
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.redaction import Redactor
+from hyops_assets.contract.settings import Settings
+from hyops_assets.image.programs import PACKAGES, MissingProgram, find_program
+from resources.settings import load_settings
+
+OK = 0
+CONFIGURATION_INVALID = 11
+DEPENDENCY_MISSING = 12
+INTERNAL = 30
+
+TARGETS = ("proxmox", "hetzner")
+"""What `--target` may name: one kind of site."""
+
+_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "packer", "ansible-playbook", "busybox"})
+"""Programs of the lab and of build methods that are chosen: their absence is no fault of a host that has no use for
+them. A module's preflight asks for what its method needs."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a preflight found: of the host and its sites, and of a module, if one was named."""
+
+    results: list[Check]
+    module: str
+    module_results: list[Check]
+
+    @property
+    def all(self) -> list[Check]:
+        """Every check, in order."""
+        return [*self.results, *self.module_results]
+
+
+def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: bool, as_json: bool) -> int:
+    """Look, print what was found, and return the exit status.
+
+    Args:
+        place: the environment.
+        asked: the module whose run is meant; None for host and sites.
+        target: `proxmox` or `hetzner`, for the sites of that kind only; empty for all.
+        strict: whether a missing program counts. What a module misses always does.
+        as_json: print one JSON object instead of lines.
+
+    Returns:
+        0; 11 where something is wrong; 12 where, under `strict`, something is missing; 30 for a fault of ours.
+
+    Raises:
+        BadUsage: no such target.
+    """
+    if target and target not in TARGETS:
+        raise BadUsage(f"--target {target!r} is none", hint=f"use one of: {', '.join(TARGETS)}")
+    run_id = new_run_id("preflight")
+    with _own_faults():
+        looked, redactor = _look(place, asked, target)
+        code = _code(looked, strict=strict)
+        lines = [redactor.text(f"{check.status} {check.name} {check.detail}".rstrip()) for check in looked.all]
+        report = redactor.document(_report(place, looked, target, code))
+        _record(place, run_id, [*lines, f"exit_code={code}"], report, redactor)
+    typer.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else "\n".join([*lines, f"exit_code={code}"]))
+    return code
+
+
+def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redactor]:
+    runtime = runtime_checks(place.root)
+    try:
+        settings = load_settings(place.root)
+        reach_environment(place, settings)
+        configured = Check("config:pipeline.yml", "ok", str(place.root.settings_file))
+    except HyopsError as error:
+        broken = Check("config:pipeline.yml", "fail", f"{error.message}; {error.hint}")
+        return Looked([*runtime, broken], "", []), Redactor(os.environ)
+    if asked is not None:
+        return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
+    programs = [_program(name) for name in PACKAGES if name not in _UNNEEDED] if not target else []
+    looked = Looked([*programs, *runtime, configured, *_sites(settings, target)], "", [])
+    return looked, redactor_of(settings, None, os.environ)
+
+
+def _module(asked: Asked, results: list[Check], redactor: Redactor) -> tuple[Looked, Redactor]:
+    try:
+        prepared = reach(prepare(asked))
+    except BadUsage:
+        raise
+    except HyopsError as error:
+        failed = Check(f"module:{asked.module}", "fail", f"{error.message}; {error.hint}")
+        return Looked([*results, failed], asked.module, []), redactor
+    checks = [check for check in module_checks(prepared) if not check.name.startswith("runtime:")]
+    wrong = [check for check in checks if check.status != "ok"]
+    summary = Check(
+        f"module:{prepared.module.ref}",
+        "fail" if wrong else "ok",
+        f"writes {prepared.work.ref}" if not wrong else f"not ready: {', '.join(check.name for check in wrong)}",
+    )
+    return Looked([*results, summary], prepared.module.ref, checks), prepared.redactor
+
+
+def _sites(settings: Settings, target: str) -> list[Check]:
+    kinds = (target,) if target else TARGETS
+    checks: list[Check] = []
+    for kind in kinds:
+        named = settings.sites.proxmox if kind == "proxmox" else settings.sites.hetzner
+        if not named and target:
+            checks.append(
+                Check(f"readiness:{kind}", "fail", f"no {kind} site is configured; add one under sites.{kind}.<name>")
+            )
+        for name in sorted(named):
+            checks.append(
+                tried(f"readiness:{kind}:{name}", lambda kind=kind, name=name: _reached(settings, kind, name))
+            )
+    return checks
+
+
+def _reached(settings: Settings, kind: str, name: str) -> str:
+    return proxmox_reached(settings, name) if kind == "proxmox" else hetzner_reached(settings, name)
+
+
+def _program(name: str) -> Check:
+    try:
+        return Check(f"cmd:{name}", "ok", find_program(name))
+    except MissingProgram as error:
+        return Check(f"cmd:{name}", "missing", error.hint)
+
+
+def _code(looked: Looked, *, strict: bool) -> int:
+    statuses = {check.status for check in looked.all}
+    if "fail" in statuses:
+        return CONFIGURATION_INVALID
+    return DEPENDENCY_MISSING if strict and "missing" in statuses else OK
+
+
+def _report(place: Place, looked: Looked, target: str, code: int) -> dict[str, Any]:
+    module: dict[str, Any] = {}
+    if looked.module:
+        failing = any(check.status != "ok" for check in looked.module_results)
+        module = {"module_ref": looked.module, "ok": not failing, "results": _rows(looked.module_results)}
+    return {
+        "ok": code == OK,
+        "code": code,
+        "target": target,
+        "runtime_root": str(place.root.path),
+        "results": _rows(looked.results),
+        "module_preflight": module,
+    }
+
+
+def _rows(checks: list[Check]) -> list[dict[str, Any]]:
+    return [{"name": check.name, "ok": check.status == "ok", "detail": check.detail} for check in checks]
+
+
+def _record(place: Place, run_id: str, lines: list[str], report: dict[str, Any], redactor: Redactor) -> None:
+    """Keep what was found, where there is a runtime root to keep it in: looking makes none."""
+    root = place.root.path
+    if not os.access(root, os.W_OK | os.X_OK):
+        return
+    record = RunRecord(root / "logs" / "preflight" / run_id, below=root, redactor=redactor)
+    record.write_text("output.log", "\n".join(lines) + "\n")
+    record.write("result.json", report | {"run_id": run_id, "recorded_at": now()})
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Give faults of this program the exit status that HyOps has for them; whoever reports one needs the trace."""
+    try:
+        yield
+    except HyopsError:
+        raise
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        typer.echo(f"error: preflight itself failed: {type(error).__name__}\n  next: report the trace above", err=True)
+        raise typer.Exit(INTERNAL) from error
