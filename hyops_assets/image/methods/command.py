@@ -4,24 +4,16 @@ The line is the operator's own and runs through `bash -c`; nothing of ours is ev
 to tell it stands in `HYOPS_VYOS_*` variables.
 """
 
-import os
 from pathlib import Path
 
-from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.settings import Command
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.guest import DATASOURCES
 from hyops_assets.image.methods.finishing import finish
-from hyops_assets.image.methods.logged import run_logged
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.produced import decode_disk
+from hyops_assets.image.operator_command import CommandNotUsable, OperatorCommand, run_command
 
-_PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 _GIB = 1 << 30
-
-
-class CommandNotUsable(Refused):
-    """The command cannot be run as it is configured."""
 
 
 def build_with_command(request: BuildRequest) -> MadeDisk:
@@ -40,21 +32,17 @@ def build_with_command(request: BuildRequest) -> MadeDisk:
     command = request.settings.command
     if command is None:
         raise CommandNotUsable("no command is configured", hint="set build.command in config/pipeline.yml")
-    secrets = _secrets(command)
-    if not command.build_workdir.is_dir():
-        raise CommandNotUsable(
-            f"build_workdir {command.build_workdir} is no directory", hint="create it, or correct build.command"
-        )
     promised = request.scratch / "command" / f"{request.version}.qcow2"
     promised.parent.mkdir()
     begun = promised.parent.stat().st_mtime_ns
-    transcript = run_logged(
-        ["bash", "-c", command.build_command],
+    line = OperatorCommand(
+        command.build_command, command.build_workdir, command.environment, float(command.timeout_seconds)
+    )
+    transcript = run_command(
+        line,
         stage="build command",
-        timeout=command.timeout_seconds,
-        env={**_inherited(), **secrets, **environment_contract(request, promised)},
-        cwd=command.build_workdir,
-        secrets=list(secrets.values()),
+        told=environment_contract(request, promised),
+        scratch=promised.parent,
         progress=request.progress,
     )
     _require_own(promised, begun, transcript.tail())
@@ -106,20 +94,6 @@ def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str
     return {f"HYOPS_VYOS_{name}": value for name, value in told.items()} | {
         "HYOPS_CC_VYOS_SOURCE": str(request.helper.absolute())
     }
-
-
-def _inherited() -> dict[str, str]:
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-
-
-def _secrets(command: Command) -> dict[str, str]:
-    missing = [name for name in command.environment if name not in os.environ]
-    if missing:
-        raise CommandNotUsable(
-            f"build.command.environment names variables that are not set: {', '.join(missing)}",
-            hint="export them before the run, or leave them out",
-        )
-    return {name: os.environ[name] for name in command.environment}
 
 
 def _require_own(promised: Path, begun: int, said: str) -> None:
