@@ -67,9 +67,7 @@ class Graph:
         repo_state_ref: str = "",
     ) -> None:
         self.root = root
-        self._resources = {name: {"config": {"repo_state_ref": repo_state_ref}} for name in ("settings", "repository")}
-        if not repo_state_ref:
-            self._resources.clear()
+        self._resources = _publishing_to(root, repo_state_ref) if repo_state_ref else {}
         self._tags = dict(tags or {})
         self.instance = instance
         self.settings = load_settings(root)
@@ -155,6 +153,12 @@ class Graph:
                 ran=ran,
             )
         return ran
+
+
+def _publishing_to(root: RuntimeRoot, repo_state_ref: str) -> dict[str, object]:
+    """Return the run configuration that names where a run publishes; the UI shows it, and executes it again."""
+    config = {"config": {"root": str(root.path), "repo_state_ref": repo_state_ref}}
+    return {"settings": config, "repository": config}
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
