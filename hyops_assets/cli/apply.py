@@ -30,6 +30,7 @@ def apply_module(asked: Asked) -> None:
     with before_the_run():
         prepared.resolution.require()
         prepared = reach(prepared)
+        prepared.module.refuse(prepared.work)
     with _ended_as_by_hand(), Recorded(prepared) as run:
         for line in prepared.resolution.overruled:
             run.say(f"warning: {line}")

@@ -93,12 +93,14 @@ class _Resolving:
         for key, value in decided.items():
             if key not in self.model.model_fields:
                 continue
+            default = self.model.model_fields[key].default
             given = self.inputs.get(key)
-            if given not in (None, "", value):
+            # What only repeats the spec's default was not asked for.
+            if given not in (None, "", value, default):
                 # The given value stays unprinted: a signed URL is a secret, and so may be a command's text.
                 instead = f"it says {value}" if value else "it names none"
                 self.overruled.append(f"{key} is ignored: {name}={reference} decides, and {instead}")
-            self.inputs[key] = value
+            self.inputs[key] = default if value == "" else value
 
 
 def resolve_inputs(model: type[ModuleInputs], given: Mapping[str, Any], find: FindState) -> Resolution:

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import artifact, build, build_outlook, found, object_repo, seed_outlook, seeds
-from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, nothing_more
+from hyops_assets.cli.modules import artifact, build, build_outlook, edges, found, object_repo, seed_outlook, seeds
+from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
+from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
 from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.references import (
     DEFAULT_BUILD_INSTANCE,
+    HETZNER_EDGES,
     IMAGE_ARTIFACT,
     IMAGE_BUILD,
     IMAGE_REGISTER,
     IMAGE_SEED,
     OBJECT_REPO,
+    ONPREM_EDGE,
     TEMPLATE_IMPORT,
     TEMPLATE_SEED,
 )
@@ -34,6 +37,7 @@ class Module:
             the third argument is what `--state-instance` asked for, None where nothing was.
         credentials: providers whose credentials it needs (`gcp`, `hetzner`, `proxmox`): the spec's requirements.
         checks: what its preflight looks at besides what every module's does; reads only.
+        refuse: raises where what is asked may never be applied; reads only. Called before a state is touched.
     """
 
     ref: str
@@ -43,6 +47,7 @@ class Module:
     instance: Callable[[ModuleInputs, Settings, str | None], str | None] = latest
     credentials: tuple[str, ...] = ()
     checks: Callable[[Work], list[Check]] = nothing_more
+    refuse: Callable[[Work], None] = never
 
 
 _ROWS = (
@@ -62,6 +67,7 @@ _ROWS = (
         apply=build.apply,
         instance=always(DEFAULT_BUILD_INSTANCE),
         checks=build_outlook.checks,
+        refuse=build_outlook.refuse,
     ),
     Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply),
     Module(
@@ -89,6 +95,22 @@ _ROWS = (
         apply=found.apply_template,
         instance=found.template_slot,
         credentials=("proxmox",),
+    ),
+    Module(
+        ONPREM_EDGE,
+        OnpremEdgeInputs,
+        plan=edges.plan_onprem,
+        apply=edges.apply,
+        credentials=("proxmox",),
+        refuse=edges.refuse,
+    ),
+    Module(
+        HETZNER_EDGES,
+        HetznerEdgesInputs,
+        plan=edges.plan_hetzner,
+        apply=edges.apply,
+        credentials=("hetzner",),
+        refuse=edges.refuse,
     ),
     Module(
         IMAGE_REGISTER,

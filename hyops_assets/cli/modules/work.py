@@ -93,6 +93,10 @@ def always(instance: str) -> Callable[[ModuleInputs, Settings, str | None], str 
     return lambda inputs, settings, asked: instance
 
 
+def never(work: Work) -> None:
+    """Refuse nothing."""
+
+
 def nothing_more(work: Work) -> list[Check]:
     """Check nothing beyond what every module's preflight does."""
     return []
