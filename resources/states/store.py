@@ -81,7 +81,7 @@ class StateStore:
         """Return a state, or None where there is none.
 
         Raises:
-            BadState: the file is too large, truncated, not a regular file or not a state.
+            BadState: the file is too large, truncated, no regular file, no state, or anyone may write it.
         """
         path = self.path(ref)
         try:
@@ -89,6 +89,8 @@ class StateStore:
             if not stat.S_ISREG(found.st_mode):
                 # A link would be replaced by the next write, and what it leads to would silently stay behind.
                 raise BadState(f"{path} is no regular file", hint=f"move it away and apply {ref.module} again")
+            if found.st_mode & stat.S_IWOTH:
+                raise BadState(f"{path} can be written by anyone", hint=f"look at what it says, then chmod 600 {path}")
             if found.st_size > MAX_BYTES:
                 raise BadState(f"{path} is larger than {MAX_BYTES} bytes", hint=_MEND.format(path=path, ref=ref))
             return ModuleState.model_validate_json(path.read_bytes())

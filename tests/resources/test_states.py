@@ -16,7 +16,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import Outputs, record_outputs
-from resources.states.store import MAX_BYTES, BadState, StateBusy, StateStore
+from resources.states.store import MAX_BYTES, BadState, Begun, StateBusy, StateStore
 from tests.contract.samples import contract
 from tests.killing import killed_at_each_line
 
@@ -243,3 +243,109 @@ def test_a_writer_that_does_not_end_is_an_error_and_not_a_wait_for_ever(root: Ru
         pytest.raises(StateBusy, match=r"vyos_default_build\.json"),
     ):
         states.commit(BUILD, run_id="two", outputs=real())
+
+
+def test_a_state_that_anyone_may_write_is_not_believed(states: StateStore) -> None:
+    states.commit(BUILD, run_id="one", outputs=real())
+    states.path(BUILD).chmod(0o666)
+    with pytest.raises(BadState, match="written by anyone"):
+        states.find(BUILD)
+
+
+BEGUN = Begun("apply-1", "apply", "/evidence", ("hetzner",), "/rerun.yml", "/resolved.yml")
+
+
+def test_a_begun_state_is_running_and_keeps_its_outputs(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real())
+    former = states.begin(BUILD, BEGUN, lab=False)
+    assert former is not None
+    assert former.run_id == "former"
+    found = payload(states)
+    assert (found["status"], found["run_id"], found["active_command"]) == ("running", "apply-1", "apply")
+    assert found["outputs"] == json.loads(json.dumps(real()))
+    assert (found["evidence_dir"], found["requirements"]) == ("/evidence", {"credentials": ["hetzner"]})
+    assert (found["rerun_inputs_file"], found["resolved_inputs_file"]) == ("/rerun.yml", "/resolved.yml")
+
+
+def test_the_commit_of_the_run_that_began_it_keeps_what_the_run_noted(states: StateStore) -> None:
+    states.begin(BUILD, BEGUN, lab=False)
+    assert states.commit(BUILD, run_id="apply-1", outputs=real())
+    found = payload(states)
+    assert (found["status"], found["evidence_dir"]) == ("ok", "/evidence")
+    assert found["output_count"] == len(real())
+    assert "active_command" not in found
+
+
+def test_a_repetition_says_that_nothing_but_the_run_changed(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real())
+    states.begin(BUILD, BEGUN, lab=False)
+    assert not states.commit(BUILD, run_id="apply-1", outputs=real())
+    assert (payload(states)["status"], payload(states)["run_id"]) == ("ok", "apply-1")
+
+
+def test_a_failed_run_leaves_the_former_outputs_and_says_why(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real())
+    states.begin(BUILD, BEGUN, lab=False)
+    assert states.fail(BUILD, run_id="apply-1", error="no room")
+    found = payload(states)
+    assert (found["status"], found["last_error"], found["failed_command"]) == ("error", "no room", "apply")
+    assert found["outputs"] == json.loads(json.dumps(real()))
+    states.begin(BUILD, BEGUN, lab=False)
+    states.commit(BUILD, run_id="apply-1", outputs=real())
+    assert "last_error" not in payload(states)
+
+
+def test_a_withdrawn_state_is_what_it_was(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real() | {"nothing": None})
+    before = states.path(BUILD).read_bytes()
+    former = states.begin(BUILD, BEGUN, lab=False)
+    assert states.withdraw(BUILD, run_id="apply-1", former=former)
+    assert states.path(BUILD).read_bytes() == before
+
+
+def test_a_withdrawn_state_that_was_not_there_is_gone(states: StateStore) -> None:
+    former = states.begin(BUILD, BEGUN, lab=False)
+    assert states.withdraw(BUILD, run_id="apply-1", former=former)
+    assert states.find(BUILD) is None
+
+
+def test_a_run_that_another_one_overtook_ends_nothing(states: StateStore) -> None:
+    states.begin(BUILD, BEGUN, lab=False)
+    states.begin(BUILD, Begun("apply-2", "apply", "/other"), lab=False)
+    assert not states.fail(BUILD, run_id="apply-1", error="late")
+    assert not states.withdraw(BUILD, run_id="apply-1", former=None)
+    assert (payload(states)["status"], payload(states)["run_id"]) == ("running", "apply-2")
+
+
+def test_a_lab_begins_no_state_that_it_did_not_write(states: StateStore) -> None:
+    states.commit(BUILD, run_id="one", outputs=real())
+    before = states.path(BUILD).read_bytes()
+    with pytest.raises(Refused, match="no lab wrote"):
+        states.begin(BUILD, BEGUN, lab=True)
+    assert states.path(BUILD).read_bytes() == before
+
+
+def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real())
+    seen = set()
+    for _ in killed_at_each_line(
+        lambda: states.begin(BUILD, BEGUN, lab=False),
+        resources.states.store,
+        resources.settings,
+        hyops_assets.image.partial,
+    ):
+        found = payload(states)
+        seen.add(found["status"])
+        assert found["outputs"] == json.loads(json.dumps(real()))
+        former = states.begin(BUILD, BEGUN, lab=False)
+        assert former is not None
+        states.commit(BUILD, run_id="apply-1", outputs=real())
+    assert seen == {"ok", "running"}
+
+
+def test_every_state_of_an_environment_is_listed_by_its_reference(states: StateStore) -> None:
+    assert states.list() == []
+    other = StateRef("core/hetzner/vyos-image-seed")
+    for ref in (BUILD, other):
+        states.commit(ref, run_id="one", outputs=real())
+    assert [str(ref) for ref, _ in states.list()] == [str(other), str(BUILD)]
