@@ -63,7 +63,7 @@ def test_a_run_goes_on_once_the_program_is_there(home: House, tmp_path: Path, mo
         with pytest.raises(RunFailed):
             home.graph().build(RELEASE)
     ran = home.graph().build(RELEASE)
-    assert ran.metadata["qcow2_record"]["outcome"] == "adopted"
+    assert ran.metadata["vyos_iso"]["outcome"] == "adopted"
     assert RECORD in home.published()
 
 

@@ -24,7 +24,7 @@ BUILD_STAGES = [
     ("qcow2_record", "packages"),
     ("qcow2_record", "overlay"),
     ("qcow2_record", "extract"),
-    ("qcow2_record", "assemble"),
+    ("qcow2_record", "root file system"),
     ("qcow2_record", "encode qcow2"),
     ("raw_xz_record", "encode raw.xz"),
     ("published_contract", "read back"),

@@ -16,7 +16,7 @@ OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 # One in the middle of each asset, and two more where a cloud is half done.
 STAGES = [
     ("vyos_iso", "download"),
-    ("qcow2_record", "assemble"),
+    ("qcow2_record", "root file system"),
     ("raw_xz_record", "encode raw.xz"),
     ("published_contract", "read back"),
     ("proxmox_template", "download"),
