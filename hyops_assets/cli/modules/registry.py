@@ -3,7 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hyops_assets.cli.modules import artifact, build, build_outlook, edges, found, object_repo, seed_outlook, seeds
+from hyops_assets.cli.modules import (
+    artifact,
+    build,
+    build_outlook,
+    by_url,
+    edges,
+    found,
+    object_repo,
+    seed_outlook,
+    seeds,
+)
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
@@ -59,6 +69,7 @@ _ROWS = (
         instance=object_repo.instance,
         credentials=("gcp",),
         checks=object_repo.checks,
+        refuse=object_repo.refuse,
     ),
     Module(
         IMAGE_BUILD,
@@ -78,6 +89,7 @@ _ROWS = (
         instance=seeds.instance,
         credentials=("proxmox",),
         checks=seed_outlook.checks,
+        refuse=by_url.refuse,
     ),
     Module(
         IMAGE_SEED,
@@ -87,6 +99,7 @@ _ROWS = (
         instance=seeds.instance,
         credentials=("hetzner",),
         checks=seed_outlook.checks,
+        refuse=by_url.refuse,
     ),
     Module(
         TEMPLATE_IMPORT,
