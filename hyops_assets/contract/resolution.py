@@ -6,7 +6,7 @@ that `record_state_ref` names; `image_state_ref` and `template_state_ref` decide
 the upstream state does not say is cleared, so that nothing stale survives a rerun.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,12 @@ from hyops_assets.contract.version import RecordVersion
 
 FindState = Callable[[StateRef], ModuleState | None]
 """How a state is found; None where there is none."""
+
+ListStates = Callable[[], Sequence[tuple[StateRef, ModuleState]]]
+"""How the states of an environment are listed."""
+
+_FINDS_THE_ONLY_ONE = {"repo_state_ref"}
+"""References that may leave the instance out where there is no choice; every other one then means `latest.json`."""
 
 _CONTENT: Mapping[VariantFormat, tuple[str, str]] = {"qcow2": ("qcow2", "none"), "raw.xz": ("raw", "xz")}
 """A variant as HybridOps' seeds put it: `image_format` and `image_compression`."""
@@ -103,13 +109,19 @@ class _Resolving:
             self.inputs[key] = default if value == "" else value
 
 
-def resolve_inputs(model: type[ModuleInputs], given: Mapping[str, Any], find: FindState) -> Resolution:
+def resolve_inputs(
+    model: type[ModuleInputs],
+    given: Mapping[str, Any],
+    find: FindState,
+    states: ListStates = lambda: (),
+) -> Resolution:
     """Let every state reference of a module's inputs decide what it decides. Runs before the inputs are validated.
 
     Args:
         model: of the module's inputs; a reference that stands in its defaults counts too.
         given: what the operator gave, unvalidated.
         find: how a state is found.
+        states: how all states are listed, for a reference that need not say which one of its module it means.
 
     Raises:
         BadInputs: an alias and its name are set to different values.
@@ -124,6 +136,9 @@ def resolve_inputs(model: type[ModuleInputs], given: Mapping[str, Any], find: Fi
             continue
         reference = StateRef.parse(text)
         try:
+            if name in _FINDS_THE_ONLY_ONE:
+                reference = only_ready(reference, states)
+                resolving.inputs[name] = str(reference)
             state = require_ready(reference, find(reference))
             decided = decide(resolving, reference, state)
             resolving.states[name] = state
@@ -132,6 +147,25 @@ def resolve_inputs(model: type[ModuleInputs], given: Mapping[str, Any], find: Fi
             decided = dict.fromkeys(_DECIDED[name], "")
         resolving.decide(name, reference, decided)
     return Resolution(resolving.inputs, resolving.states, tuple(resolving.overruled), tuple(unresolved))
+
+
+def only_ready(reference: StateRef, states: ListStates) -> StateRef:
+    """Return which state a reference without an instance means: the only one of its module that is ready.
+
+    One that names an instance is returned as it is, and so is one that nothing ready stands for.
+
+    Raises:
+        UnresolvedState: several are ready, so the reference is ambiguous; they are listed.
+    """
+    if reference.instance is not None:
+        return reference
+    ready = [one for one, state in states() if one.module == reference.module and state.status == "ok"]
+    if len(ready) > 1:
+        raise UnresolvedState(
+            f"{reference} is ambiguous: {', '.join(str(one) for one in ready)} are ready",
+            hint="name one of them, with its #instance",
+        )
+    return ready[0] if ready else reference
 
 
 def require_ready(reference: StateRef, state: ModuleState | None) -> ModuleState:

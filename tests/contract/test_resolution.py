@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from hyops_assets.contract.inputs import ImageSeedInputs, SeedInputs, TemplateSeedInputs, read_inputs
-from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs, TemplateSeedInputs, read_inputs
+from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, OBJECT_REPO, StateRef
 from hyops_assets.contract.resolution import (
     Resolution,
     UnresolvedState,
@@ -176,3 +176,30 @@ def test_no_value_survives_that_the_reference_decides(given_: dict[str, str | No
     assert {name: found.inputs[name] for name in decided if name != "record_key"} == {
         name: decided[name] for name in decided if name != "record_key"
     }
+
+
+def repository(*there: tuple[str | None, str]) -> Resolution:
+    """What `repo_state_ref: org/gcp/object-repo` means where its module has these instances with these statuses."""
+    states = {StateRef(OBJECT_REPO, instance): state({}, status) for instance, status in there}
+    given = {"repo_state_ref": OBJECT_REPO}
+    return resolve_inputs(BuildInputs, given, states.get, lambda: list(states.items()))
+
+
+@pytest.mark.parametrize("others", [(), (("old", "destroyed"), ("new", "running"))])
+@pytest.mark.parametrize("instance", [None, "vyos_records"])
+def test_a_repository_without_an_instance_is_the_only_one_that_is_ready(
+    instance: str | None, others: tuple[tuple[str, str], ...]
+) -> None:
+    found = repository((instance, "ok"), *others).require()
+    assert found.inputs["repo_state_ref"] == str(StateRef(OBJECT_REPO, instance))
+    assert found.overruled == ()
+
+
+def test_a_repository_without_an_instance_is_ambiguous_where_several_are_ready() -> None:
+    with pytest.raises(UnresolvedState, match=r"is ambiguous: .*#a, .*#vyos_records are ready"):
+        repository(("a", "ok"), ("vyos_records", "ok")).require()
+
+
+def test_a_repository_without_an_instance_is_absent_where_none_is_ready() -> None:
+    with pytest.raises(UnresolvedState, match="object-repo has no state"):
+        repository(("vyos_records", "error")).require()

@@ -42,7 +42,7 @@ def plan(work: Work) -> list[Intended]:
         HyopsError: the service does not tell.
     """
     inputs = _inputs(work)
-    require_same_bucket(work.ref, work.states.find(work.ref), inputs.bucket_name)
+    refuse(work)
     with _keeper(inputs) as keeper:
         changes = [Intended(change.what, change.action, change.detail) for change in keeper.plan()]
     return changes or [Intended(f"gs://{inputs.bucket_name}", "adopt", "everything is in place")]
@@ -58,7 +58,7 @@ def apply(work: Work) -> Done:
         HyopsError: the service refuses or does not answer.
     """
     inputs = _inputs(work)
-    require_same_bucket(work.ref, work.states.find(work.ref), inputs.bucket_name)
+    refuse(work)
     with _keeper(inputs) as keeper:
         brought = keeper.bring()
     console = work.place.console
@@ -77,6 +77,15 @@ def apply(work: Work) -> Done:
         },
         outputs=repository_outputs(inputs, location=brought.location, lab=_of_lab(work, inputs)),
     )
+
+
+def refuse(work: Work) -> None:
+    """Refuse another bucket than the slot has, before anything is touched.
+
+    Raises:
+        RefusedRename: the slot has another bucket.
+    """
+    require_same_bucket(work.ref, work.states.find(work.ref), _inputs(work).bucket_name)
 
 
 def checks(work: Work) -> list[Check]:
