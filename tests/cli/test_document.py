@@ -1,0 +1,145 @@
+"""The source document's commands as printed, in an empty home, against the lab: from validation to verification."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.lab.ensemble import LabFiles
+from hyops_assets.lab.grub_modules import lab_cache
+
+CHECKOUT = Path(__file__).parents[2]
+RELEASE = "2026.03.03-0027-rolling"
+VALIDATE = """\
+hyops validate --env dev --skip-preflight \\
+--module core/shared/vyos-image-build \\
+--inputs modules/core/shared/vyos-image-build/examples/inputs.gcs-state.yml
+"""
+APPLY = """\
+hyops apply --env dev \\
+--module core/shared/vyos-image-build \\
+--inputs modules/core/shared/vyos-image-build/examples/inputs.gcs-state.yml
+"""
+VERIFY = """\
+jq '.status,.outputs' \\
+"$HOME/.hybridops/envs/dev/state/modules/core__shared__vyos-image-build/instances/vyos_default_build.json"
+jq '.status,.outputs' \\
+"$HOME/.hybridops/envs/dev/state/modules/core__hetzner__vyos-image-seed/latest.json"
+jq '.status,.outputs' \\
+"$HOME/.hybridops/envs/dev/state/modules/core__onprem__vyos-template-seed/latest.json"
+"""
+BEFORE_DELETING = """\
+jq '.outputs.image_ref,.outputs.image_description' \\
+"$HOME/.hybridops/envs/dev/state/modules/core__hetzner__vyos-image-seed/latest.json"
+jq '.outputs.template_vm_id,.outputs.template_name' \\
+"$HOME/.hybridops/envs/dev/state/modules/core__onprem__vyos-template-seed/latest.json"
+"""
+
+
+class Shell:
+    """A login shell in the checkout, whose home is empty. Only the lab's cache is shared: Debian's packages."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / ".hybridops" / "envs" / "dev"
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        cache = str(lab_cache().parents[1])
+        self.environment = {"HOME": str(home), "PATH": programs, "XDG_CACHE_HOME": cache, "LC_ALL": "C.UTF-8"}
+
+    def run(self, script: str, *, within: float = 60) -> str:
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=CHECKOUT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def answers(printed: str) -> list[object]:
+    """The JSON values that jq printed, one after another."""
+    found: list[object] = []
+    decoder = json.JSONDecoder()
+    rest = printed.lstrip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        found.append(value)
+        rest = rest[end:].lstrip()
+    return found
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    yield shell
+    shell.run("hyops lab down --env dev")
+
+
+def test_the_document_validates_in_an_empty_home(tmp_path: Path) -> None:
+    printed = Shell(tmp_path).run(VALIDATE)
+    assert "warning: org/gcp/object-repo#vyos_records has no state" in printed
+    assert "module=core/shared/vyos-image-build status=ok" in printed
+
+
+@pytest.mark.slow
+def test_the_document_s_commands_run_as_printed(shell: Shell) -> None:
+    shell.run("hyops lab up --env dev", within=600)
+    shell.run(VALIDATE)
+    assert "module=core/shared/vyos-image-build status=ok" in shell.run(APPLY, within=900)
+    for cloud, seed in (("hetzner", "vyos-image-seed"), ("onprem", "vyos-template-seed")):
+        module = f"core/{cloud}/{seed}"
+        inputs = f"modules/{module}/examples/inputs.state.yml"
+        shell.run(f"hyops apply --env dev --module {module} --inputs {inputs}", within=300)
+    build_status, build, image_status, image, template_status, template = answers(shell.run(VERIFY))
+    assert [build_status, image_status, template_status] == ["ok", "ok", "ok"]
+    assert isinstance(build, dict)
+    assert isinstance(image, dict)
+    assert isinstance(template, dict)
+    base = f"/hyops-lab-vyos-records-a1/network/vyos/vyos-1.5-{RELEASE}"
+    assert build["record_url"].endswith(f"{base}.qcow2")
+    assert image["image_source_url"].endswith(f"{base}.raw.xz")
+    assert template["template_source_url"] == build["record_url"]
+    assert build["artifacts"]["vyos-1.5"]["artifact_sha256"] == build["record_sha256"]
+    described = answers(shell.run(BEFORE_DELETING))
+    assert described == [
+        image["image_ref"],
+        f"hyops-vyos-1.5-{RELEASE}",
+        template["template_vm_id"],
+        template["template_name"],
+    ]
+
+
+@pytest.mark.slow
+def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell: Shell) -> None:
+    asked = LabFiles(shell.root / "work" / "lab").trace().requests()
+    assert [one.status for one in asked if one.system == "feed" and one.path.endswith(".iso")] == [200]
+    document = json.loads(shell.run("hyops show --env dev --json core/shared/vyos-image-build#vyos_default_build"))
+    evidence = document["outputs"]["evidence_url"]
+    printed = shell.run(f'eval "$(hyops lab env --env dev)"; curl -fsS {evidence}')
+    ports = json.loads(LabFiles(shell.root / "work" / "lab").ports.read_text())
+    assert f"https://127.0.0.1:{ports['feed']}/{RELEASE}/" in printed
+
+
+@pytest.mark.slow
+def test_no_key_of_the_lab_is_on_disk(shell: Shell) -> None:
+    held = [path for path in shell.root.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
+    assert not [path for path in held if b"BEGIN PRIVATE KEY" in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_applied_again_the_document_sends_nothing(shell: Shell) -> None:
+    state = shell.root / "state/modules/core__shared__vyos-image-build/instances/vyos_default_build.json"
+    before = json.loads(state.read_text())["outputs"]
+    trace = LabFiles(shell.root / "work" / "lab").trace()
+    uploaded = trace.mutations()["gcs"]
+    shell.run(APPLY, within=600)
+    assert json.loads(state.read_text())["outputs"] == before
+    assert trace.mutations()["gcs"] == uploaded
