@@ -17,7 +17,7 @@ from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_ARTIFACT, IMAGE_BUILD, StateRef
 from hyops_assets.contract.seeding import Outcome
-from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.settings import RepositorySettings, Settings
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion
@@ -92,6 +92,7 @@ def published_contract(
             "bill of materials": dg.MetadataValue.url(contract.sbom_url),
             **({f"packages since {changes.former}": dg.MetadataValue.md(changes.markdown)} if changes else {}),
             "objects": {published.url: published.outcome for published in objects},
+            "repository": _place(settings.repository),
             "bytes_sent": sent,
             "state": dg.MetadataValue.path(states.path(slot)),
             "state_changed": changed,
@@ -135,6 +136,13 @@ def _registered(
             "outcome": progress.outcome,
         },
     )
+
+
+def _place(repository: RepositorySettings) -> str:
+    """Return what this run published into, for whoever looks at it in the UI."""
+    if repository.bucket:
+        return f"gs://{repository.bucket}"
+    return f"directory {repository.directory}" if repository.directory else "directory of this environment"
 
 
 def _refuse_lab_outside_lab(record: Record, settings: Settings) -> None:

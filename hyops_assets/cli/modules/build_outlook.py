@@ -14,6 +14,7 @@ from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.programs import MissingProgram, find_program
 from resources.artifacts.store import ArtifactStore
+from resources.feed.parse import is_upstreams
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
 
@@ -113,7 +114,10 @@ def _sources(work: Work, version: RecordVersion) -> list[Intended]:
         taken = Intended("iso", "adopt", f"{iso.file_name} sha256 {iso.sha256}")
     else:
         feed = work.settings.feed
-        taken = Intended("iso", "take in", inputs.source_iso_url or feed.mirror or feed.urls[0])
+        places = [*([feed.mirror] if feed.mirror else []), inputs.source_iso_url or feed.urls[0]]
+        if inputs.source_iso_url and not is_upstreams(version.release, inputs.source_iso_url, feed.iso_hosts):
+            places = [inputs.source_iso_url]
+        taken = Intended("iso", "take in", ", else ".join(places))
     method = work.settings.build.method
     return [
         taken,
