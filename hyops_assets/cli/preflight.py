@@ -70,7 +70,7 @@ def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: boo
     run_id = new_run_id("preflight")
     with _own_faults():
         looked, redactor = _look(place, asked, target)
-        code = _code(looked, strict=strict)
+        code = exit_status(looked, strict=strict)
         lines = [redactor.text(f"{check.status} {check.name} {check.detail}".rstrip()) for check in looked.all]
         report = redactor.document(_report(place, looked, target, code))
         _record(place, run_id, [*lines, f"exit_code={code}"], report, redactor)
@@ -139,7 +139,8 @@ def _program(name: str) -> Check:
         return Check(f"cmd:{name}", "missing", error.hint)
 
 
-def _code(looked: Looked, *, strict: bool) -> int:
+def exit_status(looked: Looked, *, strict: bool) -> int:
+    """Return HyOps' status for what was found: 0, 11, or, under `strict`, 12 where something is missing."""
     statuses = {check.status for check in looked.all}
     if "fail" in statuses:
         return CONFIGURATION_INVALID

@@ -1,10 +1,9 @@
 """`hyops` as a user runs it: a process, an environment of its own, exit statuses and what is printed."""
 
-import os
+import json
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import StateStore
 from tests import processes
 from tests.assets.house import RELEASE, House
+from tests.cli import shell
+from tests.cli.shell import CHECKOUT, HYOPS, environment
 from tests.contract.samples import contract
 from tests.ui.served import wait_until
 
-CHECKOUT = Path(__file__).parents[2]
-HYOPS = [sys.executable, "-m", "hyops_assets.cli.main"]
 EXAMPLE = "modules/core/shared/vyos-image-build/examples/inputs.gcs-state.yml"
 SEED_EXAMPLE = "modules/core/hetzner/vyos-image-seed/examples/inputs.state.yml"
 HEAVY = {"dagster", "aiohttp", "asyncssh", "hcloud", "proxmoxer", "google", "cryptography"}
@@ -36,20 +35,8 @@ def user(tmp_path: Path) -> Path:
     return directory
 
 
-def environment(user: Path) -> dict[str, str]:
-    return {"HOME": str(user), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-
-
 def hyops(user: Path, *words: str | Path, flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [HYOPS[0], *flags, *HYOPS[1:], *words],
-        env=environment(user),
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return shell.hyops(environment(user), *words, flags=flags)
 
 
 def refused(ran: subprocess.CompletedProcess[str], *, before: str = "error: ", status: int = 1) -> str:
@@ -149,6 +136,66 @@ def test_apply_refuses_wrong_inputs_as_validate_does(user: Path, tmp_path: Path)
     ]
     assert both[0] == both[1]
     assert empty(user)
+
+
+MODULE = ("--module", IMAGE_BUILD, "--inputs", EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("validate", *MODULE), "no environment is named"),
+        (("plan", *MODULE), "no environment is named"),
+        (("apply", *MODULE), "no environment is named"),
+        (("preflight", *MODULE), "no environment is named"),
+        (("show", IMAGE_BUILD, "--env", "a", "--root", "b"), "exclude each other"),
+        (("apply", "--env", "dev", "--skip-preflight", *MODULE), "--skip-preflight with apply needs a reason"),
+        (("deploy", "--env", "dev", "--skip-preflight", *MODULE), "--skip-preflight with apply needs a reason"),
+        (
+            ("apply", "--env", "dev", "--skip-preflight", "--preflight-bypass-reason", "x" * 501, *MODULE),
+            "at most 500 characters",
+        ),
+        (
+            ("validate", "--env", "dev", "--skip-preflight", "--preflight-bypass-reason", "two\nlines", *MODULE),
+            "one printable line",
+        ),
+        (
+            ("plan", "--env", "dev", "--state-instance", "a", "--module", f"{IMAGE_BUILD}#b"),
+            "--module names the state instance b, --state-instance a",
+        ),
+        (("preflight", "--env", "dev", "--target", "mars"), "--target 'mars' is none"),
+        (("show", "env", "x"), "takes nothing more"),
+        (("show", "module"), "names no module"),
+        (("show", "modules", IMAGE_BUILD), "knows no 'modules'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_followed_ends_with_2_and_changes_nothing(
+    user: Path, words: tuple[str, ...], why: str
+) -> None:
+    assert why in refused(hyops(user, *words), before="ERR: ", status=2)
+    assert empty(user)
+
+
+@pytest.mark.parametrize("words", [("apply",), ("no-such-command",), ("validate", "--no-such-flag"), ("apply", "x")])
+def test_what_the_parser_refuses_ends_with_2(user: Path, words: tuple[str, ...]) -> None:
+    ran = hyops(user, *words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("variable", ["HYOPS_ENV", "HYOPS_RUNTIME_ROOT"])
+def test_a_variable_names_the_environment_too(user: Path, variable: str) -> None:
+    value = {"HYOPS_ENV": "dev", "HYOPS_RUNTIME_ROOT": str(user / ".hybridops/envs/dev")}[variable]
+    ran = shell.hyops({**environment(user), variable: value}, "validate", "--skip-preflight", *MODULE)
+    assert ran.returncode == 0, ran
+    assert str(user / ".hybridops/envs/dev/logs/module") in ran.stdout
+
+
+def test_an_instance_is_named_after_a_hash_or_by_its_flag(user: Path) -> None:
+    for words in (("--module", f"{IMAGE_BUILD}#other"), ("--module", IMAGE_BUILD, "--state-instance", "OTHER")):
+        ran = hyops(user, "validate", "--env", "dev", "--skip-preflight", *words, "--inputs", EXAMPLE)
+        meta = json.loads(Path(ran.stdout.splitlines()[0].removeprefix("run record: "), "meta.json").read_text())
+        assert meta["state_instance"] == "other"
 
 
 def test_an_unknown_module_is_answered_with_the_known_ones(user: Path) -> None:

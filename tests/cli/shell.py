@@ -1,0 +1,35 @@
+"""`hyops` as a user runs it: a process in the checkout, with an environment of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+HYOPS = [sys.executable, "-m", "hyops_assets.cli.main"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a login shell has: no variable of ours."""
+    return {"HOME": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+
+def hyops(
+    environ: Mapping[str, str], *words: str | Path, flags: tuple[str, ...] = (), within: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [HYOPS[0], *flags, *HYOPS[1:], *words],
+        env=dict(environ),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within,
+    )
+
+
+def files_below(directory: Path) -> list[Path]:
+    """Every regular file below a directory."""
+    return sorted(path for path in directory.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,0 +1,67 @@
+"""`hyops init`, and the template it writes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hyops_assets.cli.init import TEMPLATE
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import Settings
+from resources.settings import load_settings
+from tests.cli.shell import environment, hyops
+
+MARK = "#:"
+
+
+def test_init_writes_a_private_file_that_validates_and_ends_with_10(tmp_path: Path) -> None:
+    root = RuntimeRoot(tmp_path / ".hybridops/envs/dev")
+    ran = hyops(environment(tmp_path), "init", "--env", "dev")
+    assert (ran.returncode, ran.stderr) == (10, "")
+    assert ran.stdout.splitlines()[0] == f"template written: {root.settings_file}"
+    assert root.settings_file.stat().st_mode & 0o777 == 0o600
+    assert root.settings_file.parent.stat().st_mode & 0o777 == 0o700
+    assert load_settings(root) == Settings()
+
+
+def test_init_replaces_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    root = RuntimeRoot(tmp_path / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    root.settings_file.write_text("feed: {poll_seconds: 60}\n")
+    ran = hyops(environment(tmp_path), "init", "--env", "dev")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"error: {root.settings_file} is there already")
+    assert root.settings_file.read_text() == "feed: {poll_seconds: 60}\n"
+    assert hyops(environment(tmp_path), "init", "--env", "dev", "--force").returncode == 10
+    assert root.settings_file.read_text() == TEMPLATE
+
+
+def test_show_init_says_whether_it_was_done(tmp_path: Path) -> None:
+    assert "initialised: false" in hyops(environment(tmp_path), "show", "init", "--env", "dev").stdout
+    hyops(environment(tmp_path), "init", "--env", "dev")
+    assert "initialised: true" in hyops(environment(tmp_path), "show", "init", "--env", "dev").stdout
+
+
+def sections() -> dict[str, str]:
+    """The template's settings without their mark, by their top-level key."""
+    lines = [line.removeprefix(MARK) for line in TEMPLATE.splitlines() if line.startswith(MARK)]
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if not line.startswith(" "):
+            name = line.partition(":")[0]
+            found[name] = []
+        found[name].append(line)
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+@pytest.mark.parametrize("name", ["feed", "build", "repository", "sites"])
+def test_every_section_validates_when_its_mark_is_taken_away(name: str) -> None:
+    settings = Settings.model_validate(yaml.safe_load(sections()[name]))
+    assert settings.model_fields_set == {name}
+
+
+def test_all_sections_validate_together_and_no_other_line_is_a_setting() -> None:
+    settings = Settings.model_validate(yaml.safe_load("\n".join(sections().values())))
+    assert set(settings.sites.proxmox) == set(settings.sites.hetzner) == {"main"}
+    assert yaml.safe_load(TEMPLATE) is None
+    assert max(len(line) for line in TEMPLATE.splitlines()) <= 119

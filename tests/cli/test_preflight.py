@@ -1,0 +1,83 @@
+"""`hyops preflight` of a host: lines, JSON, exit statuses."""
+
+import json
+import re
+from pathlib import Path
+
+from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.preflight import Looked, exit_status
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.references import IMAGE_SEED
+from tests.cli.shell import environment, hyops
+
+SITE = "sites: {hetzner: {main: {token_env: NO_SUCH_TOKEN}}}\n"
+
+
+def configured(home: Path, content: str) -> RuntimeRoot:
+    root = RuntimeRoot(home / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    root.settings_file.write_text(content)
+    return root
+
+
+def test_a_prepared_host_is_ready_and_looking_makes_nothing(tmp_path: Path) -> None:
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--strict")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    *lines, last = ran.stdout.splitlines()
+    assert last == "exit_code=0"
+    assert all(re.match(r"(ok|missing|fail) \S+ \S", line) for line in lines)
+    names = [line.split()[1] for line in lines]
+    assert {"cmd:qemu-img", "runtime:root", "runtime:meta", "runtime:writable", "config:pipeline.yml"} <= set(names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--json")
+    report = json.loads(ran.stdout)
+    assert set(report) == {"ok", "code", "target", "runtime_root", "results", "module_preflight"}
+    assert (report["ok"], report["code"], report["module_preflight"]) == (True, 0, {})
+    assert all(set(result) == {"name", "ok", "detail"} for result in report["results"])
+
+
+def test_a_site_whose_token_is_unset_is_not_ready(tmp_path: Path) -> None:
+    root = configured(tmp_path, SITE)
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--target", "hetzner")
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (11, "exit_code=11")
+    assert "fail readiness:hetzner:main the environment variable NO_SUCH_TOKEN is unset" in ran.stdout
+    (kept,) = (root.path / "logs/preflight").iterdir()
+    assert re.fullmatch(r"preflight-\d{8}T\d{6}Z-[0-9a-f]{8}", kept.name)
+    assert (kept / "output.log").read_text() == ran.stdout
+    assert json.loads((kept / "result.json").read_text())["code"] == 11
+
+
+def test_a_target_without_a_site_is_not_ready(tmp_path: Path) -> None:
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--target", "proxmox")
+    assert ran.returncode == 11
+    assert "no proxmox site is configured; add one under sites.proxmox.<name>" in ran.stdout
+
+
+def test_settings_that_do_not_validate_are_a_failure(tmp_path: Path) -> None:
+    configured(tmp_path, "feed: {poll_seconds: 1}\n")
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev")
+    assert ran.returncode == 11
+    assert re.search(r"^fail config:pipeline.yml .*feed\.poll_seconds", ran.stdout, re.MULTILINE)
+
+
+def test_inputs_that_do_not_validate_are_a_failure_of_the_module(tmp_path: Path) -> None:
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--module", IMAGE_SEED)
+    assert ran.returncode == 11
+    assert f"fail module:{IMAGE_SEED} " in ran.stdout
+
+
+def test_a_root_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = hyops(environment(tmp_path), "preflight", "--root", tmp_path / "file" / "root")
+    assert ran.returncode == 11
+    assert "fail runtime:writable" in ran.stdout
+
+
+def test_what_is_missing_counts_only_under_strict() -> None:
+    looked = Looked([Check("cmd:x", "missing")], "", [])
+    assert (exit_status(looked, strict=False), exit_status(looked, strict=True)) == (0, 12)
+    wrong = Looked([Check("cmd:x", "missing"), Check("y", "fail")], "", [])
+    assert exit_status(wrong, strict=True) == 11
