@@ -1,5 +1,6 @@
 """`hyops init`, and the template it writes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,8 @@ def test_show_init_says_whether_it_was_done(tmp_path: Path) -> None:
 
 def sections() -> dict[str, str]:
     """The template's settings without their mark, by their top-level key."""
-    lines = [line.removeprefix(MARK) for line in TEMPLATE.splitlines() if line.startswith(MARK)]
-    found: dict[str, list[str]] = {}
-    for line in lines:
-        if not line.startswith(" "):
-            name = line.partition(":")[0]
-            found[name] = []
-        found[name].append(line)
-    return {name: "\n".join(lines) for name, lines in found.items()}
+    text = "\n".join(line.removeprefix(MARK) for line in TEMPLATE.splitlines() if line.startswith(MARK))
+    return {section.partition(":")[0]: section for section in re.split(r"\n(?! )", text)}
 
 
 @pytest.mark.parametrize("name", ["feed", "build", "repository", "sites"])
