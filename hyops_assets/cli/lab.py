@@ -117,7 +117,7 @@ def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
     _refuse_foreign_settings(root)
     running = process.start(root.lab, bound=bound)
     _write_settings(root)
-    _offer_repository(root)
+    offer_repository(root)
     os.environ.update(running.environment())
     return running
 
@@ -190,7 +190,7 @@ def _refuse_foreign_settings(root: RuntimeRoot) -> None:
         )
 
 
-def _offer_repository(root: RuntimeRoot) -> None:
+def offer_repository(root: RuntimeRoot) -> None:
     """Have `org/gcp/object-repo#vyos_records` lead to the lab's bucket, unless that slot is somebody's."""
     endpoint = f"https://{HOST}:{json.loads(LabFiles(root.lab).ports.read_text())['gcs']}"
     inputs = ObjectRepoInputs(

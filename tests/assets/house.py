@@ -89,10 +89,10 @@ class House:
 
 
 @contextmanager
-def house(directory: Path, key: SigningKey, packages: AptSource) -> Iterator[House]:
-    """Yield a house whose lab serves for as long as the block lasts."""
+def house(directory: Path, key: SigningKey, packages: AptSource, *, gcs: bool = False) -> Iterator[House]:
+    """Yield a house whose lab serves for as long as the block lasts; with a bucket, if it is wanted."""
     root = RuntimeRoot(directory / "root")
-    lab = Ensemble(root.lab)
+    lab = Ensemble(root.lab, gcs=gcs)
     before = dict(os.environ)
     try:
         with lab.up():

@@ -1,0 +1,108 @@
+"""A run whose `repo_state_ref` names a bucket publishes there, whatever `pipeline.yml` says."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+from google.auth.credentials import CredentialsWithRegionalAccessBoundary
+
+from hyops_assets.cli.graph import Graph, RunFailed
+from hyops_assets.cli.lab import REPOSITORY, offer_repository
+from hyops_assets.contract.object_repo import BadRepository
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.resolution import UnresolvedState
+from hyops_assets.contract.settings import AptSource
+from hyops_assets.lab.ensemble import GCS_BUCKET
+from hyops_assets.lab.miniature import MadeIso
+from hyops_assets.lab.signing import LabKey
+from resources.states.store import StateStore
+from tests.assets.house import RELEASE, House, house, quick
+from tests.gcs_scene import BOUNDARY_IS_ASKED
+
+NAME = f"network/vyos/vyos-1.5-{RELEASE}"
+
+
+@pytest.fixture(scope="module")
+def home(
+    tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
+) -> Iterator[House]:
+    """A house with a bucket, in which one record is built and not yet published."""
+    with pytest.MonkeyPatch.context() as patch:
+        # google-auth asks Google, in a thread, for an account's regional boundary: not in tests, some of which fork.
+        patch.setattr(CredentialsWithRegionalAccessBoundary, BOUNDARY_IS_ASKED, lambda _: False)
+        with house(tmp_path_factory.mktemp("bucket"), lab_key.trusted_as("lab"), packages, gcs=True) as built:
+            built.announce(miniature)
+            offer_repository(built.root)
+            yield built
+
+
+def publishing(home: House, reference: str = str(REPOSITORY)) -> Graph:
+    return Graph(home.root, home.instance, overrides=quick(home.root), repo_state_ref=reference)
+
+
+def beside(home: House, instance: str, **outputs: str | bool) -> str:
+    """A state beside the lab's own, with other outputs; its reference."""
+    states = StateStore(home.root)
+    found = states.find(REPOSITORY)
+    assert found is not None
+    other = StateRef(REPOSITORY.module, instance)
+    states.commit(other, run_id="r", outputs={**found.outputs, **outputs})
+    return str(other)
+
+
+def test_a_lab_s_record_is_refused_by_a_bucket_that_is_not_a_lab_s(home: House) -> None:
+    with pytest.raises(RunFailed, match="signed by a lab key; this object repository is not a lab's"):
+        publishing(home, beside(home, "real", lab=False)).build(RELEASE)
+    assert home.mutations()["gcs"] == 0
+
+
+def test_a_state_of_another_backend_is_refused(home: House) -> None:
+    with pytest.raises(BadRepository, match=r"backend 's3'; only gcs is served"):
+        publishing(home, beside(home, "aws", repo_backend="s3")).build(RELEASE)
+
+
+def test_a_state_that_is_not_there_is_refused(home: House) -> None:
+    with pytest.raises(UnresolvedState, match="org/gcp/object-repo#nothing has no state"):
+        publishing(home, f"{REPOSITORY.module}#nothing").build(RELEASE)
+
+
+def test_the_record_is_in_the_bucket_and_nowhere_else(home: House) -> None:
+    ran = publishing(home).build(RELEASE)
+    outputs = home.state("core__shared__vyos-image-build/instances/vyos_default_build.json")["outputs"]
+    assert home.lab.gcs is not None
+    base = f"{home.lab.gcs.url}/{GCS_BUCKET}/{NAME}"
+    assert outputs["record_url"] == f"{base}.qcow2"
+    assert outputs["record_variants"]["raw.xz"]["url"] == f"{base}.raw.xz"
+    assert home.published() == {}
+    assert ran.metadata["published_contract"]["repository"] == f"gs://{GCS_BUCKET}"
+    with httpx.Client() as stranger:
+        assert stranger.head(f"{base}.record.json").status_code == 200
+
+
+def test_the_run_says_where_it_published_so_that_it_can_be_executed_again(home: House) -> None:
+    run = home.instance.get_runs(dg.RunsFilter(job_name="build_record"), limit=1)[0]
+    resources: Any = run.run_config["resources"]
+    named = [resources[resource]["config"]["repo_state_ref"] for resource in ("settings", "repository")]
+    assert named == [str(REPOSITORY)] * 2
+
+
+def test_published_again_it_is_adopted_with_nothing_sent(home: House) -> None:
+    before = home.mutations()["gcs"]
+    ran = publishing(home).build(RELEASE)
+    assert ran.metadata["published_contract"]["bytes_sent"] == 0
+    assert home.mutations()["gcs"] == before
+
+
+def test_the_lab_leaves_a_slot_alone_that_is_somebody_s(home: House) -> None:
+    states = StateStore(home.root)
+    found = states.find(REPOSITORY)
+    assert found is not None
+    before = found.outputs
+    ours = {key: value for key, value in before.items() if key != "lab"} | {"repo_bucket_name": "ours"}
+    states.commit(REPOSITORY, run_id="r", outputs=ours)
+    offer_repository(home.root)
+    kept = states.find(REPOSITORY)
+    assert kept is not None
+    assert kept.outputs == ours
