@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.consumed import (
+    UnresolvedState,
+    named_entry,
+    require_ready,
+    resolve_record,
+    text_of,
+)
 from hyops_assets.contract.inputs import ModuleInputs, fold_aliases
 from hyops_assets.contract.record import FORMATS, VariantFormat
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.state import ModuleState, Outputs
-from hyops_assets.contract.urls import require_contract_url
-from hyops_assets.contract.version import RecordVersion
+from hyops_assets.contract.state import ModuleState
 
 FindState = Callable[[StateRef], ModuleState | None]
 """How a state is found; None where there is none."""
@@ -31,31 +35,6 @@ _CONTENT: Mapping[VariantFormat, tuple[str, str]] = {"qcow2": ("qcow2", "none"),
 """A variant as HybridOps' seeds put it: `image_format` and `image_compression`."""
 _COMMANDS = ("build_command", "smoke_verify_command", "publish_command", "seed_command")
 _SELECTORS = ("record_key", "image_key", "template_key")
-
-
-class UnresolvedState(HyopsError):
-    """A state reference leads to no state that may be consumed, or to one that does not say what is asked for."""
-
-
-@dataclass(frozen=True)
-class ResolvedRecord:
-    """One published file of a record, as a state names it.
-
-    Attributes:
-        key: of the record.
-        version: of the record.
-        format: of the file; empty where the state does not say.
-        url: of the file: versioned, immutable.
-        sha256: of the file; empty where the state does not say.
-        source_iso_url: what the record was built from; empty where the state does not say.
-    """
-
-    key: str
-    version: str
-    format: str
-    url: str
-    sha256: str
-    source_iso_url: str
 
 
 @dataclass(frozen=True)
@@ -168,52 +147,6 @@ def only_ready(reference: StateRef, states: ListStates) -> StateRef:
     return ready[0] if ready else reference
 
 
-def require_ready(reference: StateRef, state: ModuleState | None) -> ModuleState:
-    """Return a state that may be consumed: only status `ok` may.
-
-    Raises:
-        UnresolvedState: there is none, or its status is another one.
-    """
-    if state is None:
-        raise UnresolvedState(
-            f"{reference} has no state", hint=f"apply its module first: hyops apply --module {reference.module}"
-        )
-    if state.status != "ok":
-        raise UnresolvedState(
-            f"{reference} is not ready (status={state.status})", hint=f"apply {reference.module} again"
-        )
-    return state
-
-
-def resolve_record(reference: StateRef, state: ModuleState, key: str, takes: VariantFormat) -> ResolvedRecord:
-    """Return the file of a record that a consumer takes: its variant, else the one file that the state names.
-
-    States of HybridOps' own modules say `artifact_*` and name one file; both shapes are read.
-
-    Raises:
-        UnresolvedState: the key is absent (those that are there are listed), or has no URL or no version.
-        BadUrl: the URL moves, expires, is not public or does not name the version.
-    """
-    entry = _entry(reference, state.outputs, key, plural=("records", "artifacts"), singular=("record", "artifact"))
-    variants = entry.get("variants")
-    variant = variants.get(takes) if isinstance(variants, dict) else None
-    chosen = variant if isinstance(variant, dict) else entry
-    version, url = _text(entry, "version"), _text(chosen, "url")
-    for what, value in (("version", version), ("url", url)):
-        if not value:
-            raise UnresolvedState(
-                f"{reference} names no {what} of {key!r}", hint=f"apply {reference.module} again with a {what}"
-            )
-    return ResolvedRecord(
-        key=key,
-        version=version,
-        format=takes if chosen is variant else _text(entry, "format"),
-        url=require_contract_url(url, RecordVersion.parse(version)),
-        sha256=_text(chosen, "sha256"),
-        source_iso_url=_text(entry, "source_iso_url"),
-    )
-
-
 def _record(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
     key = next((text for name in _SELECTORS if (text := _effective(resolving.model, resolving.inputs, name))), "")
     found = resolve_record(reference, state, key, resolving.model.takes)
@@ -237,8 +170,7 @@ def _record(resolving: _Resolving, reference: StateRef, state: ModuleState) -> d
 
 def _image(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
     key = _effective(resolving.model, resolving.inputs, "image_key")
-    entry = _entry(reference, state.outputs, key, plural=("images",), singular=("image",))
-    image = _text(entry, "ref")
+    image = text_of(named_entry(reference, state.outputs, key, {"images": "image"}), "ref")
     if not image:
         raise UnresolvedState(f"{reference} names no image of {key!r}", hint=f"apply {reference.module} again")
     return {"image": image}
@@ -246,8 +178,7 @@ def _image(resolving: _Resolving, reference: StateRef, state: ModuleState) -> di
 
 def _template(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
     key = _effective(resolving.model, resolving.inputs, "template_key")
-    entry = _entry(reference, state.outputs, key, plural=("templates",), singular=("template",))
-    vmid = entry.get("vm_id")
+    vmid = named_entry(reference, state.outputs, key, {"templates": "template"}).get("vm_id")
     if not isinstance(vmid, int) or isinstance(vmid, bool) or vmid <= 0:
         raise UnresolvedState(f"{reference} names no template of {key!r}", hint=f"apply {reference.module} again")
     return {"template_vm_id": vmid}
@@ -302,35 +233,3 @@ def _effective(model: type[ModuleInputs], inputs: Mapping[str, Any], name: str) 
         return ""
     text = inputs.get(name) or known.default
     return text if isinstance(text, str) else ""
-
-
-def _entry(
-    reference: StateRef, outputs: Outputs, key: str, *, plural: tuple[str, ...], singular: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return what a state says of a key, by names without their word: from its map, else from its top level."""
-    available: set[str] = set()
-    for many, one in zip(plural, singular, strict=True):
-        entries = outputs.get(many)
-        if isinstance(entries, dict):
-            available |= set(entries)
-            entry = entries.get(key)
-            if isinstance(entry, dict):
-                return _unworded(entry, one)
-        top = outputs.get(f"{one}_key")
-        if isinstance(top, str) and top:
-            available.add(top)
-            if top == key:
-                return _unworded(outputs, one)
-    known = ", ".join(sorted(available)) or "none"
-    raise UnresolvedState(
-        f"{reference} has no {singular[0]} {key!r} (it has: {known})", hint=f"set {singular[0]}_key to one of them"
-    )
-
-
-def _unworded(entry: Mapping[str, Any], word: str) -> dict[str, Any]:
-    return {name.removeprefix(f"{word}_"): value for name, value in entry.items()}
-
-
-def _text(entry: Mapping[str, Any], name: str) -> str:
-    value = entry.get(name)
-    return value if isinstance(value, str) else ""

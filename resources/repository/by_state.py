@@ -4,10 +4,10 @@ A run carries the reference in its own configuration (`repo_state_ref`, of the r
 so the UI shows where it publishes, and executing it again publishes there again.
 """
 
+from hyops_assets.contract.consumed import require_ready
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.object_repo import repository_settings
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.resolution import require_ready
 from hyops_assets.contract.settings import Settings
 from resources.settings import load_settings
 from resources.states.store import StateStore

@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 
+from hyops_assets.contract.consumed import UnresolvedState
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, read_inputs
 from hyops_assets.contract.references import HETZNER_EDGES, IMAGE_SEED, ONPREM_EDGE, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.resolution import UnresolvedState, resolve_inputs
+from hyops_assets.contract.resolution import resolve_inputs
 from hyops_assets.contract.state import ModuleState, Outputs, image_outputs, template_outputs
 from tests.contract.samples import contract
 

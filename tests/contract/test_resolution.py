@@ -1,5 +1,6 @@
 """What a state reference decides about inputs, and what is refused: rule 4 of the record's rules."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
+from hyops_assets.contract.consumed import UnresolvedState, require_ready, resolve_record
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs, TemplateSeedInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, OBJECT_REPO, StateRef
-from hyops_assets.contract.resolution import (
-    Resolution,
-    UnresolvedState,
-    require_ready,
-    resolve_inputs,
-    resolve_record,
-)
+from hyops_assets.contract.resolution import Resolution, resolve_inputs
 from hyops_assets.contract.state import ModuleState, Outputs, record_outputs
 from hyops_assets.contract.urls import BadUrl
 from tests.contract.samples import VERSION, contract
@@ -203,3 +200,27 @@ def test_a_repository_without_an_instance_is_ambiguous_where_several_are_ready()
 def test_a_repository_without_an_instance_is_absent_where_none_is_ready() -> None:
     with pytest.raises(UnresolvedState, match="object-repo has no state"):
         repository(("vyos_records", "error")).require()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sampled_from([VERSION, "vyos-1.5"]),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["vyos-1.5", "record_url", "artifact_version", "record_variants", "raw.xz", "url"]),
+            children,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["records", "artifacts", "record_key", "artifact_key", "record_url", "record_version"]), _JSON
+    )
+)
+def test_whatever_a_state_says_it_resolves_or_is_refused_as_a_user_can_read(outputs: dict[str, Any]) -> None:
+    with contextlib.suppress(HyopsError):
+        resolved(ImageSeedInputs, REFERENCE, outputs).require()
