@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
 from hyops_assets.lab.ensemble import (
+    GCS_BUCKET,
     HETZNER_TOKEN_ENV,
     HOST,
     PROXMOX_TOKEN_ENV,
@@ -146,3 +148,33 @@ def test_google_cloud_storage_is_served_where_it_is_wanted_and_comes_back_where_
     again = Ensemble(tmp_path / "lab", gcs=True)
     assert again.gcs is not None
     assert again.gcs.port == port
+
+
+def key_of(lab: Ensemble) -> dict[str, str]:
+    return json.loads(lab.environment[GCS_KEY_VARIABLES[1]])
+
+
+def test_a_lab_with_a_bucket_gives_its_publisher_s_key_to_the_environment_and_to_no_file(tmp_path: Path) -> None:
+    lab = Ensemble(tmp_path / "lab", gcs=True)
+    with lab.up():
+        port, key = ports(lab)["gcs"], key_of(lab)
+        assert key["token_uri"] == f"https://{HOST}:{port}/token"
+        # A file that a user's shell names would come before it.
+        assert lab.environment[GCS_KEY_VARIABLES[0]] == ""
+        with client(lab) as ask:
+            public = f"https://{HOST}:{port}/storage/v1/b/{GCS_BUCKET}/iam/testPermissions"
+            asked = [("permissions", "storage.objects.get"), ("permissions", "storage.objects.list")]
+            assert ask.get(public, params=asked).json()["permissions"] == ["storage.objects.get"]
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in held if b"PRIVATE KEY" in path.read_bytes()]
+
+
+def test_a_publisher_s_key_ends_with_its_lab_and_the_port_comes_back(tmp_path: Path) -> None:
+    keys: list[dict[str, str]] = []
+    for _ in range(2):
+        lab = Ensemble(tmp_path / "lab", gcs=True)
+        with lab.up():
+            keys.append(key_of(lab))
+    assert keys[0]["token_uri"] == keys[1]["token_uri"]
+    assert keys[0]["private_key_id"] != keys[1]["private_key_id"]
+    assert [path.stem for path in (tmp_path / "lab/gcs/accounts").iterdir()] == [keys[1]["private_key_id"]]
