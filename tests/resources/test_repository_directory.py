@@ -273,3 +273,14 @@ def test_a_server_that_is_gone_is_worth_another_try(tmp_path: Path, authority: A
         pass
     with pytest.raises(TransientError):
         DirectoryRepository(tmp_path / "objects", server.url).read_anonymous(NAME)
+
+
+def test_a_directory_is_ready_where_it_can_be_made_and_is_not_made_by_looking(tmp_path: Path) -> None:
+    DirectoryRepository(tmp_path / "a" / "b").require_ready()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_made_is_not_ready(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RepositoryFailed, match="cannot be written"):
+        DirectoryRepository(tmp_path / "file" / "b").require_ready()

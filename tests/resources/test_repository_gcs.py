@@ -15,7 +15,7 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from hyops_assets.contract.errors import Refused, TransientError
+from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
 from resources.public_http import Untrusted
@@ -601,3 +601,42 @@ def test_the_source_is_hashed_once_however_often_it_is_read(tmp_path: Path):
     for use in refused:
         with proven_source.proven(b"", sha256(b"x")) as stream, pytest.raises(DigestMismatch):
             getattr(stream, use.__name__)()
+
+
+@pytest.mark.parametrize(
+    ("grants", "error", "member"),
+    [
+        ((("allUsers", "legacyObjectReader"),), NotPermitted, "serviceAccount:"),
+        (((PUBLISHER, "objectCreator"),), NotPublic, "allUsers"),
+    ],
+    ids=["no-right-to-add", "closed"],
+)
+def test_a_repository_that_is_not_ready_is_found_without_writing(
+    scene: GcsScene,
+    repository: GcsRepository,
+    grants: tuple[tuple[str, str], ...],
+    error: type[HyopsError],
+    member: str,
+) -> None:
+    scene.grant(*grants)
+    before = scene.writes
+    with pytest.raises(error) as caught:
+        repository.require_ready()
+    assert f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member={member}" in caught.value.hint
+    assert scene.writes == before
+
+
+def test_a_repository_that_is_ready_needs_no_more_than_creating_and_reading(
+    scene: GcsScene, repository: GcsRepository
+) -> None:
+    scene.grant((PUBLISHER, "objectCreator"), ("allUsers", "legacyObjectReader"))
+    before = scene.writes
+    repository.require_ready()
+    assert scene.writes == before
+
+
+def test_a_bucket_that_is_not_there_is_found_without_writing(scene: GcsScene) -> None:
+    repository = GcsRepository(lambda: scene.client(), scene.client(None), "hyops-nobody-has-this")
+    with pytest.raises(RepositoryFailed, match="bucket does not exist") as caught:
+        repository.require_ready()
+    assert "gcloud storage buckets create gs://hyops-nobody-has-this" in caught.value.hint
