@@ -101,7 +101,8 @@ class _Slot:
 @contextmanager
 def _ended_as_by_hand() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does, so that a service manager's stop leaves nothing behind either."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Raised as SIGINT, not as an exception: whoever has a handler for that, such as Dagster, is to have its say.
+    former = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The `hyops` command: parsing, and nothing else. Each subcommand imports its work when it runs."""
 
+import errno
 import signal
 import sys
 import warnings
@@ -22,6 +23,8 @@ lab = typer.Typer(no_args_is_help=True, help="Local stand-ins: object repository
 app.add_typer(lab, name="lab")
 
 _CANCELLED = 128 + signal.SIGINT
+# What a full disk, a quota and a limit of the shell answer to a write, which names no file.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Env = Annotated[str | None, typer.Option("--env", help="Environment below ~/.hybridops/envs (default: dev).")]
 Root = Annotated[Path | None, typer.Option("--root", help="Runtime root, instead of an environment.")]
@@ -311,9 +314,10 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         # A path that the user named, or that belongs to another user; without a path it is a fault of ours.
-        if error.filename is None:
+        if error.filename is None and error.errno not in _NO_ROOM:
             raise
-        typer.echo(f"error: {error.filename}: {error.strerror}\n  next: see that this user may use it", err=True)
+        next_step = "free some space" if error.errno in _NO_ROOM else "see that this user may use it"
+        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}\n  next: {next_step}", err=True)
         sys.exit(1)
     except SystemExit as ended:
         # Typer turns Ctrl-C into this status and says nothing.

@@ -260,6 +260,15 @@ def test_what_cannot_be_done_is_one_line_and_a_next_step(user: Path, words: tupl
     assert empty(user)
 
 
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(user: Path) -> None:
+    command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "-", *HYOPS, "init", "--env", "dev"]
+    ran = subprocess.run(
+        command, env=environment(user), cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert refused(ran) == "a file: File too large"
+    assert [path for path in user.rglob("*") if path.is_file()] == []
+
+
 def test_a_pipeline_yml_with_a_mistake_stops_every_command_that_reads_it(user: Path) -> None:
     root = RuntimeRoot(user / ".hybridops/envs/dev")
     root.settings_file.parent.mkdir(parents=True)
@@ -319,9 +328,13 @@ def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(user: Path, lab: subproces
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["assemble", "boot"])
+@pytest.mark.parametrize(
+    ("moment", "stop"),
+    [("assemble", signal.SIGINT), ("assemble", signal.SIGTERM), ("boot", signal.SIGINT)],
+    ids=["assemble", "terminated", "boot"],
+)
 def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
-    home: House, tmp_path: Path, moment: str
+    home: House, tmp_path: Path, moment: str, stop: signal.Signals
 ) -> None:
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(f"record_version: {RELEASE}\n")
@@ -339,7 +352,7 @@ def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
         return any(program in words for words in processes.naming(home.root.path / "work/artifacts").values())
 
     wait_until(f"{program} runs", at_work, within=120, every=0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(stop)
     stdout, stderr = running.communicate(timeout=60)
     assert (running.returncode, stderr) == (130, "cancelled\n"), stdout
     state = home.state("core__shared__vyos-image-build/instances/vyos_default_build.json")
