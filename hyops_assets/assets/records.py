@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
+from hyops_assets.assets.smoke import SmokeVerify, smoke_verified
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
@@ -32,7 +33,7 @@ from resources.repository.revisions import refuse_rebuild
 GROUP = "records"
 
 
-class HowMade(Elsewhere):
+class HowMade(Elsewhere, SmokeVerify):
     """Whether a disk is built, built again, or taken over."""
 
     rebuild_if_exists: bool = Field(
@@ -66,6 +67,7 @@ def qcow2_record(
             built = adopted_record(parsed, config, settings, store, progress)
         else:
             built = _built_record(version, vyos_iso, settings, store, progress, again=config.rebuild_if_exists)
+        smoke = smoke_verified(config, built, settings, store, progress)
     return dg.MaterializeResult(
         value=built,
         data_version=dg.DataVersion(built.qcow2.sha256),
@@ -78,6 +80,7 @@ def qcow2_record(
             "package_lock_sha256": built.lock_sha256 or "built elsewhere",
             "helper_sha256": built.helper_sha256 or "built elsewhere",
             "build": dg.MetadataValue.json(built.build),
+            "smoke verify command": smoke,
             "outcome": progress.outcome,
         },
     )

@@ -7,19 +7,26 @@ stands in `resources/proxmox` and `resources/hetzner`.
 import dagster as dg
 
 from hyops_assets.assets.asked import another_slot, module_run, record_state
+from hyops_assets.assets.by_command import SeedByCommand, seeded_by
 from hyops_assets.assets.publishing import ARTIFACT_STATE, BUILD_STATE
-from hyops_assets.assets.steps import step
+from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.settings import Settings, default_site
 from hyops_assets.contract.state import Outputs, image_outputs, template_outputs
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS, site_of
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.found import require_image
 from resources.hetzner.resource import HetznerProjects
+from resources.hetzner.seed import HetznerSeeder
+from resources.proxmox.found import require_template
 from resources.proxmox.resource import ProxmoxSeeders
+from resources.proxmox.seed import ProxmoxSeeder
 from resources.states.store import StateStore
 
 GROUP = "seeds"
@@ -30,8 +37,10 @@ GROUP = "seeds"
 )
 def proxmox_template(
     context: dg.AssetExecutionContext,
+    config: SeedByCommand,
     published_contract: Contract,
     settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
     states: dg.ResourceParam[StateStore],
     proxmox: dg.ResourceParam[ProxmoxSeeders],
 ) -> dg.MaterializeResult[SeededAt]:
@@ -43,6 +52,8 @@ def proxmox_template(
     site = site_of(context.partition_key)
     with step(context, "proxmox_template") as progress:
         seeder = proxmox.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
+        if config.seed_command and not seeder.find(contract.record):
+            return _template_by_command(context, config, contract, site, settings, store, states, seeder, progress)
         seeded = seeder.seed(_request(context, contract, _url(contract, "qcow2")), progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
@@ -74,8 +85,10 @@ def proxmox_template(
 )
 def hetzner_image(
     context: dg.AssetExecutionContext,
+    config: SeedByCommand,
     published_contract: Contract,
     settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
     states: dg.ResourceParam[StateStore],
     hetzner: dg.ResourceParam[HetznerProjects],
 ) -> dg.MaterializeResult[SeededAt]:
@@ -87,6 +100,8 @@ def hetzner_image(
     site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
         seeder = hetzner.seeder(site, is_live=lambda run_id: _is_live(context.instance, run_id))
+        if config.seed_command and not seeder.find(contract.record):
+            return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
         seeded = seeder.seed(_request(context, contract, _url(contract, "raw.xz")), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
@@ -111,6 +126,83 @@ def hetzner_image(
             "server_type": seeded.server_type or "none",
             "location": seeded.location or "none",
             "timings": dg.MetadataValue.json(seeded.timings),
+            **_move_slot(states, ref, contract, context.run, outputs),
+        },
+    )
+
+
+def _template_by_command(
+    context: dg.AssetExecutionContext,
+    config: SeedByCommand,
+    contract: Contract,
+    site: str,
+    settings: Settings,
+    store: ArtifactStore,
+    states: StateStore,
+    seeder: ProxmoxSeeder,
+    progress: Step,
+) -> dg.MaterializeResult[SeededAt]:
+    """Have the operator's command seed, unless it did; then look at what it made, as an import does."""
+    held = store.find_document("proxmox_template", context.partition_key, SeededAt)
+    known = held if held is not None and held.record_digest == contract.record_digest else None
+    vmid = int(known.ref) if known else seeded_by(config, contract, "qcow2", site, "template_vm_id", store, progress)
+    claimed = TemplateImportInputs(
+        template_key=contract.record.key, template_vm_id=vmid, template_image_version=contract.record.version
+    )
+    found = require_template(seeder.audit(vmid), claimed, lab=settings.proxmox_site(site).lab)
+    progress.ended("adopted" if known else "created", 0)
+    outputs = template_outputs(
+        contract, vmid=vmid, name=found.facts.name or "", node=found.facts.node, seeded=not known
+    )
+    ref = StateRef(TEMPLATE_SEED, _instance(site, default_site(settings.sites.proxmox)))
+    return _of_command(context, contract, site, str(vmid), found.warnings, progress, states, ref, outputs)
+
+
+def _image_by_command(
+    context: dg.AssetExecutionContext,
+    config: SeedByCommand,
+    contract: Contract,
+    site: str,
+    settings: Settings,
+    store: ArtifactStore,
+    states: StateStore,
+    seeder: HetznerSeeder,
+    progress: Step,
+) -> dg.MaterializeResult[SeededAt]:
+    """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""
+    held = store.find_document("hetzner_image", context.partition_key, SeededAt)
+    known = held if held is not None and held.record_digest == contract.record_digest else None
+    image_ref = known.ref if known else str(seeded_by(config, contract, "raw.xz", site, "image", store, progress))
+    claimed = ImageRegisterInputs(
+        image_key=contract.record.key, image_ref=image_ref, image_version=contract.record.version
+    )
+    found = require_image(seeder.audit(image_ref), claimed, lab=settings.hetzner_site(site).lab)
+    progress.ended("adopted" if known else "created", 0)
+    description = found.facts.description
+    outputs = image_outputs(contract, image_ref=image_ref, name=description, description=description, seeded=not known)
+    ref = StateRef(IMAGE_SEED, _instance(site, default_site(settings.sites.hetzner)))
+    return _of_command(context, contract, site, image_ref, found.warnings, progress, states, ref, outputs)
+
+
+def _of_command(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    site: str,
+    made: str,
+    warnings: tuple[str, ...],
+    progress: Step,
+    states: StateStore,
+    ref: StateRef,
+    outputs: Outputs,
+) -> dg.MaterializeResult[SeededAt]:
+    return dg.MaterializeResult(
+        value=_seeded_at(contract, site, made),
+        data_version=dg.DataVersion(contract.record.disk.sha256),
+        metadata=_lineage(contract, progress.outcome)
+        | {
+            "seeded by": "a command of the operator's: that it is there was looked up, its disk was not read back",
+            "ref": made,
+            "warnings": dg.MetadataValue.json(list(warnings)),
             **_move_slot(states, ref, contract, context.run, outputs),
         },
     )

@@ -26,7 +26,7 @@ from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.seed import ImageFacts
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.survey import TemplateFacts
-from resources.repository.anonymous import read_public
+from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 
 
@@ -78,9 +78,10 @@ class Chain:
         url = self.contract.record_url
         if not url:
             return Link("record: it was registered file by file, without a document", "none", "none")
-        read = read_public if self.contract.registered else self._repository.read_anonymous
         expected = sha256_of_bytes(canonical_json(record) + b"\n")
-        return _read("record: the published document is this record", expected, lambda: read(url)[0])
+        return _read(
+            "record: the published document is this record", expected, lambda: read_published(url, self._repository)[0]
+        )
 
     def _key_of(self, iso: SignedIso) -> str:
         path = self._store.blob_path(iso.sha256)

@@ -10,7 +10,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
-from resources.repository.anonymous import read_public
+from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 
 CONTRACT = published_contract.key
@@ -34,8 +34,7 @@ def anonymous_read_back(
     with step(context, "anonymous_read_back") as progress:
         found = read_in(context.run.run_id, published_contract, store) if published_contract.registered else None
         if found is None:
-            read = read_public if published_contract.registered else repository.read_anonymous
-            found = {url: read(url, progress=progress) for url in promised}
+            found = {url: read_published(url, repository, progress=progress) for url in promised}
         progress.ended("read", sum(size for _, size in found.values()))
     return dg.AssetCheckResult(
         passed=all(found[url][0] == sha256 for url, sha256 in promised.items()),

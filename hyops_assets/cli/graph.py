@@ -11,6 +11,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import add_sites, add_version, hetzner_seed, proxmox_seed
+from resources.repository.by_state import settings_of_run
 from resources.settings import load_settings
 
 Said = Mapping[str, object]
@@ -55,6 +56,7 @@ class Graph:
         overrides: resources by name, in place of the real ones.
         tags: what every run carries besides the process that executes it (`hyops_assets/assets/asked.py`).
         repo_state_ref: the state that names where its runs publish; `pipeline.yml` does where it is empty.
+        commands: what the resources `settings` and `repository` are told of the operator's own commands.
     """
 
     def __init__(
@@ -65,17 +67,26 @@ class Graph:
         overrides: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         repo_state_ref: str = "",
+        commands: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.root = root
-        self._resources = _publishing_to(root, repo_state_ref) if repo_state_ref else {}
+        self._resources = _of_this_run(root, repo_state_ref, commands or {})
         self._tags = dict(tags or {})
         self.instance = instance
-        self.settings = load_settings(root)
+        # Read here too: a state that names no repository is refused before a run is made for it.
+        self.settings = settings_of_run(root, repo_state_ref)
         self._definitions = build_definitions(root, self.settings, overrides=overrides)
         add_sites(instance, self.settings)
 
-    def build(self, version: str, *, source_iso_url: str = "", rebuild_if_exists: bool = False) -> Ran:
-        """Build and publish one record version.
+    def build(
+        self,
+        version: str,
+        *,
+        source_iso_url: str = "",
+        rebuild_if_exists: bool = False,
+        smoke: Mapping[str, object] | None = None,
+    ) -> Ran:
+        """Build and publish one record version; `smoke` is the asset's `SmokeVerify`, by field.
 
         Raises:
             RunFailed: a step failed or a gate refused; nothing half-published is left.
@@ -84,19 +95,27 @@ class Graph:
         config = {
             "ops": {
                 "vyos_iso": {"config": {"source_iso_url": source_iso_url}},
-                "qcow2_record": {"config": {"rebuild_if_exists": rebuild_if_exists}},
+                "qcow2_record": {"config": {"rebuild_if_exists": rebuild_if_exists, **(smoke or {})}},
             }
         }
         return self._run("build_record", version, config)
 
-    def adopt(self, version: str, *, url: str = "", path: str = "", sha256: str = "") -> Ran:
+    def adopt(
+        self,
+        version: str,
+        *,
+        url: str = "",
+        path: str = "",
+        sha256: str = "",
+        smoke: Mapping[str, object] | None = None,
+    ) -> Ran:
         """Publish a disk that was built elsewhere as a record version.
 
         Raises:
             RunFailed: it is not the disk that was named, or a gate refused it.
         """
         add_version(self.instance, version)
-        elsewhere = {"record_url": url, "record_local_path": path, "record_sha256": sha256}
+        elsewhere = {"record_url": url, "record_local_path": path, "record_sha256": sha256, **(smoke or {})}
         return self._run("adopt_record", version, {"ops": {"qcow2_record": {"config": elsewhere}}})
 
     def register(self, version: str, registration: Mapping[str, object]) -> Ran:
@@ -112,23 +131,23 @@ class Graph:
         add_version(self.instance, version)
         return self._run("register_record", version, {"ops": {"published_contract": {"config": dict(registration)}}})
 
-    def seed_proxmox(self, site: str, version: str) -> Ran:
-        """Seed one published version at one Proxmox site.
+    def seed_proxmox(self, site: str, version: str, command: Mapping[str, object] | None = None) -> Ran:
+        """Seed one published version at one Proxmox site; `command` is the asset's `SeedByCommand`, by field.
 
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.proxmox_site(site)
-        return self._run("seed_proxmox_template", proxmox_seed(site, version), {})
+        return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", command))
 
-    def seed_hetzner(self, site: str, version: str) -> Ran:
-        """Seed one published version at one Hetzner site.
+    def seed_hetzner(self, site: str, version: str, command: Mapping[str, object] | None = None) -> Ran:
+        """Seed one published version at one Hetzner site; `command` is the asset's `SeedByCommand`, by field.
 
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.hetzner_site(site)
-        return self._run("seed_hetzner_image", hetzner_seed(site, version), {})
+        return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", command))
 
     def _run(self, job: str, partition_key: str, config: Mapping[str, object]) -> Ran:
         result = self._definitions.resolve_job_def(job).execute_in_process(
@@ -155,10 +174,18 @@ class Graph:
         return ran
 
 
-def _publishing_to(root: RuntimeRoot, repo_state_ref: str) -> dict[str, object]:
-    """Return the run configuration that names where a run publishes; the UI shows it, and executes it again."""
-    config = {"config": {"root": str(root.path), "repo_state_ref": repo_state_ref}}
-    return {"settings": config, "repository": config}
+def _op(name: str, config: Mapping[str, object] | None) -> dict[str, object]:
+    return {"ops": {name: {"config": dict(config)}}} if config else {}
+
+
+def _of_this_run(
+    root: RuntimeRoot, repo_state_ref: str, commands: Mapping[str, Mapping[str, object]]
+) -> dict[str, object]:
+    """Return the run configuration that says where and how a run publishes; the UI shows it, and executes it again."""
+    if not repo_state_ref and not commands:
+        return {}
+    config = {"root": str(root.path), "repo_state_ref": repo_state_ref}
+    return {name: {"config": {**config, **commands.get(name, {})}} for name in ("settings", "repository")}
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.hybridops_inputs import without_hybridops
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.urls import require_contract_url
@@ -43,7 +45,7 @@ class ModuleInputs(Frozen):
     notes: str = ""
 
 
-class BuildInputs(ModuleInputs):
+class BuildInputs(ModuleInputs, BuildCommands):
     """`core/shared/vyos-image-build`: build one record and publish its contract."""
 
     record_key: str = "vyos-1.5"
@@ -85,6 +87,8 @@ class BuildInputs(ModuleInputs):
             raise ValueError("set one of source_iso_url, record_url and record_local_path")
         if self.record_url and not self.record_sha256:
             raise ValueError("record_url needs record_sha256: what a URL answers is anyone's disk otherwise")
+        if self.build_command and (self.record_url or self.record_local_path):
+            raise ValueError("build_command makes a disk; record_url and record_local_path name one that is made")
         return self
 
     @model_validator(mode="after")
@@ -106,7 +110,7 @@ class BuildInputs(ModuleInputs):
         return self
 
 
-class SeedInputs(ModuleInputs):
+class SeedInputs(ModuleInputs, SeedCommand):
     """What both seeds take: a record, by reference or file by file, and the site.
 
     A reference decides about everything else that says which record it is (`contract.resolution`). Without one, a URL
@@ -122,6 +126,11 @@ class SeedInputs(ModuleInputs):
     source_iso_url: str = ""
     image_source_url: str = Field(default="", description="counts only without record_state_ref")
     site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_input_of_another_way(cls, given: Any) -> Any:
+        return without_hybridops(given, cls.model_fields)
 
     @field_validator("record_key")
     @classmethod

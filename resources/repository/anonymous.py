@@ -4,7 +4,18 @@ import hashlib
 
 from hyops_assets.contract.progress import Progress, silent
 from resources.public_http import NotFound, anonymous_client, host_of, opened
-from resources.repository.base import ReadBack, missing
+from resources.repository.base import ObjectRepository, ReadBack, missing
+
+
+def read_published(url: str, repository: ObjectRepository, *, progress: Progress = silent) -> ReadBack:
+    """Return what a stranger reads at a URL of a contract, whoever published it: this repository, a command, others.
+
+    Raises:
+        as `read_public` and the repository do; a file's URL is the repository's own or refused.
+    """
+    if url.startswith("file:"):
+        return repository.read_anonymous(url, progress=progress)
+    return read_public(url, progress=progress)
 
 
 def read_public(url: str, *, progress: Progress = silent) -> ReadBack:

@@ -126,6 +126,9 @@ class CommandRepository:
     def require_public(self) -> None:
         """Find out nothing: where a command publishes is known when it has."""
 
+    def require_ready(self) -> None:
+        """Find out nothing, for the same reason."""
+
     def head(self, name: str) -> ObjectFacts | None:
         """Return what is known of an object that a command published here, or None."""
         noted = self._noted(require_object_name(name))

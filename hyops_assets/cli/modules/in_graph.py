@@ -23,7 +23,49 @@ def graph_of(work: Work) -> Iterator["Graph"]:
 
     with shown(work.place.console), open_instance(work.place.root) as instance:
         repository = work.inputs.repo_state_ref if isinstance(work.inputs, BuildInputs) else ""
-        yield Graph(work.place.root, instance, tags=_tags(work), repo_state_ref=repository)
+        yield Graph(
+            work.place.root,
+            instance,
+            tags=_tags(work),
+            repo_state_ref=repository,
+            commands=commands(work.inputs) if isinstance(work.inputs, BuildInputs) else None,
+        )
+
+
+def commands(inputs: BuildInputs) -> dict[str, dict[str, object]]:
+    """Return what the resources are told of the commands that build and publish in a run."""
+    told: dict[str, dict[str, object]] = {}
+    for resource, word in (("settings", "build"), ("repository", "publish")):
+        if line := getattr(inputs, f"{word}_command"):
+            told[resource] = {
+                f"{word}_command": line,
+                f"{word}_workdir": getattr(inputs, f"{word}_workdir"),
+                f"{word}_env": list(inputs.required_env),
+            }
+    return told
+
+
+def seed_command(inputs: SeedInputs) -> dict[str, object]:
+    """Return what seeds in place of our own way, as the graph takes it; a reference has blanked it."""
+    if not inputs.seed_command or inputs.record_state_ref:
+        return {}
+    return {
+        "seed_command": inputs.seed_command,
+        "seed_timeout_s": inputs.seed_timeout_s,
+        "seed_env": list(inputs.required_env),
+    }
+
+
+def smoke(inputs: BuildInputs) -> dict[str, object]:
+    """Return what examines the disk besides our own gates, as the graph takes it."""
+    if not inputs.smoke_verify_command:
+        return {}
+    return {
+        "smoke_verify_command": inputs.smoke_verify_command,
+        "smoke_verify_workdir": inputs.smoke_verify_workdir,
+        "smoke_verify_required": inputs.smoke_verify_required,
+        "smoke_verify_env": list(inputs.required_env),
+    }
 
 
 def _tags(work: Work) -> dict[str, str]:

@@ -1,0 +1,85 @@
+"""`smoke_verify_command`: a line of the operator's examines the built qcow2, before our own gates do."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from hyops_assets.assets.steps import Step
+from hyops_assets.contract.documents import BuiltRecord
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.evidence import GateResult
+from hyops_assets.contract.settings import Settings
+from hyops_assets.gates import GATES_VERSION
+from hyops_assets.image.operator_command import OperatorCommand, run_command
+from hyops_assets.image.programs import ProgramFailed
+from resources.artifacts.store import ArtifactStore
+
+GATE = "smoke_verify_command"
+
+
+class SmokeFailed(Refused):
+    """The operator's own examination of a disk failed, and it is a gate."""
+
+
+class SmokeVerify(dg.Config):
+    """What examines the disk besides our own gates, if anything."""
+
+    smoke_verify_command: str = Field(default="", description="a line for bash; it fails where the disk is wrong")
+    smoke_verify_workdir: str = Field(default="", description="where it runs")
+    smoke_verify_required: bool = Field(default=True, description="whether its failure refuses the disk")
+    smoke_verify_env: list[str] = Field(default=[], description="variables that it gets besides HYOPS_VYOS_*")
+
+
+def smoke_verified(
+    config: SmokeVerify, built: BuiltRecord, settings: Settings, store: ArtifactStore, progress: Step
+) -> str:
+    """Run the command on a copy of the qcow2, every time, and return what came of it.
+
+    Its pass stands beside those of our gates in the record's evidence.
+
+    Raises:
+        SmokeFailed: it failed, and is required.
+        CommandNotUsable: it cannot be run at all.
+    """
+    if not config.smoke_verify_command:
+        return "none was given"
+    command = OperatorCommand(
+        config.smoke_verify_command,
+        Path(config.smoke_verify_workdir) if config.smoke_verify_workdir else None,
+        config.smoke_verify_env,
+    )
+    with store.scratch("smoke") as scratch:
+        file = scratch / built.qcow2.file_name
+        # A copy: what a command does to its file reaches no store of ours.
+        shutil.copyfile(store.blob(built.qcow2.sha256, progress=progress), file)
+        told = {
+            "ARTIFACT_KEY": settings.build.key_of(built.release),
+            "ARTIFACT_FORMAT": "qcow2",
+            "ARTIFACT_VERSION": built.version,
+            "ARTIFACT_LOCAL_PATH": str(file),
+            "ARTIFACT_SHA256": built.qcow2.sha256,
+            "ARTIFACT_URL": "",
+            "IMAGE_VERSION": built.release,
+        }
+        try:
+            run_command(
+                command,
+                stage="smoke verify command",
+                told={f"HYOPS_VYOS_{name}": value for name, value in told.items()},
+                scratch=scratch,
+                progress=progress,
+            )
+        except ProgramFailed as error:
+            if config.smoke_verify_required:
+                raise SmokeFailed(
+                    f"smoke_verify_command refuses the disk of {built.version}: {error.message}",
+                    hint="mend what it found; or set smoke_verify_required to false to be warned only",
+                ) from error
+            return f"warning, not required: {error.message}"
+    passed = GateResult(
+        name=GATE, passed=True, subject_sha256=built.qcow2.sha256, detail={"required": config.smoke_verify_required}
+    )
+    store.write_document(f"gates/{GATE}", f"{built.qcow2.sha256}.{GATES_VERSION}", passed)
+    return "passed"

@@ -1,0 +1,67 @@
+"""Inputs of HybridOps' seeds that mean nothing here, and what says it instead: refused by name, with the reason.
+
+A blank one is let pass: HybridOps' examples write them all out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_SITE = "it belongs to the site: sites.{kind}.<name> in config/pipeline.yml"
+_PROXMOX = _SITE.format(kind="proxmox")
+_HETZNER = _SITE.format(kind="hetzner")
+_API = "the site is reached through its API with a token: nobody logs in to the node"
+_RECORD = "the record decides it"
+_ADOPTS = "a seed looks the record up by its digest, adopts it where it is, and creates it where it is not"
+_OWN_VMID = "each record gets a VMID of its own from the site's vmid_range; core/onprem/vyos-template-import names one"
+
+REFUSED: Mapping[str, str] = {
+    "proxmox_host": _PROXMOX,
+    "proxmox_node": _PROXMOX,
+    "storage_vm": _PROXMOX,
+    "network_bridge": _PROXMOX,
+    "template_smoke_gate": _PROXMOX,
+    "template_smoke_bridge": _PROXMOX,
+    "ssh_username": _API,
+    "ssh_private_key": _API,
+    "template_smoke_wait_s": "the smoke gate waits for the guest agent's answer, not for a time",
+    "template_smoke_vmid": "the smoke gate takes a free VMID of the site's range",
+    "template_smoke_marker": "the smoke gate asks the guest agent; it needs no marker",
+    "template_vm_id": _OWN_VMID,
+    "template_name": "the name follows from the record, so that it says what the template holds",
+    "rebuild_if_exists": "a template or snapshot is never replaced in place: seed a revision of the record (-r2, …)",
+    "seed_if_missing": _ADOPTS,
+    "image_ref": "core/hetzner/vyos-image-register takes in a snapshot that is there",
+    "image_name": "Hetzner's snapshots have no name",
+    "image_description": "it is hyops-<key>-<version>: HybridOps finds images by it",
+    "image_architecture": _RECORD,
+    "seed_location": _HETZNER,
+    "seed_server_type": "the smallest server type that is offered and holds the disk is taken",
+    "seed_tool": "the pipeline writes and reads back by itself; another tool runs as seed_command",
+    "seed_wrapper_public_base_url": "the record's own raw.xz is taken: nothing is wrapped or served from this host",
+    "seed_wrapper_bind_port": "the record's own raw.xz is taken: nothing is wrapped or served from this host",
+    "cpu_cores": "machines that are made from the template say it",
+    "memory_mb": "machines that are made from the template say it",
+    "ci_username": "the user-data of the machine says it",
+    "inventory_groups": "everything runs on this host",
+    "target_user": "everything runs on this host",
+    "target_port": "everything runs on this host",
+    "become": "nothing here needs root",
+    "connectivity_check": "every seed looks at its site first",
+}
+"""By name: why it is refused, or where it is said instead."""
+
+
+def without_hybridops(given: Any, known: Mapping[str, object]) -> Any:
+    """Return inputs without HybridOps' blank ones that mean nothing here.
+
+    Raises:
+        ValueError: one of them is set; every one is named, with the reason.
+    """
+    if not isinstance(given, dict):
+        return given
+    foreign = {name: value for name, value in given.items() if name in REFUSED and name not in known}
+    wrong = [f"{name}: {REFUSED[name]}" for name, value in foreign.items() if value not in (None, "", {}, [])]
+    if wrong:
+        message = f"not taken here: {'; '.join(wrong)}"
+        raise ValueError(message)
+    return {name: value for name, value in given.items() if name not in foreign}

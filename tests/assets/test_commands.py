@@ -1,0 +1,182 @@
+"""Commands of the operator's in place of steps of ours: the same gates, the same contract, nothing on trust."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyops_assets.cli.graph import Graph, Ran, RunFailed
+from hyops_assets.cli.modules.in_graph import commands, smoke
+from hyops_assets.contract.evidence import Contract, Evidence
+from hyops_assets.contract.inputs import BadInputs, BuildInputs, read_inputs
+from hyops_assets.contract.references import IMAGE_BUILD
+from resources.artifacts.store import ArtifactStore
+from tests.assets.house import RELEASE, House, quick
+
+BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
+
+
+@pytest.fixture(scope="module")
+def disk(seeded: House) -> Path:
+    """A qcow2 of this release that another builder made."""
+    store = ArtifactStore(seeded.root.artifacts)
+    record = store.read_document("published_contract", RELEASE, Contract).record
+    return store.blob(record.variants["qcow2"].sha256)
+
+
+def built(home: House, **given: Any) -> Ran:
+    inputs = read_inputs(IMAGE_BUILD, BuildInputs, {"record_version": RELEASE, **given})
+    graph = Graph(home.root, home.instance, overrides=quick(home.root), commands=commands(inputs))
+    return graph.build(RELEASE, smoke=smoke(inputs))
+
+
+def contract(home: House) -> Contract:
+    return ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
+
+
+@pytest.fixture
+def shelf(home: House) -> Path:
+    """A directory that a web server serves, where a publish command may put files."""
+    directory = home.lab.files.objects / "theirs"
+    directory.mkdir(parents=True)
+    return directory
+
+
+@pytest.fixture
+def publish(home: House, shelf: Path) -> str:
+    """A publish command that copies a file to a web server and prints where it is."""
+    base = str(home.settings.repository.public_base_url).rstrip("/")
+    name = '"$(basename "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH")"'
+    return (
+        f'echo "$HYOPS_VYOS_ARTIFACT_FORMAT" >> {shelf}/../../order; echo copying >&2; '
+        f'cp "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH" {shelf}/{name} && chmod 644 {shelf}/{name} && echo {base}/theirs/{name}'
+    )
+
+
+def test_a_build_command_makes_the_disk_of_this_run_and_passes_the_same_gates(home: House, disk: Path) -> None:
+    line = f'cp {disk} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
+    ran = built(home, build_command=line)
+    said = ran.metadata["qcow2_record"]
+    assert isinstance(said["build"], dict)
+    assert said["build"]["method"] == "command"
+    assert home.state(BUILD)["status"] == "ok"
+    evidence = next(text for name, text in home.published().items() if "evidence" in name)
+    assert line.encode() not in evidence
+
+
+def test_a_build_command_that_fails_publishes_nothing(home: House) -> None:
+    with pytest.raises(RunFailed, match="exit status 3"):
+        built(home, build_command="echo no disk >&2; exit 3")
+    assert home.published() == {}
+
+
+def test_a_smoke_command_is_a_gate_and_gets_the_record_by_variables(home: House, tmp_path: Path) -> None:
+    line = f'env -0 > {tmp_path}/env; echo broken >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; test -s {tmp_path}/env'
+    ran = built(home, smoke_verify_command=line, smoke_verify_workdir=str(tmp_path))
+    assert ran.metadata["qcow2_record"]["smoke verify command"] == "passed"
+    told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)
+    assert told["HYOPS_VYOS_ARTIFACT_KEY"] == "vyos-1.5"
+    assert told["HYOPS_VYOS_ARTIFACT_VERSION"] == RELEASE
+    assert Path(told["HYOPS_VYOS_ARTIFACT_LOCAL_PATH"]).name == f"vyos-1.5-{RELEASE}.qcow2"
+    assert told["HYOPS_VYOS_ARTIFACT_SHA256"] == contract(home).record.variants["qcow2"].sha256
+    assert not any("TOKEN" in name for name in told)
+    evidence = next(text for name, text in home.published().items() if "evidence" in name)
+    gates = {gate.name: gate.passed for gate in Evidence.model_validate_json(evidence).gates}
+    assert gates["smoke_verify_command"] is True
+
+
+def test_a_failing_smoke_command_refuses_unless_it_is_not_required(home: House) -> None:
+    with pytest.raises(RunFailed, match="smoke_verify_command refuses the disk"):
+        built(home, smoke_verify_command="echo no boot; false")
+    assert home.published() == {}
+    ran = built(home, smoke_verify_command="echo no boot; false", smoke_verify_required=False)
+    assert "warning, not required" in str(ran.metadata["qcow2_record"]["smoke verify command"])
+    assert home.state(BUILD)["status"] == "ok"
+
+
+def test_a_publish_command_publishes_every_object_the_commit_point_last(
+    home: House, publish: str, shelf: Path
+) -> None:
+    before = home.published()
+    ran = built(home, publish_command=publish)
+    made = contract(home)
+    order = (shelf.parent.parent / "order").read_text().split()
+    assert [order[0], order[1], order[-1]] == ["qcow2", "raw.xz", "record.json"]
+    assert len(order) == 5
+    assert {Path(url).parent.name for url in (*made.urls.values(), made.record_url, made.evidence_url)} == {"theirs"}
+    assert {name for name in home.published() if not name.startswith("theirs/")} == set(before)
+    outputs = home.state(BUILD)["outputs"]
+    assert outputs["record_url"] == made.urls["qcow2"]
+    assert ran.metadata["published_contract"]["outcome"] == "created"
+
+    again = built(home, publish_command=publish)
+    assert again.metadata["published_contract"]["outcome"] == "adopted"
+    assert (shelf.parent.parent / "order").read_text().split() == order
+    home.seed_everywhere(home.graph())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("true", "not one URL"),
+        ("echo uploading; echo https://example.org/x.qcow2", "not one URL"),
+        ("echo https://example.org/vyos-latest.qcow2", "moves"),
+        (f"echo gs://bucket/vyos-1.5-{RELEASE}.qcow2", "gs://"),
+        (f"echo 'https://example.org/vyos-1.5-{RELEASE}.qcow2?X-Goog-Signature=abcdef'", "signed"),
+        (f"echo https://example.org/other-{RELEASE}.qcow2", "under the file's own name"),
+        ("echo upload failed >&2; exit 4", "exit status 4"),
+        ("head -c 100000 /dev/zero | tr '\\0' x", "printed 100000 bytes"),
+    ],
+    ids=["nothing", "two-lines", "mutable", "gs", "signed", "name", "failed", "flood"],
+)
+def test_what_a_publish_command_answers_is_not_believed(home: House, line: str, said: str) -> None:
+    with pytest.raises(RunFailed, match=said):
+        built(home, publish_command=line)
+    assert not (home.root.states / BUILD).exists()
+
+
+def test_a_publish_command_that_uploads_other_bytes_is_found_by_reading_back(
+    home: House, publish: str, shelf: Path
+) -> None:
+    with pytest.raises(RunFailed, match=r"answers .* bytes"):
+        built(home, publish_command='echo more >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; ' + publish)
+    assert not (home.root.states / BUILD).exists()
+    built(home, publish_command=publish)
+    assert json.loads((shelf / f"vyos-1.5-{RELEASE}.record.json").read_text())["version"] == RELEASE
+
+
+def test_a_key_given_inline_reaches_a_publish_command_as_a_file_and_no_log(
+    home: House, publish: str, shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = json.dumps({"type": "service_account", "private_key": "-----BEGIN X-----\nc2VjcmV0LXNlY3JldC1zZWNyZXQ\n"})
+    monkeypatch.setenv("HYOPS_VYOS_GCS_SA_JSON", key)
+    monkeypatch.setenv("UPLOAD_TOKEN", "hunter22-hunter22")
+    look = f'wc -c < "$HYOPS_VYOS_GCS_SA_JSON_FILE" > {shelf}/../../length; cat "$HYOPS_VYOS_GCS_SA_JSON_FILE" >&2; '
+    with pytest.raises(RunFailed) as failed:
+        built(
+            home,
+            publish_command=look + 'echo "$UPLOAD_TOKEN" >&2; exit 5',
+            required_env=["UPLOAD_TOKEN"],
+        )
+    assert int((shelf.parent.parent / "length").read_text()) == len(key)
+    everything = str(failed.value) + "".join(capsys.readouterr())
+    everything += "".join(path.read_text(errors="replace") for path in home.root.path.rglob("*") if path.is_file())
+    assert "c2VjcmV0" not in everything
+    assert "hunter22-hunter22" not in everything
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"build_command": "one\ntwo"}, "build_command"),
+        ({"publish_command": "a\rb"}, "publish_command"),
+        ({"build_workdir": "/tmp"}, "build_workdir is set without build_command"),
+        ({"build_command": "true", "record_local_path": "/x.qcow2"}, "build_command makes a disk"),
+        ({"smoke_verify_required": "perhaps"}, "smoke_verify_required"),
+        ({"build_command": "CHANGE_ME"}, "placeholders"),
+    ],
+)
+def test_wrong_commands_are_named(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInputs, match=said):
+        read_inputs(IMAGE_BUILD, BuildInputs, {"record_version": RELEASE, **given})
