@@ -48,6 +48,10 @@ lint: setup ## format, lint, types, floors
 bench: setup ## the benchmarks, as ratios in one run
 	@$(BIN)/python -m benchmarks
 
+.PHONY: specs
+specs: setup ## write the modules' specs and input schemas again, from the models
+	@$(BIN)/python -m hyops_assets.cli.modules.specs
+
 .PHONY: lock
 lock: setup ## pin every Python package by hash again (names no index)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/all.txt
