@@ -163,7 +163,7 @@ def test_a_lab_with_a_bucket_gives_its_publisher_s_key_to_the_environment_and_to
         assert lab.environment[GCS_KEY_VARIABLES[0]] == ""
         with client(lab) as ask:
             public = f"https://{HOST}:{port}/storage/v1/b/{GCS_BUCKET}/iam/testPermissions"
-            asked = [("permissions", "storage.objects.get"), ("permissions", "storage.objects.list")]
+            asked = {"permissions": ["storage.objects.get", "storage.objects.list"]}
             assert ask.get(public, params=asked).json()["permissions"] == ["storage.objects.get"]
     held = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in held if b"PRIVATE KEY" in path.read_bytes()]
