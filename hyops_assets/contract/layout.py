@@ -58,7 +58,9 @@ class RuntimeRoot:
 def runtime_root(
     environ: Mapping[str, str], *, home: Path, root: Path | None = None, env: str | None = None
 ) -> RuntimeRoot:
-    """Find the runtime root: `root`, then `$HYOPS_RUNTIME_ROOT`, then `env`, then `$HYOPS_ENV`, then `dev`.
+    """Find the runtime root: `root` or `env`, then `$HYOPS_RUNTIME_ROOT`, then `$HYOPS_ENV`, then `dev`.
+
+    What stands on the command line wins over what was exported: docs/decisions/0014.
 
     Raises:
         Refused: both `root` and `env` are given, or the environment's name is not one.

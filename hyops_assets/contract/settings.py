@@ -34,27 +34,34 @@ class FeedSettings(Frozen):
     `keys` holds keys written out, or names of VyOS' own.
     """
 
-    urls: list[str] = [
-        "https://raw.githubusercontent.com/vyos/vyos-nightly-build/rolling/version.json",
-        "https://raw.githubusercontent.com/vyos/vyos-nightly-build/HEAD/version.json",
-    ]
-    iso_hosts: list[str] = [
-        "github.com",
-        "objects.githubusercontent.com",
-        "release-assets.githubusercontent.com",
-    ]
-    mirror: str | None = None
-    keys: list[Annotated[SigningKey, BeforeValidator(named_key)]] = [*TRUSTED_BY_DEFAULT]
-    poll_seconds: int = Field(default=3600, ge=5)
-    sensor: Literal["running", "stopped"] = "stopped"
-    max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0)
+    urls: list[str] = Field(
+        default=[
+            "https://raw.githubusercontent.com/vyos/vyos-nightly-build/rolling/version.json",
+            "https://raw.githubusercontent.com/vyos/vyos-nightly-build/HEAD/version.json",
+        ],
+        description="where version.json is; the first that answers counts",
+    )
+    iso_hosts: list[str] = Field(
+        default=["github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"],
+        description="the only hosts that an ISO may come from, redirects included",
+    )
+    mirror: str | None = Field(default=None, description="asked for ISOs first; upstream keeps only thirty builds")
+    keys: list[Annotated[SigningKey, BeforeValidator(named_key)]] = Field(
+        default=[*TRUSTED_BY_DEFAULT],
+        description="who may sign an ISO: names of VyOS' keys (docs/decisions/0012), or keys written out",
+    )
+    poll_seconds: int = Field(default=3600, ge=5, description="between two looks of the sensor")
+    sensor: Literal["running", "stopped"] = Field(
+        default="stopped", description="running: new releases are built without being asked for"
+    )
+    max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0, description="what is larger is refused before it is read")
 
 
 class AptSource(Frozen):
     """An apt source for the overlay's packages: one line of a sources.list, and the keyring that signs it."""
 
-    line: str
-    keyring: Path
+    line: str = Field(description="one line of a sources.list")
+    keyring: Path = Field(description="the file with the keys that sign it")
 
 
 class VyosVmImages(Frozen):
@@ -63,20 +70,23 @@ class VyosVmImages(Frozen):
     `python` is the interpreter of the play's modules; Debian's has the modules that apt tasks need.
     """
 
-    checkout: Path
-    playbook: str = "qemu.yml"
-    python: Path = Path("/usr/bin/python3")
-    timeout_seconds: int = Field(default=7200, ge=1)
+    checkout: Path = Field(description="of vyos-vm-images, cloned and reviewed by you; a build fetches nothing")
+    playbook: str = Field(default="qemu.yml", description="in the checkout")
+    python: Path = Field(
+        default=Path("/usr/bin/python3"),
+        description="the interpreter of the play's modules; Debian's has those that apt tasks need",
+    )
+    timeout_seconds: int = Field(default=7200, ge=1, description="until the play is stopped")
 
 
 class Packer(Frozen):
     """For the build method `packer`. `allow_tcg` permits a debug build under emulation, which is never published."""
 
-    template: Path | None = None
-    allow_tcg: bool = False
-    memory_mib: int = Field(default=2048, ge=128)
-    boot_timeout_seconds: int = Field(default=900, ge=1)
-    step_timeout_seconds: int = Field(default=900, ge=1)
+    template: Path | None = Field(default=None, description="one of yours; ours where empty")
+    allow_tcg: bool = Field(default=False, description="a debug build under emulation, which is never published")
+    memory_mib: int = Field(default=2048, ge=128, description="of the machine that the installer runs in")
+    boot_timeout_seconds: int = Field(default=900, ge=1, description="until the login prompt")
+    step_timeout_seconds: int = Field(default=900, ge=1, description="until each next question")
 
 
 class Command(Frozen):
@@ -87,12 +97,16 @@ class Command(Frozen):
     is published.
     """
 
-    build_command: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
-    build_workdir: Path
-    environment: list[EnvironmentName] = []
-    complete: bool = False
-    allow_tcg: bool = False
-    timeout_seconds: int = Field(default=7200, ge=1)
+    build_command: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$")] = Field(
+        description="one line, run by bash -c"
+    )
+    build_workdir: Path = Field(description="where it runs")
+    environment: list[EnvironmentName] = Field(
+        default=[], description="variables of the host that it gets; what they hold is kept out of the log"
+    )
+    complete: bool = Field(default=False, description="its disk needs nothing added")
+    allow_tcg: bool = Field(default=False, description="it may emulate; then nothing it makes is published")
+    timeout_seconds: int = Field(default=7200, ge=1, description="until it is stopped")
 
 
 BuildMethodName = Literal["native", "vyos-vm-images", "packer", "command"]
@@ -101,19 +115,33 @@ BuildMethodName = Literal["native", "vyos-vm-images", "packer", "command"]
 class BuildSettings(Frozen):
     """How disks are built. Whatever the method, the same gates decide about its disk."""
 
-    record_key: RecordKey = "vyos-1.5"
-    stream_record_key: RecordKey = "vyos-1.5-stream"
-    disk_bytes: int = Field(default=4 << 30, ge=512 << 20, multiple_of=1 << 20)
-    console: Annotated[str, StringConstraints(pattern=r"^(ttyS|tty)[0-9]$")] = "ttyS0"
-    console_speed: Literal[9600, 19200, 38400, 57600, 115200] = 115200
-    menu_timeout_seconds: int = Field(default=5, ge=0, le=300)
-    packages: list[str] = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
-    apt_sources: list[AptSource] = []
+    record_key: RecordKey = Field(default="vyos-1.5", description="of rolling releases")
+    stream_record_key: RecordKey = Field(default="vyos-1.5-stream", description="of Stream releases")
+    disk_bytes: int = Field(
+        default=4 << 30,
+        ge=512 << 20,
+        multiple_of=1 << 20,
+        description="size of the disk, whole MiB; the first boot grows it to the disk it finds",
+    )
+    console: Annotated[str, StringConstraints(pattern=r"^(ttyS|tty)[0-9]$")] = Field(
+        default="ttyS0", description="the kernel's; the menu is on the screen and on the serial port"
+    )
+    console_speed: Literal[9600, 19200, 38400, 57600, 115200] = Field(
+        default=115200, description="of a serial console, in baud"
+    )
+    menu_timeout_seconds: int = Field(default=5, ge=0, le=300, description="of the boot menu")
+    packages: list[str] = Field(
+        default=["cloud-init", "qemu-guest-agent", "cloud-guest-utils"],
+        description="put into the overlay, with what they depend on",
+    )
+    apt_sources: list[AptSource] = Field(
+        default=[], description="of the ISO's own suite, where this host runs another one (docs/packages.md)"
+    )
     package_lock: Path | None = Field(
         default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
     )
-    boot_timeout_seconds: int = Field(default=600, ge=30)
-    method: BuildMethodName = "native"
+    boot_timeout_seconds: int = Field(default=600, ge=30, description="until a gate's boot must have answered")
+    method: BuildMethodName = Field(default="native", description="docs/build-methods.md")
     vyos_vm_images: VyosVmImages | None = None
     packer: Packer = Packer()
     command: Command | None = None
@@ -146,13 +174,21 @@ class RepositorySettings(Frozen):
     for an API that is not Google's public one. Credentials come from the environment.
     """
 
-    kind: Literal["directory", "gcs"] = "directory"
-    directory: Path | None = None
-    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = None
-    project: str | None = None
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s@]+$")] | None = None
-    public_base_url: str | None = None
-    lab: bool = False
+    kind: Literal["directory", "gcs"] = Field(
+        default="directory", description="a directory, or a bucket of Google Cloud Storage"
+    )
+    directory: Path | None = Field(
+        default=None, description="where records are published; work/repository below the runtime root where empty"
+    )
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = Field(
+        default=None, description="its name; needed by kind gcs"
+    )
+    project: str | None = Field(default=None, description="the bucket's; only where Google's tools know none")
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s@]+$")] | None = Field(
+        default=None, description="of the storage API, where it is not Google's public one"
+    )
+    public_base_url: str | None = Field(default=None, description="the URL that anyone reads records below")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
     @model_validator(mode="after")
     def _kind_has_its_place(self) -> Self:
@@ -170,36 +206,49 @@ class RepositorySettings(Frozen):
 class ProxmoxSite(Frozen):
     """One Proxmox VE node (or a cluster through one of its nodes)."""
 
-    host: str
-    port: int = 8006
-    node: str
+    host: str = Field(description="of the API")
+    port: int = Field(default=8006, description="of the API")
+    node: str = Field(description="where templates are made")
     token_id: str = Field(description="user@realm!name")
-    token_env: EnvironmentName
-    ca_file: Path | None = None
-    storage: str = "local-lvm"
-    import_storage: str = "local"
-    bridge: str = "vmbr0"
-    vmid_range: tuple[int, int] = (9200, 9299)
-    template_smoke_gate: bool = True
-    seed: Literal["auto", "manual"] = "manual"
-    default: bool = False
-    lab: bool = False
+    token_env: EnvironmentName = Field(description="the variable that holds the token's secret")
+    ca_file: Path | None = Field(
+        default=None, description="the authority of the host's certificate, where the system does not know it"
+    )
+    storage: str = Field(default="local-lvm", description="holds the template's disk")
+    import_storage: str = Field(default="local", description="takes the qcow2; needs content type import")
+    bridge: str = Field(default="vmbr0", description="that the template's network card is plugged into")
+    vmid_range: tuple[int, int] = Field(default=(9200, 9299), description="first and last VMID of templates")
+    template_smoke_gate: bool = Field(
+        default=True, description="boot a clone and ask its guest agent before the template is ready"
+    )
+    seed: Literal["auto", "manual"] = Field(
+        default="manual", description="auto: every new record is seeded by the daemon"
+    )
+    default: bool = Field(default=False, description="its state is latest.json")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
 
 class HetznerSite(Frozen):
     """One Hetzner Cloud project, and where its snapshots are written."""
 
-    endpoint: str = "https://api.hetzner.cloud/v1"
-    token_env: EnvironmentName = "HCLOUD_TOKEN"  # noqa: S105 - a variable's name
-    locations: list[str] = ["fsn1", "nbg1", "hel1"]
-    rescue_ssh_port: int = 22
-    protect: bool = True
+    endpoint: str = Field(default="https://api.hetzner.cloud/v1", description="of the API")
+    token_env: EnvironmentName = Field(
+        default="HCLOUD_TOKEN", description="the variable that holds the project's token"
+    )
+    locations: list[str] = Field(
+        default=["fsn1", "nbg1", "hel1"],
+        description="where the server that writes the image may stand; the smallest and cheapest that fits is taken",
+    )
+    rescue_ssh_port: int = Field(default=22, description="of the rescue system")
+    protect: bool = Field(default=True, description="protect snapshots from deletion")
     snapshot_limit: int = Field(
         default=30, ge=1, description="Hetzner's default per customer, counted here over the project"
     )
-    seed: Literal["auto", "manual"] = "manual"
-    default: bool = False
-    lab: bool = False
+    seed: Literal["auto", "manual"] = Field(
+        default="manual", description="auto: every new record is seeded by the daemon; it costs money"
+    )
+    default: bool = Field(default=False, description="its state is latest.json")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
 
 class Sites(Frozen):
@@ -212,7 +261,7 @@ class Sites(Frozen):
 class Settings(Frozen):
     """All of `pipeline.yml`. `lab` is true in the file that `hyops lab up` wrote, and only there."""
 
-    lab: bool = False
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
     feed: FeedSettings = FeedSettings()
     build: BuildSettings = BuildSettings()
     repository: RepositorySettings = RepositorySettings()
