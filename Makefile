@@ -49,8 +49,9 @@ bench: setup ## the benchmarks, as ratios in one run
 	@$(BIN)/python -m benchmarks
 
 .PHONY: specs
-specs: setup ## write the modules' specs and input schemas again, from the models
+specs: setup ## write the modules' specs, input schemas and reference pages again, from the models
 	@$(BIN)/python -m hyops_assets.cli.modules.specs
+	@$(BIN)/python -m hyops_assets.cli.modules.reference
 
 .PHONY: lock
 lock: setup ## pin every Python package by hash again (names no index)

@@ -41,22 +41,31 @@ class ModuleInputs(Frozen):
 
     takes: ClassVar[VariantFormat] = "qcow2"
 
-    required_env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
-    notes: str = ""
+    required_env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
+        default=(), description="names of variables that must be set; never their values"
+    )
+    notes: str = Field(default="", description="for people")
 
 
 class BuildInputs(ModuleInputs, BuildCommands):
     """`core/shared/vyos-image-build`: build one record and publish its contract."""
 
-    record_key: str = "vyos-1.5"
-    record_format: Literal["qcow2"] = "qcow2"
-    record_version: str = ""
-    source_iso_url: str = ""
+    record_key: str = Field(
+        default="vyos-1.5",
+        description="of the release's line: build.record_key or build.stream_record_key of pipeline.yml",
+    )
+    record_format: Literal["qcow2"] = Field(
+        default="qcow2", description="of record_url in the outputs; raw.xz is made too, always"
+    )
+    record_version: str = Field(default="", description="the release to build, or a revision of it (…-r2); required")
+    source_iso_url: str = Field(
+        default="", description="the ISO, from a host of feed.iso_hosts; what the feed announces where empty"
+    )
     record_url: str = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
     record_local_path: str = Field(default="", description="the same, as a file on this host")
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
-    repo_state_ref: str = ""
-    allow_iso_build: bool = False
+    repo_state_ref: str = Field(default="", description="state of the object repository; pipeline.yml's where empty")
+    allow_iso_build: bool = Field(default=False, description="needed by a source_iso_url")
     rebuild_if_exists: bool = Field(
         default=False, description="build again what is not published yet; a published version is never replaced"
     )
@@ -117,13 +126,15 @@ class SeedInputs(ModuleInputs, SeedCommand):
     counts, with the digest of its bytes and the version it holds.
     """
 
-    record_state_ref: str = ""
-    record_key: str = "vyos-1.5"
-    record_url: str = ""
-    record_format: Literal["", "qcow2", "raw.xz", "raw", "img"] = ""
-    record_version: str = ""
+    record_state_ref: str = Field(default="", description="state of a build, or of a registered record")
+    record_key: str = Field(default="vyos-1.5", description="which record of that state")
+    record_url: str = Field(default="", description="as image_source_url")
+    record_format: Literal["", "qcow2", "raw.xz", "raw", "img"] = Field(
+        default="", description="decided by the site: qcow2 for Proxmox, raw.xz for Hetzner"
+    )
+    record_version: str = Field(default="", description="that the URL holds")
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of the file that the URL names")
-    source_iso_url: str = ""
+    source_iso_url: str = Field(default="", description="noted only")
     image_source_url: str = Field(default="", description="counts only without record_state_ref")
     site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
 

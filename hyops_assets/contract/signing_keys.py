@@ -13,28 +13,23 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import Field
+
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.version import ReleaseLine
 
 
 class SigningKey(Frozen):
-    """A minisign public key we trust, for what, and when.
+    """A minisign public key we trust, for what, and when."""
 
-    Attributes:
-        name: what evidence and errors call it.
-        public_key: the base64 line of its public key file.
-        line: the only line of releases it may sign; None for a key that is not VyOS' and may sign any file.
-        valid_from: first day, in UTC, on which it may have signed.
-        valid_until: last such day.
-        lab: accepted by a lab only.
-    """
-
-    name: str
-    public_key: str
-    line: ReleaseLine | None = None
-    valid_from: date | None = None
-    valid_until: date | None = None
-    lab: bool = False
+    name: str = Field(description="what evidence and errors call it")
+    public_key: str = Field(description="the base64 line of its public key file")
+    line: ReleaseLine | None = Field(
+        default=None, description="the only line of releases it may sign; empty: any file, for a key that is not VyOS'"
+    )
+    valid_from: date | None = Field(default=None, description="first day, in UTC, on which it may have signed")
+    valid_until: date | None = Field(default=None, description="last such day")
+    lab: bool = Field(default=False, description="accepted by a lab only")
 
 
 ROLLING_KEY = SigningKey(
