@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.plain import NotPlain, require_plain
 
 MAX_BYTES = 1 << 20
 
@@ -19,7 +20,8 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file says: mappings, lists and scalars; None where it says nothing.
 
     Raises:
-        UnreadableYaml: it cannot be opened, is no regular file, is larger than 1 MiB, or is not YAML.
+        UnreadableYaml: it cannot be opened, is no regular file, is larger than 1 MiB, is not YAML, or holds what
+            `contract.plain` refuses.
     """
     try:
         found = path.stat()
@@ -27,7 +29,11 @@ def read_yaml(path: Path) -> Any:
             raise UnreadableYaml(f"{path} is no regular file", hint="put a YAML file there")
         if found.st_size > MAX_BYTES:
             raise UnreadableYaml(f"{path} is larger than {MAX_BYTES} bytes", hint="keep what is asked for only")
-        return yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text())
+        require_plain(content)
+        return content
+    except NotPlain as error:
+        raise UnreadableYaml(f"{path} cannot be read: {error.message}", hint=error.hint) from error
     # Besides its own errors, YAML's loader lets through what an impossible date (2026-13-45) or a thousand opened
     # brackets make of Python.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_origin
 
 from hyops_assets.cli.modules.registry import Module
 from hyops_assets.contract.inputs import BadInputs, fold_aliases
+from hyops_assets.contract.plain import NotPlain, require_plain
 from hyops_assets.contract.redaction import Redactor
 from resources.yaml_files import UnreadableYaml, read_yaml
 
@@ -73,9 +74,10 @@ def _from_json(text: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # The text may hold anything; the position is all that is told.
         raise BadInputs(f"{WHOLE_ENV} is no JSON: {error.args[0]}", hint="give one JSON object of inputs") from None
+    _require_plain(found, WHOLE_ENV)
     return _mapping(found, WHOLE_ENV, "give one JSON object of inputs")
 
 
@@ -93,6 +95,7 @@ def _from_variables(module: Module, environ: Mapping[str, str]) -> dict[str, Any
             if not isinstance(place, dict):
                 raise BadInputs(f"{name} and a variable of its beginning exclude each other", hint="set one of them")
         place[last] = _parsed(module, last if not above else "", text)
+        _require_plain(place[last], name)
     return found
 
 
@@ -100,7 +103,7 @@ def _parsed(module: Module, key: str, text: str) -> Any:
     """Return a variable's value: JSON where it is JSON, but no number where the input is a text (version 2026.03)."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     field = module.inputs.model_fields.get(key.replace("artifact_", "record_", 1))
     is_text = field is not None and (field.annotation is str or get_origin(field.annotation) is Literal)
@@ -125,6 +128,13 @@ def _mapping(found: Any, where: str, hint: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise BadInputs(f"{where} holds no mapping of inputs", hint=hint)
     return found
+
+
+def _require_plain(found: Any, variable: str) -> None:
+    try:
+        require_plain(found)
+    except NotPlain as error:
+        raise BadInputs(f"{variable} cannot be taken: {error.message}", hint=error.hint) from None
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], *, blanks_count: bool = True) -> dict[str, Any]:

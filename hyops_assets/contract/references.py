@@ -19,8 +19,12 @@ HETZNER_EDGES = "org/hetzner/vyos-edge-foundation"
 DEFAULT_BUILD_INSTANCE = "vyos_default_build"
 """The instance the source document's verification reads; its typical apply names none (design §3, rule 5)."""
 
-_COMPONENT = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# `__` stands for the slash in a state's path: with it in a component, two modules would share one state.
+_COMPONENT = re.compile(r"(?!.*__)[a-z0-9][a-z0-9_-]*")
 _INSTANCE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+_MOST_CHARACTERS = 128
+"""Of a module reference. It becomes one directory's name, of which a file system takes 255 bytes."""
 
 
 class BadReference(Refused):
@@ -42,6 +46,11 @@ class StateRef:
             BadReference: anything else, path traversal included.
         """
         module, hash_, instance = text.partition("#")
+        if len(module) > _MOST_CHARACTERS:
+            raise BadReference(
+                f"{text[:40]!r}… is no state reference: its module has more than {_MOST_CHARACTERS} characters",
+                hint=f"write one such as {IMAGE_BUILD}#{DEFAULT_BUILD_INSTANCE}",
+            )
         components = re.split(r"[/.]", module)
         if len(components) < 2 or not all(_COMPONENT.fullmatch(part) for part in components):
             raise BadReference(

@@ -40,10 +40,15 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
 
     Raises:
         BadUrl: not http(s) or a local directory's file URL, carries credentials, a query or a signature, points
-            at something that moves (`latest`, `current`), or does not name the version.
+            at something that moves (`latest`, `current`), leads upwards, has a space or a control character, or does
+            not name the version.
     """
+    # Parsers drop line ends and tabs in silence: what was looked at would not be what is written down.
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise BadUrl("a URL has a space or a control character", hint="percent-encode it (RFC 3986)")
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - parsed when it is asked for
     except ValueError as error:
         raise BadUrl(f"a URL is written wrongly: {error}", hint="publish it under an https URL") from error
     path = unquote(parts.path)
@@ -62,6 +67,7 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
             "publish it under a public URL",
         ),
         (bool(parts.query or parts.fragment), "it has a query or a fragment", "use the plain object URL"),
+        (".." in path.split("/"), "its path leads upwards", "use the plain object URL"),
         (bool(_MUTABLE.search(path)), "it points at something that moves", "use the versioned name"),
         (not _names(path, version), f"its name lacks the version {version}", "use the versioned name"),
     ):

@@ -24,7 +24,19 @@ def test_instances_are_lower_cased() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "core", "core/../etc", "/core/x", "core//x", "core/x#", "core/x#../y", "core/x#a/b", "Core/x", "core/x#a#b"],
+    [
+        "",
+        "core",
+        "core/../etc",
+        "/core/x",
+        "core//x",
+        "core/x#",
+        "core/x#../y",
+        "core/x#a/b",
+        "Core/x",
+        "core/x#a#b",
+        "core/a__b",
+    ],
 )
 def test_what_leaves_the_states_directory_is_refused(text: str) -> None:
     with pytest.raises(BadReference):
@@ -39,3 +51,26 @@ def test_any_text_is_a_reference_below_the_states_or_refused(text: str) -> None:
         return
     assert not path.is_absolute()
     assert ".." not in path.parts
+
+
+def test_two_references_never_share_a_path() -> None:
+    assert StateRef.parse("a/b/c").path == StateRef.parse("a.b.c").path
+    with pytest.raises(BadReference):
+        StateRef.parse("a/b__c")
+
+
+def test_a_reference_that_no_file_system_could_hold_is_refused_without_repeating_it() -> None:
+    with pytest.raises(BadReference, match="more than 128 characters") as refusal:
+        StateRef.parse("a/" * 20_000 + "b")
+    assert len(str(refusal.value)) < 300
+    assert len(StateRef.parse("/".join(["a"] * 64)).module_id) < 255
+
+
+@given(st.from_regex(r"[a-z0-9_.-]{1,6}(/[a-z0-9_.-]{1,6}){1,3}(#[A-Za-z0-9_.-]{0,70})?", fullmatch=True))
+def test_what_is_written_like_a_reference_reads_back_as_it_prints(text: str) -> None:
+    try:
+        ref = StateRef.parse(text)
+    except BadReference:
+        return
+    assert StateRef.parse(str(ref)) == ref
+    assert all(len(part) <= 255 for part in ref.path.parts)

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyops_assets.contract.urls import BadUrl, public_url, published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion
@@ -25,6 +27,13 @@ def test_the_documents_example_url_is_what_we_publish() -> None:
         (f"{BASE}/x-2026.03.03-0027-rolling-r2.qcow2?X-Goog-Signature=00", "signed"),
         (f"{BASE}/x-2026.03.03-0027-rolling-r2.qcow2?generation=1", "query"),
         ("https://user:word@host/x-2026.03.03-0027-rolling-r2.qcow2", "credentials"),
+        (f"{BASE}/../other/x-2026.03.03-0027-rolling-r2.qcow2", "leads upwards"),
+        (f"{BASE}/%2e%2e/other/x-2026.03.03-0027-rolling-r2.qcow2", "leads upwards"),
+        (f"{BASE}/x\n-2026.03.03-0027-rolling-r2.qcow2", "control character"),
+        (f"{BASE}/x y-2026.03.03-0027-rolling-r2.qcow2", "a space"),
+        ("https://host:99999/x-2026.03.03-0027-rolling-r2.qcow2", "written wrongly"),
+        ("https://[::1/x-2026.03.03-0027-rolling-r2.qcow2", "written wrongly"),
+        ("https:///x-2026.03.03-0027-rolling-r2.qcow2", "no host"),
         ("ftp://host/x-2026.03.03-0027-rolling-r2.qcow2", "scheme"),
     ],
 )
@@ -42,3 +51,25 @@ def test_a_gs_url_is_answered_with_its_public_form() -> None:
 
 def test_names_are_percent_encoded_in_urls() -> None:
     assert public_url("https://host/", "a b/c+d~") == "https://host/a%20b/c%2Bd~"
+
+
+@given(st.one_of(st.text(max_size=60), st.text("htps:/[]@?#%.-_\\ \nx0129", max_size=60).map("https://".__add__)))
+def test_any_text_is_a_url_for_a_contract_or_refused_in_a_line_that_can_be_printed(text: str) -> None:
+    try:
+        assert require_contract_url(text, R2) == text
+    except BadUrl as refusal:
+        message = refusal.message
+    else:
+        message = ""
+    assert "\n" not in message
+    message.encode()
+
+
+@given(st.text("abz019._~!$&'()*+,;=%-", max_size=12))
+def test_a_url_that_is_let_pass_names_its_version_and_nothing_that_expires(text: str) -> None:
+    url = f"{BASE}/{text}-{R2}.qcow2"
+    try:
+        require_contract_url(url, R2)
+    except BadUrl:
+        return
+    assert url.rsplit("/", 1)[-1].endswith(f"-{R2}.qcow2")
