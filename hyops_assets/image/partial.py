@@ -44,7 +44,8 @@ def replacing(destination: Path) -> Iterator[Path]:
 def _locked(partial: Path, destination: Path) -> int:
     """Open and lock the partial file; the returned descriptor is of the file that has the name now."""
     while True:
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # A link in the partial file's place would have its target emptied: OSError instead.
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its former owner may have renamed or removed it between our open and our lock.

@@ -12,6 +12,7 @@ meanwhile changes nothing: the later run decides.
 """
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, Status, require_lab_slot
+from hyops_assets.image.space import space_needed
 from resources.settings import make_private, write_private
 
 MAX_BYTES = 4 << 20
@@ -81,9 +83,11 @@ class StateStore:
         """Return a state, or None where there is none.
 
         Raises:
-            BadState: the file is too large, truncated, no regular file, no state, or anyone may write it.
+            BadState: the file is too large, truncated, no regular file, no state, of another environment (a link on
+                its way leads out of this one), or anyone may write it.
         """
         path = self.path(ref)
+        self._require_inside(path)
         try:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
@@ -93,7 +97,7 @@ class StateStore:
                 raise BadState(f"{path} can be written by anyone", hint=f"look at what it says, then chmod 600 {path}")
             if found.st_size > MAX_BYTES:
                 raise BadState(f"{path} is larger than {MAX_BYTES} bytes", hint=_MEND.format(path=path, ref=ref))
-            return ModuleState.model_validate_json(path.read_bytes())
+            return ModuleState.model_validate_json(_read_bounded(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -127,6 +131,7 @@ class StateStore:
         Raises:
             Refused: a lab would touch a state that no lab wrote.
             BadState: what stands there cannot be read.
+            NoSpace: the state cannot be written; it is what it was.
             StateBusy: another process writes it, and does not end.
         """
         with self._locked(ref):
@@ -151,7 +156,9 @@ class StateStore:
 
         Raises:
             Refused: a lab would overwrite a state that no lab wrote.
-            BadState: what stands there cannot be read, so nobody can tell whether it may be overwritten.
+            BadState: what stands there cannot be read, so nobody can tell whether it may be overwritten; or the
+                outputs are too many to be read again.
+            NoSpace: the state cannot be written; it is what it was.
             StateBusy: another process writes it, and does not end.
         """
         with self._locked(ref):
@@ -201,11 +208,26 @@ class StateStore:
         payload = state.model_dump(mode="json", exclude_none=True)
         # Nulls inside outputs are answers ("no ISO: registered elsewhere") and stay.
         payload["outputs"] = state.outputs
-        write_private(self.path(ref), (json.dumps(payload, indent=2, sort_keys=True) + "\n").encode())
+        content = (json.dumps(payload, indent=2, sort_keys=True) + "\n").encode()
+        path = self.path(ref)
+        if len(content) > MAX_BYTES:
+            raise BadState(f"{path} would be larger than {MAX_BYTES} bytes", hint="shorten what the module puts out")
+        with space_needed(path.parent, len(content)):
+            write_private(path, content)
+
+    def _require_inside(self, path: Path) -> None:
+        """Refuse a state whose directory is a link out of this environment: it would be another one's, or anyone's."""
+        states = self._root.states
+        if not path.parent.resolve().is_relative_to(states.resolve()):
+            raise BadState(
+                f"{path} leads out of {states}: a directory on its way is a link to {path.parent.resolve()}",
+                hint="put a directory in the link's place",
+            )
 
     @contextmanager
     def _locked(self, ref: StateRef) -> Iterator[None]:
         path = self.path(ref)
+        self._require_inside(path)
         make_private(path.parent, below=self._root.path)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
@@ -216,6 +238,13 @@ class StateStore:
             yield
         finally:
             lock.release()
+
+
+def _read_bounded(path: Path) -> bytes:
+    # Whatever took the file's place since it was looked at is not followed, not waited for, and not read whole.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _fresh(ref: StateRef, run_id: str, outputs: Outputs, evidence_dir: str) -> ModuleState:
