@@ -28,6 +28,7 @@ MIB = 1 << 20
 FULL_BYTES = 512 * MIB
 QUICK_BYTES = 12 * MIB
 BUCKET = "hyops-bench-records-a1"
+PROJECT = "hyops-lab"
 TARGET = 1.25
 """Of the time; a throughput of 0.8."""
 
@@ -72,7 +73,7 @@ def _against_client(url: str, key: dict[str, str], source: Path, sha256: str, ti
     options = ClientOptions(api_endpoint=url)
 
     def client(credentials: Credentials) -> storage.Client:
-        return storage.Client("bench", credentials, client_options=options)
+        return storage.Client(PROJECT, credentials, client_options=options)
 
     account = client(service_account.Credentials.from_service_account_info(key))
     repository = GcsRepository(
@@ -110,7 +111,7 @@ def _bucket(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
         trusted = {"SSL_CERT_FILE": certificate, "REQUESTS_CA_BUNDLE": certificate, "NO_PROXY": "127.0.0.1"}
         with mock.patch.dict(os.environ, trusted):
             account = service_account.Credentials.from_service_account_info(key)
-            with closing(storage.Client("bench", account, client_options=ClientOptions(api_endpoint=url))) as client:
+            with closing(storage.Client(PROJECT, account, client_options=ClientOptions(api_endpoint=url))) as client:
                 bucket = client.create_bucket(BUCKET)
                 policy = bucket.get_iam_policy()
                 policy.bindings = [{"role": "roles/storage.objectViewer", "members": {"allUsers"}}]
