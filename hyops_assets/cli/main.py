@@ -26,7 +26,12 @@ _CANCELLED = 128 + signal.SIGINT
 # What a full disk, a quota and a limit of the shell answer to a write, which names no file.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-Env = Annotated[str | None, typer.Option("--env", help="Environment below ~/.hybridops/envs (default: dev).")]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        "--env", help="Environment below ~/.hybridops/envs; else $HYOPS_RUNTIME_ROOT, then $HYOPS_ENV count."
+    ),
+]
 Root = Annotated[Path | None, typer.Option("--root", help="Runtime root, instead of an environment.")]
 Module = Annotated[str, typer.Option("--module", help="Module reference, such as core/shared/vyos-image-build.")]
 Inputs = Annotated[Path | None, typer.Option("--inputs", help="YAML file with the module's inputs.")]
