@@ -1,0 +1,64 @@
+"""A record that others published, registered from a shell; and a seed command that prints what it was trusted with."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hyops_assets.contract.references import IMAGE_ARTIFACT, TEMPLATE_SEED
+from hyops_assets.image.digests import sha256_of_file
+from tests.assets.house import RELEASE, House
+from tests.cli.shell import files_below, hyops
+
+STATE = "core__shared__vyos-image-artifact/latest.json"
+NAME = f"vyos-1.5-{RELEASE}.qcow2"
+
+
+def apply(house: House, directory: Path, module: str, given: dict[str, Any], **environ: str) -> Any:
+    inputs = directory / "inputs.yml"
+    inputs.write_text(yaml.safe_dump(given))
+    words = ("apply", "--root", house.root.path, "--module", module, "--inputs", inputs)
+    return hyops({**os.environ, "HOME": str(house.root.path), **environ}, *words)
+
+
+def test_registering_from_a_shell_verifies_first_and_a_seed_command_tells_no_secret(
+    home: House, seeded: House, tmp_path: Path
+) -> None:
+    theirs = home.lab.files.objects / "theirs"
+    theirs.mkdir(parents=True)
+    shutil.copy(seeded.lab.files.objects / "network/vyos" / NAME, theirs)
+    base = home.settings.repository.public_base_url
+    assert base is not None
+    url, sha256 = f"{base.rstrip('/')}/theirs/{NAME}", sha256_of_file(theirs / NAME)
+    claimed = {"artifact_version": RELEASE, "artifact_url": url, "artifact_sha256": sha256}
+
+    lied = apply(home, tmp_path, IMAGE_ARTIFACT, claimed | {"artifact_sha256": "0" * 64})
+    assert lied.returncode == 1
+    assert f"module={IMAGE_ARTIFACT} status=error run_id=apply-" in lied.stdout
+    assert "Traceback" not in lied.stdout + lied.stderr
+    assert (home.state(STATE)["status"], home.state(STATE)["outputs"]) == ("error", {})
+
+    ran = apply(home, tmp_path, IMAGE_ARTIFACT, claimed)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    assert re.search(rf"^module={IMAGE_ARTIFACT} status=ok run_id=apply-\S+$", ran.stdout, re.MULTILINE)
+    outputs = home.state(STATE)["outputs"]
+    assert (outputs["artifact_url"], outputs["artifact_sha256"], outputs["artifact_version"]) == (url, sha256, RELEASE)
+    assert not [name for name in home.published() if not name.startswith("theirs/")]
+
+    trusted = "a-secret-with-an-odd-name-0123456789"
+    by_command = {
+        "record_url": url,
+        "record_version": RELEASE,
+        "record_sha256": sha256,
+        "seed_command": 'echo "using $ODDLY_NAMED"; echo "failed with $ODDLY_NAMED" >&2; exit 7',
+        "required_env": ["ODDLY_NAMED"],
+    }
+    failed = apply(home, tmp_path, TEMPLATE_SEED, by_command, ODDLY_NAMED=trusted)
+    assert failed.returncode == 1
+    assert "exit status 7" in failed.stderr
+    assert trusted not in failed.stdout + failed.stderr
+    assert home.state("core__onprem__vyos-template-seed/latest.json")["status"] == "error"
+    assert [path for path in files_below(home.root.path) if trusted.encode() in path.read_bytes()] == []
