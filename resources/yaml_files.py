@@ -16,6 +16,22 @@ class UnreadableYaml(HyopsError):
     """A file that is not there, not a file, too large, or no YAML."""
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which refuses a name that stands twice in one mapping instead of forgetting the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        names: set[str] = set()
+        for name, _ in node.value if node else ():
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in names:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{name.value!r} stands there twice", problem_mark=name.start_mark
+                    )
+                names.add(name.value)
+        return node
+
+
 def read_yaml(path: Path) -> Any:
     """Return what a YAML file says: mappings, lists and scalars; None where it says nothing.
 
@@ -29,7 +45,7 @@ def read_yaml(path: Path) -> Any:
             raise UnreadableYaml(f"{path} is no regular file", hint="put a YAML file there")
         if found.st_size > MAX_BYTES:
             raise UnreadableYaml(f"{path} is larger than {MAX_BYTES} bytes", hint="keep what is asked for only")
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _Loader)  # noqa: S506 - the safe loader, and stricter
         require_plain(content)
         return content
     except NotPlain as error:

@@ -33,6 +33,7 @@ HOSTILE = {
     "a-set": ("notes: !!set {a, b}", "of the kind set"),
     "a-tag-that-runs": ("notes: !!python/object/apply:os.system [id]", "cannot be read"),
     "two-documents": ("notes: a\n---\nnotes: b", "cannot be read"),
+    "a-name-that-stands-twice": (f"record_version: {VERSION}\nrecord_version: 2026.03", "stands there twice"),
     "half-a-character": ('notes: "\\ud800"', "half a character"),
     "nul-in-a-path": ('source_iso_url: "/\\0/x.iso"', "NUL"),
     "no-utf-8": (b"notes: \xff\xfe\xfa", "cannot be read"),
