@@ -35,6 +35,7 @@ from resources.repository.gcs_upload import FOREVER, Patience
 from resources.repository.marker import MARKER, MARKER_NAME
 from tests.gcs_scene import BUCKET, PUBLISHER, UPLOADS, GcsScene, gcs_scene, trust
 from tests.killing import killed_at_each_line
+from tests.ui.served import wait_until
 
 NAME = "network/vyos/vyos-1.5-2026.03.03-0027-rolling-r2.qcow2"
 KIB = 1 << 10
@@ -148,7 +149,13 @@ def test_equal_digests_beside_other_bytes_are_a_conflict(scene: GcsScene, reposi
 def test_an_object_put_there_by_hand_is_read_before_it_is_adopted(scene: GcsScene, repository: GcsRepository):
     scene.bucket().blob(NAME).upload_from_string(SMALL)
     assert publish(repository).outcome == "adopted"
-    assert [one.answer_bytes for one in scene.seen("GET") if one.path == f"/{BUCKET}/{NAME}"] == [len(SMALL)]
+
+    def reads() -> list[int]:
+        return [one.answer_bytes for one in scene.seen("GET") if one.path == f"/{BUCKET}/{NAME}"]
+
+    # How many bytes an answer had is written down when it has ended, which its reader may see first.
+    wait_until("the read is written down", lambda: bool(reads()), within=10)
+    assert reads() == [len(SMALL)]
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["one request", "resumable"])
