@@ -10,7 +10,7 @@ from hyops_assets.assets.steps import Step
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import VariantFormat
-from hyops_assets.image.operator_command import OperatorCommand, run_command
+from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from resources.artifacts.store import ArtifactStore
 
 
@@ -56,7 +56,7 @@ def seeded_by(
         said = run_command(
             command,
             stage="seed command",
-            told={f"HYOPS_VYOS_{name}": value for name, value in told.items()},
+            told=hyops_vyos(told),
             scratch=Path(scratch),
             progress=progress,
         )

@@ -143,8 +143,7 @@ def _template_by_command(
     progress: Step,
 ) -> dg.MaterializeResult[SeededAt]:
     """Have the operator's command seed, unless it did; then look at what it made, as an import does."""
-    held = store.find_document("proxmox_template", context.partition_key, SeededAt)
-    known = held if held is not None and held.record_digest == contract.record_digest else None
+    known = _known("proxmox_template", context, contract, store)
     vmid = int(known.ref) if known else seeded_by(config, contract, "qcow2", site, "template_vm_id", store, progress)
     claimed = TemplateImportInputs(
         template_key=contract.record.key, template_vm_id=vmid, template_image_version=contract.record.version
@@ -170,8 +169,7 @@ def _image_by_command(
     progress: Step,
 ) -> dg.MaterializeResult[SeededAt]:
     """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""
-    held = store.find_document("hetzner_image", context.partition_key, SeededAt)
-    known = held if held is not None and held.record_digest == contract.record_digest else None
+    known = _known("hetzner_image", context, contract, store)
     image_ref = known.ref if known else str(seeded_by(config, contract, "raw.xz", site, "image", store, progress))
     claimed = ImageRegisterInputs(
         image_key=contract.record.key, image_ref=image_ref, image_version=contract.record.version
@@ -182,6 +180,12 @@ def _image_by_command(
     outputs = image_outputs(contract, image_ref=image_ref, name=description, description=description, seeded=not known)
     ref = StateRef(IMAGE_SEED, _instance(site, default_site(settings.sites.hetzner)))
     return _of_command(context, contract, site, image_ref, found.warnings, progress, states, ref, outputs)
+
+
+def _known(asset: str, context: dg.AssetExecutionContext, contract: Contract, store: ArtifactStore) -> SeededAt | None:
+    """Return what an earlier run's command made of this very record at this site."""
+    held = store.find_document(asset, context.partition_key, SeededAt)
+    return held if held is not None and held.record_digest == contract.record_digest else None
 
 
 def _of_command(

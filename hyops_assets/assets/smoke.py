@@ -12,7 +12,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import GATES_VERSION
-from hyops_assets.image.operator_command import OperatorCommand, run_command
+from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from hyops_assets.image.programs import ProgramFailed
 from resources.artifacts.store import ArtifactStore
 
@@ -67,7 +67,7 @@ def smoke_verified(
             run_command(
                 command,
                 stage="smoke verify command",
-                told={f"HYOPS_VYOS_{name}": value for name, value in told.items()},
+                told=hyops_vyos(told),
                 scratch=scratch,
                 progress=progress,
             )

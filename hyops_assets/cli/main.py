@@ -1,6 +1,5 @@
 """The `hyops` command: parsing, and nothing else. Each subcommand imports its work when it runs."""
 
-import errno
 import signal
 import sys
 import warnings
@@ -12,6 +11,7 @@ import typer
 from hyops_assets.cli.environment import ANNOUNCED, Place, named_place, place, redacted
 from hyops_assets.cli.usage import BadUsage, NotStarted
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.space import FULL
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,8 +23,6 @@ lab = typer.Typer(no_args_is_help=True, help="Local stand-ins: object repository
 app.add_typer(lab, name="lab")
 
 _CANCELLED = 128 + signal.SIGINT
-# What a full disk, a quota and a limit of the shell answer to a write, which names no file.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Env = Annotated[
     str | None,
@@ -319,9 +317,9 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         # A path that the user named, or that belongs to another user; without a path it is a fault of ours.
-        if error.filename is None and error.errno not in _NO_ROOM:
+        if error.filename is None and error.errno not in FULL:
             raise
-        next_step = "free some space" if error.errno in _NO_ROOM else "see that this user may use it"
+        next_step = "free some space" if error.errno in FULL else "see that this user may use it"
         typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}\n  next: {next_step}", err=True)
         sys.exit(1)
     except SystemExit as ended:

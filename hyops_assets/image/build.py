@@ -29,13 +29,13 @@ from hyops_assets.image.methods.method import BuildFailed, BuildMethod, BuildReq
 from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.methods.packer import build_with_packer
 from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images
+from hyops_assets.image.overlay.dpkg_status import STATUS
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, host_sources, require_fits, resolve, suite_of
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import library_versions, tool_versions
 
-DPKG_STATUS = "/var/lib/dpkg/status"
 BUILDER_VERSION = "5"
 """Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here.
 
@@ -195,7 +195,7 @@ class _Stages:
 def _packages(
     opened: OpenedIso, settings: BuildSettings, lock: PackageLock | None, cache: Path
 ) -> tuple[PackageLock, dict[str, Path]]:
-    status = opened.squashfs.read(DPKG_STATUS)
+    status = opened.squashfs.read(STATUS)
     if lock is None:
         sources = settings.apt_sources or host_sources(suite_of(status))
         lock = resolve(status, settings.packages, sources, cache)
@@ -212,9 +212,9 @@ def _dpkg_status(disk: Path, opened: OpenedIso) -> bytes:
         raise BuildFailed(f"the disk has {len(partitions)} partitions", hint="let the method make a disk as VyOS does")
     root = partitions[-1]
     files = Ext4Files(Slot(disk, root.offset, root.size_bytes))
-    status = EffectiveFiles(files, f"/boot/{opened.release}/rw", opened.squashfs).find(DPKG_STATUS)
+    status = EffectiveFiles(files, f"/boot/{opened.release}/rw", opened.squashfs).find(STATUS)
     if status is None:
-        raise BuildFailed(f"the disk has no {DPKG_STATUS}", hint="let the method keep dpkg's database")
+        raise BuildFailed(f"the disk has no {STATUS}", hint="let the method keep dpkg's database")
     return status
 
 

@@ -130,6 +130,11 @@ def answer_of(
     return answer.read_text(errors="replace")
 
 
+def hyops_vyos(told: Mapping[str, str]) -> dict[str, str]:
+    """Return variables under the names of HybridOps' environment contract: `HYOPS_VYOS_<name>`."""
+    return {f"HYOPS_VYOS_{name}": value for name, value in told.items()}
+
+
 def inherited() -> dict[str, str]:
     """Return the variables of this process that every command gets: proxies, trust, where HybridOps' core is."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

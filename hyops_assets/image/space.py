@@ -8,7 +8,9 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a full disk, a quota and a file size limit answer to a write."""
+
 # What programs print, in the C locale, and how the kernel ends one that writes beyond its file size limit.
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded", "File too large", "SIGXFSZ", "Disk full")
 
@@ -31,7 +33,7 @@ def space_needed(directory: Path, size_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise _no_space(directory, error.strerror or str(error)) from error
     except NoSpace:

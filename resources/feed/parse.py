@@ -9,16 +9,14 @@ import json
 import re
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.version import BadVersion, RecordVersion, iso_file_name
+from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, iso_file_name, release_line
 
 MAX_ENTRIES = 1000
 _URL = re.compile(r"https://(?P<host>[a-zA-Z0-9.-]+)(?P<port>:\d{1,5})?(?P<path>(?:/[a-zA-Z0-9._~+-]+)+)", re.ASCII)
-
-Line = Literal["rolling", "stream"]
 
 
 class FeedMalformed(HyopsError):
@@ -41,7 +39,7 @@ class Release(Frozen):
     url: str
     minisig_url: str
     timestamp: datetime | None = None
-    line: Line
+    line: ReleaseLine
     given: bool = False
 
 
@@ -103,7 +101,7 @@ def release_at(version: str, url: str, *, timestamp: datetime | None = None, giv
     parsed = RecordVersion.parse(version)
     if version != parsed.release:
         raise BadVersion(f"{version!r} is no release of VyOS", hint=f"name the release: {parsed.release}")
-    line: Line = "rolling" if "rolling" in version else "stream"
+    line = release_line(version)
     return Release(version=version, url=url, minisig_url=f"{url}.minisig", timestamp=timestamp, line=line, given=given)
 
 

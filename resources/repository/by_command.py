@@ -21,7 +21,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import BadVersion, RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
-from hyops_assets.image.operator_command import OperatorCommand, answer_of, publishing_key
+from hyops_assets.image.operator_command import OperatorCommand, answer_of, hyops_vyos, publishing_key
 from resources.repository.anonymous import read_public
 from resources.repository.base import (
     BadObjectName,
@@ -172,7 +172,7 @@ class CommandRepository:
             answer = answer_of(
                 self._command,
                 stage="publish command",
-                told={**self._told, **{f"HYOPS_VYOS_{word}": value for word, value in told.items()}, **key_file},
+                told={**self._told, **hyops_vyos(told), **key_file},
                 scratch=scratch,
                 hidden=_key_lines(key_file),
                 progress=progress,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hyops_assets.cli.modules.registry import MODULES, Module
-from hyops_assets.cli.modules.specs import LATEST, spec_of
+from hyops_assets.cli.modules.specs import LATEST, spec_of, write_made
 from hyops_assets.contract.settings import Settings
 
 SETTINGS_PAGE = "settings.md"
@@ -86,17 +86,6 @@ def modules_page() -> str:
 def made_pages(directory: Path) -> dict[Path, str]:
     """Return both pages, by the path that each has in a directory."""
     return {directory / SETTINGS_PAGE: settings_page(), directory / MODULES_PAGE: modules_page()}
-
-
-def write_pages(directory: Path) -> list[Path]:
-    """Write what is made where it is missing or another; return what was written."""
-    changed = [
-        (path, text) for path, text in made_pages(directory).items() if not path.exists() or path.read_text() != text
-    ]
-    for path, text in changed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return [path for path, _ in changed]
 
 
 def _module(module: Module) -> list[str]:
@@ -213,5 +202,5 @@ def _quoted(names: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    for written in write_pages(Path("docs/reference")):
+    for written in write_made(made_pages(Path("docs/reference"))):
         print(written)  # noqa: T201 - what changed, for whoever made it

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,7 @@ def spec_of(module: Module) -> dict[str, Any]:
         "inputs": {
             "required": [name for name, field in module.inputs.model_fields.items() if field.is_required()],
             "defaults": defaults_of(module.inputs),
-            "aliases": {
-                f"artifact_{name.removeprefix('record_')}": name
-                for name in _fields(module)
-                if name.startswith("record_")
-            },
+            "aliases": {_alias(name): name for name in _fields(module) if name.startswith("record_")},
             "decided_by": {name: _decided(module, name) for name in _fields(module) if name.endswith("_state_ref")},
             "schema": SCHEMA,
         },
@@ -79,11 +76,9 @@ def made_files(directory: Path) -> dict[Path, str]:
     }
 
 
-def write_specs(directory: Path) -> list[Path]:
-    """Write what is made where it is missing or another; return what was written."""
-    changed = [
-        (path, text) for path, text in made_files(directory).items() if not path.exists() or path.read_text() != text
-    ]
+def write_made(made: Mapping[Path, str]) -> list[Path]:
+    """Write files where they are missing or have another text; return what was written."""
+    changed = [(path, text) for path, text in made.items() if not path.exists() or path.read_text() != text]
     for path, text in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -144,5 +139,5 @@ def _plain(node: Any) -> Any:
 _NAME = "hyops_assets.cli.modules.specs"
 
 if __name__ == "__main__":
-    for written in write_specs(Path("modules")):
+    for written in write_made(made_files(Path("modules"))):
         print(written)  # noqa: T201 - what changed, for whoever made it

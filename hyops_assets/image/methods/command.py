@@ -11,7 +11,7 @@ from hyops_assets.image.inspection.guest import DATASOURCES
 from hyops_assets.image.methods.finishing import finish
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.produced import decode_disk
-from hyops_assets.image.operator_command import CommandNotUsable, OperatorCommand, run_command
+from hyops_assets.image.operator_command import CommandNotUsable, OperatorCommand, hyops_vyos, run_command
 
 _GIB = 1 << 30
 
@@ -91,9 +91,7 @@ def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str
         "ALLOW_ISO_BUILD": "1",
         "ALLOW_TCG": "1" if allow_tcg else "0",
     }
-    return {f"HYOPS_VYOS_{name}": value for name, value in told.items()} | {
-        "HYOPS_CC_VYOS_SOURCE": str(request.helper.absolute())
-    }
+    return hyops_vyos(told) | {"HYOPS_CC_VYOS_SOURCE": str(request.helper.absolute())}
 
 
 def _require_own(promised: Path, begun: int, said: str) -> None:

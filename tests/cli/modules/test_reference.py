@@ -12,10 +12,9 @@ from hyops_assets.cli.modules.reference import (
     made_pages,
     modules_page,
     settings_page,
-    write_pages,
 )
 from hyops_assets.cli.modules.registry import MODULES, Module
-from hyops_assets.cli.modules.specs import spec_of
+from hyops_assets.cli.modules.specs import spec_of, write_made
 from hyops_assets.contract.settings import Settings
 
 CHECKOUT = Path(__file__).parents[3]
@@ -31,8 +30,8 @@ def test_a_reference_page_is_what_the_models_make(name: str) -> None:
 
 
 def test_writing_the_pages_twice_writes_nothing_the_second_time(tmp_path: Path) -> None:
-    assert len(write_pages(tmp_path)) == 2
-    assert write_pages(tmp_path) == []
+    assert len(write_made(made_pages(tmp_path))) == 2
+    assert write_made(made_pages(tmp_path)) == []
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from hyops_assets.cli.modules.registry import MODULES, Module
 from hyops_assets.cli.modules.said import SAID
-from hyops_assets.cli.modules.specs import LATEST, SCHEMA, SPEC, defaults_of, made_files, spec_of, write_specs
+from hyops_assets.cli.modules.specs import LATEST, SCHEMA, SPEC, defaults_of, made_files, spec_of, write_made
 from hyops_assets.contract.inputs import read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD
 from hyops_assets.contract.resolution import resolve_inputs
@@ -46,8 +46,8 @@ def test_nothing_of_a_module_lies_around_that_has_no_row() -> None:
 
 
 def test_writing_specs_twice_writes_nothing_the_second_time(tmp_path: Path) -> None:
-    assert len(write_specs(tmp_path)) == 2 * len(MODULES)
-    assert write_specs(tmp_path) == []
+    assert len(write_made(made_files(tmp_path))) == 2 * len(MODULES)
+    assert write_made(made_files(tmp_path)) == []
 
 
 @MODULE
