@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.settings import AptSource, BuildSettings
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.comparison import Comparison, fastest
 from benchmarks.memory import peak_memory
 from benchmarks.record import RELEASE, make_record
-from hyops_assets.contract.settings import AptSource, BuildSettings
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.programs import run
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.packages import make_repository

@@ -11,11 +11,14 @@ from pathlib import Path
 import dagster as dg
 
 from hyops_assets import jobs
-from hyops_assets.assets import publishing, records, seeds, upstream
+from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.automation import seed_what_was_published
 from hyops_assets.checks import gates, lineage, published
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
-from hyops_assets.contract.settings import HetznerSite, ProxmoxSite, Settings
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
 from resources.artifacts.documents import DocumentIOManager
 from resources.artifacts.resource import ArtifactStoreResource
 from resources.boot import BootGateResource
@@ -62,8 +65,8 @@ def build_definitions(
     return dg.Definitions(
         assets=[
             *ASSETS,
-            _seeded_at(seeds.proxmox_template, settings.sites.proxmox),
-            _seeded_at(seeds.hetzner_image, settings.sites.hetzner),
+            _seeded_at(proxmox_template, settings.sites.proxmox),
+            _seeded_at(hetzner_image, settings.sites.hetzner),
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,

@@ -6,7 +6,9 @@ have other partitions and run on their own, one site at a time.
 
 import dagster as dg
 
-from hyops_assets.assets import publishing, records, seeds, upstream
+from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.proxmox_template import proxmox_template
 
 BUILD_TAG = "hyops/build"
 
@@ -30,12 +32,12 @@ register_record = dg.define_asset_job(
 )
 seed_proxmox_template = dg.define_asset_job(
     "seed_proxmox_template",
-    selection=dg.AssetSelection.assets(seeds.proxmox_template),
+    selection=dg.AssetSelection.assets(proxmox_template),
     description="Bring one published record to one Proxmox site.",
 )
 seed_hetzner_image = dg.define_asset_job(
     "seed_hetzner_image",
-    selection=dg.AssetSelection.assets(seeds.hetzner_image),
+    selection=dg.AssetSelection.assets(hetzner_image),
     description="Bring one published record to one Hetzner site.",
 )
 

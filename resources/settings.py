@@ -1,4 +1,4 @@
-"""Reading and writing `pipeline.yml`. The models stand in `hyops_assets/contract/settings.py`."""
+"""Reading and writing `pipeline.yml`. The models stand in `hyops_assets/contract/`."""
 
 import os
 from pathlib import Path

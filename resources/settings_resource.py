@@ -5,8 +5,9 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Command, Settings
+from hyops_assets.contract.settings import Settings
 from resources.repository.by_state import settings_of_run
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from hyops_assets.assets.upstream import release_event
 from hyops_assets.contract.errors import TransientError
-from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
 from resources.feed.client import ReleaseFeed

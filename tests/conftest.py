@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import BuildSettings
+from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper

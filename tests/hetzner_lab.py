@@ -16,7 +16,7 @@ from aiohttp import web
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.settings import HetznerSite
+from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Action, Rule
 from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.settings import ProxmoxSite
+from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.authority import Authority

@@ -16,8 +16,9 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_ARTIFACT, IMAGE_BUILD, StateRef
+from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.seeding import Outcome
-from hyops_assets.contract.settings import RepositorySettings, Settings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion

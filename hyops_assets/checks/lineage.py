@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from hyops_assets.assets.seeds import hetzner_image, proxmox_template
+from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import SeededAt

@@ -14,9 +14,9 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.progress import in_bytes, shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract, SignedIso
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import RELEASE_PATTERN
 from hyops_assets.lab.ensemble import LabFiles
 from resources.artifacts.store import ArtifactStore

@@ -11,19 +11,15 @@ from pathlib import Path
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.object_repo import DEFAULT_REPOSITORY_INSTANCE, ObjectRepoInputs, repository_outputs
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
-from hyops_assets.contract.settings import (
-    FeedSettings,
-    HetznerSite,
-    ProxmoxSite,
-    RepositorySettings,
-    Settings,
-    Sites,
-)
+from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.lab import feed, process
 from hyops_assets.lab.ensemble import (

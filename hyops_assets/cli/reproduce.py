@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from hyops_assets.assets.steps import timed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.progress import shown
+from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Evidence, SignedIso
 from hyops_assets.contract.recipe import Recipe
 from hyops_assets.contract.record import VariantFormat
-from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.build import BUILDER_VERSION, BuiltDisk, build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file

@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, field
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.settings import RepositorySettings
+from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.state import Outputs
 
 DEFAULT_REPOSITORY_INSTANCE = "vyos_records"

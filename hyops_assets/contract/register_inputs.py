@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.inputs import ModuleInputs
+from hyops_assets.contract.names import RecordKey
 from hyops_assets.contract.record import VariantFormat
-from hyops_assets.contract.settings import RecordKey
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from hyops_assets.contract.build_settings import AptSource, BuildMethodName, BuildSettings
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
-from hyops_assets.contract.settings import AptSource, BuildMethodName, BuildSettings
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
 from hyops_assets.image.disk.gpt import read_table

@@ -9,8 +9,8 @@ from typing import Literal
 import httpx
 
 from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from resources.feed.download import DownloadedIso, fetch_iso, sources
 from resources.feed.parse import (

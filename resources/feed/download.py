@@ -14,8 +14,8 @@ from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import CHUNK_BYTES
 from resources.feed.parse import Release

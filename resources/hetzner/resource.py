@@ -7,7 +7,8 @@ from pydantic import Field
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import HetznerSite, Settings
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder

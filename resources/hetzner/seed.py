@@ -18,7 +18,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import Outcome, SeedRequest
-from hyops_assets.contract.settings import HetznerSite
+from hyops_assets.contract.site_settings import HetznerSite
 from resources.hetzner import rescue
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import (

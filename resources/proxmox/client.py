@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.settings import ProxmoxSite
+from hyops_assets.contract.site_settings import ProxmoxSite
 from resources.proxmox.answers import (
     Bridge,
     MachineConfig,

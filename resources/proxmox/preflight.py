@@ -6,7 +6,7 @@ Privileges after the permissions in the API schema of each call (pve.proxmox.com
 import re
 from typing import Literal
 
-from hyops_assets.contract.settings import ProxmoxSite
+from hyops_assets.contract.site_settings import ProxmoxSite
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import ProxmoxError, SiteNotReady
 

@@ -15,7 +15,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import Outcome, SeedRequest
-from hyops_assets.contract.settings import ProxmoxSite
+from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.contract.urls import require_contract_url
 from resources.proxmox.building import Build
 from resources.proxmox.client import ProxmoxClient

@@ -9,7 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import RepositorySettings, Settings
+from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.image.operator_command import OperatorCommand
 from resources.repository.base import ObjectRepository
 from resources.repository.by_command import CommandRepository

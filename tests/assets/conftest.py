@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import AptSource
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.lab.miniature import MadeIso, make_miniature
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.lab.signing import LabKey

@@ -14,9 +14,10 @@ from pydantic import JsonValue
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import SITE, lab_settings
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
-from hyops_assets.contract.settings import AptSource, BuildSettings, Settings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.lab.ensemble import Ensemble
 from hyops_assets.lab.iso_layout import built_at

@@ -7,8 +7,8 @@ The signature lies beside the ISO.
 import sys
 from pathlib import Path
 
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.settings import AptSource
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.lab.miniature import MadeIso
 from resources.artifacts.store import ArtifactStore

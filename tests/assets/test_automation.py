@@ -10,12 +10,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.publishing import published_contract
-from hyops_assets.assets.seeds import hetzner_image, proxmox_template
 from hyops_assets.checks.published import anonymous_read_back
 from hyops_assets.cli.graph import Graph, RunFailed
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import HetznerSite, ProxmoxSite, Settings, Sites
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import VERSIONS, add_sites, add_version, hetzner_seed, proxmox_seed
 from resources.settings import save_settings

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import AptSource, BuildSettings
 from hyops_assets.lab.miniature import MadeIso, Oddities, make_miniature
 from hyops_assets.lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.signing_keys import (
     DISTRUSTED,
     KNOWN_KEYS,

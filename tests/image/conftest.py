@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import AptSource, BuildSettings
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.build import BuiltDisk, build_disk
 from hyops_assets.lab.miniature import MadeIso, make_miniature
 from hyops_assets.lab.packages import make_repository

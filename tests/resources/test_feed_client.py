@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import BadVersion, iso_file_name
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import FeedSettings
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.authority import Authority

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import RepositorySettings, Settings
+from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.lab.authority import Authority
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.directory import DirectoryRepository

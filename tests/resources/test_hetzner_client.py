@@ -7,7 +7,8 @@ import dagster as dg
 import pytest
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.settings import HetznerSite, Settings, SettingsError, Sites
+from hyops_assets.contract.settings import Settings, SettingsError
+from hyops_assets.contract.site_settings import HetznerSite, Sites
 from hyops_assets.lab.faults import Answer
 from resources.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
 from resources.hetzner.inventory import Offer

@@ -3,8 +3,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import FeedSettings, SettingsError
+from hyops_assets.contract.settings import SettingsError
 from resources.feed.client import ReleaseFeed
 from resources.feed.resource import ReleaseFeedResource
 from resources.repository.directory import DirectoryRepository

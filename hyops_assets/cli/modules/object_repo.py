@@ -17,7 +17,8 @@ from hyops_assets.contract.object_repo import (
     repository_outputs,
 )
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.settings import RepositorySettings, Settings
+from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from hyops_assets.contract.settings import HetznerSite, ProxmoxSite, SettingsError, default_site
+from hyops_assets.contract.settings import SettingsError
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, default_site
 
 Sites = Mapping[str, ProxmoxSite | HetznerSite]
 

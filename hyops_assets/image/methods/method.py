@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.settings import BuildSettings
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
 

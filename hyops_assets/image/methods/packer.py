@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
+from hyops_assets.contract.build_settings import BuildSettings, Packer
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.settings import BuildSettings, Packer
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, probe
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.methods.finishing import finish

@@ -13,8 +13,8 @@ import os
 import re
 from pathlib import Path
 
+from hyops_assets.contract.build_settings import BuildSettings, VyosVmImages
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.settings import BuildSettings, VyosVmImages
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
 from hyops_assets.image.inspection.files import Ext4Files

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.contract.settings import AptSource
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
 from hyops_assets.image.overlay.apt import Apt, SourceUnreachable, UntrustedSource, isolated_apt

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.contract.settings import AptSource
 from hyops_assets.image.dpkg import SUITES, Stanza, stanzas
 from hyops_assets.image.programs import run
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hyops_assets.contract.settings import BuildSettings
+from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
 from hyops_assets.image.methods.method import BuildRequest

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.canonical import canonical_json
-from hyops_assets.contract.settings import AptSource
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.overlay.lock import (
     BadLock,
@@ -103,7 +103,7 @@ def test_a_lock_of_another_iso_is_refused(status: bytes, why: str) -> None:
 FETCH = """
 import sys
 from pathlib import Path
-from hyops_assets.contract.settings import AptSource
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.image.overlay.packages import fetch
 lock, keyring, cache = map(Path, sys.argv[1:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import AptSource
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.overlay.apt import SourceUnreachable
 from hyops_assets.image.overlay.lock import WrongLock, write_lock
@@ -22,7 +22,7 @@ from tests.image.overlay.alone import without_network
 BUILD = """
 import sys
 from pathlib import Path
-from hyops_assets.contract.settings import AptSource, BuildSettings
+from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.overlay.lock import read_lock
 iso, helper, lock, cache, keyring, out = map(Path, sys.argv[1:7])

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.settings import AptSource
+from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.overlay.sources import BadSource, NoSource, host_sources, signed_lines
 
 DEB822 = """\

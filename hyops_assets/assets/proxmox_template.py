@@ -1,0 +1,109 @@
+"""The seed `proxmox_template`: a published record as a template on a Proxmox VE site, once per site.
+
+What belongs here: which record goes where, and what is told about it. How a site is brought to hold the bytes stands
+in `resources/proxmox`.
+"""
+
+import dagster as dg
+
+from hyops_assets.assets.by_command import SeedByCommand, seeded_by
+from hyops_assets.assets.seeding import (
+    GROUP,
+    instance_of,
+    is_live,
+    known_of,
+    lineage_of,
+    made_by_command,
+    move_slot,
+    request_of,
+    seeded_at,
+    url_of,
+)
+from hyops_assets.assets.steps import Step, step
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.references import TEMPLATE_SEED, StateRef
+from hyops_assets.contract.register_inputs import TemplateImportInputs
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import default_site
+from hyops_assets.contract.state import template_outputs
+from hyops_assets.partitions import PROXMOX_SEEDS, site_of
+from resources.artifacts.store import ArtifactStore
+from resources.proxmox.found import require_template
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.proxmox.seed import ProxmoxSeeder
+from resources.states.store import StateStore
+
+
+@dg.asset(
+    partitions_def=PROXMOX_SEEDS, group_name=GROUP, kinds={"proxmox"}, code_version="1", io_manager_key="documents"
+)
+def proxmox_template(
+    context: dg.AssetExecutionContext,
+    config: SeedByCommand,
+    published_contract: Contract,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    states: dg.ResourceParam[StateStore],
+    proxmox: dg.ResourceParam[ProxmoxSeeders],
+) -> dg.MaterializeResult[SeededAt]:
+    """The record's qcow2 as a template of its own VMID on a Proxmox VE site, found by digest or created.
+
+    A template that holds this record's disk is adopted without a mutating call.
+    """
+    contract = published_contract
+    site = site_of(context.partition_key)
+    with step(context, "proxmox_template") as progress:
+        seeder = proxmox.seeder(site, is_live=lambda run_id: is_live(context.instance, run_id))
+        if config.seed_command and not seeder.find(contract.record):
+            return _template_by_command(context, config, contract, site, settings, store, states, seeder, progress)
+        seeded = seeder.seed(request_of(context, contract, url_of(contract, "qcow2")), progress=progress)
+        progress.ended(seeded.outcome, seeded.disk_size_bytes)
+    outputs = template_outputs(
+        contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
+    )
+    ref = StateRef(TEMPLATE_SEED, instance_of(site, default_site(settings.sites.proxmox)))
+    return dg.MaterializeResult(
+        value=seeded_at(contract, site, str(seeded.vmid)),
+        data_version=dg.DataVersion(contract.record.disk.sha256),
+        metadata=lineage_of(contract, seeded.outcome)
+        | {
+            "vmid": seeded.vmid,
+            "name": seeded.name,
+            "node": seeded.node,
+            "volume": seeded.volid,
+            "bytes_transferred": seeded.bytes_transferred,
+            "smoke": seeded.smoke,
+            "tasks": dg.MetadataValue.json(list(seeded.upids)),
+            "verified": dg.MetadataValue.json(dict(seeded.verified)),
+            "warnings": dg.MetadataValue.json(list(seeded.warnings)),
+            "timings": dg.MetadataValue.json(dict(seeded.timings)),
+            **move_slot(states, ref, contract, context.run, outputs),
+        },
+    )
+
+
+def _template_by_command(
+    context: dg.AssetExecutionContext,
+    config: SeedByCommand,
+    contract: Contract,
+    site: str,
+    settings: Settings,
+    store: ArtifactStore,
+    states: StateStore,
+    seeder: ProxmoxSeeder,
+    progress: Step,
+) -> dg.MaterializeResult[SeededAt]:
+    """Have the operator's command seed, unless it did; then look at what it made, as an import does."""
+    known = known_of("proxmox_template", context, contract, store)
+    vmid = int(known.ref) if known else seeded_by(config, contract, "qcow2", site, "template_vm_id", store, progress)
+    claimed = TemplateImportInputs(
+        template_key=contract.record.key, template_vm_id=vmid, template_image_version=contract.record.version
+    )
+    found = require_template(seeder.audit(vmid), claimed, lab=settings.proxmox_site(site).lab)
+    progress.ended("adopted" if known else "created", 0)
+    outputs = template_outputs(
+        contract, vmid=vmid, name=found.facts.name or "", node=found.facts.node, seeded=not known
+    )
+    ref = StateRef(TEMPLATE_SEED, instance_of(site, default_site(settings.sites.proxmox)))
+    return made_by_command(context, contract, site, str(vmid), found.warnings, progress, states, ref, outputs)

@@ -1,0 +1,71 @@
+"""Sites in `pipeline.yml`: the Proxmox VE nodes and Hetzner Cloud projects that records are seeded to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import EnvironmentName, SiteName
+
+
+class ProxmoxSite(Frozen):
+    """One Proxmox VE node (or a cluster through one of its nodes)."""
+
+    host: str = Field(description="of the API")
+    port: int = Field(default=8006, description="of the API")
+    node: str = Field(description="where templates are made")
+    token_id: str = Field(description="user@realm!name")
+    token_env: EnvironmentName = Field(description="the variable that holds the token's secret")
+    ca_file: Path | None = Field(
+        default=None, description="the authority of the host's certificate, where the system does not know it"
+    )
+    storage: str = Field(default="local-lvm", description="holds the template's disk")
+    import_storage: str = Field(default="local", description="takes the qcow2; needs content type import")
+    bridge: str = Field(default="vmbr0", description="that the template's network card is plugged into")
+    vmid_range: tuple[int, int] = Field(default=(9200, 9299), description="first and last VMID of templates")
+    template_smoke_gate: bool = Field(
+        default=True, description="boot a clone and ask its guest agent before the template is ready"
+    )
+    seed: Literal["auto", "manual"] = Field(
+        default="manual", description="auto: every new record is seeded by the daemon"
+    )
+    default: bool = Field(default=False, description="its state is latest.json")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
+
+
+class HetznerSite(Frozen):
+    """One Hetzner Cloud project, and where its snapshots are written."""
+
+    endpoint: str = Field(default="https://api.hetzner.cloud/v1", description="of the API")
+    token_env: EnvironmentName = Field(
+        default="HCLOUD_TOKEN", description="the variable that holds the project's token"
+    )
+    locations: list[str] = Field(
+        default=["fsn1", "nbg1", "hel1"],
+        description="where the server that writes the image may stand; the smallest and cheapest that fits is taken",
+    )
+    rescue_ssh_port: int = Field(default=22, description="of the rescue system")
+    protect: bool = Field(default=True, description="protect snapshots from deletion")
+    snapshot_limit: int = Field(
+        default=30, ge=1, description="Hetzner's default per customer, counted here over the project"
+    )
+    seed: Literal["auto", "manual"] = Field(
+        default="manual", description="auto: every new record is seeded by the daemon; it costs money"
+    )
+    default: bool = Field(default=False, description="its state is latest.json")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
+
+
+class Sites(Frozen):
+    """Where records are seeded, by name."""
+
+    proxmox: dict[SiteName, ProxmoxSite] = {}
+    hetzner: dict[SiteName, HetznerSite] = {}
+
+
+def default_site(sites: Mapping[str, ProxmoxSite | HetznerSite]) -> str | None:
+    """Return the name of the site whose state is `latest.json`: the one marked default, else the first by name."""
+    marked = sorted(name for name, site in sites.items() if site.default)
+    return (marked or sorted(sites) or [None])[0]
