@@ -29,6 +29,7 @@ from resources.repository.resource import ObjectRepositoryResource
 from resources.settings import load_settings
 from resources.settings_resource import SettingsResource
 from resources.states.resource import StateStoreResource
+from sensors.killed import killed_runs
 from sensors.releases import vyos_rolling_release
 from sensors.seeds import seed_automation
 
@@ -70,7 +71,7 @@ def build_definitions(
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
-        sensors=[vyos_rolling_release(settings.feed), seed_automation()],
+        sensors=[vyos_rolling_release(settings.feed), seed_automation(), killed_runs()],
         resources={
             "settings": SettingsResource(root=where),
             "store": ArtifactStoreResource(root=where),

@@ -110,9 +110,10 @@ def test_jobs_select_their_assets_with_their_checks(definitions: dg.Definitions)
 
 
 def test_seeds_run_by_themselves_and_the_feed_is_polled_where_it_is_asked_for(definitions: dg.Definitions) -> None:
-    assert statuses(definitions) == {"vyos_rolling_release": STOPPED, "seed_automation": RUNNING}
+    always = {"seed_automation": RUNNING, "killed_runs": RUNNING}
+    assert statuses(definitions) == {"vyos_rolling_release": STOPPED, **always}
     polling = build_definitions(RuntimeRoot(Path("/nowhere")), Settings(feed=FeedSettings(sensor="running")))
-    assert statuses(polling) == {"vyos_rolling_release": RUNNING, "seed_automation": RUNNING}
+    assert statuses(polling) == {"vyos_rolling_release": RUNNING, **always}
 
 
 def statuses(definitions: dg.Definitions) -> dict[str, dg.DefaultSensorStatus]:

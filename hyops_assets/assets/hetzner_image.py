@@ -10,11 +10,11 @@ from hyops_assets.assets.by_command import SeedByCommand, seeded_by
 from hyops_assets.assets.seeding import (
     GROUP,
     instance_of,
-    is_live,
     known_of,
     lineage_of,
     made_by_command,
     move_slot,
+    others_live,
     request_of,
     seeded_at,
     url_of,
@@ -54,7 +54,7 @@ def hetzner_image(
     contract = published_contract
     site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
-        seeder = hetzner.seeder(site, is_live=lambda run_id: is_live(context.instance, run_id))
+        seeder = hetzner.seeder(site, is_live=others_live(context))
         if config.seed_command and not seeder.find(contract.record):
             return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
         seeded = seeder.seed(request_of(context, contract, url_of(contract, "raw.xz")), progress=progress)

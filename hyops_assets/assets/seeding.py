@@ -1,8 +1,11 @@
 """What both seeds have in common: what is asked of a site, what is told about it, and which state slot moves."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from hyops_assets.assets.asked import another_slot, module_run, record_state
+from hyops_assets.assets.executing import is_live
 from hyops_assets.assets.publishing import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.assets.steps import Step
 from hyops_assets.contract.documents import SeededAt
@@ -38,10 +41,9 @@ def url_of(contract: Contract, format_: VariantFormat) -> str:
     return contract.urls[format_]
 
 
-def is_live(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Tell whether a run is still at work: what it put into a cloud is then not a leftover."""
-    run = instance.get_run_by_id(run_id)
-    return run is not None and not run.is_finished
+def others_live(context: dg.AssetExecutionContext) -> Callable[[str], bool]:
+    """Return what tells whether another run is still at work: what it put into a cloud is then not a leftover."""
+    return lambda run_id: is_live(context.instance, run_id)
 
 
 def known_of(

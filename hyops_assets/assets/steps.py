@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from hyops_assets.assets.executing import note_process
+
 LOGGER = logging.getLogger("hyops.steps")
 LOGGER.addHandler(logging.NullHandler())
 _PERIOD_SECONDS = 0.2
@@ -64,7 +66,8 @@ def timed(name: str) -> Iterator[Step]:
 
 @contextmanager
 def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
-    """Time a step of the graph; its outcome stands in the run's event log too."""
+    """Time a step of the graph; its outcome stands in the run's event log, and in the run who executes it."""
+    note_process(context.instance, context.run)
     with timed(name) as current:
         yield current
     size = f"{current.size_bytes:,}"

@@ -1,12 +1,13 @@
 """Running the graph from a shell: the same jobs, on the same instance, as the UI runs."""
 
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import dagster as dg
 
-from hyops_assets.cli.instance import process_tag
+from hyops_assets.assets.executing import RunProcess
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
@@ -150,7 +151,9 @@ class Graph:
         return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", command))
 
     def _run(self, job: str, partition_key: str, config: Mapping[str, object]) -> Ran:
+        run_id = str(uuid.uuid4())
         result = self._definitions.resolve_job_def(job).execute_in_process(
+            run_id=run_id,
             instance=self.instance,
             partition_key=partition_key,
             # The shell shows its own lines; the event log in the UI has everything.
@@ -159,7 +162,7 @@ class Graph:
                 "resources": self._resources,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags=process_tag() | self._tags,
+            tags=RunProcess.this().tag(run_id) | self._tags,
             raise_on_error=False,
         )
         ran = Ran(result.run_id, _metadata(result))

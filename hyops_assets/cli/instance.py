@@ -1,11 +1,11 @@
 """The Dagster instance of an environment: one for the UI, the daemon and the shell."""
 
 import os
-import socket
 from pathlib import Path
 
 import dagster as dg
 
+from hyops_assets.assets.executing import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.settings import make_private
 
@@ -34,9 +34,6 @@ run_retries:
   enabled: false
 """
 
-PROCESS_TAG = "hyops/process"
-"""Which process of which host executes a run that a shell started: how its death is noticed."""
-
 
 def prepare_instance(root: RuntimeRoot) -> Path:
     """Create the instance's directory and its `dagster.yaml` where they are missing; return the directory."""
@@ -63,33 +60,9 @@ def environment_of(root: RuntimeRoot) -> dict[str, str]:
 
 
 def open_instance(root: RuntimeRoot) -> dg.DagsterInstance:
-    """Open the environment's instance, creating it first; runs whose shell died are marked failed."""
+    """Open the environment's instance, creating it first; runs whose process was killed are marked failed."""
     home = prepare_instance(root)
     os.environ.update(environment_of(root))
     instance = dg.DagsterInstance.from_config(str(home))
-    _fail_dead_runs(instance)
+    fail_killed_runs(instance)
     return instance
-
-
-def process_tag() -> dict[str, str]:
-    """Return the tag that says which process executes a run."""
-    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"}
-
-
-def _fail_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark the runs that a killed shell left as started: nobody else will ever end them."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
-        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
-        pid, _, started = process.partition(":")
-        if host == socket.gethostname() and _started(int(pid)) != started:
-            instance.report_run_failed(run, "The shell that executed this run was killed; apply again to resume.")
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot: a pid alone may have been given to another."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return "ended"
-    return stat.rsplit(")", 1)[1].split()[19]
