@@ -70,10 +70,10 @@ class RunProcess:
         return self.pid_space == here.pid_space and _started(self.pid) != self.started
 
 
-def is_live(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Tell whether a run is still at work: what it put into a cloud is then not a leftover."""
+def is_live(instance: dg.DagsterInstance, run_id: str) -> bool | None:
+    """Tell whether a run is still at work: what it put into a cloud is then not a leftover. None: not known here."""
     run = instance.get_run_by_id(run_id)
-    return run is not None and not run.is_finished and not _was_killed(run)
+    return None if run is None else not run.is_finished and not _was_killed(run)
 
 
 def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

@@ -41,8 +41,11 @@ def url_of(contract: Contract, format_: VariantFormat) -> str:
     return contract.urls[format_]
 
 
-def others_live(context: dg.AssetExecutionContext) -> Callable[[str], bool]:
-    """Return what tells whether another run is still at work: what it put into a cloud is then not a leftover."""
+def others_live(context: dg.AssetExecutionContext) -> Callable[[str], bool | None]:
+    """Return what tells whether another run is still at work: what it put into a cloud is then not a leftover.
+
+    It answers None for a run that this instance does not know: another host's, or one that was forgotten.
+    """
     return lambda run_id: is_live(context.instance, run_id)
 
 

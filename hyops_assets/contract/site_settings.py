@@ -46,6 +46,11 @@ class HetznerSite(Frozen):
         default=["fsn1", "nbg1", "hel1"],
         description="where the server that writes the image may stand; the smallest and cheapest that fits is taken",
     )
+    ipv4: bool = Field(
+        default=True,
+        description="give the server that writes an IPv4 address; without, this host and the object repository need "
+        "IPv6",
+    )
     rescue_ssh_port: int = Field(default=22, description="of the rescue system")
     protect: bool = Field(default=True, description="protect snapshots from deletion")
     snapshot_limit: int = Field(

@@ -1,8 +1,8 @@
 """Hetzner's API with constant verbs, time limits and waiters of our own, over the `hcloud` library.
 
-What the library does otherwise than a seed needs, and what is done about it: it waits two minutes for any action (a
-snapshot takes longer), it repeats a timed-out POST (unique names make creating idempotent), it retries no `locked`,
-and its filter by image status sends another value (statuses are compared here).
+What the library does otherwise than a seed needs, and what is done about it: it repeats a timed-out POST (unique
+names make creating idempotent), and its filter by image status sends another value (statuses are compared here).
+Waiting is done in `actions.py`, pace and repetition in `transport.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,11 @@ from hcloud.server_types.domain import ServerType
 from hcloud.servers import domain as servers
 from hcloud.ssh_keys.domain import SSHKey
 
-from resources.hetzner.errors import ActionFailed, Locked, NotFound, translated
+from resources.hetzner import actions
+from resources.hetzner.errors import ActionFailed, NotFound, translated
 from resources.hetzner.inventory import Key, Offer, Server, Snapshot, offers_of
 from resources.hetzner.patience import Patience
+from resources.hetzner.transport import travelling
 
 Done = TypeVar("Done")
 
@@ -41,6 +43,11 @@ class HetznerClient:
             application_name="hyops-assets",
             timeout=self.patience.request,
         )
+        self._transport = travelling(self._api, self.patience)
+
+    def now(self) -> float:
+        """Return the time at Hetzner, in epoch seconds; this host's until an answer told it."""
+        return self._transport.now()
 
     def __repr__(self) -> str:
         return f"HetznerClient({self._endpoint!r})"
@@ -90,8 +97,8 @@ class HetznerClient:
         """
         doing = f"writing snapshot {snapshot_id}"
         with translated(doing):
-            actions = self._api.images.get_actions(Image(id=snapshot_id))
-        for action in actions:
+            known = self._api.images.get_actions(Image(id=snapshot_id))
+        for action in known:
             if action.command == "create_image":
                 self._wait(action, doing, within=self.patience.snapshot)
 
@@ -190,8 +197,10 @@ class HetznerClient:
         with translated(f"reading server {server_id}"):
             return Server.of(self._api.servers.get_by_id(server_id))
 
-    def create_server(self, name: str, offer: Offer, *, image: str, key: Key, labels: Mapping[str, str]) -> Server:
-        """Ask for a server that stays off. `wait_server` tells when it stands.
+    def create_server(
+        self, name: str, offer: Offer, *, image: str, key: Key, labels: Mapping[str, str], ipv4: bool = True
+    ) -> Server:
+        """Ask for a server that stays off. `wait_server` tells when it stands; `ipv4` gives it such an address too.
 
         Raises:
             NameTaken: a server of that name exists, perhaps from an attempt whose answer was lost.
@@ -209,7 +218,7 @@ class HetznerClient:
                 ssh_keys=[SSHKey(name=key.name)],
                 labels=dict(labels),
                 start_after_create=False,
-                public_net=servers.ServerCreatePublicNetwork(enable_ipv4=True, enable_ipv6=True),
+                public_net=servers.ServerCreatePublicNetwork(enable_ipv4=ipv4, enable_ipv6=True),
             )
         return Server.of(made.server)
 
@@ -254,7 +263,7 @@ class HetznerClient:
         doing = f"deleting server {server.name}"
         try:
             for action in self._running(server, doing):
-                self._settle(action, doing, within=self.patience.snapshot)
+                actions.settle(action, doing, patience=self.patience, within=self.patience.snapshot)
             self._move(doing, server, self._api.servers.delete)
         except NotFound:
             return
@@ -269,35 +278,7 @@ class HetznerClient:
             return self._api.servers.get_actions(servers.Server(id=server.id), status=["running"])
 
     def _wait(self, action: BoundAction, doing: str, *, within: float | None = None) -> None:
-        """Wait for an action's success; ActionFailed where it ended in an error, or did not end in time."""
-        if self._settle(action, doing, within=within or self.patience.action) != "success":
-            why = action.error or {"code": str(action.status), "message": "it did not end in time"}
-            raise ActionFailed(
-                f"{doing}: {why['message']} ({why['code']}, action {action.id})", hint="try again; see the console"
-            )
-
-    def _settle(self, action: BoundAction, doing: str, *, within: float) -> str:
-        def ended() -> str | None:
-            if action.status == "running":
-                with translated(doing):
-                    action.reload()
-            return None if action.status == "running" else action.status
-
-        return self.patience.poll(ended, within=within) or "running"
+        actions.wait(action, doing, patience=self.patience, within=within or self.patience.action)
 
     def _unlocked(self, doing: str, call: Callable[[], Done]) -> Done:
-        """Do something as soon as no action holds the resource; raises Locked where it stays held."""
-        refused: list[Locked] = []
-
-        def attempt() -> tuple[Done] | None:
-            try:
-                with translated(doing):
-                    return (call(),)
-            except Locked as error:
-                refused.append(error)
-                return None
-
-        done = self.patience.poll(attempt, within=self.patience.locked)
-        if done is None:
-            raise refused[-1]
-        return done[0]
+        return actions.unlocked(doing, call, patience=self.patience)

@@ -18,6 +18,10 @@ class HetznerUnavailable(TransientError):
     """The API did not answer, or asks to be asked later."""
 
 
+class RateLimited(HetznerUnavailable):
+    """The project's requests of this hour are used up."""
+
+
 class BadToken(HetznerError):
     """The token is not valid, or may only read."""
 
@@ -44,6 +48,10 @@ class NotFound(HetznerError):
 
 class ActionFailed(HetznerUnavailable):
     """An action ended in an error, or did not end."""
+
+
+class Occupied(HetznerError):
+    """Something that is not ours has a name that a seed needs. It was left alone."""
 
 
 class SeedBusy(TransientError):

@@ -1,5 +1,6 @@
 """What a project holds, as plain values: the fields that a seed reads, none of them optional by accident."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -11,6 +12,8 @@ from hcloud.ssh_keys import BoundSSHKey
 
 GIGABYTE = 1_000_000_000
 """A disk of 40 GB is taken to hold 40 times this; the rescue system tells how much it really holds."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Snapshot:
             description=image.description or "",
             labels=dict(image.labels or {}),
             protected=bool((image.protection or {}).get("delete")),
-            created=image.created or datetime.fromtimestamp(0, UTC),
+            created=image.created or _EPOCH,
             disk_gb=float(image.disk_size or 0),
             image_gb=image.image_size,
             server_id=image.created_from.id if image.created_from else None,
@@ -60,44 +63,51 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Server:
-    """A server; `ipv4` is empty where it has none."""
+    """A server.
+
+    Attributes:
+        address: its public IPv4 address; where it has none, the first of its IPv6 network; empty where it has neither.
+        created: by Hetzner's clock.
+    """
 
     id: int
     name: str
     status: str
     labels: dict[str, str]
-    ipv4: str
+    address: str
     server_type: str
     location: str
+    created: datetime
 
     @classmethod
     def of(cls, server: BoundServer) -> Self:
         """Read the library's server."""
-        net = server.public_net
         return cls(
             id=_given(server.id),
             name=server.name or "",
             status=server.status or "",
             labels=dict(server.labels or {}),
-            ipv4=net.ipv4.ip if net and net.ipv4 else "",
+            address=_address(server),
             server_type=_name(server.server_type),
             location=_name(server.location),
+            created=server.created or _EPOCH,
         )
 
 
 @dataclass(frozen=True)
 class Key:
-    """A public SSH key, in OpenSSH's format."""
+    """A public SSH key, in OpenSSH's format; `created` by Hetzner's clock."""
 
     id: int
     name: str
     public_key: str
     labels: dict[str, str]
+    created: datetime
 
     @classmethod
     def of(cls, key: BoundSSHKey) -> Self:
         """Read the library's key."""
-        return cls(_given(key.id), key.name or "", key.public_key or "", dict(key.labels or {}))
+        return cls(_given(key.id), key.name or "", key.public_key or "", dict(key.labels or {}), key.created or _EPOCH)
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,16 @@ def offers_of(type_: BoundServerType) -> list[Offer]:
         for place in type_.locations or []
         if place.available and place.deprecation is None
     ]
+
+
+def _address(server: BoundServer) -> str:
+    net = server.public_net
+    if net is None:
+        return ""
+    if net.ipv4 is not None:
+        return net.ipv4.ip or ""
+    # A server is given a network of 64 bits, and configures itself as its first host.
+    return str(ipaddress.ip_network(net.ipv6.ip)[1]) if net.ipv6 is not None and net.ipv6.ip else ""
 
 
 def _given(value: int | None) -> int:

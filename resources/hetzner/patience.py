@@ -14,6 +14,8 @@ class Patience:
 
     Attributes:
         request: for one HTTP answer. hcloud repeats a request that timed out, five times.
+        rate: for the API to grant a request again that it refused for the project's rate (429).
+        outage: for an API that does not answer to answer again; only what may be repeated is asked again.
         first_poll: until the first repeated question; each pause is half as long again, up to `longest_poll`.
         longest_poll: 3,600 requests an hour is the project's limit, whoever else uses it.
         action: for one action other than a snapshot.
@@ -27,6 +29,8 @@ class Patience:
     """
 
     request: float = 60.0
+    rate: float = 300.0
+    outage: float = 60.0
     first_poll: float = 0.2
     longest_poll: float = 15.0
     action: float = 600.0

@@ -10,9 +10,9 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import HetznerSite
 from resources.hetzner.client import HetznerClient
+from resources.hetzner.leftovers import IsLive
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
-from resources.hetzner.workbench import IsLive
 from resources.secrets import secret
 from resources.settings import load_settings
 

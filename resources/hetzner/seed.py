@@ -32,8 +32,9 @@ from resources.hetzner.errors import (
 )
 from resources.hetzner.inventory import Snapshot
 from resources.hetzner.labels import Labels, description_of, image_selector
+from resources.hetzner.leftovers import IsLive, reap_leftovers
 from resources.hetzner.source import find_source
-from resources.hetzner.workbench import IsLive, Workbench, reap_leftovers, workbench
+from resources.hetzner.workbench import Workbench, workbench
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class HetznerSeeder:
         client: of the site's project.
         site: its settings.
         is_live: tells whether another run is still at work, so that its server is not taken for a leftover.
-        clock: epoch seconds.
+        clock: epoch seconds; Hetzner's own clock unless another is given.
     """
 
     def __init__(
@@ -99,12 +100,12 @@ class HetznerSeeder:
         site: HetznerSite,
         *,
         is_live: IsLive = lambda run_id: False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._site = site
         self._is_live = is_live
-        self._clock = clock
+        self._clock = clock or client.now
 
     def find(self, record: Record) -> list[Snapshot]:
         """Return the snapshots that claim to hold a record, by its content, oldest first, whatever their state."""

@@ -5,9 +5,10 @@ a second writer out, and the handle by which a later run finds what a killed one
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import asyncssh
 
@@ -22,18 +23,16 @@ from resources.hetzner.errors import (
     HetznerUnavailable,
     NameTaken,
     NotOffered,
+    Occupied,
     RescueNotReached,
     SeedBusy,
 )
 from resources.hetzner.inventory import GIGABYTE, Key, Offer, Server
-from resources.hetzner.labels import Labels, seeder_selector
+from resources.hetzner.labels import Labels
 from resources.hetzner.shell import Login
 
 _SYSTEM_IMAGES = ("debian-13", "debian-12", "ubuntu-24.04")
 """Any of them does: its bytes are overwritten."""
-
-IsLive = Callable[[str], bool]
-"""Tells whether a run, by its id, is still at work."""
 
 
 def choose_offers(offers: list[Offer], disk: Disk, locations: list[str]) -> list[Offer]:
@@ -54,35 +53,6 @@ def choose_offers(offers: list[Offer], disk: Disk, locations: list[str]) -> list
 def seeder_name(request: SeedRequest) -> str:
     """Return the name of a seed's server and of its key."""
     return f"vyos-seed-{request.seed_id[:12]}"
-
-
-def reap_leftovers(client: HetznerClient, request: SeedRequest, *, now: float, is_live: IsLive) -> list[str]:
-    """Delete what this seed's killed runs left, and anybody's seeders past their time; return their names.
-
-    Only what carries our labels, whole: nothing is deleted for its name alone. Servers go before keys.
-
-    Raises:
-        SeedBusy: another run is at this seed now.
-    """
-
-    def leftover(labels: Labels | None) -> bool:
-        if labels is None or labels.role != "seeder":
-            return False
-        live = labels.run_id != request.run_id and is_live(labels.run_id)
-        if labels.seed_id == request.seed_id:
-            if live:
-                raise SeedBusy(f"run {labels.run_id} is seeding this record", hint="wait for it")
-            return True
-        return not live and labels.expires is not None and labels.expires < now
-
-    selector = seeder_selector()
-    servers = [server for server in client.list_servers(selector) if leftover(Labels.parse(server.labels))]
-    for server in servers:
-        client.delete_server(server)
-    keys = [key for key in client.list_keys(selector) if leftover(Labels.parse(key.labels))]
-    for key in keys:
-        client.delete_key(key)
-    return [*(server.name for server in servers), *(key.name for key in keys)]
 
 
 @dataclass
@@ -153,7 +123,7 @@ def workbench(client: HetznerClient, site: HetznerSite, request: SeedRequest, la
         key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
         server, offer = _ensure_server(client, site, request, labels, key)
         server = client.wait_server(server)
-        yield Workbench(client, server, offer, key, Login(server.ipv4, site.rescue_ssh_port, private_key))
+        yield Workbench(client, server, offer, key, Login(server.address, site.rescue_ssh_port, private_key))
 
 
 @contextmanager
@@ -197,7 +167,7 @@ def _ensure_key(client: HetznerClient, request: SeedRequest, labels: Labels, pub
             raise
         if found.public_key.split()[:2] == public_key.split()[:2]:
             return found
-        raise SeedBusy(f"SSH key {name} is another run's", hint="wait for that run, then try again") from error
+        raise _taken(f"SSH key {name}", found.labels) from error
 
 
 def _ensure_server(
@@ -209,7 +179,7 @@ def _ensure_server(
     refusals: list[str] = []
     for offer in candidates:
         try:
-            return _create_server(client, request, labels, key, offer, image), offer
+            return _create_server(client, request, labels, key, offer, image, ipv4=site.ipv4), offer
         except NotOffered as error:
             refusals.append(error.message)
     raise NotOffered(
@@ -220,11 +190,11 @@ def _ensure_server(
 
 
 def _create_server(
-    client: HetznerClient, request: SeedRequest, labels: Labels, key: Key, offer: Offer, image: str
+    client: HetznerClient, request: SeedRequest, labels: Labels, key: Key, offer: Offer, image: str, *, ipv4: bool
 ) -> Server:
     name = seeder_name(request)
     try:
-        return client.create_server(name, offer, image=image, key=key, labels=labels.written())
+        return client.create_server(name, offer, image=image, key=key, labels=labels.written(), ipv4=ipv4)
     except NotOffered:
         raise
     except (NameTaken, HetznerUnavailable) as error:
@@ -233,7 +203,22 @@ def _create_server(
             raise
         if _made_by(request, found.labels):
             return found
-        raise SeedBusy(f"server {name} is another run's", hint="wait for that run, then try again") from error
+        raise _taken(f"server {name}", found.labels) from error
+
+
+def _taken(what: str, labels: dict[str, str]) -> HyopsError:
+    """Return what a name that is in use means: another run of ours, or something of a stranger's."""
+    written = Labels.parse(labels)
+    if written is None or written.role != "seeder":
+        return Occupied(
+            f"{what} exists and was not made by a seed: it was left alone",
+            hint="rename or delete it in the Hetzner console; seeds need that name",
+        )
+    until = datetime.fromtimestamp(written.expires or 0, UTC)
+    return SeedBusy(
+        f"{what} is run {written.run_id}'s, which may be at work until {until:%Y-%m-%d %H:%MZ}",
+        hint="wait for that run; if it is dead and was another host's, delete what it left in the Hetzner console",
+    )
 
 
 def _system_image(client: HetznerClient) -> str:

@@ -26,7 +26,7 @@ from resources.proxmox.preflight import require_readable, require_version, requi
 from resources.proxmox.smoke import boot_a_clone, remove_clone
 from resources.proxmox.survey import Standing, TemplateFacts, active_tasks, audit, survey
 
-IsLive = Callable[[str], bool]
+IsLive = Callable[[str], bool | None]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_a_run_that_executes_another_again_is_not_taken_for_dead_by_the_tag_it_i
 
 def test_runs_that_do_not_say_or_are_not_known_are_as_their_status_says(instance: dg.DagsterInstance) -> None:
     assert is_live(instance, started(instance).run_id)
-    assert not is_live(instance, "no-such-run")
+    assert is_live(instance, "no-such-run") is None
     assert not is_live(instance, instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.SUCCESS).run_id)
 
 

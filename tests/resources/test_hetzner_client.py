@@ -45,11 +45,11 @@ def test_the_token_is_seen_nowhere(lab: Lab, caplog: pytest.LogCaptureFixture, t
 
 
 def test_an_api_that_is_down_is_worth_another_try(lab: Lab) -> None:
-    lab.fault("GET", "/images", Answer(503, "unavailable"))
+    lab.fault("GET", "/images", Answer(503, "unavailable"), *range(1, 100))
     with pytest.raises(HetznerUnavailable, match="listing snapshots"):
         lab.client().list_snapshots()
 
-    lab.fault("GET", "/server_types", Answer(500, "server_error"))
+    lab.fault("GET", "/server_types", Answer(500, "server_error"), *range(1, 100))
     with pytest.raises(HetznerUnavailable):
         lab.client().list_offers()
 

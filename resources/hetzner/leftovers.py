@@ -1,0 +1,70 @@
+"""What killed runs leave behind: servers and keys that cost money, told from those of a run that is still at work.
+
+Only what carries our labels, whole, is ever a leftover: nothing is deleted for its name alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from hyops_assets.contract.seeding import SeedRequest
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.labels import Labels, seeder_selector
+
+IsLive = Callable[[str], bool | None]
+"""Tells whether a run, by its id, is still at work; None where nobody here knows that run."""
+
+LONGEST_LIFETIME = 24 * 3600.0
+"""Seconds. No seed sets a later expiry, so one that is further from the creation was written by a wrong clock."""
+
+TOLERANCE = 900.0
+"""Seconds by which clocks may differ unnoticed."""
+
+
+def is_expired(labels: Labels, created: datetime, *, now: float) -> bool:
+    """Tell whether a seeder's time is over, whoever made it.
+
+    Args:
+        labels: of the server or key.
+        created: when it was made, by Hetzner's clock. An expiry before that, or too long after it, was written by a
+            host whose clock is wrong; then the longest lifetime counts from the creation.
+        now: epoch seconds, by Hetzner's clock.
+    """
+    if labels.expires is None:
+        return False
+    born = created.timestamp()
+    believable = born <= labels.expires <= born + LONGEST_LIFETIME
+    return now > (labels.expires if believable else born + LONGEST_LIFETIME) + TOLERANCE
+
+
+def is_leftover(
+    labels: Labels | None, created: datetime, request: SeedRequest, *, now: float, is_live: IsLive
+) -> bool:
+    """Tell whether a run of this seed may delete a server or key: its own seed's dead ones, anybody's expired ones.
+
+    A run that nobody here knows may be at work on another host: what it made stays until its time is over.
+    """
+    if labels is None or labels.role != "seeder":
+        return False
+    expired = is_expired(labels, created, now=now)
+    if labels.run_id == request.run_id:
+        return labels.seed_id == request.seed_id or expired
+    live = is_live(labels.run_id)
+    if live is None:
+        return expired
+    return not live and (expired or labels.seed_id == request.seed_id)
+
+
+def reap_leftovers(client: HetznerClient, request: SeedRequest, *, now: float, is_live: IsLive) -> list[str]:
+    """Delete the leftovers that this seed's run may delete, and return their names. Servers go before keys."""
+
+    def leftover(written: Mapping[str, str], created: datetime) -> bool:
+        return is_leftover(Labels.parse(written), created, request, now=now, is_live=is_live)
+
+    selector = seeder_selector()
+    servers = [one for one in client.list_servers(selector) if leftover(one.labels, one.created)]
+    for server in servers:
+        client.delete_server(server)
+    keys = [one for one in client.list_keys(selector) if leftover(one.labels, one.created)]
+    for key in keys:
+        client.delete_key(key)
+    return [*(server.name for server in servers), *(key.name for key in keys)]
