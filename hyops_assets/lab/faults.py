@@ -1,12 +1,23 @@
-"""Faults a stand-in commits on purpose: the nth matching call is answered wrongly, late, or not at all.
+"""Faults a stand-in commits on purpose: the nth matching call is answered wrongly, late, not at all, or kills.
 
 One table per stand-in; each rule names calls by method and path. What a fault does to the wire is done by the
-stand-in's own middleware.
+stand-in's own middleware. Besides HTTP's methods there are `SSH` (a command on a server) and `IMPORT` (a node copies
+an image onto a volume).
 """
 
+import asyncio
+import os
 import re
+import signal
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+_WATCH_SECONDS = 0.002
+_ALLOCATION_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,26 @@ class Pretend:
     """Answer as if it were done, and do nothing: what a vendor's half-broken host does."""
 
 
-Action = Answer | Delay | DropAfterCommit | Pretend
+@dataclass(frozen=True)
+class Kill:
+    """Kill a client's whole process group by SIGKILL, and answer nothing.
+
+    Attributes:
+        process_group: whose every process dies.
+        when: `before` what was asked for is done (it never is), `after` it was done and before it is answered, or
+            in its midst: after so many bytes of what the call sends or writes.
+    """
+
+    process_group: int
+    when: Literal["before", "after"] | int = "before"
+
+    def strike(self) -> None:
+        """Kill now. That nobody is left is as good."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process_group, signal.SIGKILL)
+
+
+Action = Answer | Delay | DropAfterCommit | Pretend | Kill
 
 
 @dataclass(frozen=True)
@@ -47,12 +77,15 @@ class Rule:
         path: a regular expression that must match the whole path below the API's root.
         action: what happens.
         nth: the matching calls that are hit, counted from 1; empty means every one.
+        polls_once: whether a call that repeats the one before it is not counted: how often a client looks at the
+            same thing depends on the machine's speed.
     """
 
     method: str
     path: str
     action: Action
     nth: frozenset[int] = frozenset({1})
+    polls_once: bool = False
 
 
 @dataclass
@@ -61,6 +94,7 @@ class FaultTable:
 
     rules: list[Rule] = field(default_factory=list)
     matched: Counter[Rule] = field(default_factory=Counter)
+    _last: tuple[str, str] = ("", "")
 
     def add(self, rule: Rule) -> None:
         """Put a rule behind the others; its count starts now."""
@@ -69,10 +103,52 @@ class FaultTable:
     def due(self, method: str, path: str) -> Action | None:
         """Count a call and return the fault it is due, if any."""
         found: Action | None = None
+        repeated, self._last = self._last == (method, path), (method, path)
         for rule in list(self.rules):
-            if rule.method != method or not re.fullmatch(rule.path, path):
+            if rule.method != method or not re.fullmatch(rule.path, path) or (rule.polls_once and repeated):
                 continue
             self.matched[rule] += 1
             if found is None and (not rule.nth or self.matched[rule] in rule.nth):
                 found = rule.action
         return found
+
+
+def kills(fault: Action | None, when: Literal["before", "after"]) -> bool:
+    """Kill if that is what a fault does at this moment, and tell whether it did."""
+    if not isinstance(fault, Kill) or fault.when != when:
+        return False
+    fault.strike()
+    return True
+
+
+def kills_between(fault: Action | None, passed: int, now: int) -> None:
+    """Kill if the byte at which a fault does so is among those that passed just now."""
+    if isinstance(fault, Kill) and isinstance(fault.when, int) and passed < fault.when <= now:
+        fault.strike()
+
+
+@asynccontextmanager
+async def killing_as_it_grows(fault: Action | None, path: Path) -> AsyncIterator[None]:
+    """Watch a sparse file while the block lasts, and kill once it holds so many more bytes than at its emptiest."""
+    if not isinstance(fault, Kill) or not isinstance(fault.when, int):
+        yield
+        return
+    watching = asyncio.create_task(_watch(fault, fault.when, path))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch(kill: Kill, wanted: int, path: Path) -> None:
+    least = now = _held(path)
+    while now - least < wanted:
+        await asyncio.sleep(_WATCH_SECONDS)
+        now = _held(path)
+        least = min(least, now)
+    kill.strike()
+
+
+def _held(path: Path) -> int:
+    return path.stat().st_blocks * _ALLOCATION_BYTES if path.exists() else 0

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from hyops_assets.contract.version import RELEASE_PATTERN
 from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.faults import Action, Answer, Delay, FaultTable, kills, kills_between
 from hyops_assets.lab.trace import Request, Trace
 
 HOST = "127.0.0.1"
@@ -53,11 +54,16 @@ class StaticServer:
         trace: where requests are noted.
         authority: signs its certificate.
         port: 0 takes a free one.
+
+    Attributes:
+        faults: what is done wrong on purpose: Answer, Delay and Kill (bytes are those of the body that were sent; the
+            answer goes on, for who fetches is often not who is killed).
     """
 
     def __init__(self, system: str, directory: Path, trace: Trace, authority: Authority, *, port: int = 0) -> None:
         self.directory = directory
         self.port = port
+        self.faults = FaultTable()
         self._system = system
         self._trace = trace
         self._authority = authority
@@ -106,7 +112,13 @@ class StaticServer:
         return Representation.of_file(path)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        fault = self.faults.due(request.method, request.path)
+        kills(fault, "before")
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
         plan = self._plan(request, request.match_info["name"])
+        if isinstance(fault, Answer):
+            plan = _Plan(fault.status, {"Content-Length": "0"})
         response = web.StreamResponse(status=plan.status, headers=plan.headers)
         noted = Request(self._system, request.method, request.path, plan.status)
         # A client that goes away is no error of ours; the trace tells how much it took.
@@ -116,11 +128,14 @@ class StaticServer:
                 await response.prepare(request)
             else:
                 await response.prepare(request)
-                await self._send(request, response, plan.body, noted)
+                await self._send(request, response, plan.body, noted, fault)
             await response.write_eof()
+        kills(fault, "after")
         return response
 
-    async def _send(self, request: web.Request, response: web.StreamResponse, part: "_Part", noted: Request) -> None:
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, part: "_Part", noted: Request, fault: Action | None
+    ) -> None:
         size = part.stop - part.start
         stop = size
         if self._break_after is not None and self._break_after < size:
@@ -136,6 +151,7 @@ class StaticServer:
                         self._trace.add(replace(noted, answer_bytes=stop))
                         traced = True
                     await response.write(chunk)
+                    kills_between(fault, sent, sent + len(chunk))
                     sent += len(chunk)
         finally:
             if not traced:

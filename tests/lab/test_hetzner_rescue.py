@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import asyncssh
 import pytest
 
+from hyops_assets.lab.faults import FaultTable
 from hyops_assets.lab.hetzner.disks import copy_sparse, create_dirty_disk
 from hyops_assets.lab.hetzner.rescue import RescueHost
 from hyops_assets.lab.running import running
@@ -27,6 +28,7 @@ class OneServer:
         self.key = asyncssh.generate_private_key("ssh-ed25519")
         self.disk = directory / "disk"
         self.trace = Trace(directory / "trace.jsonl")
+        self.faults = FaultTable()
         self.powered: list[str] = []
         self.host = RescueHost(discard_zeroes=discard_zeroes)
         self.directory = directory
@@ -37,7 +39,7 @@ class OneServer:
             self.powered.append(word)
             await self.host.halt(1)
 
-        self.host.prepare(self.directory / "rescue", self.trace)
+        self.host.prepare(self.directory / "rescue", self.trace, self.faults)
         await self.host.boot(
             1,
             address=ADDRESS,

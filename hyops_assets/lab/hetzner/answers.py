@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend
+from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend, kills
 from hyops_assets.lab.trace import Request, Trace
 
 ROOT = "/v1"
@@ -101,6 +101,8 @@ def manners(token: str, faults: FaultTable, trace: Trace, witness: Witness | Non
         path = request.path.removeprefix(ROOT)
         fault = faults.due(request.method, path)
         request[PRETEND] = isinstance(fault, Pretend)
+        if kills(fault, "before"):
+            return _cut(request)
         try:
             response = await _answer(request, handler, token, fault)
         except ApiError as error:
@@ -108,11 +110,18 @@ def manners(token: str, faults: FaultTable, trace: Trace, witness: Witness | Non
         await _bear_witness(request, response, path, trace, witness)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
-        if isinstance(fault, DropAfterCommit) and request.transport is not None:
-            request.transport.abort()
+        if kills(fault, "after") or isinstance(fault, DropAfterCommit):
+            _cut(request)
         return response
 
     return middleware
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Cut the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 async def _answer(request: web.Request, handler: Handler, token: str, fault: object) -> web.StreamResponse:

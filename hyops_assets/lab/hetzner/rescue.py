@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncssh
 
+from hyops_assets.lab.faults import Delay, DropAfterCommit, FaultTable, killing_as_it_grows, kills
 from hyops_assets.lab.hetzner.confinement import Cell, run_confined
 from hyops_assets.lab.hetzner.shims import install_shims
 from hyops_assets.lab.trace import Request, Trace
@@ -68,15 +69,20 @@ class RescueHost:
         self._endpoints: dict[int, _Endpoint] = {}
         self._directory: Path | None = None
         self._trace: Trace | None = None
+        self._faults = FaultTable()
 
-    def prepare(self, directory: Path, trace: Trace) -> None:
+    def prepare(self, directory: Path, trace: Trace, faults: FaultTable | None = None) -> None:
         """Install the shims, and settle the port. Call it before the first boot.
+
+        Each command is a call `SSH /servers/<id>` to the faults: Kill (bytes are those that reach the disk), Delay
+        and DropAfterCommit.
 
         Raises:
             OSError: the port is taken: better said now than when a server boots.
         """
         self._directory = directory
         self._trace = trace
+        self._faults = faults if faults is not None else self._faults
         install_shims(directory / "shims")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -146,6 +152,10 @@ class RescueHost:
         self, server_id: int, cell: Cell, process: asyncssh.SSHServerProcess[bytes], power_down: PowerDown
     ) -> None:
         received = sent = 0
+        fault = self._faults.due("SSH", f"/servers/{server_id}")
+        if kills(fault, "before"):
+            process.channel.get_connection().abort()
+            return
 
         async def read(count: int) -> bytes:
             nonlocal received
@@ -173,30 +183,41 @@ class RescueHost:
         )
         gone = asyncio.create_task(process.channel.wait_closed())
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            async with killing_as_it_grows(fault, cell.disk):
+                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (work, gone):
                 if not task.done():
                     task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
-        status = self._ending(work, process)
+        status = _ending(work, process)
         if self._trace is not None:
             self._trace.add(Request("rescue", "SSH", f"/servers/{server_id}", status, received, sent))
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
+        if kills(fault, "after") or isinstance(fault, DropAfterCommit):
+            process.channel.get_connection().abort()
         with contextlib.suppress(OSError, asyncssh.Error):
             process.exit(status)
-        power = cell.control / "power"
-        if power.exists():
-            word = power.read_text().strip()
-            power.unlink()
-            await power_down(word)
+        await _obey(cell, power_down)
 
-    def _ending(self, work: asyncio.Task[int], process: asyncssh.SSHServerProcess[bytes]) -> int:
-        """Return the exit status; a command that could not run at all says why to its client."""
-        if work.cancelled():
-            return 255
-        error = work.exception()
-        if error is None:
-            return work.result()
-        with contextlib.suppress(OSError, asyncssh.Error):
-            process.stderr.write(f"rescue stand-in: {error}\n".encode())
+
+async def _obey(cell: Cell, power_down: PowerDown) -> None:
+    """Bring the server down if a command told it to."""
+    power = cell.control / "power"
+    if power.exists():
+        word = power.read_text().strip()
+        power.unlink()
+        await power_down(word)
+
+
+def _ending(work: asyncio.Task[int], process: asyncssh.SSHServerProcess[bytes]) -> int:
+    """Return the exit status; a command that could not run at all says why to its client."""
+    if work.cancelled():
         return 255
+    error = work.exception()
+    if error is None:
+        return work.result()
+    with contextlib.suppress(OSError, asyncssh.Error):
+        process.stderr.write(f"rescue stand-in: {error}\n".encode())
+    return 255

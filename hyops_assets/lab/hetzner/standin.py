@@ -78,7 +78,7 @@ class HetznerStandIn:
         Raises:
             OSError: the port is taken.
         """
-        self._rescue.prepare(self._directory, self._trace)
+        self._rescue.prepare(self._directory, self._trace, self.faults)
         app = web.Application(middlewares=[manners(self._token, self.faults, self._trace, self._witness)])
         app.add_routes(self._api.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

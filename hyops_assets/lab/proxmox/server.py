@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import BodyPartReader, web
 
 from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend
+from hyops_assets.lab.faults import Action, Answer, Delay, DropAfterCommit, FaultTable, Pretend, kills, kills_between
 from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, Parameters
 from hyops_assets.lab.proxmox.api import Api
@@ -78,7 +78,7 @@ class ProxmoxStandIn:
         self.observers: list[Callable[[Exchange], None]] = []
         self.access = Access(token_id, token)
         self.inventory = Inventory(state_dir, node)
-        self.storages = Storages(state_dir / "storage", ssl.create_default_context(cafile=ca_bundle))
+        self.storages = Storages(state_dir / "storage", ssl.create_default_context(cafile=ca_bundle), self.faults)
         self.workers = Workers(self.inventory)
         self.guests = Guests(state_dir / "guests", boot=boot_guests)
         machines = Machines(self.inventory, self.storages, self.workers, self.guests)
@@ -140,11 +140,13 @@ class ProxmoxStandIn:
         call = Call(dict(request.match_info), dict(request.query))
         received, data, status, reason, errors = 0, None, 200, None, {}
         fault = self.faults.due(request.method, path)
+        if kills(fault, "before"):
+            return _cut(request)
         try:
             if isinstance(fault, Answer):
                 raise ApiError(fault.status, fault.message)
             self.access.authenticate(request.headers.get("Authorization"))
-            received = await self._read_body(request, call)
+            received = await self._read_body(request, call, fault)
             if not isinstance(fault, Pretend):
                 data = await self._do(request, path, parameters, handler, call)
         except ApiError as error:
@@ -158,11 +160,9 @@ class ProxmoxStandIn:
         answer = web.json_response(body, status=status, reason=reason)
         for observe in self.observers:
             observe(Exchange(request.method, path, call.parameters, status, data))
-        dropped = isinstance(fault, DropAfterCommit)
+        dropped = kills(fault, "after") or isinstance(fault, DropAfterCommit)
         self._record(request, status, received, answer, dropped=dropped)
-        if dropped and request.transport is not None:
-            request.transport.abort()
-        return answer
+        return _cut(request) if dropped else answer
 
     async def _do(
         self, request: web.Request, path: str, parameters: Parameters | None, handler: Handler | None, call: Call
@@ -174,15 +174,15 @@ class ProxmoxStandIn:
         parameters.check(call.parameters)
         return await handler(call)
 
-    async def _read_body(self, request: web.Request, call: Call) -> int:
+    async def _read_body(self, request: web.Request, call: Call, fault: Action | None) -> int:
         """Read a form, or spool an upload without holding it in memory; return the bytes that came."""
         if request.content_type == "multipart/form-data":
-            return await self._read_upload(request, call)
+            return await self._read_upload(request, call, fault)
         form = await request.post()
         call.parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
         return request.content_length or 0
 
-    async def _read_upload(self, request: web.Request, call: Call) -> int:
+    async def _read_upload(self, request: web.Request, call: Call, fault: Action | None) -> int:
         count = 0
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader):
@@ -192,7 +192,7 @@ class ProxmoxStandIn:
                 continue
             call.parameters[str(part.name)] = part.filename
             call.upload = self._spool / f"pveupload-{id(call):x}"
-            count += await write_stream(call.upload, _chunks(part))
+            count += await write_stream(call.upload, _chunks(part, fault))
         return count
 
     def _record(
@@ -202,7 +202,17 @@ class ProxmoxStandIn:
         self._trace.add(Request("proxmox", request.method, request.path, status, received, size))
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+async def _chunks(part: BodyPartReader, fault: Action | None) -> AsyncIterator[bytes]:
+    received = 0
     while chunk := await part.read_chunk(_CHUNK_BYTES):
+        kills_between(fault, received, received + len(chunk))
+        received += len(chunk)
         yield chunk
         await asyncio.sleep(0)
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Cut the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

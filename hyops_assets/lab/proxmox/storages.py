@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from hyops_assets.image import programs
+from hyops_assets.lab.faults import FaultTable, killing_as_it_grows, kills
 from hyops_assets.lab.proxmox.answers import ApiError, parameter_error
 from hyops_assets.lab.proxmox.workers import Log
 
@@ -65,10 +66,11 @@ async def image_info(path: Path) -> dict[str, object]:
 
 
 class Storages:
-    """The storages of one node below one directory."""
+    """The storages of one node below one directory. An import is a call `IMPORT <volid>` to the faults: Kill alone."""
 
-    def __init__(self, directory: Path, client_context: ssl.SSLContext) -> None:
+    def __init__(self, directory: Path, client_context: ssl.SSLContext, faults: FaultTable) -> None:
         self._context = client_context
+        self._faults = faults
         self.all = {
             "local": Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import"}), directory / "local"),
             "local-lvm": Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"}), directory / "local-lvm"),
@@ -131,8 +133,12 @@ class Storages:
 
     async def import_image(self, source: Path, volid: str) -> None:
         """Write an image's guest-visible bytes onto an empty volume."""
+        fault, target = self._faults.due("IMPORT", volid), self.path(volid)
+        kills(fault, "before")
         form = str((await image_info(source))["format"])
-        await run("qemu-img", "convert", "-n", "--target-is-zero", "-f", form, "-O", "raw", source, self.path(volid))
+        async with killing_as_it_grows(fault, target):
+            await run("qemu-img", "convert", "-n", "--target-is-zero", "-f", form, "-O", "raw", source, target)
+        kills(fault, "after")
 
     async def virtual_size(self, source: Path) -> int:
         """Return how many bytes a guest sees in an image."""
