@@ -13,6 +13,7 @@ import dagster as dg
 from hyops_assets import jobs
 from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.automation import seed_what_was_published
 from hyops_assets.checks import gates, lineage, published
@@ -29,6 +30,7 @@ from resources.repository.resource import ObjectRepositoryResource
 from resources.settings import load_settings
 from resources.settings_resource import SettingsResource
 from resources.states.resource import StateStoreResource
+from sensors import upkeep
 from sensors.killed import killed_runs
 from sensors.releases import vyos_rolling_release
 from sensors.seeds import seed_automation
@@ -39,6 +41,7 @@ ASSETS = [
     records.qcow2_record,
     records.raw_xz_record,
     publishing.published_contract,
+    leftover_resources,
 ]
 CHECKS = [
     gates.disk_inspection,
@@ -72,6 +75,7 @@ def build_definitions(
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
         sensors=[vyos_rolling_release(settings.feed), seed_automation(), killed_runs()],
+        schedules=[upkeep.leftover_resources(settings.upkeep)],
         resources={
             "settings": SettingsResource(root=where),
             "store": ArtifactStoreResource(root=where),

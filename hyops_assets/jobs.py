@@ -8,6 +8,7 @@ import dagster as dg
 
 from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
 
 BUILD_TAG = "hyops/build"
@@ -40,5 +41,10 @@ seed_hetzner_image = dg.define_asset_job(
     selection=dg.AssetSelection.assets(hetzner_image),
     description="Bring one published record to one Hetzner site.",
 )
+reap_leftovers = dg.define_asset_job(
+    "reap_leftovers",
+    selection=dg.AssetSelection.assets(leftover_resources),
+    description="Remove from every site what dead runs left there.",
+)
 
-JOBS = [build_record, adopt_record, register_record, seed_proxmox_template, seed_hetzner_image]
+JOBS = [build_record, adopt_record, register_record, seed_proxmox_template, seed_hetzner_image, reap_leftovers]

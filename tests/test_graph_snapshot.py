@@ -8,6 +8,7 @@ import pytest
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.upkeep_settings import UpkeepSettings
 from hyops_assets.definitions import build_definitions
 from hyops_assets.gates import REQUIRED
 from hyops_assets.image.inspection.questions import QUESTIONS
@@ -23,6 +24,7 @@ ASSETS = {
     "published_contract": ("contract", {"json", "pydantic"}, {"raw_xz_record"}, {VERSION}),
     "proxmox_template": ("seeds", {"proxmox"}, {"published_contract"}, {"proxmox_site", VERSION}),
     "hetzner_image": ("seeds", {"hetzner"}, {"published_contract"}, {"hetzner_site", VERSION}),
+    "leftover_resources": ("upkeep", {"proxmox", "hetzner"}, set(), set()),
 }
 
 # Each with whether it blocks.
@@ -34,6 +36,7 @@ CHECKS = {
     "published_contract:anonymous_read_back": True,
     "proxmox_template:lineage_holds": False,
     "hetzner_image:lineage_holds": False,
+    "leftover_resources:every_leftover_is_gone": False,
 }
 
 JOBS = {
@@ -42,6 +45,7 @@ JOBS = {
     "register_record": {"published_contract"},
     "seed_proxmox_template": {"proxmox_template"},
     "seed_hetzner_image": {"hetzner_image"},
+    "reap_leftovers": {"leftover_resources"},
 }
 
 STOPPED, RUNNING = dg.DefaultSensorStatus.STOPPED, dg.DefaultSensorStatus.RUNNING
@@ -56,8 +60,7 @@ def dimensions(partitions: dg.PartitionsDefinition | None) -> set[str | None]:
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         of_each = (dimension.partitions_def for dimension in partitions.partitions_defs)
         return {inner.name for inner in of_each if isinstance(inner, dg.DynamicPartitionsDefinition)}
-    assert isinstance(partitions, dg.DynamicPartitionsDefinition)
-    return {partitions.name}
+    return {partitions.name} if isinstance(partitions, dg.DynamicPartitionsDefinition) else set()
 
 
 def test_assets_stand_in_their_groups_with_kinds_upstream_and_partitions(definitions: dg.Definitions) -> None:
@@ -114,6 +117,19 @@ def test_seeds_run_by_themselves_and_the_feed_is_polled_where_it_is_asked_for(de
     assert statuses(definitions) == {"vyos_rolling_release": STOPPED, **always}
     polling = build_definitions(RuntimeRoot(Path("/nowhere")), Settings(feed=FeedSettings(sensor="running")))
     assert statuses(polling) == {"vyos_rolling_release": RUNNING, **always}
+
+
+def test_leftovers_are_looked_for_every_hour_unless_the_settings_say_otherwise(definitions: dg.Definitions) -> None:
+    assert schedules(definitions) == {"leftover_resources": ("17 * * * *", dg.DefaultScheduleStatus.RUNNING)}
+    seldom = Settings(upkeep=UpkeepSettings(leftovers="stopped", leftovers_every_hours=6))
+    assert schedules(build_definitions(RuntimeRoot(Path("/nowhere")), seldom)) == {
+        "leftover_resources": ("17 */6 * * *", dg.DefaultScheduleStatus.STOPPED)
+    }
+
+
+def schedules(definitions: dg.Definitions) -> dict[str, tuple[object, dg.DefaultScheduleStatus]]:
+    found = [schedule for schedule in definitions.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)]
+    return {schedule.name: (schedule.cron_schedule, schedule.default_status) for schedule in found}
 
 
 def statuses(definitions: dg.Definitions) -> dict[str, dg.DefaultSensorStatus]:

@@ -14,6 +14,7 @@ from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
+from hyops_assets.contract.upkeep_settings import UpkeepSettings
 
 Site = TypeVar("Site")
 
@@ -30,6 +31,7 @@ class Settings(Frozen):
     build: BuildSettings = BuildSettings()
     repository: RepositorySettings = RepositorySettings()
     sites: Sites = Sites()
+    upkeep: UpkeepSettings = UpkeepSettings()
 
     @property
     def trusted_keys(self) -> list[SigningKey]:

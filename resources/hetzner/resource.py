@@ -36,8 +36,11 @@ class HetznerProjects:
             MissingSecret: the token's variable is unset.
             Refused: the token would be sent in clear.
         """
-        site = self._settings.hetzner_site(site_name)
-        return HetznerSeeder(client_of(site, patience=self._patience), site, is_live=is_live)
+        return HetznerSeeder(self.client(site_name), self._settings.hetzner_site(site_name), is_live=is_live)
+
+    def client(self, site_name: str) -> HetznerClient:
+        """Return the API client of a site. Raises as `seeder` does."""
+        return client_of(self._settings.hetzner_site(site_name), patience=self._patience)
 
 
 def client_of(site: HetznerSite, *, patience: Patience | None = None) -> HetznerClient:

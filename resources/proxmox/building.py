@@ -1,5 +1,6 @@
 """The writing half of a seed: the image to the node, the machine from the image, the template from the machine."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -142,6 +143,7 @@ class Build:
             seed_id=self.request.seed_id,
             run_id=self.request.run_id,
             state="building",
+            expires=int(time.time() + self.journal.limits.lifetime),
             lab=record.lab,
         )
 

@@ -21,11 +21,13 @@ class SeedLimits:
         task: for one worker: a download over a slow line, an import to a busy storage.
         poll: between two looks at a worker.
         smoke: for a clone's guest agent, from its start on.
+        lifetime: after which a machine in the making counts as a leftover; longer than all of the above together.
     """
 
     task: float = 3600.0
     poll: float = 2.0
     smoke: float = 600.0
+    lifetime: float = 6 * 3600.0
 
 
 @dataclass

@@ -27,7 +27,8 @@ class TemplateLineage(Frozen):
     """The lineage of one machine. `state` is `ready` from the commit on, which is the last write of a seed.
 
     `smoke` says whether a clone of it was booted before the commit, or that the site had turned the gate off. A smoke
-    clone carries its template's lineage with `smoke_of` set, so that a killed run's clone is known by it.
+    clone carries its template's lineage with `smoke_of` set, so that a killed run's clone is known by it. `expires`
+    (epoch seconds) is when what is still `building` counts as a leftover whoever made it.
     """
 
     schema_: Literal["hyops.template/v1"] = Field(default=SCHEMA, alias="schema")
@@ -42,6 +43,7 @@ class TemplateLineage(Frozen):
     seed_id: str
     run_id: str
     state: TemplateState
+    expires: int | None = None
     seeded_at: datetime | None = None
     smoke: Literal["passed", "off"] | None = None
     smoke_of: int | None = None

@@ -157,7 +157,7 @@ class ProxmoxSeeder:
             with journal.step("smoke"):
                 boot_a_clone(self.client, journal, template, lineage)
         with journal.step("commit"):
-            ready = {"state": "ready", "seeded_at": datetime.now(UTC), "smoke": smoke}
+            ready = {"state": "ready", "expires": None, "seeded_at": datetime.now(UTC), "smoke": smoke}
             template = self._commit(template, lineage.model_copy(update=ready), build.request.record)
         return self._report(outcome, template, journal, sent=sent)
 

@@ -1,0 +1,134 @@
+"""Upkeep `leftover_resources`: what dead runs left at the sites is removed, and a table says what was found.
+
+What belongs here: which sites are swept, and which runs are at work. What a leftover is stands in the `sweep.py` of
+each cloud.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from hyops_assets.assets.executing import is_live
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
+from hyops_assets.partitions import PROXMOX_SITES
+from resources.hetzner.resource import HetznerProjects
+from resources.hetzner.sweep import Sweep as ProjectSweep
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.proxmox.sweep import Sweep as NodeSweep
+
+GROUP = "upkeep"
+GONE = "every_leftover_is_gone"
+
+_AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"proxmox", "hetzner"},
+    code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec(
+            GONE,
+            asset="leftover_resources",
+            description="Every site was looked at, and nothing is left that a dead run made.",
+        )
+    ],
+)
+def leftover_resources(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    proxmox: dg.ResourceParam[ProxmoxSeeders],
+    hetzner: dg.ResourceParam[HetznerProjects],
+) -> dg.MaterializeResult:
+    """Servers, SSH keys, half-made templates and smoke clones that dead runs left at any site, removed.
+
+    Only what its labels or its lineage prove to be ours, and whose run has ended or whose time is over: what a run at
+    work needs stays. One site's failure stops no other.
+    """
+    findings = list(sweep_sites(context.instance, settings, proxmox, hetzner))
+    for finding in findings:
+        context.log.info("%s: %s: %s: %s", finding.where, finding.what, finding.verdict, finding.why)
+    left = [finding for finding in findings if finding.verdict in ("failed", "unknown", "by hand")]
+    return dg.MaterializeResult(
+        metadata={"found": counted(findings), "leftovers": table_of(findings)},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=GONE, passed=not left, description=counted(findings), metadata={"left": table_of(left)}
+            )
+        ],
+    )
+
+
+def sweep_sites(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    proxmox: ProxmoxSeeders,
+    hetzner: HetznerProjects,
+    *,
+    reap: bool = True,
+) -> Iterator[Finding]:
+    """Sweep every configured site, one after the other; a site that cannot be swept is a finding too.
+
+    Args:
+        instance: knows which runs are at work.
+        settings: name the sites.
+        proxmox: leads to the Proxmox sites.
+        hetzner: leads to the Hetzner sites.
+        reap: remove what is left over; else only tell of it.
+    """
+    for name in settings.sites.hetzner:
+        yield from _swept("project", name, lambda name=name: project_sweep(instance, hetzner, name), reap=reap)
+    for name in settings.sites.proxmox:
+        yield from _swept("node", name, lambda name=name: node_sweep(instance, proxmox, name), reap=reap)
+
+
+def project_sweep(instance: dg.DagsterInstance, hetzner: HetznerProjects, site: str) -> ProjectSweep:
+    """Return the sweep of a Hetzner site."""
+    return ProjectSweep(hetzner.client(site), site, is_live=known_live(instance), clock=time.time)
+
+
+def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str) -> NodeSweep:
+    """Return the sweep of a Proxmox site."""
+    seeder = proxmox.seeder(site)
+    return NodeSweep(
+        seeder.client,
+        site,
+        limits=seeder.limits,
+        is_live=known_live(instance),
+        at_work=lambda: _seeding_at(instance, site),
+        clock=time.time,
+    )
+
+
+def known_live(instance: dg.DagsterInstance) -> Callable[[str], bool | None]:
+    """Return what tells whether a run is at work; None for a run of another environment, perhaps of another host."""
+    return lambda run_id: is_live(instance, run_id) if instance.has_run(run_id) else None
+
+
+def table_of(findings: list[Finding]) -> dg.TableMetadataValue:
+    """Return findings as the UI shows them."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({"where": one.where, "what": one.what, "verdict": one.verdict, "why": one.why})
+            for one in findings
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "verdict", "why")]),
+    )
+
+
+def _swept(kind: str, site: str, sweep: Callable[[], ProjectSweep | NodeSweep], *, reap: bool) -> list[Finding]:
+    try:
+        found = sweep()
+        return found.reap() if reap else found.find()
+    except HyopsError as error:
+        return [not_looked_at(f"the whole {kind}", site, error)]
+
+
+def _seeding_at(instance: dg.DagsterInstance, site: str) -> str | None:
+    """Return a run that seeds at a Proxmox site now: it may have taken over a machine that says another run's name."""
+    tagged = {f"dagster/partition/{PROXMOX_SITES.name}": site}
+    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags=tagged))
+    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)

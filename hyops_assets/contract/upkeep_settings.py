@@ -1,0 +1,18 @@
+"""Upkeep in `pipeline.yml`: what is looked after without being asked for, how often, and what is kept."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hyops_assets.contract.canonical import Frozen
+
+EveryHours = Literal[1, 2, 3, 4, 6, 8, 12, 24]
+
+
+class UpkeepSettings(Frozen):
+    """Leftovers of killed runs cost money by the hour, so they are looked for without being asked."""
+
+    leftovers: Literal["running", "stopped"] = Field(
+        default="running", description="running: servers, keys and scratch machines of dead runs are removed"
+    )
+    leftovers_every_hours: EveryHours = Field(default=1, description="between two looks for leftovers")

@@ -1,0 +1,35 @@
+"""Removing a machine for good: what the caller has read and decided on, and nothing else."""
+
+from contextlib import suppress
+
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import AnswerLost, NoSuchObject, SeedFailed, StillLinked, TaskFailed
+from resources.proxmox.journal import Journal
+
+_LINKED = "still in use by linked clone"
+
+
+def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
+    """Destroy a machine with its disks, and see that it is gone; that it is gone already is as good.
+
+    Raises:
+        StillLinked: machines are linked to its disk; it stays whole.
+        TaskFailed: the node's worker failed.
+        SeedFailed: it is still there.
+    """
+    try:
+        # Where the answer is lost, what stands afterwards tells.
+        with suppress(AnswerLost):
+            journal.wait("destroy", client.delete_machine(vmid))
+    except NoSuchObject:
+        return
+    except TaskFailed as error:
+        # The node looks for linked clones in its worker, after the call was answered.
+        if _LINKED in error.message:
+            raise StillLinked(f"DELETE VMID {vmid}", 500, error.exitstatus, hint="remove its clones first") from error
+        raise
+    try:
+        client.get_config(vmid)
+    except NoSuchObject:
+        return
+    raise SeedFailed(f"VMID {vmid} is still there", hint="look at the node's task log, then try again")

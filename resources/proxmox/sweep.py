@@ -1,0 +1,155 @@
+"""Sweeping a node: half-made templates and smoke clones that any dead run left, found by their own lineage.
+
+A name, a tag, a copied description prove nothing: a machine is ours where the lineage in it names its own VMID. What
+a token cannot remove, or nobody can prove to be ours, is named with what a person may run on the node.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import NoSuchObject, StillLinked
+from resources.proxmox.journal import Journal, SeedLimits
+from resources.proxmox.removal import destroy
+from resources.proxmox.survey import TemplateFacts, audit
+
+_SMOKE_NAME = re.compile(r"smoke-\d+")
+"""HybridOps' seed script names its smoke machines so, and ours does."""
+
+
+def judge_machine(
+    facts: TemplateFacts, *, now: float, is_live: IsLive, at_work: str | None, tasks: frozenset[int]
+) -> tuple[Verdict, str] | None:
+    """Decide about a machine, and say why; None where it is no matter of ours.
+
+    Args:
+        facts: as the node told them.
+        now: epoch seconds.
+        is_live: of the run that the lineage names.
+        at_work: a live run that seeds at this site: it may have taken over what an earlier one began.
+        tasks: VMIDs that a worker of this token is busy with.
+    """
+    if facts.vmid in tasks:
+        return "keep", "a worker of the node is busy with it"
+    lineage = facts.lineage
+    if lineage is None or lineage.vmid != facts.vmid:
+        return _of_unknown_origin(facts)
+    if lineage.smoke_of is None and lineage.state == "ready":
+        return None
+    if at_work is not None:
+        return "keep", f"run {at_work} seeds at this site"
+    if facts.lock is not None:
+        return "by hand", f"it is locked ({facts.lock}), which a token may not lift: qm unlock {facts.vmid}"
+    if lineage.smoke_of is not None and (facts.template or facts.name != f"smoke-{facts.vmid}"):
+        return "by hand", f"it carries a smoke clone's lineage, and is not what one is: qm config {facts.vmid}"
+    return judge_age(lineage.run_id, lineage.expires, now=now, is_live=is_live)
+
+
+def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
+    if facts.lock == "create" and facts.volid is None:
+        # While it is being created a machine has neither name nor description: whose it is, nobody can tell.
+        return "by hand", f"half created, and no worker: qm unlock {facts.vmid} && qm destroy {facts.vmid} --purge"
+    if _SMOKE_NAME.fullmatch(facts.name or ""):
+        return "by hand", (
+            f"named as HybridOps' smoke machines, and not provably ours: qm config {facts.vmid}, then"
+            f" qm stop {facts.vmid}; qm destroy {facts.vmid} --purge"
+        )
+    return None
+
+
+class Sweep:
+    """One look at one site's node.
+
+    Args:
+        client: of the site.
+        where: the site's name.
+        limits: how long to wait for the node's workers.
+        is_live: of the runs that lineages name.
+        at_work: returns the id of a live run that seeds at this site; None where there is none.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        client: ProxmoxClient,
+        where: str,
+        *,
+        limits: SeedLimits,
+        is_live: IsLive,
+        at_work: Callable[[], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._where = where
+        self._limits = limits
+        self._is_live = is_live
+        self._at_work = at_work
+        self._clock = clock
+
+    def find(self) -> list[Finding]:
+        """Return a finding for every machine that is, or may be, a leftover. Nothing is changed."""
+        return [finding for _, finding in self._looked_at()]
+
+    def reap(self) -> list[Finding]:
+        """Remove the leftovers, clones before what they were cloned from, and return what became of each.
+
+        One that cannot be removed stops no other.
+        """
+        found = sorted(self._looked_at(), key=lambda entry: not _is_clone(entry[0]))
+        return [self._removed(facts, finding) for facts, finding in found]
+
+    def _looked_at(self) -> Iterator[tuple[TemplateFacts, Finding]]:
+        low, high = self._client.site.vmid_range
+        for machine in self._client.list_machines():
+            named = _SMOKE_NAME.fullmatch(machine.name) is not None
+            if machine.node != self._client.site.node or not (named or low <= machine.vmid <= high):
+                continue
+            try:
+                facts = audit(self._client, machine.vmid)
+            except NoSuchObject:
+                # Destroyed since the list was made.
+                continue
+            finding = self._judged(facts)
+            if finding is not None:
+                yield facts, finding
+
+    def _judged(self, facts: TemplateFacts) -> Finding | None:
+        tasks = self._client.list_tasks(source="active")
+        judged = judge_machine(
+            facts,
+            now=self._clock(),
+            is_live=self._is_live,
+            at_work=self._at_work(),
+            tasks=frozenset(int(task.id) for task in tasks if task.id.isdecimal()),
+        )
+        if judged is None:
+            return None
+        kind = "smoke clone" if _is_clone(facts) else "unfinished template" if facts.lineage else "machine"
+        return Finding(f"{kind} {facts.name or 'without a name'} ({facts.vmid})", self._where, *judged)
+
+    def _removed(self, facts: TemplateFacts, finding: Finding) -> Finding:
+        if finding.verdict != "remove":
+            return finding
+        journal = Journal(self._client, self._limits)
+        try:
+            now = audit(self._client, facts.vmid)
+            again = self._judged(now)
+            if again is None or again.verdict != "remove":
+                return again or finding.turned("keep", "it was finished meanwhile")
+            if _is_clone(now):
+                # A machine that runs is not destroyed.
+                journal.wait("stop", self._client.stop_machine(now.vmid))
+            destroy(self._client, journal, now.vmid)
+        except NoSuchObject:
+            return finding.turned("removed", "gone meanwhile")
+        except StillLinked:
+            return finding.turned("keep", "machines are linked to its disk")
+        except HyopsError as error:
+            return finding.turned("failed", f"{finding.why}; {error.message}")
+        return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
+
+
+def _is_clone(facts: TemplateFacts) -> bool:
+    return facts.lineage is not None and facts.lineage.smoke_of is not None

@@ -1,0 +1,33 @@
+"""Upkeep by the clock: when it is looked after what runs left, and whether what was made still stands."""
+
+import dagster as dg
+
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.upkeep_settings import EveryHours, UpkeepSettings
+from hyops_assets.jobs import reap_leftovers
+
+_RUNNING, _STOPPED = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+
+
+def cron_of(every_hours: EveryHours, *, minute: int) -> str:
+    """Return when something happens that is due every so many hours of a day, in UTC."""
+    hours = {1: "*", 24: "0"}.get(every_hours, f"*/{every_hours}")
+    return f"{minute} {hours} * * *"
+
+
+def leftover_resources(settings: UpkeepSettings) -> dg.ScheduleDefinition:
+    """Return the schedule that removes what dead runs left at the sites."""
+
+    @dg.schedule(
+        name="leftover_resources",
+        job=reap_leftovers,
+        # Not on the hour, when everybody asks.
+        cron_schedule=cron_of(settings.leftovers_every_hours, minute=17),
+        default_status=_RUNNING if settings.leftovers == "running" else _STOPPED,
+        description="Removes servers, keys and scratch machines of dead runs from every site.",
+    )
+    def schedule(settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
+        sites = [*settings.sites.hetzner, *settings.sites.proxmox]
+        return dg.RunRequest() if sites else dg.SkipReason("no site is configured: nothing can be left anywhere")
+
+    return schedule
