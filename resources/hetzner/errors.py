@@ -42,6 +42,10 @@ class Locked(HetznerUnavailable):
     """An action is running on the resource."""
 
 
+class Protected(HetznerError):
+    """The resource is protected against deletion; a protected image also takes no labels."""
+
+
 class NotFound(HetznerError):
     """There is no such thing (any more)."""
 
@@ -97,11 +101,12 @@ _BY_CODE: dict[str, tuple[type[HetznerError | HetznerUnavailable], str]] = {
     "placement_error": (NotOffered, "add locations to the site's settings, or try again later"),
     "invalid_server_type": (NotOffered, "add locations to the site's settings, or try again later"),
     "locked": (Locked, _LATER),
+    "protected": (Protected, "take its protection off in the Hetzner console, if nothing needs it"),
+    "rate_limit_exceeded": (RateLimited, "try again later, and look who else uses the project's tokens"),
     "not_found": (NotFound, "look whether it was deleted in the Hetzner console"),
 }
 _PASSING = frozenset(
     {
-        "rate_limit_exceeded",
         "conflict",
         "timeout",
         "unavailable",

@@ -1,95 +1,33 @@
 import itertools
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
+from hyops_assets.lab.faults import Answer
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.trace import MUTATING
 from resources.hetzner.errors import (
     BrokenImage,
     HetznerUnavailable,
     LimitReached,
-    MissingImage,
-    NotOffered,
     Occupied,
-    ReadbackMismatch,
-    RescueNotReached,
     SeedBusy,
     WrongSource,
 )
 from resources.hetzner.labels import Labels
 from resources.hetzner.leftovers import TOLERANCE
-from resources.hetzner.seed import SeededImage
 from resources.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record, processes_of_cells
+from tests.hetzner_scene import Child, assert_seeded, wait_until
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     with hetzner_lab(tmp_path, monkeypatch) as lab:
         yield lab
-
-
-def assert_seeded(lab: Lab, image: SeededImage) -> None:
-    """One ready, protected snapshot with the record's bytes, and nothing else."""
-    assert [str(snapshot.id) for snapshot in lab.snapshots()] == [image.image_ref]
-    assert lab.disk_of(image.image_ref) == DISK
-    facts = lab.seeder().audit(image.image_ref)
-    assert facts.labels is not None
-    assert (facts.status, facts.protected, facts.labels.state) == ("available", True, "ready")
-    assert lab.leftovers() == []
-    assert processes_of_cells(lab.directory) == []
-
-
-class Child:
-    """A process that seeds once it is told to, and is killed by SIGKILL when the step `at` starts."""
-
-    def __init__(self, lab: Lab, request: SeedRequest, at: str = "") -> None:
-        reading, self._writing = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._writing)
-            os.read(reading, 1)
-            self._seed(lab, request, at)
-        os.close(reading)
-
-    def go(self) -> Self:
-        os.close(self._writing)
-        return self
-
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-
-    def wait(self) -> bool:
-        """Wait for its end; tell whether it lived to it."""
-        _, status = os.waitpid(self._pid, 0)
-        return not os.WIFSIGNALED(status)
-
-    def _seed(self, lab: Lab, request: SeedRequest, at: str) -> None:
-        def progress(step: str, done: int, total: int | None) -> None:
-            if step == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            lab.seeder().seed(request, progress=progress)
-        finally:
-            os._exit(0)
-
-
-def wait_until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # One snapshot per record
@@ -354,169 +292,3 @@ def test_a_server_with_the_name_of_ours_and_not_our_labels_is_left_alone(lab: La
         lab.seeder().seed(lab.request(run_id="rerun"))
 
     assert lab.leftovers() == [server.name]
-
-
-# Refusals that cost nothing
-
-
-def test_a_full_project_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with hetzner_lab(tmp_path, monkeypatch, site={"snapshot_limit": 1}) as lab:
-        lab.seeder().seed(lab.request())
-        lab.snapshots()[0].labels = {}
-        before = lab.mutations()
-
-        with pytest.raises(LimitReached, match="1 snapshots of 1"):
-            lab.seeder().seed(lab.request())
-        assert lab.mutations() == before
-
-
-def test_a_lab_record_is_refused_at_a_real_site_without_a_request(lab: Lab) -> None:
-    lab.site = lab.site.model_copy(update={"lab": False})
-
-    with pytest.raises(Refused, match="signed by a lab"):
-        lab.seeder().seed(lab.request(make_record(lab=True)))
-    assert lab.trace.requests() == []
-
-
-@pytest.mark.parametrize("served", [b"", PACKED[:-1], PACKED + b"x"], ids=["missing", "truncated", "longer"])
-def test_a_source_that_is_not_as_promised_is_refused_before_anything_is_made(lab: Lab, served: bytes) -> None:
-    lab.objects.served = served
-
-    with pytest.raises(HyopsError):
-        lab.seeder().seed(lab.request())
-    assert lab.mutations() == 0
-
-
-def test_a_source_in_clear_is_refused(lab: Lab) -> None:
-    with pytest.raises(Refused, match="https only"):
-        lab.seeder().seed(lab.request(url=lab.objects.url.replace("https", "http")))
-
-
-def test_an_image_that_is_gone_is_missing_not_unknown(lab: Lab) -> None:
-    with pytest.raises(MissingImage, match="424242"):
-        lab.seeder().audit("424242")
-
-
-# Wrong bytes
-
-
-def test_other_bytes_of_the_same_length_are_refused_and_nothing_is_left(lab: Lab) -> None:
-    lab.objects.served = b"x" * len(PACKED)
-
-    with pytest.raises(WrongSource, match="arrives with sha256"):
-        lab.seeder().seed(lab.request())
-    assert (lab.snapshots(), lab.leftovers()) == ([], [])
-
-
-def test_a_source_that_ends_early_without_saying_so_is_refused(lab: Lab) -> None:
-    lab.objects.served, lab.objects.chunked = PACKED[: len(PACKED) // 2], True
-
-    with pytest.raises(WrongSource, match="arrives with sha256"):
-        lab.seeder().seed(lab.request())
-    assert (lab.snapshots(), lab.leftovers()) == ([], [])
-
-
-def test_a_variant_that_decodes_to_another_disk_never_becomes_a_snapshot(lab: Lab) -> None:
-    record = make_record(disk=DISK[:-1] + b"?")
-
-    with pytest.raises(ReadbackMismatch, match=record.disk.sha256):
-        lab.seeder().seed(lab.request(record))
-    assert (lab.snapshots(), lab.leftovers()) == ([], [])
-
-
-def test_a_disk_that_discarding_leaves_dirty_is_caught_and_written_with_its_zeros(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with hetzner_lab(tmp_path, monkeypatch, discard_zeroes=False) as lab:
-        image = lab.seeder().seed(lab.request())
-
-        assert lab.objects.hits == 3, "looked at, fetched sparsely, fetched again"
-        assert_seeded(lab, image)
-
-
-def test_a_private_record_is_sent_over_ssh(lab: Lab, tmp_path: Path) -> None:
-    packed = tmp_path / "private.raw.xz"
-    packed.write_bytes(PACKED)
-
-    image = lab.seeder().seed(lab.request(url=packed.as_uri()))
-
-    assert image.transport_sha256 == make_record().variants["raw.xz"].sha256
-    assert lab.objects.hits == 0
-    assert_seeded(lab, image)
-
-
-# A cloud that misbehaves
-
-
-def test_a_sold_out_server_type_is_replaced_by_the_next(lab: Lab) -> None:
-    lab.standin.sold_out.add(("cx23", "fsn1"))
-    lab.fault("POST", "/servers", Answer(412, "resource_unavailable"), 1, 2)
-
-    image = lab.seeder().seed(lab.request())
-
-    assert (image.server_type, image.location) == ("cx33", "fsn1")
-    assert_seeded(lab, image)
-
-
-def test_nothing_to_be_had_is_a_transient_error_that_names_the_locations(lab: Lab) -> None:
-    lab.fault("POST", "/servers", Answer(412, "resource_unavailable"), *range(1, 20))
-
-    with pytest.raises(NotOffered, match="fsn1, nbg1, hel1"):
-        lab.seeder().seed(lab.request())
-    assert lab.leftovers() == []
-
-
-def test_a_locked_server_is_asked_again(lab: Lab) -> None:
-    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Answer(423, "locked"), 1, 2, 3)
-
-    assert_seeded(lab, lab.seeder().seed(lab.request()))
-
-
-def test_a_limit_of_the_account_is_not_tried_around(lab: Lab) -> None:
-    lab.fault("POST", "/servers", Answer(403, "resource_limit_exceeded", "Primary IP limit exceeded"))
-
-    with pytest.raises(LimitReached, match="Primary IP limit exceeded"):
-        lab.seeder().seed(lab.request())
-    assert lab.leftovers() == []
-
-
-@pytest.mark.parametrize("path", ["/ssh_keys", "/servers", r"/servers/\d+/actions/create_image"])
-def test_an_answer_lost_after_the_work_was_done_is_no_second_piece_of_work(lab: Lab, path: str) -> None:
-    lab.fault("POST", path, DropAfterCommit())
-
-    image = lab.seeder().seed(lab.request())
-
-    assert image.outcome == "created"
-    assert_seeded(lab, image)
-
-
-def test_a_slow_answer_that_the_library_asks_for_again_makes_no_second_server(lab: Lab) -> None:
-    lab.patience = replace(QUICK, request=0.3)
-    lab.fault("POST", "/servers", Delay(1.0))
-
-    image = lab.seeder().seed(lab.request())
-
-    assert sum(request.path == "/servers" and request.method == "POST" for request in lab.trace.requests()) >= 2
-    assert_seeded(lab, image)
-
-
-def test_a_server_that_stays_off_is_started_again(lab: Lab) -> None:
-    lab.patience = replace(QUICK, boot=0.2)
-    lab.fault("POST", r"/servers/\d+/actions/poweron", Pretend())
-
-    assert_seeded(lab, lab.seeder().seed(lab.request()))
-
-
-def test_a_server_that_boots_its_disk_is_reset_into_the_rescue_system(lab: Lab) -> None:
-    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Pretend())
-
-    assert_seeded(lab, lab.seeder().seed(lab.request()))
-
-
-def test_nothing_is_written_to_a_server_that_never_boots_its_rescue_system(lab: Lab) -> None:
-    lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Pretend(), 1, 2)
-
-    with pytest.raises(RescueNotReached, match="this is not the rescue system"):
-        lab.seeder().seed(lab.request())
-    assert lab.objects.hits == 1, "looked at, never fetched"
-    assert lab.leftovers() == []

@@ -4,15 +4,17 @@ Error bodies and codes: https://docs.hetzner.cloud/reference/cloud, "Errors".
 """
 
 import asyncio
-import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
 
 from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend, kills
+from hyops_assets.lab.hetzner.limits import RateLimit, Tokens
 from hyops_assets.lab.trace import Request, Trace
 
 ROOT = "/v1"
@@ -93,8 +95,21 @@ async def body_of(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def manners(token: str, faults: FaultTable, trace: Trace, witness: Witness | None) -> Any:
-    """Return the middleware that checks the token, commits the faults, words the errors and writes the trace."""
+@dataclass(frozen=True)
+class House:
+    """What holds for every request: tokens, the rate, and how many seconds Hetzner's clock is ahead of this host's."""
+
+    tokens: Tokens
+    rate: RateLimit
+    clock_ahead: float = 0.0
+
+    def now(self) -> float:
+        """Return the time at Hetzner, in epoch seconds."""
+        return time.time() + self.clock_ahead
+
+
+def manners(house: House, faults: FaultTable, trace: Trace, witness: Witness | None) -> Any:
+    """Return the middleware that checks token and rate, commits the faults, words the errors and writes the trace."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -104,9 +119,11 @@ def manners(token: str, faults: FaultTable, trace: Trace, witness: Witness | Non
         if kills(fault, "before"):
             return _cut(request)
         try:
-            response = await _answer(request, handler, token, fault)
+            response = await _answer(request, handler, house, fault)
         except ApiError as error:
             response = _error(error)
+        response.headers.update(house.rate.headers(house.now()))
+        response.headers["Date"] = formatdate(house.now(), usegmt=True)
         await _bear_witness(request, response, path, trace, witness)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
@@ -124,15 +141,19 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _answer(request: web.Request, handler: Handler, token: str, fault: object) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, house: House, fault: object) -> web.StreamResponse:
     # An unknown path is answered before the token is looked at, as the live API does.
     if request.match_info.http_exception is not None:
         raise ApiError(404, "not_found", "api route not found")
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not given:
         raise ApiError(401, "unauthorized", "token is required")
-    if not hmac.compare_digest(given.encode(), token.encode()):
+    if not house.tokens.may_read(given):
         raise ApiError(401, "unauthorized", "the token you have provided is invalid")
+    if not house.rate.take():
+        raise ApiError(429, "rate_limit_exceeded", f"limit of {house.rate.limit} requests per hour reached")
+    if request.method not in {"GET", "HEAD"} and not house.tokens.may_write(given):
+        raise ApiError(401, "token_readonly", "the token you have provided may only read")
     if isinstance(fault, Answer):
         raise ApiError(fault.status, fault.code, fault.message)
     return await handler(request)

@@ -17,7 +17,9 @@ from hyops_assets.image.programs import find_program, minimal_environment
 _CHUNK_BYTES = 1 << 18
 _PATH = "/opt/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CA_BUNDLE = "/opt/lab-ca.pem"
-_ETC = ("alternatives", "ssl", "ld.so.cache", "nsswitch.conf", "hosts", "resolv.conf", "passwd", "group")
+_ETC = ("alternatives", "ssl", "ld.so.cache", "nsswitch.conf", "passwd", "group")
+_NAMES = ("hosts", "resolv.conf")
+"""Without them no name is resolved, and nobody outside is asked."""
 
 Read = Callable[[int], Awaitable[bytes]]
 Write = Callable[[bytes], Awaitable[None]]
@@ -33,6 +35,8 @@ class Cell:
         shims: the directory that comes first in `PATH`.
         control: a writable directory at `/run/lab`; `power` appears there when the server is told to go down.
         bundle: the CA bundle that curl trusts; the host's own where None.
+        without: programs below /usr/bin that are missing there.
+        resolves: whether names are resolved there.
     """
 
     hostname: str
@@ -40,15 +44,19 @@ class Cell:
     shims: Path
     control: Path
     bundle: Path | None
+    without: frozenset[str] = frozenset()
+    resolves: bool = True
 
     def argv(self, command: str) -> list[str]:
         """Return the command line that runs a shell command in the cell."""
+        etc = (*_ETC, *(_NAMES if self.resolves else ()))
         words = [
             *(find_program("bwrap"), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
             *("--hostname", self.hostname, "--uid", "0", "--gid", "0"),
             *("--ro-bind", "/usr", "/usr"),
             *(word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")),
-            *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+            *(word for name in etc for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+            *(word for name in sorted(self.without) for word in ("--ro-bind", "/dev/null", f"/usr/bin/{name}")),
             *("--proc", "/proc", "--dev", "/dev", "--bind", str(self.disk), "/dev/sda"),
             *("--tmpfs", "/root", "--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108 - the cell's own
             *("--bind", str(self.control), "/run/lab", "--ro-bind", str(self.shims), "/opt/lab"),

@@ -3,8 +3,9 @@
 Data and lookups only. What an action does to it is in `work.py`, how it is shown in `views.py`.
 """
 
+import ipaddress
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,10 +13,15 @@ from pydantic import BaseModel, Field
 
 ServerStatus = Literal["initializing", "starting", "running", "stopping", "off", "deleting"]
 Boot = Literal["rescue", "disk"]
+_LOOPBACK = "::/64"
+"""The network whose first host is loopback's: the one IPv6 address that every machine has."""
 
 
 class Server(BaseModel):
-    """A server and how it was booted. `rescue_keys` are public keys in OpenSSH's format."""
+    """A server and how it was booted. `rescue_keys` are public keys in OpenSSH's format.
+
+    `ipv4` is an address, `ipv6` a network; either is empty where the server was not given one.
+    """
 
     id: int
     name: str
@@ -23,6 +29,7 @@ class Server(BaseModel):
     location: str
     image_id: int
     ipv4: str
+    ipv6: str = ""
     created: datetime
     labels: dict[str, str] = {}
     status: ServerStatus = "initializing"
@@ -30,6 +37,11 @@ class Server(BaseModel):
     rescue_enabled: bool = False
     rescue_keys: list[str] = []
     own_keys: list[str] = []
+
+    @property
+    def address(self) -> str:
+        """Where it is reached: its IPv4 address, else the first host of its network."""
+        return self.ipv4 or (str(ipaddress.ip_network(self.ipv6)[1]) if self.ipv6 else "")
 
 
 class Image(BaseModel):
@@ -100,9 +112,10 @@ Named = TypeVar("Named", Server, Image, Key)
 class Project:
     """The contents of one directory: `project.json` and one disk file per server and snapshot."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, clock_ahead: float = 0.0) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._clock_ahead = timedelta(seconds=clock_ahead)
         self._file = directory / "project.json"
         self.contents = Contents.model_validate_json(self._file.read_bytes()) if self._file.exists() else Contents()
         if not self.contents.images:
@@ -140,6 +153,16 @@ class Project:
         taken = {server.ipv4 for server in self.contents.servers.values()}
         return next(address for address in (f"127.0.0.{n}" for n in range(2, 255)) if address not in taken)
 
+    def free_network(self, server_id: int, *, reachable: bool) -> str | None:
+        """Return an IPv6 network for a server; None where the one that is reachable on loopback is taken."""
+        if not reachable:
+            return f"2001:db8:{server_id >> 16:x}:{server_id & 0xFFFF:x}::/64"
+        return None if any(server.ipv6 == _LOOPBACK for server in self.contents.servers.values()) else _LOOPBACK
+
+    def now(self) -> datetime:
+        """Return the time as the API writes it, to the second."""
+        return (datetime.now(UTC) + self._clock_ahead).replace(microsecond=0)
+
     def _install_system_images(self) -> None:
         for name, flavor, version in (("debian-12", "debian", "12"), ("ubuntu-24.04", "ubuntu", "24.04")):
             image_id = self.new_id()
@@ -148,16 +171,11 @@ class Project:
                 kind="system",
                 name=name,
                 description=name.replace("-", " ").title(),
-                created=now(),
+                created=self.now(),
                 os_flavor=flavor,
                 os_version=version,
             )
         self.save()
-
-
-def now() -> datetime:
-    """Return the time as the API writes it, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def by_name(resources: Iterable[Named], name: str) -> Named | None:

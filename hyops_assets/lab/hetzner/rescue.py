@@ -7,7 +7,7 @@ root. Each command runs confined on the server's disk, and dies with its client.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,10 +60,22 @@ class RescueHost:
         port: the SSH port of every server; 0 picks a free one.
         bundle: CA bundle that curl trusts in there; the host's own where None.
         discard_zeroes: whether blkdiscard empties a disk. Not every real backend does.
+        without: programs below /usr/bin that are missing in there.
+        resolves: whether names are resolved in there.
     """
 
-    def __init__(self, *, port: int = 0, bundle: Path | None = None, discard_zeroes: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        bundle: Path | None = None,
+        discard_zeroes: bool = True,
+        without: Collection[str] = (),
+        resolves: bool = True,
+    ) -> None:
         self.port = port
+        self._without = frozenset(without)
+        self._resolves = resolves
         self._bundle = bundle
         self._discard_zeroes = discard_zeroes
         self._endpoints: dict[int, _Endpoint] = {}
@@ -105,7 +117,7 @@ class RescueHost:
         (control / "power").unlink(missing_ok=True)
         if not self._discard_zeroes:
             (control / "discard-keeps-data").touch()
-        cell = Cell(hostname, disk, self._directory / "shims", control, self._bundle)
+        cell = Cell(hostname, disk, self._directory / "shims", control, self._bundle, self._without, self._resolves)
         allowed = frozenset(asyncssh.import_public_key(key).public_data for key in keys)
         running: set[asyncio.Task[None]] = set()
         connections: set[asyncssh.SSHServerConnection] = set()

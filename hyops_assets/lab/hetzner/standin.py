@@ -5,8 +5,9 @@ from pathlib import Path
 from aiohttp import web
 
 from hyops_assets.lab.faults import FaultTable
-from hyops_assets.lab.hetzner.answers import ROOT, Witness, manners
+from hyops_assets.lab.hetzner.answers import ROOT, House, Witness, manners
 from hyops_assets.lab.hetzner.api import Api
+from hyops_assets.lab.hetzner.limits import RateLimit, Tokens
 from hyops_assets.lab.hetzner.project import Project
 from hyops_assets.lab.hetzner.rescue import RescueHost
 from hyops_assets.lab.hetzner.work import Delays, Worker
@@ -20,10 +21,14 @@ class HetznerStandIn:
         state_dir: what the project holds; a second start goes on from there.
         trace: where every answered request and every SSH command is written.
         token: the bearer token that is accepted.
+        read_only_token: one that may only read; none where empty.
         port: of the API; 0 picks a free one.
         rescue: where servers boot; one of its own where None.
         delays: seconds that actions take besides their work, by command.
         snapshot_limit: snapshots the customer may have; Hetzner's default is 30.
+        server_limit: servers the customer may have.
+        rate: how many requests are answered.
+        clock_ahead: seconds by which Hetzner's clock is ahead of this host's.
         faults: what is done wrong on purpose.
         witness: called with every request and answer.
     """
@@ -34,22 +39,27 @@ class HetznerStandIn:
         trace: Trace,
         *,
         token: str,
+        read_only_token: str = "",
         port: int = 0,
         rescue: RescueHost | None = None,
         delays: Delays | None = None,
         snapshot_limit: int = 30,
+        server_limit: int = 10,
+        rate: RateLimit | None = None,
+        clock_ahead: float = 0.0,
         faults: FaultTable | None = None,
         witness: Witness | None = None,
     ) -> None:
         self.faults = faults if faults is not None else FaultTable()
-        self.project = Project(state_dir)
+        self.rate = rate or RateLimit()
+        self.project = Project(state_dir, clock_ahead=clock_ahead)
         self._directory = state_dir
         self._trace = trace
-        self._token = token
+        self._house = House(Tokens(token, read_only_token), self.rate, clock_ahead)
         self._witness = witness
         self._rescue = rescue or RescueHost()
         self._worker = Worker(self.project, self._rescue, delays or {})
-        self._api = Api(self.project, self._worker, snapshot_limit=snapshot_limit)
+        self._api = Api(self.project, self._worker, snapshot_limit=snapshot_limit, server_limit=server_limit)
         self._runner: web.AppRunner | None = None
         self.port = port
 
@@ -66,7 +76,7 @@ class HetznerStandIn:
     @property
     def sold_out(self) -> set[tuple[str, str]]:
         """The (server type, location) pairs that are not on offer; change it at will."""
-        return self._api.sold_out
+        return self._api.servers.sold_out
 
     def image_disk(self, image_id: int) -> Path:
         """Return the file with a snapshot's disk."""
@@ -79,7 +89,7 @@ class HetznerStandIn:
             OSError: the port is taken.
         """
         self._rescue.prepare(self._directory, self._trace, self.faults)
-        app = web.Application(middlewares=[manners(self._token, self.faults, self._trace, self._witness)])
+        app = web.Application(middlewares=[manners(self._house, self.faults, self._trace, self._witness)])
         app.add_routes(self._api.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

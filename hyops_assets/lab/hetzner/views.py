@@ -62,13 +62,8 @@ def server_view(project: Project, server: Server) -> dict[str, Any]:
         "status": server.status,
         "created": _time(server.created),
         "public_net": {
-            "ipv4": {
-                "id": server.id,
-                "ip": server.ipv4,
-                "blocked": False,
-                "dns_ptr": f"static.{server.id}.lab",
-            },
-            "ipv6": None,
+            "ipv4": _ipv4_view(server) if server.ipv4 else None,
+            "ipv6": _ipv6_view(server) if server.ipv6 else None,
             "floating_ips": [],
             "firewalls": [],
         },
@@ -98,6 +93,14 @@ def server_view(project: Project, server: Server) -> dict[str, Any]:
         "primary_disk_size": type_.disk,
         "placement_group": None,
     }
+
+
+def _ipv4_view(server: Server) -> dict[str, Any]:
+    return {"id": server.id, "ip": server.ipv4, "blocked": False, "dns_ptr": f"static.{server.id}.lab"}
+
+
+def _ipv6_view(server: Server) -> dict[str, Any]:
+    return {"id": server.id, "ip": server.ipv6, "blocked": False, "dns_ptr": []}
 
 
 def _time(value: datetime) -> str:

@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from hyops_assets.lab.hetzner.catalogue import SERVER_TYPES
 from hyops_assets.lab.hetzner.disks import GIGABYTE, copy_sparse, create_dirty_disk
-from hyops_assets.lab.hetzner.project import Failure, Image, Project, Server, Task, now, remove_disk
+from hyops_assets.lab.hetzner.project import Failure, Image, Project, Server, Task, remove_disk
 from hyops_assets.lab.hetzner.rescue import RescueHost
 
 Delays = Mapping[str, float]
-"""Seconds that actions take besides their work, by command: `create_image`, `start_server` …; 0 where absent."""
+"""Seconds that actions take besides their work, by command: `create_image`, `start_server` …; 0 where absent.
+
+`image_available` is no action: it is how long after its action's success a snapshot becomes available.
+"""
 
 
 class Worker:
@@ -41,7 +44,7 @@ class Worker:
             id=self._project.new_id(),
             command=command,
             resources=list(resources),
-            started=now(),
+            started=self._project.now(),
             after=after.id if after else None,
             pretended=pretend,
         )
@@ -55,6 +58,9 @@ class Worker:
         for task in sorted(self._project.contents.tasks.values(), key=lambda each: each.id):
             if task.status == "running":
                 self._launch(task)
+        for image in self._project.contents.images.values():
+            if image.status == "creating" and not self._project.running_tasks("image", image.id):
+                self._jobs[image.id] = asyncio.ensure_future(self._make_available(image, 0.0))
         for server in self._project.contents.servers.values():
             if server.status == "running" and not self._project.running_tasks("server", server.id):
                 await self._listen(server)
@@ -78,9 +84,11 @@ class Worker:
                 await effect(task)
         except OSError as error:
             task.status, task.error = "error", Failure(code="action_failed", message=str(error))
+            if task.command == "create_image" and (image := self._image(task)):
+                image.status = "unavailable"
         else:
             task.status = "success"
-        task.finished = now()
+        task.finished = self._project.now()
         self._project.save()
 
     def _server(self, task: Task) -> Server | None:
@@ -123,7 +131,7 @@ class Worker:
         in_rescue = server.boot == "rescue"
         await self._rescue.boot(
             server.id,
-            address=server.ipv4,
+            address=server.address,
             hostname="rescue" if in_rescue else server.name,
             disk=self._project.server_disk(server.id),
             keys=server.rescue_keys if in_rescue else server.own_keys,
@@ -148,4 +156,13 @@ class Worker:
             source, target = self._project.server_disk(server.id), self._project.image_disk(image.id)
             held = await asyncio.to_thread(copy_sparse, source, target)
             image.image_gb = round(held / GIGABYTE, 4)
-            image.status = "available"
+            later = self._delays.get("image_available", 0.0)
+            if later:
+                self._jobs[image.id] = asyncio.ensure_future(self._make_available(image, later))
+            else:
+                image.status = "available"
+
+    async def _make_available(self, image: Image, later: float) -> None:
+        await asyncio.sleep(later)
+        image.status = "available"
+        self._project.save()
