@@ -3,15 +3,13 @@
 Only what carries our labels, whole, is ever a leftover: nothing is deleted for its name alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.labels import Labels, seeder_selector
-
-IsLive = Callable[[str], bool | None]
-"""Tells whether a run, by its id, is still at work; None where nobody here knows that run."""
 
 LONGEST_LIFETIME = 24 * 3600.0
 """Seconds. No seed sets a later expiry, so one that is further from the creation was written by a wrong clock."""

@@ -9,8 +9,8 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import HetznerSite
+from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner.client import HetznerClient
-from resources.hetzner.leftovers import IsLive
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
 from resources.secrets import secret

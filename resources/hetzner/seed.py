@@ -19,6 +19,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import Outcome, SeedRequest
 from hyops_assets.contract.site_settings import HetznerSite
+from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner import rescue
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import (
@@ -32,7 +33,7 @@ from resources.hetzner.errors import (
 )
 from resources.hetzner.inventory import Snapshot
 from resources.hetzner.labels import Labels, description_of, image_selector
-from resources.hetzner.leftovers import IsLive, reap_leftovers
+from resources.hetzner.leftovers import reap_leftovers
 from resources.hetzner.source import find_source
 from resources.hetzner.workbench import Workbench, workbench
 

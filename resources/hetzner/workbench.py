@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import asyncssh
 
@@ -214,10 +213,9 @@ def _taken(what: str, labels: dict[str, str]) -> HyopsError:
             f"{what} exists and was not made by a seed: it was left alone",
             hint="rename or delete it in the Hetzner console; seeds need that name",
         )
-    until = datetime.fromtimestamp(written.expires or 0, UTC)
     return SeedBusy(
-        f"{what} is run {written.run_id}'s, which may be at work until {until:%Y-%m-%d %H:%MZ}",
-        hint="wait for that run; if it is dead and was another host's, delete what it left in the Hetzner console",
+        f"{what} is run {written.run_id}'s, which may be at work",
+        hint="wait for that run; hyops cleanup --plan tells whether it is, and until when it may be",
     )
 
 

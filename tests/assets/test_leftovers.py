@@ -10,7 +10,7 @@ from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.settings import Settings
 from hyops_assets.definitions import build_definitions
 from hyops_assets.jobs import reap_leftovers
-from hyops_assets.lab.hetzner.project import Server, now
+from hyops_assets.lab.hetzner.project import Server
 from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.partitions import proxmox_seed
 from resources.hetzner.labels import Labels
@@ -38,7 +38,7 @@ def server(home: House, run_id: str, *, expires: int = 1) -> None:
         location="fsn1",
         image_id=next(iter(project.contents.images)),
         ipv4=project.free_address(),
-        created=now(),
+        created=project.now(),
         labels=labels.written(),
         status="off",
     )
