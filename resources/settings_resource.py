@@ -9,6 +9,7 @@ from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
 from resources.repository.by_state import settings_of_run
+from resources.settings import make_private
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):
@@ -48,6 +49,5 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
 
 def _workdir(root: RuntimeRoot) -> Path:
     """Return where a build command runs that names no directory: it exists once anything was built."""
-    directory = root.artifacts
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    make_private(root.artifacts, below=root.path)
+    return root.artifacts

@@ -34,6 +34,13 @@ run_retries:
   enabled: false
 """
 
+_PRINTED_ONLY = {
+    "module_name": "dagster._core.storage.noop_compute_log_manager",
+    "class_name": "NoOpComputeLogManager",
+    "config_yaml": "{}",
+}
+"""Dagster's log manager that copies nothing, as a `dagster.yaml` names it."""
+
 
 def prepare_instance(root: RuntimeRoot) -> Path:
     """Create the instance's directory and its `dagster.yaml` where they are missing; return the directory."""
@@ -60,9 +67,19 @@ def environment_of(root: RuntimeRoot) -> dict[str, str]:
 
 
 def open_instance(root: RuntimeRoot) -> dg.DagsterInstance:
-    """Open the environment's instance, creating it first; runs whose process was killed are marked failed."""
+    """Open the environment's instance for a shell, creating it first; runs whose process was killed are marked failed.
+
+    What its steps print goes to the shell alone, not into the UI as well: to copy it, Dagster puts a `tail` between
+    each step and the terminal, which prints late, may lose the last lines, and answers Ctrl-C with a traceback of its
+    own (dagster-io/dagster#23336). The event log has everything.
+    """
     home = prepare_instance(root)
     os.environ.update(environment_of(root))
-    instance = dg.DagsterInstance.from_config(str(home))
+    with dg.DagsterInstance.from_config(str(home)) as configured:
+        ref = configured.get_ref()
+    copied = ref.compute_logs_data
+    if copied is not None:
+        ref = ref._replace(compute_logs_data=copied._replace(**_PRINTED_ONLY))
+    instance = dg.DagsterInstance.from_ref(ref)
     fail_killed_runs(instance)
     return instance

@@ -36,7 +36,7 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import make_lookalike
 from hyops_assets.lab.signing import LabKey
-from resources.settings import load_settings, save_settings
+from resources.settings import load_settings, make_private, save_settings
 from resources.states.store import StateStore
 
 SITE = "lab"
@@ -87,6 +87,7 @@ def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
     if (files.feed / iso.release / _KEY_FILE).exists():
         return
     directory = files.feed / iso.release
+    make_private(root.lab, below=root.path)
     directory.mkdir(parents=True, exist_ok=True)
     # The key first: whoever sees the release can verify it.
     (directory / _KEY_FILE).write_text(iso.public_key.read_text())
@@ -111,6 +112,7 @@ def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
         Refused: the environment has a `pipeline.yml` that no lab wrote.
     """
     _refuse_foreign_settings(root)
+    make_private(root.lab, below=root.path)
     running = process.start(root.lab, bound=bound)
     _write_settings(root)
     offer_repository(root)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
+from resources.settings import make_private
 
 
 class ArtifactStoreResource(dg.ConfigurableResource[ArtifactStore]):
@@ -15,5 +16,7 @@ class ArtifactStoreResource(dg.ConfigurableResource[ArtifactStore]):
     root: str = Field(description="runtime root of the environment")
 
     def create_resource(self, context: dg.InitResourceContext) -> ArtifactStore:
-        """Return the store; its directories appear when they are first written."""
-        return ArtifactStore(RuntimeRoot(Path(self.root)).artifacts)
+        """Return the store; its rooms appear when they are first written."""
+        root = RuntimeRoot(Path(self.root))
+        make_private(root.artifacts, below=root.path)
+        return ArtifactStore(root.artifacts)

@@ -1,6 +1,7 @@
 """`hyops` as a user runs it: a process, an environment of its own, exit statuses and what is printed."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -308,6 +309,7 @@ def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
 ) -> None:
     assert (lab.returncode, lab.stderr) == (0, "")
     root = RuntimeRoot(user / ".hybridops/envs/dev")
+    assert {path.stat().st_mode & 0o777 for path in (root.path, *root.path.iterdir())} == {0o700}
     exports = hyops(user, "lab", "env").stdout
     printed = subprocess.run(
         ["bash", "-c", 'eval "$1"; printf "%s\n" "${!2}" "${!3}"', "-", exports, PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV],
@@ -344,6 +346,7 @@ def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
         stderr=subprocess.PIPE,
         text=True,
         cwd=CHECKOUT,
+        start_new_session=True,
     )
     program = {"assemble": "mkfs.ext4", "boot": "qemu-system"}[moment]
 
@@ -352,7 +355,8 @@ def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
         return any(program in words for words in processes.naming(home.root.path / "work/artifacts").values())
 
     wait_until(f"{program} runs", at_work, within=120, every=0.01)
-    running.send_signal(stop)
+    # A terminal sends Ctrl-C to everything that runs in its foreground, a service manager SIGTERM to the one process.
+    (os.killpg if stop is signal.SIGINT else os.kill)(running.pid, stop)
     stdout, stderr = running.communicate(timeout=60)
     assert (running.returncode, stderr) == (130, "cancelled\n"), stdout
     state = home.state("core__shared__vyos-image-build/instances/vyos_default_build.json")

@@ -6,6 +6,7 @@ import pytest
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import SettingsError
+from resources.artifacts.resource import ArtifactStoreResource
 from resources.feed.client import ReleaseFeed
 from resources.feed.resource import ReleaseFeedResource
 from resources.repository.directory import DirectoryRepository
@@ -25,6 +26,14 @@ def test_without_settings_the_repository_is_a_directory_below_the_root_and_nothi
     assert repository.directory == RuntimeRoot(tmp_path).repository
     assert repository.public_base_url is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_artifact_store_is_its_owner_s_alone(tmp_path: Path):
+    root = tmp_path / "root"
+    store = ArtifactStoreResource(root=str(root)).create_resource(dg.build_init_resource_context())
+    assert store.directory == RuntimeRoot(root).artifacts
+    for directory in (store.directory, store.directory.parent, root):
+        assert directory.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_settings_name_the_repository_and_its_public_url(tmp_path: Path):
