@@ -13,7 +13,6 @@ from hyops_assets.cli.prepare import Asked, Prepared, prepare, reach
 from hyops_assets.cli.recorded import PreflightFailed, Recorded, describe, driver_of, status_of
 from hyops_assets.cli.rerun import rerun_path, write_rerun_inputs
 from hyops_assets.cli.usage import before_the_run
-from hyops_assets.contract.state import ModuleState
 from resources.states.store import Begun
 
 
@@ -59,7 +58,6 @@ class _Slot:
         self._prepared = prepared
         self._run = run
         self._states = prepared.work.states
-        self._former: ModuleState | None = None
 
     def __enter__(self) -> Self:
         work, run = self._prepared.work, self._run
@@ -71,7 +69,7 @@ class _Slot:
             rerun_inputs_file=str(rerun_path(work.place.root, work.ref)),
             resolved_inputs_file=str(run.resolved_inputs),
         )
-        self._former = self._states.begin(work.ref, begun, lab=work.settings.lab)
+        self._states.begin(work.ref, begun, lab=work.settings.lab)
         run.rerun_inputs = write_rerun_inputs(
             work.place.root, work.ref, self._prepared.layers.given, self._prepared.redactor
         )
@@ -83,7 +81,7 @@ class _Slot:
         self._run.write("driver_result.json", {"status": "ok", **done.driver})
         if done.outputs is not None:
             self._states.commit(work.ref, run_id=work.run_id, outputs=done.outputs)
-        elif self._states.withdraw(work.ref, run_id=work.run_id, former=self._former):
+        elif self._states.withdraw(work.ref, run_id=work.run_id):
             self._run.say(f"state: {work.ref} stays as it was: it names another record")
 
     def __exit__(

@@ -18,7 +18,10 @@ Outputs = dict[str, JsonValue]
 
 
 class ModuleState(BaseModel):
-    """One state file. Only status `ok` may be consumed; `error` keeps the former outputs."""
+    """One state file. Only status `ok` may be consumed; `error` keeps the former outputs.
+
+    `before` stands in it while a run lasts: what was settled last, without its outputs, or that there was nothing.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -33,6 +36,7 @@ class ModuleState(BaseModel):
     outputs: Outputs = {}
     output_count: int = 0
     evidence_dir: str = ""
+    before: "ModuleState | Literal['nothing'] | None" = None
 
     @field_serializer("updated_at")
     def _utc(self, value: datetime) -> str:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -125,8 +126,8 @@ class StateStore:
                 found.append((ref, state))
         return found
 
-    def begin(self, ref: StateRef, begun: Begun, *, lab: bool) -> ModuleState | None:
-        """Make a state `running`, with the outputs it had; return what it was before, None where there was none.
+    def begin(self, ref: StateRef, begun: Begun, *, lab: bool) -> None:
+        """Make a state `running`, with the outputs it had, and a note of what it was.
 
         Raises:
             Refused: a lab would touch a state that no lab wrote.
@@ -144,9 +145,9 @@ class StateStore:
                 "active_command": begun.command,
                 "rerun_inputs_file": begun.rerun_inputs_file,
                 "resolved_inputs_file": begun.resolved_inputs_file,
+                "before": _settled(former),
             }
             self._write(ref, running.model_copy(update=notes))
-            return former
 
     def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
         """Make a state `ok` with these outputs; tell whether the outputs changed, or the status but for this run.
@@ -192,16 +193,16 @@ class StateStore:
             )
             return True
 
-    def withdraw(self, ref: StateRef, *, run_id: str, former: ModuleState | None) -> bool:
-        """Put back what a state was before a run began it; tell whether it was still that run's."""
+    def withdraw(self, ref: StateRef, *, run_id: str) -> bool:
+        """Put back what a state was before any run began it; tell whether it was still that run's."""
         with self._locked(ref):
             state = self.find(ref)
             if state is None or not _begun_by(state, run_id):
                 return False
-            if former is None:
-                self.path(ref).unlink()
+            if isinstance(state.before, ModuleState):
+                self._write(ref, state.before.model_copy(update={"outputs": state.outputs}))
             else:
-                self._write(ref, former)
+                self.path(ref).unlink()
             return True
 
     def _write(self, ref: StateRef, state: ModuleState) -> None:
@@ -260,8 +261,17 @@ def _fresh(ref: StateRef, run_id: str, outputs: Outputs, evidence_dir: str) -> M
     )
 
 
+def _settled(former: ModuleState | None) -> ModuleState | Literal["nothing"]:
+    """Return what a run that moves nothing will put back: never what another run began, which may have died."""
+    if former is None:
+        return "nothing"
+    if former.status == "running" and former.before is not None:
+        return former.before
+    return former.model_copy(update={"outputs": {}})
+
+
 def _ended(status: Status) -> dict[str, object]:
-    return {"status": status, "updated_at": datetime.now(UTC), "active_command": None}
+    return {"status": status, "updated_at": datetime.now(UTC), "active_command": None, "before": None}
 
 
 def _begun_by(state: ModuleState, run_id: str) -> bool:

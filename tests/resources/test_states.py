@@ -257,9 +257,7 @@ BEGUN = Begun("apply-1", "apply", "/evidence", ("hetzner",), "/rerun.yml", "/res
 
 def test_a_begun_state_is_running_and_keeps_its_outputs(states: StateStore) -> None:
     states.commit(BUILD, run_id="former", outputs=real())
-    former = states.begin(BUILD, BEGUN, lab=False)
-    assert former is not None
-    assert former.run_id == "former"
+    states.begin(BUILD, BEGUN, lab=False)
     found = payload(states)
     assert (found["status"], found["run_id"], found["active_command"]) == ("running", "apply-1", "apply")
     assert found["outputs"] == json.loads(json.dumps(real()))
@@ -273,7 +271,7 @@ def test_the_commit_of_the_run_that_began_it_keeps_what_the_run_noted(states: St
     found = payload(states)
     assert (found["status"], found["evidence_dir"]) == ("ok", "/evidence")
     assert found["output_count"] == len(real())
-    assert "active_command" not in found
+    assert not {"active_command", "before"} & set(found)
 
 
 def test_a_repetition_says_that_nothing_but_the_run_changed(states: StateStore) -> None:
@@ -298,14 +296,31 @@ def test_a_failed_run_leaves_the_former_outputs_and_says_why(states: StateStore)
 def test_a_withdrawn_state_is_what_it_was(states: StateStore) -> None:
     states.commit(BUILD, run_id="former", outputs=real() | {"nothing": None})
     before = states.path(BUILD).read_bytes()
-    former = states.begin(BUILD, BEGUN, lab=False)
-    assert states.withdraw(BUILD, run_id="apply-1", former=former)
+    states.begin(BUILD, BEGUN, lab=False)
+    assert states.withdraw(BUILD, run_id="apply-1")
     assert states.path(BUILD).read_bytes() == before
 
 
+def test_what_killed_or_overtaken_runs_had_begun_is_not_what_a_state_was(states: StateStore) -> None:
+    states.commit(BUILD, run_id="former", outputs=real())
+    before = states.path(BUILD).read_bytes()
+    for run in ("apply-1", "apply-2", "apply-3"):
+        states.begin(BUILD, Begun(run, "apply", "/evidence"), lab=False)
+    assert not states.withdraw(BUILD, run_id="apply-2")
+    assert states.withdraw(BUILD, run_id="apply-3")
+    assert states.path(BUILD).read_bytes() == before
+
+
+def test_a_state_that_only_killed_runs_began_is_gone_when_one_withdraws(states: StateStore) -> None:
+    states.begin(BUILD, BEGUN, lab=False)
+    states.begin(BUILD, Begun("apply-2", "apply", "/evidence"), lab=False)
+    assert states.withdraw(BUILD, run_id="apply-2")
+    assert states.find(BUILD) is None
+
+
 def test_a_withdrawn_state_that_was_not_there_is_gone(states: StateStore) -> None:
-    former = states.begin(BUILD, BEGUN, lab=False)
-    assert states.withdraw(BUILD, run_id="apply-1", former=former)
+    states.begin(BUILD, BEGUN, lab=False)
+    assert states.withdraw(BUILD, run_id="apply-1")
     assert states.find(BUILD) is None
 
 
@@ -313,7 +328,7 @@ def test_a_run_that_another_one_overtook_ends_nothing(states: StateStore) -> Non
     states.begin(BUILD, BEGUN, lab=False)
     states.begin(BUILD, Begun("apply-2", "apply", "/other"), lab=False)
     assert not states.fail(BUILD, run_id="apply-1", error="late")
-    assert not states.withdraw(BUILD, run_id="apply-1", former=None)
+    assert not states.withdraw(BUILD, run_id="apply-1")
     assert (payload(states)["status"], payload(states)["run_id"]) == ("running", "apply-2")
 
 
@@ -337,8 +352,7 @@ def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: St
         found = payload(states)
         seen.add(found["status"])
         assert found["outputs"] == json.loads(json.dumps(real()))
-        former = states.begin(BUILD, BEGUN, lab=False)
-        assert former is not None
+        states.begin(BUILD, BEGUN, lab=False)
         states.commit(BUILD, run_id="apply-1", outputs=real())
     assert seen == {"ok", "running"}
 
