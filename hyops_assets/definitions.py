@@ -6,6 +6,7 @@ to use; `pipeline.yml` is read at every run.
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +17,8 @@ from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.automation import seed_what_was_published
-from hyops_assets.checks import gates, lineage, published
+from hyops_assets.checks import feed, gates, lineage, published
+from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
@@ -36,7 +38,6 @@ from sensors.releases import vyos_rolling_release
 from sensors.seeds import seed_automation
 
 ASSETS = [
-    upstream.vyos_release,
     upstream.vyos_iso,
     records.qcow2_record,
     records.raw_xz_record,
@@ -44,6 +45,7 @@ ASSETS = [
     leftover_resources,
 ]
 CHECKS = [
+    feed.feed_is_sound,
     gates.disk_inspection,
     gates.boots_bios,
     gates.boots_uefi,
@@ -68,6 +70,7 @@ def build_definitions(
     where = str(root.path)
     return dg.Definitions(
         assets=[
+            _announced(upstream.vyos_release, settings.feed),
             *ASSETS,
             _seeded_at(proxmox_template, settings.sites.proxmox),
             _seeded_at(hetzner_image, settings.sites.hetzner),
@@ -91,6 +94,14 @@ def build_definitions(
         # Steps follow one another and each is minutes of work: a process per step would only add its start-up.
         executor=dg.in_process_executor,
     )
+
+
+def _announced(release: dg.AssetSpec, settings: FeedSettings) -> dg.AssetSpec:
+    """Return the releases, which fail where the sensor polls and no new one came for days: a dead feed is silent."""
+    if settings.sensor == "stopped":
+        return release
+    policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=settings.stale_after_days))
+    return release.replace_attributes(freshness_policy=policy)
 
 
 def _seeded_at(

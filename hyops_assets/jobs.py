@@ -10,12 +10,15 @@ from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
+from hyops_assets.checks import feed
 
 BUILD_TAG = "hyops/build"
 
 build_record = dg.define_asset_job(
     "build_record",
-    selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP),
+    selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP)
+    # One release is built whatever the feed says of others.
+    - dg.AssetSelection.checks(feed.KEY),
     description="Take in one release, build its record, pass every gate, publish the contract.",
     # What the instance's limit counts: two cores boot one disk at a time.
     tags={BUILD_TAG: "record"},
@@ -46,5 +49,8 @@ reap_leftovers = dg.define_asset_job(
     selection=dg.AssetSelection.assets(leftover_resources),
     description="Remove from every site what dead runs left there.",
 )
+
+BUILDS = frozenset({build_record.name, adopt_record.name, register_record.name})
+"""The jobs that bring a version into being: where one ran for it, nobody has to ask for it again."""
 
 JOBS = [build_record, adopt_record, register_record, seed_proxmox_template, seed_hetzner_image, reap_leftovers]

@@ -126,7 +126,7 @@ def _allowed(url: str, hosts: Collection[str], schemes: Collection[str]) -> http
     if parsed.host not in hosts and f"{parsed.host}:{parsed.port}" not in hosts:
         raise NotAllowed(
             f"{shown(parsed)}: the host is none of {', '.join(sorted(hosts)) or 'the allowed ones'}",
-            hint="if you trust this host, add it to feed.iso_hosts in config/pipeline.yml",
+            hint="if you trust this host, add it to feed.iso_hosts or feed.stream_iso_hosts in config/pipeline.yml",
         )
     return parsed
 

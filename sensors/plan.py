@@ -1,66 +1,194 @@
 """What a poll of the feed leads to, decided in pure functions: no Dagster, no clock, no network."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
-from hyops_assets.contract.version import RecordVersion
+from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.version import ReleaseLine, release_order
 from resources.feed.parse import Feed, Release
+from resources.feed.watch import Seen, watch
+from sensors.cursor import Cursor
 
 MAX_NEW_PER_TICK = 2
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+_LONGEST_NOTE = 2000
+MAX_WAITING = 500
+"""Releases that are remembered until they are asked for; years of nightly builds. What exceeds it is read again."""
 
 
-class Cursor(BaseModel):
-    """What a tick remembers for the next: the feed's validator, its newest time, how often it failed in a row.
+@dataclass(frozen=True)
+class Known:
+    """What the house knows, as far as a decision needs it.
 
-    The set of partitions is the memory of versions; the cursor does not grow.
+    Attributes:
+        newest: the newest release of each line that is a partition; counts where the cursor was lost.
+        taken_up: releases of the feed that are partitions.
+        asked: releases for which a build was asked for before, by whomever, or that are published.
+        urls: where the feed had a release when it was taken up.
+        unfinished: releases that were taken up last, and never asked for: their tick was killed on the way.
+        in_flight: builds that are queued or running.
+        contradicted: why a second witness contradicts a release, by release.
     """
 
-    model_config = ConfigDict(extra="ignore")
-
-    etag: str | None = None
-    url: str | None = None
-    newest_seen: datetime | None = None
-    failures: int = 0
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Cursor":
-        """Return the cursor of the last tick; a fresh one on the first."""
-        return cls.model_validate_json(text) if text else cls()
+    newest: Mapping[ReleaseLine, str] = field(default_factory=dict)
+    taken_up: Collection[str] = ()
+    asked: Collection[str] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    unfinished: Collection[Release] = ()
+    in_flight: int = 0
+    contradicted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """New releases to build, why others are not, and whether more wait for the next tick."""
+    """What a tick does.
 
-    new: tuple[Release, ...]
-    reason: str
-    more: bool = False
+    Attributes:
+        ask: releases to build now, oldest first.
+        cursor: what the next tick is told.
+        alarms: what must not pass in silence, in words.
+        notes: what else is worth reading: what waits and why, what was refused or passed over.
+    """
+
+    ask: tuple[Release, ...]
+    cursor: Cursor
+    alarms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """All of it in one line, alarms first."""
+        new = f"new: {', '.join(release.version for release in self.ask)}" if self.ask else "no release to build"
+        return "; ".join([*(f"ALARM: {alarm}" for alarm in self.alarms), new, *self.notes])
 
 
-def plan(feed: Feed, known: Collection[str]) -> Plan:
-    """Decide which announced releases are built.
+def plan(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSettings, now: datetime) -> Plan:
+    """Decide which releases are built now, and what is remembered.
 
-    A first poll takes the newest release only: history is built on demand. Later polls take what is new, oldest
-    first, at most `MAX_NEW_PER_TICK`; the rest waits for the next tick. Refused entries never become releases; the
-    reason names them.
+    Of a line that was never read, the newest release only is taken up: history is built on demand. Later, what is
+    newer than everything seen before is taken up, and waits until it is asked for: at most `MAX_NEW_PER_TICK` at a
+    time, `max_builds_in_flight` altogether, and one in `min_hours_between_builds` of a line. Nothing that was taken up
+    is forgotten before, even if the feed drops it. Refused entries never become releases.
 
     Args:
-        feed: the parsed feed, good entries and refused ones.
-        known: record versions that are partitions already.
+        cursor: what the tick before left.
+        feed: what was read; None where it is unchanged or could not be read.
+        known: what the house knows of these releases.
+        settings: skip list, cooldown, limits.
+        now: our clock, with a zone.
     """
-    built = {RecordVersion.parse(version).release for version in known}
-    unseen = sorted(
-        (release for release in feed.good if release.version not in built),
-        key=lambda release: (release.timestamp or _LONG_AGO, release.version),
+    taken = _taken_up(cursor, feed, known, settings, now)
+    named = None if feed is None else {release.version for release in feed.good}
+    given_up = [
+        release
+        for release in taken.cursor.waiting
+        if named is not None and release.version in known.contradicted and release.version not in named
+    ]
+    queue, superseded = _superseded(
+        [release for release in taken.cursor.waiting if release not in given_up], settings.min_hours_between_builds
     )
-    new = unseen[-1:] if not known else unseen[:MAX_NEW_PER_TICK]
-    words = [f"new: {', '.join(release.version for release in new)}"] if new else ["no new release"]
-    words += [f"refused entry {entry.position} ({entry.version}): {entry.reason}" for entry in feed.refused]
-    waiting = len(unseen) - len(new) if known else 0
-    if waiting:
-        words.append(f"{waiting} more wait for the next tick")
-    return Plan(tuple(new), "; ".join(words), more=waiting > 0)
+    kept = _passed(taken.cursor, [*given_up, *superseded])
+    alarms, notes = list(taken.alarms), list(taken.notes)
+    notes += [f"{release.version} was superseded while it waited" for release in superseded]
+    notes += [f"{release.version} is given up: {known.contradicted[release.version]}" for release in given_up]
+    ask: list[Release] = []
+    for release in queue:
+        rest = _cooling(kept.asked.get(release.line), settings, now)
+        if release.version in known.contradicted:
+            alarms.append(f"{release.version} waits: {known.contradicted[release.version]}")
+        elif rest is not None:
+            notes.append(f"{release.version} waits {rest / _HOUR:.1f} h for the cooldown of {release.line} releases")
+        elif known.in_flight + len(ask) >= settings.max_builds_in_flight:
+            notes.append(f"{release.version} waits: {known.in_flight + len(ask)} builds are in flight")
+        elif len(ask) == MAX_NEW_PER_TICK:
+            notes.append(f"{release.version} waits for the next tick")
+        else:
+            ask.append(release)
+            kept = kept.but(asked={**kept.asked, release.line: now})
+    after = kept.but(waiting=tuple(release for release in queue if release not in ask))
+    # What has to be judged again must not be answered with "unchanged".
+    return Plan(tuple(ask), after.but(etag=None) if alarms else after, tuple(alarms), tuple(notes))
+
+
+def relevant(cursor: Cursor, feed: Feed | None) -> list[str]:
+    """Return the releases of which a plan has to know whether they were asked for before: few, or none."""
+    waiting = [release.version for release in cursor.waiting]
+    if feed is None:
+        return waiting
+    return waiting + [
+        release.version
+        for release in feed.good
+        if (newest := cursor.newest.get(release.line)) is None
+        or release_order(release.version) > release_order(newest)
+    ]
+
+
+def _passed(cursor: Cursor, releases: Collection[Release]) -> Cursor:
+    """Return a cursor that remembers these releases as passed over on purpose."""
+    passed = dict(cursor.passed)
+    for release in releases:
+        passed[release.line] = max(passed.get(release.line, release.version), release.version, key=release_order)
+    return cursor.but(passed=passed)
+
+
+def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSettings, now: datetime) -> Plan:
+    """Compare the feed with what is known, and let what is new wait; nothing is asked for yet."""
+    waiting = [release for release in cursor.waiting if release.version not in known.asked]
+    if feed is None:
+        return Plan((), cursor.but(waiting=tuple(waiting)), notes=(cursor.refused,) if cursor.refused else ())
+    # A cursor that was lost is replaced by what the house knows: partitions are the lasting memory.
+    newest = dict(cursor.newest or known.newest)
+    passed = cursor.passed if cursor.newest else newest
+    urls = {**known.urls, **{release.version: release.url for release in cursor.waiting}}
+    watched = watch(feed, Seen(newest, passed, {*known.taken_up, *urls}, urls), now)
+    fresh = [*(release for release in known.unfinished if _unseen(release, feed, newest)), *watched.fresh]
+    skipped = [release for release in fresh if release.version in settings.skip]
+    elsewhere = [release for release in fresh if release.version in known.asked]
+    first = [release for release in watched.fresh if release.line not in newest]
+    due = [release for release in fresh if release not in skipped and release not in elsewhere]
+    room = MAX_WAITING - len(waiting)
+    left_out = due[room:]
+    for release in fresh:
+        if release not in left_out:
+            newest[release.line] = max(newest.get(release.line, release.version), release.version, key=release_order)
+    refused = "; ".join(f"refused entry {entry.position} ({entry.version}): {entry.reason}" for entry in feed.refused)
+    after = _passed(
+        cursor.but(
+            # What is left out is read again.
+            etag=None if left_out else cursor.etag,
+            newest=newest,
+            passed=passed,
+            waiting=(*waiting, *due[:room]),
+            refused=refused[:_LONGEST_NOTE],
+        ),
+        [*skipped, *elsewhere, *first],
+    )
+    notes = [f"{release.version} is on the skip list" for release in skipped]
+    notes += [f"{release.version} was asked for by somebody else" for release in elsewhere]
+    notes += [f"{watched.history} older releases are built on demand only"] if watched.history else []
+    notes += [f"{len(left_out)} are more than can wait"] if left_out else []
+    return Plan((), after, watched.alarms, (*notes, after.refused) if after.refused else tuple(notes))
+
+
+def _unseen(release: Release, feed: Feed, newest: Mapping[ReleaseLine, str]) -> bool:
+    """Tell whether a release is newer than everything seen, and is not in the feed any more, which names it itself."""
+    seen = newest.get(release.line)
+    later = seen is None or release_order(release.version) > release_order(seen)
+    return later and all(release.version != named.version for named in feed.good)
+
+
+def _superseded(waiting: Collection[Release], cooldown_hours: float) -> tuple[list[Release], list[Release]]:
+    """Return what waits, oldest first, and what a newer one supersedes: with a cooldown, one of a line is enough."""
+    queue = sorted(waiting, key=lambda release: (release_order(release.version), release.version))
+    last = {release.line: release for release in queue}
+    superseded = [release for release in queue if cooldown_hours and last[release.line] is not release]
+    return [release for release in queue if release not in superseded], superseded
+
+
+def _cooling(asked: datetime | None, settings: FeedSettings, now: datetime) -> timedelta | None:
+    """Return how long a line still rests; None where it does not, or where our clock went back behind its build."""
+    cooldown = settings.min_hours_between_builds * _HOUR
+    if asked is None or not timedelta(0) <= now - asked < cooldown:
+        return None
+    return cooldown - (now - asked)

@@ -1,24 +1,53 @@
 """New releases: polls VyOS' feed and asks for one build per new version. Decisions stand in `plan.py`."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from hyops_assets.assets.upstream import release_event
+from hyops_assets.checks.feed import alarmed, changed_verdict
 from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
-from resources.feed.client import ReleaseFeed
-from sensors.plan import Cursor, plan
+from resources.feed.client import FeedUnavailable, ReleaseFeed
+from resources.feed.parse import Feed
+from sensors.cursor import Cursor
+from sensors.known import known_of
+from sensors.plan import Known, Plan, plan
 
-TURN_RED_AFTER = 3
-"""So many failed polls in a row make a red tick: a dead feed must not look like a quiet one."""
+
+class FeedAlarm(Exception):
+    """The feed contradicts what it said before, or GitHub, or our clock. The tick is red until it no longer does."""
 
 
-def vyos_rolling_release(settings: FeedSettings) -> dg.SensorDefinition:
+@dataclass(frozen=True)
+class Look:
+    """What a tick saw of the feed: an answer, `unchanged`, or why there is none; and what the cursor keeps of it."""
+
+    cursor: Cursor
+    said: str
+    feed: Feed | None = None
+    dead: bool = False
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def vyos_rolling_release(settings: FeedSettings, *, clock: Callable[[], datetime] = _utc_now) -> dg.SensorDefinition:
     """Return the release sensor.
 
     One tick: a conditional GET; for each new release one partition, one `vyos_release` event and one run of the
     build job, in one result, so that a tick that is repeated after a crash asks for nothing twice (`run_key`).
+    An alarm and a dead feed make red ticks. A red tick keeps the former cursor, so none of them may be one that has
+    something to remember.
+
+    Args:
+        settings: how often, and what is asked for.
+        clock: tells the time, with a zone.
     """
 
     @dg.sensor(
@@ -31,36 +60,69 @@ def vyos_rolling_release(settings: FeedSettings) -> dg.SensorDefinition:
         description="Polls the VyOS release feed; builds each new release once.",
     )
     def sensor(context: dg.SensorEvaluationContext, feed: dg.ResourceParam[ReleaseFeed]) -> dg.SensorResult:
+        now = clock()
         cursor = Cursor.parse(context.cursor)
-        try:
-            polled = feed.poll(cursor.etag, cursor.url, newest_seen=cursor.newest_seen)
-        except TransientError as error:
-            cursor.failures += 1
-            if cursor.failures >= TURN_RED_AFTER:
-                raise
-            return dg.SensorResult(skip_reason=error.message, cursor=cursor.model_dump_json())
-        if polled.feed is None:
-            return dg.SensorResult(
-                skip_reason=f"unchanged since the last poll (etag {cursor.etag})",
-                cursor=cursor.model_copy(update={"failures": 0}).model_dump_json(),
-            )
-        known = context.instance.get_dynamic_partitions(str(VERSIONS.name))
-        due = plan(polled.feed, known)
-        after = Cursor(
-            # Kept only once everything announced was asked for: what waits is seen again on the next tick.
-            etag=None if due.more else polled.etag,
-            url=polled.url,
-            newest_seen=max((r.timestamp for r in polled.feed.good if r.timestamp), default=cursor.newest_seen),
-        )
-        if not due.new:
-            return dg.SensorResult(skip_reason=due.reason, cursor=after.model_dump_json())
-        versions = [release.version for release in due.new]
+        if alarmed(context.instance):
+            # A red tick keeps the cursor from before the alarm: a feed that went back to that is not "unchanged".
+            cursor = cursor.but(etag=None)
+        look = _look(feed, cursor, settings, now)
+        known = known_of(context.instance, look.cursor, look.feed)
+        due = _confirmed(look, known, feed, settings, now)
+        if look.dead and not due.ask:
+            raise FeedUnavailable(look.said, hint="check feed.urls in config/pipeline.yml and the network")
+        verdict = changed_verdict(context.instance, due.alarms, look.feed.refused) if look.feed else None
+        if due.alarms and not due.ask and due.cursor.memory == cursor.memory:
+            if verdict is not None:
+                context.instance.report_runless_asset_event(verdict)
+            raise FeedAlarm("; ".join(due.alarms))
         context.log.info(due.reason)
-        return dg.SensorResult(
-            cursor=after.model_dump_json(),
-            dynamic_partitions_requests=[VERSIONS.build_add_request(versions)],
-            asset_events=[release_event(release, release.version) for release in due.new],
-            run_requests=[dg.RunRequest(run_key=version, partition_key=version) for version in versions],
-        )
+        return _result(due, look.said, [verdict] if verdict is not None else [])
 
     return sensor
+
+
+def _look(feed: ReleaseFeed, cursor: Cursor, settings: FeedSettings, now: datetime) -> Look:
+    """Poll the feed, unless it failed and is left alone for now."""
+    if cursor.resting(now) and cursor.not_before is not None:
+        until = cursor.not_before.isoformat(timespec="seconds")
+        said = f"{cursor.failures} polls failed in a row; the next one is at {until}. Last reason: {cursor.trouble}"
+        return Look(cursor, said, dead=cursor.dead)
+    try:
+        polled = feed.poll(cursor.etag, cursor.url)
+    except TransientError as error:
+        return Look(cursor.failed(error.message, now, settings.poll_seconds), error.message)
+    after = cursor.read(polled.etag, polled.url)
+    if polled.feed is None:
+        return Look(after, f"the feed is unchanged since it was last read (etag {polled.etag})")
+    return Look(after, "the feed was read", polled.feed)
+
+
+def _confirmed(look: Look, known: Known, feed: ReleaseFeed, settings: FeedSettings, now: datetime) -> Plan:
+    """Decide, and have GitHub confirm what is to be built; what it contradicts waits, and others are decided on."""
+    contradicted: dict[str, str] = {}
+    confirmed: set[str] = set()
+    while True:
+        due = plan(look.cursor, look.feed, replace(known, contradicted=contradicted), settings, now)
+        unasked = [release for release in due.ask if release.version not in confirmed]
+        if not unasked:
+            return due
+        for release in unasked:
+            answer = feed.look_up(release)
+            if answer.status == "contradicted":
+                contradicted[release.version] = answer.reason
+            else:
+                confirmed.add(release.version)
+
+
+def _result(due: Plan, said: str, events: list[dg.AssetCheckEvaluation]) -> dg.SensorResult:
+    if not due.ask:
+        return dg.SensorResult(
+            skip_reason=f"{said}; {due.reason}", cursor=due.cursor.model_dump_json(), asset_events=events
+        )
+    versions = [release.version for release in due.ask]
+    return dg.SensorResult(
+        cursor=due.cursor.model_dump_json(),
+        dynamic_partitions_requests=[VERSIONS.build_add_request(versions)],
+        asset_events=[*(release_event(release, release.version, announced=True) for release in due.ask), *events],
+        run_requests=[dg.RunRequest(run_key=version, partition_key=version) for version in versions],
+    )

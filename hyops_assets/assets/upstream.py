@@ -20,6 +20,8 @@ from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Release
 
 GROUP = "upstream"
+ANNOUNCED_URL = "announced URL"
+"""Where the feed had a release when it was taken up. Where it has it elsewhere later, that is an alarm."""
 
 vyos_release = dg.AssetSpec(
     "vyos_release",
@@ -43,8 +45,8 @@ class Intake(dg.Config):
     )
 
 
-def release_event(release: Release, version: str) -> dg.AssetMaterialization:
-    """Return the event that tells the graph of a release."""
+def release_event(release: Release, version: str, *, announced: bool = False) -> dg.AssetMaterialization:
+    """Return the event that tells the graph of a release; `announced` where the feed's own entry was taken up."""
     return dg.AssetMaterialization(
         vyos_release.key,
         partition=version,
@@ -52,7 +54,8 @@ def release_event(release: Release, version: str) -> dg.AssetMaterialization:
         metadata={
             "release": release.version,
             "url": dg.MetadataValue.url(release.url),
-            "announced": release.timestamp.isoformat() if release.timestamp else "not in the feed",
+            "announced": release.timestamp.isoformat() if release.timestamp else "no time in the feed",
+            **({ANNOUNCED_URL: release.url} if announced else {}),
         },
     )
 

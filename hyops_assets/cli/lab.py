@@ -223,6 +223,8 @@ def lab_settings(files: LabFiles) -> Settings:
         feed=FeedSettings(
             urls=[f"https://{HOST}:{port['feed']}/version.json"],
             iso_hosts=[*FeedSettings().iso_hosts, HOST],
+            stream_iso_hosts=[*FeedSettings().stream_iso_hosts, HOST],
+            github_api=f"https://{HOST}:{port['feed']}",
             # What upstream announced is asked for here first, as of any mirror: nothing leaves for GitHub.
             mirror=f"https://{HOST}:{port['feed']}",
             keys=[ROLLING_KEY, *keys],

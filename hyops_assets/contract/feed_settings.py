@@ -1,11 +1,13 @@
 """The release feed in `pipeline.yml`: where releases are announced, and what of them is believed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
+from hyops_assets.contract.version import ReleaseLine, require_release
 
 MAX_ISO_BYTES = 4 << 30
 """No installer ISO comes near. What is larger is refused before it is read."""
@@ -21,14 +23,26 @@ class FeedSettings(Frozen):
         default=[
             "https://raw.githubusercontent.com/vyos/vyos-nightly-build/rolling/version.json",
             "https://raw.githubusercontent.com/vyos/vyos-nightly-build/HEAD/version.json",
+            "https://raw.githubusercontent.com/vyos/vyos-nightly-build/current/version.json",
         ],
-        description="where version.json is; the first that answers counts",
+        description="where version.json is, https URLs or paths; the first that answers counts",
     )
     iso_hosts: list[str] = Field(
         default=["github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"],
-        description="the only hosts that an ISO may come from, redirects included",
+        description="the only hosts that the ISO of a rolling release may come from, redirects included",
     )
-    mirror: str | None = Field(default=None, description="asked for ISOs first; upstream keeps only thirty builds")
+    stream_iso_hosts: list[str] = Field(
+        default=["community-downloads.vyos.dev"],
+        description="the only hosts that the ISO of a Stream release may come from, redirects included",
+    )
+    github_api: str | None = Field(
+        default="https://api.github.com",
+        description="asked what it knows of a release on GitHub before it is believed; null where there is no way out",
+    )
+    mirror: str | None = Field(
+        default=None,
+        description="asked for ISOs first: upstream keeps thirty builds; a directory that may be written is filled",
+    )
     keys: list[Annotated[SigningKey, BeforeValidator(named_key)]] = Field(
         default=[*TRUSTED_BY_DEFAULT],
         description="who may sign an ISO: names of VyOS' keys (docs/decisions/0012), or keys written out",
@@ -37,4 +51,25 @@ class FeedSettings(Frozen):
     sensor: Literal["running", "stopped"] = Field(
         default="stopped", description="running: new releases are built without being asked for"
     )
+    min_hours_between_builds: float = Field(
+        default=0,
+        ge=0,
+        description="of one line; of the releases that appear meanwhile, only the newest is built. 0 builds each",
+    )
+    skip: list[Annotated[str, AfterValidator(require_release)]] = Field(
+        default=[], description="releases that the sensor never asks for"
+    )
+    max_builds_in_flight: int = Field(
+        default=2, ge=1, description="while so many builds are queued or running, the sensor asks for no other"
+    )
+    stale_after_days: int = Field(
+        default=4,
+        ge=1,
+        description="without a new release for so long, the feed is taken for dead and vyos_release fails",
+    )
     max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0, description="what is larger is refused before it is read")
+
+    @property
+    def hosts(self) -> Mapping[ReleaseLine, tuple[str, ...]]:
+        """The hosts that an ISO may come from, by line of releases."""
+        return {"rolling": tuple(self.iso_hosts), "stream": tuple(self.stream_iso_hosts)}

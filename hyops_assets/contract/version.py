@@ -7,6 +7,7 @@ revision of our build of it (`2026.03.03-0027-rolling-r2`): the source document'
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, Self
 
 from hyops_assets.contract.errors import Refused
@@ -22,6 +23,9 @@ ReleaseLine = Literal["rolling", "stream"]
 _DATED = re.compile(
     r"(\d{4})\.(\d{2})\.(\d{2})-(\d{2})(\d{2})-rolling|1\.[45]-rolling-(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII
 )
+_QUARTER = re.compile(r"1\.5-stream-(\d{4})-Q(\d)", re.ASCII)
+_MONTH = re.compile(r"(\d{4})\.(\d{2})(?:\.(\d+))?", re.ASCII)
+_MONTHS_IN_A_QUARTER = 3
 _ISO_NAME = re.compile(r"vyos-(?P<release>.+?)(?P<flavor>-generic)?-amd64\.iso")
 _FLAVOR_IN_NAME_SINCE = datetime(2024, 8, 4, tzinfo=UTC)
 
@@ -56,7 +60,7 @@ class RecordVersion:
                 f"{text!r} is not a VyOS release such as 2026.03.03-0027-rolling or 2026.03",
                 hint="take the version from the release feed, unchanged, with -r2, -r3 … for a rebuild",
             )
-        if _DATED.fullmatch(release) and release_time(release) is None:
+        if _order(release) is None:
             raise BadVersion(
                 f"{text!r} names a time that no calendar has",
                 hint="take the version from the release feed, unchanged",
@@ -101,6 +105,53 @@ def release_time(release: str) -> datetime | None:
         return datetime(*(int(part) for part in match.groups() if part), tzinfo=UTC)
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=4096)
+def release_order(release: str) -> tuple[datetime, int]:
+    """Return the place of a release in its line, by its name alone: what a feed says of times may be wrong.
+
+    Returns:
+        The first moment at which it can have been built, in UTC, and the number of its correction (`2026.03.1`).
+
+    Raises:
+        BadVersion: not a release.
+    """
+    found = _order(RecordVersion.parse(release).release)
+    if found is None:
+        raise BadVersion(f"{release!r} names a time that no calendar has", hint="take the version from the feed")
+    return found
+
+
+def require_release(text: str) -> str:
+    """Return a release unchanged.
+
+    Raises:
+        ValueError: VyOS publishes no such release.
+    """
+    try:
+        parsed = RecordVersion.parse(text)
+    except BadVersion as error:
+        raise ValueError(error.message) from error
+    if parsed.revision != 1:
+        message = f"{text} is a revision of ours: name the release {parsed.release}"
+        raise ValueError(message)
+    return text
+
+
+def _order(release: str) -> tuple[datetime, int] | None:
+    if _DATED.fullmatch(release):
+        built = release_time(release)
+        return (built, 0) if built else None
+    try:
+        if quarter := _QUARTER.fullmatch(release):
+            month = (int(quarter[2]) - 1) * _MONTHS_IN_A_QUARTER + 1
+            return datetime(int(quarter[1]), month, 1, tzinfo=UTC), 0
+        if named := _MONTH.fullmatch(release):
+            return datetime(int(named[1]), int(named[2]), 1, tzinfo=UTC), int(named[3] or 0)
+    except ValueError:
+        pass
+    return None
 
 
 def iso_file_name(release: str) -> str:

@@ -2,8 +2,10 @@
 
 Layout of the directory: `version.json`, `<release>/vyos-<release>-generic-amd64.iso` and `….iso.minisig`. URLs in the
 file are relative; the server makes them absolute, so that a release can be put there by another process, and by hand.
+As on GitHub, downloads lie below the repository's name, and the REST API tells of each release by its tag.
 """
 
+import hashlib
 import json
 import shutil
 from datetime import UTC, datetime
@@ -19,6 +21,9 @@ from hyops_assets.lab.static import Representation, StaticServer
 from hyops_assets.lab.trace import Trace
 
 FEED_NAME = "version.json"
+REPOSITORY = "vyos/vyos-nightly-build"
+DOWNLOADS = f"{REPOSITORY}/releases/download"
+_API = f"repos/{REPOSITORY}/releases/tags"
 
 
 class ReleaseServer(StaticServer):
@@ -37,11 +42,31 @@ class ReleaseServer(StaticServer):
         publish(self.directory, release, iso, minisig, timestamp)
 
     def represent(self, name: str) -> Representation | None:
-        """Return the feed with absolute URLs, or a file as it is."""
-        found = super().represent(name)
+        """Return the feed with absolute URLs, what the API says of a release, or a file as it is."""
+        if name.startswith(f"{_API}/"):
+            return self._release(name.removeprefix(f"{_API}/"))
+        found = super().represent(name.removeprefix(f"{DOWNLOADS}/"))
         if name != FEED_NAME or found is None:
             return found
         return Representation.of_bytes(_absolute((self.directory / FEED_NAME).read_bytes(), f"{self.url}/"))
+
+    def _release(self, tag: str) -> Representation | None:
+        """Return what GitHub's API says of a release: `GET /repos/{owner}/{repo}/releases/tags/{tag}`."""
+        place = self.directory / tag
+        if "/" in tag or tag.startswith(".") or not place.is_dir():
+            return None
+        assets = [
+            {
+                "name": file.name,
+                "state": "uploaded",
+                "size": file.stat().st_size,
+                "digest": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",
+                "browser_download_url": f"{self.url}/{DOWNLOADS}/{tag}/{file.name}",
+            }
+            for file in sorted(place.glob("vyos-*"))
+        ]
+        told = {"tag_name": tag, "draft": False, "prerelease": False, "assets": assets}
+        return Representation.of_bytes(json.dumps(told).encode())
 
 
 def publish(directory: Path, release: str, iso: Path, minisig: str, timestamp: datetime) -> None:
@@ -67,7 +92,7 @@ def publish(directory: Path, release: str, iso: Path, minisig: str, timestamp: d
         feed = directory / FEED_NAME
         entries: list[dict[str, str]] = json.loads(feed.read_bytes()) if feed.exists() else []
         announced = {
-            "url": f"{release}/{name}",
+            "url": f"{DOWNLOADS}/{release}/{name}",
             "version": release,
             "timestamp": timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +10,9 @@ import httpx
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.version import iso_file_name
-from resources.feed.download import DownloadedIso, fetch_iso, sources
+from hyops_assets.image.digests import sha256_of_bytes
+from resources.feed.download import DownloadedIso, fetch_iso, local_path, mirrored_at, sources
+from resources.feed.github import LookedUp, look_up
 from resources.feed.parse import (
     Feed,
     FeedMalformed,
@@ -58,21 +58,21 @@ class ReleaseFeed:
 
     Args:
         settings: `feed` in `pipeline.yml`.
-        timeout_seconds: for all of one URL's answer. A sensor's tick has 60 s in all.
+        timeout_seconds: for all of one URL's answer. A sensor's tick has 60 s in all: for each of the feed's URLs, and
+            for a look at GitHub for each release that it asks for.
     """
 
-    def __init__(self, settings: FeedSettings, *, timeout_seconds: float = 12.0) -> None:
+    def __init__(self, settings: FeedSettings, *, timeout_seconds: float = 8.0) -> None:
         self.settings = settings
         self._timeout_seconds = timeout_seconds
 
-    def poll(self, etag: str | None = None, url: str | None = None, *, newest_seen: datetime | None = None) -> Polled:
+    def poll(self, etag: str | None = None, url: str | None = None) -> Polled:
         """Read the feed from the first of its URLs that gives one.
 
         Args:
             etag: of an earlier reading, to be told `unchanged`.
             url: where that came from; without it, the first URL of the settings. Others are asked unconditionally,
                 for a validator means nothing elsewhere (RFC 9110 §8.8).
-            newest_seen: the newest timestamp of an earlier reading; see `parse_feed`.
 
         Raises:
             FeedUnavailable: every URL failed: absent, unreachable, too large, too slow, or no feed. Says each reason.
@@ -82,7 +82,7 @@ class ReleaseFeed:
             for candidate in self.settings.urls:
                 known = etag if candidate == (url or self.settings.urls[0]) else None
                 try:
-                    return self._read(client, candidate, known, newest_seen)
+                    return self._read(client, candidate, known)
                 except HyopsError as error:
                     failures.append(error.message)
         raise FeedUnavailable(
@@ -107,11 +107,11 @@ class ReleaseFeed:
             FeedUnavailable: the feed is down and there is no mirror.
         """
         if source_iso_url:
-            named = not is_upstreams(version, source_iso_url, self.settings.iso_hosts)
+            named = not is_upstreams(version, source_iso_url, self.settings.hosts)
             return release_at(version, source_iso_url, given=named)
         release_at(version, "")
         mirror = self.settings.mirror
-        mirrored = release_at(version, f"{mirror.rstrip('/')}/{version}/{iso_file_name(version)}") if mirror else None
+        mirrored = release_at(version, mirrored_at(mirror, version)) if mirror else None
         try:
             feed = self.poll().feed or Feed()
         except FeedUnavailable:
@@ -135,10 +135,21 @@ class ReleaseFeed:
         """Fetch a release's ISO and signature into a directory; see `resources.feed.download.fetch_iso`."""
         return fetch_iso(release, self.settings, destination, progress=progress)
 
-    def _read(self, client: httpx.Client, url: str, etag: str | None, newest_seen: datetime | None) -> Polled:
+    def look_up(self, release: Release) -> LookedUp:
+        """Ask GitHub what it knows of a release that it hosts; see `resources.feed.github.look_up`."""
+        return look_up(release, self.settings.github_api, timeout_seconds=self._timeout_seconds)
+
+    def _read(self, client: httpx.Client, url: str, etag: str | None) -> Polled:
+        if path := local_path(url):
+            document = _file(path)
+            found = f'"{sha256_of_bytes(document)}"'
+            if found == etag:
+                return Polled("unchanged", None, etag, url)
+            return Polled("changed", parse_feed(document, hosts=self.settings.hosts), found, url)
         deadline = time.monotonic() + self._timeout_seconds
         conditional = {"If-None-Match": etag} if etag else {}
-        hosts = {host_of(known) for known in self.settings.urls} | set(self.settings.iso_hosts)
+        # A feed is where it is: no host of ISOs has to be able to stand in for it.
+        hosts = {host_of(known) for known in self.settings.urls}
         with opened(client, url, hosts=hosts, headers=conditional, ok=(200, 304) if etag else (200,)) as answer:
             if answer.status_code == 304:
                 return Polled("unchanged", None, etag, url)
@@ -147,11 +158,26 @@ class ReleaseFeed:
             for chunk in answer.iter_raw():
                 document += chunk
                 if len(document) > MAX_FEED_BYTES:
-                    raise FeedMalformed(f"{url} is larger than {MAX_FEED_BYTES} bytes", hint="check the feed's URL")
+                    raise _too_large(url)
                 if time.monotonic() > deadline:
                     raise FeedUnavailable(f"{url} takes longer than {self._timeout_seconds} s", hint="try again later")
-        feed = parse_feed(document, hosts=self.settings.iso_hosts, newest_seen=newest_seen)
-        return Polled("changed", feed, answer.headers.get("ETag"), url)
+        return Polled("changed", parse_feed(document, hosts=self.settings.hosts), answer.headers.get("ETag"), url)
+
+
+def _file(path: Path) -> bytes:
+    """Return a feed that lies on this host, as a mirror has one."""
+    try:
+        with path.open("rb") as file:
+            document = file.read(MAX_FEED_BYTES + 1)
+    except OSError as error:
+        raise FeedUnavailable(f"{path}: {error.strerror}", hint="check feed.urls in config/pipeline.yml") from error
+    if len(document) > MAX_FEED_BYTES:
+        raise _too_large(str(path))
+    return document
+
+
+def _too_large(where: str) -> FeedMalformed:
+    return FeedMalformed(f"{where} is larger than {MAX_FEED_BYTES} bytes", hint="check the feed's URL")
 
 
 def _look_up(feed: Feed, version: str) -> Release | None:

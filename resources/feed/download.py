@@ -133,25 +133,34 @@ class Source:
 
 def sources(release: Release, settings: FeedSettings) -> list[Source]:
     """Return where an ISO is asked for, in order: our mirror, then where the release says."""
-    hosts = frozenset(settings.iso_hosts)
+    hosts = frozenset(settings.hosts[release.line])
     if release.given:
         return [_configured(release.url, hosts)]
     found: list[Source] = []
     if settings.mirror:
-        place = f"{settings.mirror.rstrip('/')}/{release.version}/{iso_file_name(release.version)}"
+        place = mirrored_at(settings.mirror, release.version)
         found.append(_configured(place, hosts | {host_of(place)}))
     if release.url not in [source.iso for source in found]:
         found.append(Source(release.url, hosts))
     return found
 
 
+def mirrored_at(mirror: str, version: str) -> str:
+    """Return where a mirror has the ISO of a release; its signature lies beside it."""
+    return f"{mirror.rstrip('/')}/{version}/{iso_file_name(version)}"
+
+
+def local_path(place: str) -> Path | None:
+    """Return the path that a user wrote, as a path or as a file URL; None where the place is elsewhere."""
+    if place.startswith("file://"):
+        return Path(unquote(urlsplit(place).path))
+    return None if "://" in place else Path(place).expanduser().absolute()
+
+
 def _configured(place: str, hosts: frozenset[str]) -> Source:
     """Return the source of a place that a user wrote: a URL, a file URL or a path."""
-    if place.startswith("file://"):
-        return Source(unquote(urlsplit(place).path), None)
-    if "://" not in place:
-        return Source(str(Path(place).expanduser().absolute()), None)
-    return Source(place, hosts)
+    path = local_path(place)
+    return Source(place, hosts) if path is None else Source(str(path), None)
 
 
 class _Transfer:

@@ -7,15 +7,32 @@ and a bad one is kept with the reason it was refused for.
 
 import json
 import re
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, iso_file_name, release_line
+from hyops_assets.contract.version import (
+    BadVersion,
+    RecordVersion,
+    ReleaseLine,
+    iso_file_name,
+    release_line,
+    release_time,
+)
 
 MAX_ENTRIES = 1000
+Hosts = Mapping[ReleaseLine, Collection[str]]
+"""Host names, or `host:port`, that an ISO may come from: each line of releases has its own."""
+
+GITHUB = "github.com"
+REPOSITORIES = ("vyos/vyos-nightly-build", "vyos/vyos-rolling-nightly-builds")
+"""Where VyOS keeps its rolling releases on GitHub: today's name, and the one until October 2024, still redirected.
+Anyone may have a repository there; only these two are VyOS'."""
+
+NEAR = timedelta(days=1)
+"""How far the feed's time of a rolling release may be from the minute in its name: a build takes hours, not days."""
 _URL = re.compile(r"https://(?P<host>[a-zA-Z0-9.-]+)(?P<port>:\d{1,5})?(?P<path>(?:/[a-zA-Z0-9._~+-]+)+)", re.ASCII)
 
 
@@ -63,14 +80,12 @@ class Feed(Frozen):
         return self.good[0] if self.good else None
 
 
-def parse_feed(document: bytes, *, hosts: Collection[str], newest_seen: datetime | None = None) -> Feed:
-    """Sort the entries of a feed into good and refused.
+def parse_feed(document: bytes, *, hosts: Hosts) -> Feed:
+    """Sort the entries of a feed into good and refused. What an earlier reading said is not looked at: see `watch`.
 
     Args:
         document: `version.json`, as it was received.
-        hosts: host names, or `host:port`, that an ISO may come from.
-        newest_seen: the newest timestamp of an earlier reading. A feed that is older as a whole was rolled back, and
-            every entry of it is refused.
+        hosts: that an ISO may come from, by line of releases.
 
     Raises:
         FeedMalformed: not a JSON array in UTF-8, or one of more than 1000 entries.
@@ -84,11 +99,6 @@ def parse_feed(document: bytes, *, hosts: Collection[str], newest_seen: datetime
             refused.append(RefusedEntry(position=position, version=_printable(version), reason="; ".join(faults)))
         else:
             good[position] = release
-    newest = max((release.timestamp for release in good.values() if release.timestamp), default=None)
-    if newest_seen and newest and newest < newest_seen:
-        reason = f"the feed went backwards: its newest is of {newest.isoformat()}, seen was {newest_seen.isoformat()}"
-        late = [RefusedEntry(position=i, version=release.version, reason=reason) for i, release in good.items()]
-        return Feed(refused=(*refused, *late))
     return Feed(good=tuple(good.values()), refused=tuple(refused))
 
 
@@ -105,7 +115,7 @@ def release_at(version: str, url: str, *, timestamp: datetime | None = None, giv
     return Release(version=version, url=url, minisig_url=f"{url}.minisig", timestamp=timestamp, line=line, given=given)
 
 
-def is_upstreams(version: str, url: str, hosts: Collection[str]) -> bool:
+def is_upstreams(version: str, url: str, hosts: Hosts) -> bool:
     """Tell whether a feed could announce this URL for a release: an allowed host, VyOS' name, under its own tag."""
     return not _url_faults(url, version, hosts)
 
@@ -131,7 +141,7 @@ def _entries(document: bytes) -> list[Any]:
     return entries
 
 
-def _judge(entry: object, hosts: Collection[str], before: list[Release]) -> tuple[Release | None, list[str]]:
+def _judge(entry: object, hosts: Hosts, before: list[Release]) -> tuple[Release | None, list[str]]:
     if not isinstance(entry, dict):
         return None, ["it is no object"]
     version, url, stamp = entry.get("version"), entry.get("url"), entry.get("timestamp")
@@ -141,6 +151,9 @@ def _judge(entry: object, hosts: Collection[str], before: list[Release]) -> tupl
     faults = [*_version_faults(version, before), *_url_faults(url, version, hosts)]
     if stamp is not None and timestamp is None:
         faults.append(f"timestamp {_printable(stamp)} is not a time with a zone, such as 2026-03-03T00:27:00Z")
+    built = release_time(version)
+    if timestamp and built and abs(timestamp - built) > NEAR:
+        faults.append(f"timestamp {timestamp.isoformat()} is more than a day from the time in the version")
     newer = next((release.timestamp for release in reversed(before) if release.timestamp), None)
     if timestamp and newer and timestamp > newer:
         faults.append(f"timestamp {timestamp.isoformat()} is later than that of the entry before it")
@@ -159,14 +172,17 @@ def _version_faults(version: str, before: list[Release]) -> list[str]:
     return ["the version stands in the feed twice"] if any(known.version == version for known in before) else []
 
 
-def _url_faults(url: str, version: str, hosts: Collection[str]) -> list[str]:
+def _url_faults(url: str, version: str, hosts: Hosts) -> list[str]:
     match = _URL.fullmatch(url)
     if match is None:
         return [f"url {_printable(url)} is not a plain https URL"]
     faults: list[str] = []
     host = match["host"].lower()
-    if not {host, f"{host}{match['port'] or ''}"} & set(hosts):
-        faults.append(f"host {host} is not among the allowed ones")
+    line = release_line(version)
+    if not {host, f"{host}{match['port'] or ''}"} & set(hosts.get(line, ())):
+        faults.append(f"host {host} is not among the allowed ones of {line} releases")
+    if host == GITHUB and not match["path"].removeprefix("/").startswith(tuple(f"{name}/" for name in REPOSITORIES)):
+        faults.append(f"{_printable(match['path'])} is in no repository of VyOS on GitHub")
     *_, tag, name = ("", *match["path"].split("/"))
     if name != iso_file_name(version):
         faults.append(f"the URL ends in {_printable(name)}, not in {_printable(iso_file_name(version))}")

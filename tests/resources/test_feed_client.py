@@ -13,7 +13,7 @@ from aiohttp import web
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import BadVersion, iso_file_name
 from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.feed import ReleaseServer
+from hyops_assets.lab.feed import DOWNLOADS, ReleaseServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.static import StaticServer
 from hyops_assets.lab.trace import Trace
@@ -152,14 +152,17 @@ def test_a_server_that_drips_is_given_up_in_time(scene: Scene, tmp_path: Path):
 def test_a_release_is_found_by_its_announcement(scene: Scene):
     scene.server.publish(RELEASE, scene.iso, "signature", TIME)
     found = scene.feed().find(RELEASE)
-    assert found.url == f"{scene.server.url}/{RELEASE}/vyos-{RELEASE}-generic-amd64.iso"
+    assert found.url == f"{scene.server.url}/{DOWNLOADS}/{RELEASE}/vyos-{RELEASE}-generic-amd64.iso"
     assert found.timestamp == TIME
 
 
 def test_an_older_release_is_looked_for_beside_the_newest(scene: Scene):
     scene.server.publish(RELEASE, scene.iso, "signature", TIME)
     found = scene.feed().find("2026.02.01-0030-rolling")
-    assert found.url == f"{scene.server.url}/2026.02.01-0030-rolling/vyos-2026.02.01-0030-rolling-generic-amd64.iso"
+    assert (
+        found.url
+        == f"{scene.server.url}/{DOWNLOADS}/2026.02.01-0030-rolling/vyos-2026.02.01-0030-rolling-generic-amd64.iso"
+    )
     assert found.timestamp is None
 
 

@@ -46,7 +46,9 @@ class Scene:
         return self.destination / f".{NAME}.partial"
 
     def fetch(self, release: Release | None = None, **settings: str | int | list[str]) -> DownloadedIso:
-        named = FeedSettings.model_validate({"iso_hosts": ["127.0.0.1"], **settings})
+        named = FeedSettings.model_validate(
+            {"iso_hosts": ["127.0.0.1"], "stream_iso_hosts": ["127.0.0.1"], **settings}
+        )
         return fetch_iso(release or self.release, named, self.destination, wait_seconds=0)
 
     def served(self) -> list[tuple[str, int, int]]:

@@ -1,14 +1,13 @@
 import json
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyops_assets.contract.version import BadVersion
-from resources.feed.parse import FeedMalformed, parse_feed, release_at, sibling_of
+from resources.feed.parse import FeedMalformed, Hosts, parse_feed, release_at, sibling_of
 
-HOSTS = ["github.com", "community-downloads.vyos.dev"]
+HOSTS: Hosts = {"rolling": ["github.com"], "stream": ["community-downloads.vyos.dev"]}
 GITHUB = "https://github.com/vyos/vyos-nightly-build/releases/download"
 FORMER = "https://github.com/vyos/vyos-rolling-nightly-builds/releases/download"
 
@@ -113,6 +112,15 @@ def test_every_shape_that_vyos_published_rightly_is_good(good: dict[str, str]):
             "not among the allowed",
             id="a host of another name",
         ),
+        pytest.param(
+            {**ROLLING, "url": ROLLING["url"].replace("/vyos/", "/someone/")}, "no repository of VyOS", id="a fork"
+        ),
+        pytest.param(entry("2026.13"), "is not a version that VyOS", id="a month that no calendar has"),
+        pytest.param(
+            entry("2026.02.01-0030-rolling", timestamp="2026-03-03T00:27:11Z"),
+            "more than a day from the time in the version",
+            id="an old release with a new time",
+        ),
         pytest.param({**ROLLING, "timestamp": "yesterday"}, "is not a time with a zone", id="no time"),
         pytest.param({**ROLLING, "timestamp": ""}, "is not a time with a zone", id="an empty time"),
         pytest.param({**ROLLING, "timestamp": "2026-03-03T00:27:11"}, "is not a time with a zone", id="no zone"),
@@ -150,23 +158,23 @@ def test_an_entry_later_than_the_one_above_it_is_refused():
     assert "later than that of the entry before it" in feed.refused[0].reason
 
 
-def test_a_feed_that_was_rolled_back_is_refused_as_a_whole():
-    seen = datetime(2026, 3, 4, tzinfo=UTC)
-    feed = parse_feed(feed_of("junk", ROLLING), hosts=HOSTS, newest_seen=seen)
-    assert feed.good == ()
-    assert [(refused.position, "went backwards" in refused.reason) for refused in feed.refused] == [
-        (0, False),
-        (1, True),
-    ]
-    assert parse_feed(feed_of(ROLLING), hosts=HOSTS, newest_seen=datetime(2026, 3, 3, tzinfo=UTC)).good
-
-
 def test_a_host_may_be_allowed_on_one_port_only():
     url = "https://127.0.0.1:8443/2026.03/vyos-2026.03-generic-amd64.iso"
     document = feed_of(entry("2026.03", url))
-    assert parse_feed(document, hosts=["127.0.0.1"]).good
-    assert parse_feed(document, hosts=["127.0.0.1:8443"]).good
-    assert parse_feed(document, hosts=["127.0.0.1:9443"]).refused
+    assert parse_feed(document, hosts={"stream": ["127.0.0.1"]}).good
+    assert parse_feed(document, hosts={"stream": ["127.0.0.1:8443"]}).good
+    assert parse_feed(document, hosts={"stream": ["127.0.0.1:9443"]}).refused
+
+
+def test_each_line_of_releases_has_hosts_of_its_own():
+    stream, rolling = "2026.03", "2026.03.03-0027-rolling"
+    on_github = entry(stream, f"{GITHUB}/{stream}/vyos-{stream}-generic-amd64.iso")
+    on_downloads = entry(rolling, f"https://community-downloads.vyos.dev/{rolling}/vyos-{rolling}-generic-amd64.iso")
+    feed = parse_feed(feed_of(on_github, on_downloads), hosts=HOSTS)
+    assert [refused.reason for refused in feed.refused] == [
+        "host github.com is not among the allowed ones of stream releases",
+        "host community-downloads.vyos.dev is not among the allowed ones of rolling releases",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +224,7 @@ def test_every_entry_ends_on_exactly_one_side_and_a_good_one_keeps_every_rule(en
     assert len(feed.good) + len(feed.refused) == len(entries)
     assert len({release.version for release in feed.good}) == len(feed.good)
     for release in feed.good:
-        assert release.url.startswith("https://github.com/")
+        assert release.url.startswith("https://github.com/vyos/")
         assert release.url.endswith(f"/{release.version}/vyos-{release.version}-generic-amd64.iso")
     for refused in feed.refused:
         assert refused.reason.isprintable()

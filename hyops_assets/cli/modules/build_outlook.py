@@ -114,8 +114,9 @@ def _sources(work: Work, version: RecordVersion) -> list[Intended]:
         taken = Intended("iso", "adopt", f"{iso.file_name} sha256 {iso.sha256}")
     else:
         feed = work.settings.feed
-        places = [*([feed.mirror] if feed.mirror else []), inputs.source_iso_url or feed.urls[0]]
-        if inputs.source_iso_url and not is_upstreams(version.release, inputs.source_iso_url, feed.iso_hosts):
+        announced = [inputs.source_iso_url] if inputs.source_iso_url else feed.urls[:1]
+        places = [*([feed.mirror] if feed.mirror else []), *announced]
+        if inputs.source_iso_url and not is_upstreams(version.release, inputs.source_iso_url, feed.hosts):
             places = [inputs.source_iso_url]
         taken = Intended("iso", "take in", ", else ".join(places))
     method = work.settings.build.method
