@@ -16,12 +16,12 @@ from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
-from hyops_assets.automation import seed_what_was_published
-from hyops_assets.checks import feed, gates, lineage, published
+from hyops_assets.automation import seeds_by_themselves
+from hyops_assets.checks import feed, gates, lineage, published, standing
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
+from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.documents import DocumentIOManager
 from resources.artifacts.resource import ArtifactStoreResource
 from resources.boot import BootGateResource
@@ -53,6 +53,7 @@ CHECKS = [
     published.anonymous_read_back,
     lineage.template_lineage_holds,
     lineage.image_lineage_holds,
+    *standing.CHECKS,
 ]
 
 
@@ -63,8 +64,8 @@ def build_definitions(
 
     Args:
         root: the environment's runtime root; resources read its `pipeline.yml` when a run starts.
-        settings: what decides the shape of the location itself: how often sensors tick, which sites
-            seed by themselves. A changed setting of this kind takes effect when the location is reloaded.
+        settings: what decides the shape of the location itself: how often sensors tick. A changed setting of this
+            kind takes effect when the location is reloaded; which sites seed by themselves is read at every tick.
         overrides: resources by name, in place of the real ones.
     """
     where = str(root.path)
@@ -72,8 +73,8 @@ def build_definitions(
         assets=[
             _announced(upstream.vyos_release, settings.feed),
             *ASSETS,
-            _seeded_at(proxmox_template, settings.sites.proxmox),
-            _seeded_at(hetzner_image, settings.sites.hetzner),
+            _by_itself(proxmox_template, PROXMOX, root),
+            _by_itself(hetzner_image, HETZNER, root),
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
@@ -104,11 +105,9 @@ def _announced(release: dg.AssetSpec, settings: FeedSettings) -> dg.AssetSpec:
     return release.replace_attributes(freshness_policy=policy)
 
 
-def _seeded_at(
-    asset: dg.AssetsDefinition, sites: Mapping[str, ProxmoxSite] | Mapping[str, HetznerSite]
-) -> dg.AssetsDefinition:
+def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> dg.AssetsDefinition:
     """Return a seed that requests itself at the sites with `seed: auto`, and nowhere else."""
-    condition = seed_what_was_published([name for name, site in sites.items() if site.seed == "auto"])
+    condition = seeds_by_themselves(cloud, root)
     return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 

@@ -10,7 +10,7 @@ from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
-from hyops_assets.checks import feed
+from hyops_assets.checks import feed, lineage, standing
 
 BUILD_TAG = "hyops/build"
 
@@ -34,14 +34,21 @@ register_record = dg.define_asset_job(
     selection=dg.AssetSelection.assets(publishing.published_contract),
     description="Take in a record that others published, under its own URLs; publish nothing.",
 )
+
+
+def _seed_of(seed: dg.AssetsDefinition, lineage_holds: dg.AssetChecksDefinition) -> dg.AssetSelection:
+    """Select a seed with the check of its own cell: the standing check tells of the whole grid."""
+    return dg.AssetSelection.assets(seed).without_checks() | dg.AssetSelection.checks(lineage_holds)
+
+
 seed_proxmox_template = dg.define_asset_job(
     "seed_proxmox_template",
-    selection=dg.AssetSelection.assets(proxmox_template),
+    selection=_seed_of(proxmox_template, lineage.template_lineage_holds),
     description="Bring one published record to one Proxmox site.",
 )
 seed_hetzner_image = dg.define_asset_job(
     "seed_hetzner_image",
-    selection=dg.AssetSelection.assets(hetzner_image),
+    selection=_seed_of(hetzner_image, lineage.image_lineage_holds),
     description="Bring one published record to one Hetzner site.",
 )
 reap_leftovers = dg.define_asset_job(
@@ -50,7 +57,21 @@ reap_leftovers = dg.define_asset_job(
     description="Remove from every site what dead runs left there.",
 )
 
+look_for_missing_seeds = dg.define_asset_job(
+    "look_for_missing_seeds",
+    selection=dg.AssetSelection.checks(*standing.CHECKS),
+    description="See which sites lack a record that they should have, and why.",
+)
+
 BUILDS = frozenset({build_record.name, adopt_record.name, register_record.name})
 """The jobs that bring a version into being: where one ran for it, nobody has to ask for it again."""
 
-JOBS = [build_record, adopt_record, register_record, seed_proxmox_template, seed_hetzner_image, reap_leftovers]
+JOBS = [
+    build_record,
+    adopt_record,
+    register_record,
+    seed_proxmox_template,
+    seed_hetzner_image,
+    look_for_missing_seeds,
+    reap_leftovers,
+]

@@ -4,11 +4,14 @@ Keys of the seeds are written `<site>|<version>`: Dagster orders the dimensions 
 site under the dimension's name: what the limit of one seed per site counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import dagster as dg
 
 from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
 
 VERSIONS = dg.DynamicPartitionsDefinition(name="vyos_record_version")
 PROXMOX_SITES = dg.DynamicPartitionsDefinition(name="proxmox_site")
@@ -17,18 +20,54 @@ PROXMOX_SEEDS = dg.MultiPartitionsDefinition({"proxmox_site": PROXMOX_SITES, "ve
 HETZNER_SEEDS = dg.MultiPartitionsDefinition({"hetzner_site": HETZNER_SITES, "version": VERSIONS})
 
 
+@dataclass(frozen=True)
+class Cloud:
+    """One kind of site: which asset is seeded there, and how its partitions are named."""
+
+    name: Literal["proxmox", "hetzner"]
+    asset: dg.AssetKey
+    seeds: dg.MultiPartitionsDefinition
+    dimension: str
+
+    @property
+    def site_tag(self) -> str:
+        """The run tag that Dagster writes for a seed's site: what limits count, and runs are found by."""
+        return f"dagster/partition/{self.dimension}"
+
+    def seed(self, site: str, version: str) -> dg.MultiPartitionKey:
+        """Return the partition key of one version at one site."""
+        return dg.MultiPartitionKey({self.dimension: site, "version": version})
+
+    def sites(self, settings: Settings) -> Mapping[str, ProxmoxSite | HetznerSite]:
+        """Return the configured sites of this kind."""
+        return settings.sites.proxmox if self.name == "proxmox" else settings.sites.hetzner
+
+
+PROXMOX = Cloud("proxmox", dg.AssetKey("proxmox_template"), PROXMOX_SEEDS, "proxmox_site")
+HETZNER = Cloud("hetzner", dg.AssetKey("hetzner_image"), HETZNER_SEEDS, "hetzner_site")
+CLOUDS = (PROXMOX, HETZNER)
+
+
 def proxmox_seed(site: str, version: str) -> dg.MultiPartitionKey:
     """Return the partition key of one version at one Proxmox site."""
-    return dg.MultiPartitionKey({"proxmox_site": site, "version": version})
+    return PROXMOX.seed(site, version)
 
 
 def hetzner_seed(site: str, version: str) -> dg.MultiPartitionKey:
     """Return the partition key of one version at one Hetzner site."""
-    return dg.MultiPartitionKey({"hetzner_site": site, "version": version})
+    return HETZNER.seed(site, version)
 
 
 def site_of(key: str) -> str:
     """Return the site in a seed's partition key, typed or as plain text.
+
+    See `cell_of`.
+    """
+    return cell_of(key)[0]
+
+
+def cell_of(key: str) -> tuple[str, str]:
+    """Return site and version of a seed's partition key, typed or as plain text.
 
     Dagster hands out both: what automation remembered from an earlier tick comes back as text. Counting the typed
     keys only would lose exactly the seeds that had to wait.
@@ -36,11 +75,11 @@ def site_of(key: str) -> str:
     Raises:
         ValueError: the key is not one of a seed.
     """
-    site, separator, _ = key.partition("|")
+    site, separator, version = key.partition("|")
     if not separator:
         message = f"a seed is partitioned by site and version, not by {key!r}"
         raise ValueError(message)
-    return site
+    return site, version
 
 
 def add_version(instance: dg.DagsterInstance, version: str) -> None:

@@ -38,7 +38,12 @@ CHECKS = {
     "proxmox_template:lineage_holds": False,
     "hetzner_image:lineage_holds": False,
     "leftover_resources:every_leftover_is_gone": False,
+    "proxmox_template:every_site_is_seeded": False,
+    "hetzner_image:every_site_is_seeded": False,
 }
+STANDING = {"proxmox_template:every_site_is_seeded", "hetzner_image:every_site_is_seeded"}
+WHOLE = STANDING | {"vyos_release:feed_is_sound"}
+"""Checks that look at the whole grid, or at the feed whatever releases it names."""
 
 JOBS = {
     "build_record": {"vyos_iso", "qcow2_record", "raw_xz_record", "published_contract"},
@@ -47,6 +52,7 @@ JOBS = {
     "seed_proxmox_template": {"proxmox_template"},
     "seed_hetzner_image": {"hetzner_image"},
     "reap_leftovers": {"leftover_resources"},
+    "look_for_missing_seeds": set(),
 }
 
 STOPPED, RUNNING = dg.DefaultSensorStatus.STOPPED, dg.DefaultSensorStatus.RUNNING
@@ -90,12 +96,16 @@ def test_checks_stand_at_their_assets_and_every_gate_blocks(definitions: dg.Defi
     assert all(node.description for node in nodes)
 
 
-def test_every_check_has_the_partitions_of_its_asset(definitions: dg.Definitions) -> None:
+def test_every_check_has_the_partitions_of_its_asset_but_those_that_look_at_the_whole_grid(
+    definitions: dg.Definitions,
+) -> None:
     graph = definitions.resolve_asset_graph()
+    whole = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).partitions_def is None}
+    asset_of = {key.to_user_string(): graph.get(key.asset_key) for key in graph.asset_check_keys}
+    assert {check for check in whole if asset_of[check].partitions_def is not None} == WHOLE
     for key in graph.asset_check_keys:
-        # The feed is one thing, whatever releases it names.
-        expected = None if key.name == "feed_is_sound" else graph.get(key.asset_key).partitions_def
-        assert graph.get(key).partitions_def == expected
+        if key.to_user_string() not in whole:
+            assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def
 
 
 def test_publication_requires_exactly_the_blocking_checks_of_the_records(definitions: dg.Definitions) -> None:
@@ -109,9 +119,11 @@ def test_jobs_select_their_assets_with_their_checks(definitions: dg.Definitions)
     for name in JOBS:
         layer = definitions.resolve_job_def(name).asset_layer
         found[name] = {key.to_user_string() for key in layer.selected_asset_keys}
-        checks[name] = {key.asset_key.to_user_string() for key in layer.asset_graph.asset_check_keys}
+        checks[name] = {key.to_user_string() for key in layer.asset_graph.asset_check_keys}
     assert found == JOBS
-    assert checks == {name: {check.split(":")[0] for check in CHECKS} & assets for name, assets in JOBS.items()}
+    assert checks == {
+        name: {check for check in CHECKS if check.split(":")[0] in assets} - STANDING for name, assets in JOBS.items()
+    } | {"look_for_missing_seeds": STANDING}
     assert {job.name for job in definitions.jobs or []} == set(JOBS)
 
 
@@ -139,12 +151,12 @@ def statuses(definitions: dg.Definitions) -> dict[str, dg.DefaultSensorStatus]:
     return {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
 
 
-def test_only_seeds_request_themselves(definitions: dg.Definitions) -> None:
+def test_only_seeds_and_the_standing_checks_request_themselves(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    assert {node.key.to_user_string() for node in graph.asset_nodes if node.automation_condition} == {
-        "proxmox_template",
-        "hetzner_image",
-    }
+    seeds = {"proxmox_template", "hetzner_image"}
+    assert {node.key.to_user_string() for node in graph.asset_nodes if node.automation_condition} == seeds
+    checks = [graph.get(key) for key in graph.asset_check_keys]
+    assert {check.key.to_user_string() for check in checks if check.automation_condition} == STANDING
 
 
 def test_building_definitions_touches_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ stands in `resources/hetzner`.
 
 import dagster as dg
 
-from hyops_assets.assets.by_command import SeedByCommand, seeded_by
+from hyops_assets.assets.by_command import seeded_by
+from hyops_assets.assets.paying import PaidSeed, require_within_cap
 from hyops_assets.assets.seeding import (
     GROUP,
     instance_of,
@@ -40,7 +41,7 @@ from resources.states.store import StateStore
 )
 def hetzner_image(
     context: dg.AssetExecutionContext,
-    config: SeedByCommand,
+    config: PaidSeed,
     published_contract: Contract,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -55,8 +56,11 @@ def hetzner_image(
     site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
         seeder = hetzner.seeder(site, is_live=others_live(context))
-        if config.seed_command and not seeder.find(contract.record):
+        absent = not seeder.find(contract.record)
+        if config.seed_command and absent:
             return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
+        if absent:
+            require_within_cap(context, config, settings)
         seeded = seeder.seed(request_of(context, contract, url_of(contract, "raw.xz")), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
@@ -88,7 +92,7 @@ def hetzner_image(
 
 def _image_by_command(
     context: dg.AssetExecutionContext,
-    config: SeedByCommand,
+    config: PaidSeed,
     contract: Contract,
     site: str,
     settings: Settings,
@@ -99,6 +103,8 @@ def _image_by_command(
 ) -> dg.MaterializeResult[SeededAt]:
     """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""
     known = known_of("hetzner_image", context, contract, store)
+    if known is None:
+        require_within_cap(context, config, settings)
     image_ref = known.ref if known else str(seeded_by(config, contract, "raw.xz", site, "image", store, progress))
     claimed = ImageRegisterInputs(
         image_key=contract.record.key, image_ref=image_ref, image_version=contract.record.version

@@ -15,7 +15,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
-from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_ARTIFACT, IMAGE_BUILD, StateRef
+from hyops_assets.contract.references import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.seeding import Outcome
 from hyops_assets.contract.settings import Settings
@@ -30,8 +30,6 @@ from resources.repository.revisions import conflicts_name_a_revision, is_publish
 from resources.states.store import StateStore
 
 GROUP = "contract"
-BUILD_STATE = StateRef(IMAGE_BUILD, DEFAULT_BUILD_INSTANCE)
-ARTIFACT_STATE = StateRef(IMAGE_ARTIFACT)
 _CONTENT_TYPES = {"qcow2": "application/x-qemu-disk", "raw.xz": "application/x-xz"}
 
 

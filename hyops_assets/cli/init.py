@@ -42,7 +42,8 @@ TEMPLATE = """\
 #:  bucket: hyops-dev-vyos-records-a1
 
 # Where records are seeded. `default: true` marks the site whose state is latest.json.
-# `seed: auto` seeds every new record by itself; real clouds cost money, so `manual` is the default.
+# `seed: auto` seeds every new record by itself; real clouds cost money, so `manual` is the default. `canary: true`
+# seeds a site before the others of its cloud.
 #:sites:
 #:  proxmox:
 #:    main:
@@ -61,7 +62,13 @@ TEMPLATE = """\
 #:      token_env: HCLOUD_TOKEN
 #:      locations: [fsn1, nbg1, hel1]
 #:      snapshot_limit: 30
+#:      paid_seeds_a_day: 5
 #:      default: true
+
+# Many sites: how long the others wait for the canaries, and how many images may be created in a day over all sites.
+#:seeding:
+#:  rest_after_minutes: 60
+#:  paid_seeds_a_day: 20
 """
 
 

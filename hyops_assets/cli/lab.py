@@ -17,6 +17,7 @@ from hyops_assets.contract.object_repo import DEFAULT_REPOSITORY_INSTANCE, Objec
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.seeding_settings import SeedingSettings
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
@@ -43,6 +44,8 @@ SITE = "lab"
 REPOSITORY = StateRef(OBJECT_REPO, DEFAULT_REPOSITORY_INSTANCE)
 _HEADING = "Written by `hyops lab up`: everything here points at the local lab. It is written again at each start."
 _KEY_FILE = "lab.pub"
+_COSTS_NOTHING = 100_000
+"""The daily cap of a cloud that sends no bill."""
 
 
 @dataclass(frozen=True)
@@ -256,9 +259,11 @@ def lab_settings(files: LabFiles) -> Settings:
                     token_env=HETZNER_TOKEN_ENV,
                     rescue_ssh_port=port["rescue"],
                     seed="auto",
+                    paid_seeds_a_day=_COSTS_NOTHING,
                     default=True,
                     lab=True,
                 )
             },
         ),
+        seeding=SeedingSettings(paid_seeds_a_day=_COSTS_NOTHING),
     )

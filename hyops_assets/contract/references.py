@@ -74,3 +74,9 @@ class StateRef:
 
     def __str__(self) -> str:
         return f"{self.module}#{self.instance}" if self.instance else self.module
+
+
+BUILD_STATE = StateRef(IMAGE_BUILD, DEFAULT_BUILD_INSTANCE)
+"""The slot that names the record which is current."""
+ARTIFACT_STATE = StateRef(IMAGE_ARTIFACT)
+"""The slot of a record that others published."""

@@ -12,6 +12,7 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.contract.seeding_settings import SeedingSettings
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.contract.upkeep_settings import UpkeepSettings
@@ -32,6 +33,7 @@ class Settings(Frozen):
     repository: RepositorySettings = RepositorySettings()
     sites: Sites = Sites()
     upkeep: UpkeepSettings = UpkeepSettings()
+    seeding: SeedingSettings = SeedingSettings()
 
     @property
     def trusted_keys(self) -> list[SigningKey]:

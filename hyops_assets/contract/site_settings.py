@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.names import EnvironmentName, SiteName
@@ -30,6 +30,10 @@ class ProxmoxSite(Frozen):
     )
     seed: Literal["auto", "manual"] = Field(
         default="manual", description="auto: every new record is seeded by the daemon"
+    )
+    canary: bool = Field(
+        default=False,
+        description="seeded first; the cloud's other sites wait until it holds (seeding.rest_after_minutes)",
     )
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
@@ -59,6 +63,13 @@ class HetznerSite(Frozen):
     seed: Literal["auto", "manual"] = Field(
         default="manual", description="auto: every new record is seeded by the daemon; it costs money"
     )
+    canary: bool = Field(
+        default=False,
+        description="seeded first; the cloud's other sites wait until it holds (seeding.rest_after_minutes)",
+    )
+    paid_seeds_a_day: int = Field(
+        default=5, ge=0, description="images that may be created here in any 24 hours; adopting one is free"
+    )
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
@@ -69,8 +80,29 @@ class Sites(Frozen):
     proxmox: dict[SiteName, ProxmoxSite] = {}
     hetzner: dict[SiteName, HetznerSite] = {}
 
+    @model_validator(mode="after")
+    def _each_is_itself(self) -> Self:
+        """Refuse two names for one place, and two sites that claim `latest.json`.
+
+        Two names of one project or node would adopt each other's images, and each would count its own money.
+        """
+        _require_distinct("hetzner", {name: (s.endpoint, s.token_env) for name, s in self.hetzner.items()})
+        _require_distinct("proxmox", {name: (s.host, str(s.port), s.node) for name, s in self.proxmox.items()})
+        for cloud, sites in (("proxmox", self.proxmox), ("hetzner", self.hetzner)):
+            marked = sorted(name for name, site in sites.items() if site.default)
+            if len(marked) > 1:
+                raise ValueError(f"{cloud} sites {', '.join(marked)} are all marked default: mark one")
+        return self
+
 
 def default_site(sites: Mapping[str, ProxmoxSite | HetznerSite]) -> str | None:
     """Return the name of the site whose state is `latest.json`: the one marked default, else the first by name."""
     marked = sorted(name for name, site in sites.items() if site.default)
     return (marked or sorted(sites) or [None])[0]
+
+
+def _require_distinct(cloud: str, places: Mapping[str, tuple[str, ...]]) -> None:
+    named: dict[tuple[str, ...], str] = {}
+    for name, place in sorted(places.items()):
+        if (other := named.setdefault(place, name)) != name:
+            raise ValueError(f"{cloud} sites {other} and {name} are one place ({', '.join(place)}): name it once")

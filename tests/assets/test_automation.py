@@ -1,137 +1,34 @@
-"""When seeds request themselves: the real definitions, evaluated as Dagster's daemon evaluates them."""
+"""When seeds request themselves: the real definitions, evaluated as Dagster's daemon evaluates them.
+
+Each way in which a condition loses a seed, asks for one twice or asks for history is a test here: what is known of
+them stands in docs/decisions/0007.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    # A run writes it by itself; an event that is reported without a run must say it.
-    AssetCheckEvaluationTargetMaterializationData,
+
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
+from hyops_assets.partitions import CLOUDS, HETZNER, PROXMOX, hetzner_seed, proxmox_seed
+from tests.assets.daemon import (
+    FIRST,
+    SECOND,
+    SETTINGS,
+    Daemon,
+    daemon_in,
+    digest,
+    everywhere,
+    hetzner_site,
+    with_hetzner,
 )
-
-from hyops_assets.assets.hetzner_image import hetzner_image
-from hyops_assets.assets.proxmox_template import proxmox_template
-from hyops_assets.assets.publishing import published_contract
-from hyops_assets.checks.published import anonymous_read_back
-from hyops_assets.cli.graph import Graph, RunFailed
-from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
-from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import VERSIONS, add_sites, add_version, hetzner_seed, proxmox_seed
-from resources.settings import save_settings
-
-FIRST = "2026.03.03-0027-rolling"
-SECOND = "2026.03.04-0027-rolling"
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-def proxmox_site(seed: str) -> ProxmoxSite:
-    return ProxmoxSite.model_validate(
-        {"host": "pve", "node": "pve1", "token_id": "a@pve!b", "token_env": "PVE_TOKEN", "seed": seed}
-    )
-
-
-SETTINGS = Settings(
-    sites=Sites(
-        proxmox={"auto": proxmox_site("auto"), "by-hand": proxmox_site("manual")},
-        hetzner={"auto": HetznerSite(seed="auto"), "by-hand": HetznerSite()},
-    )
-)
-
-
-class Daemon:
-    """The automation sensor, tick by tick."""
-
-    def __init__(self, root: RuntimeRoot, instance: dg.DagsterInstance) -> None:
-        self.root = root
-        self.instance = instance
-        self._cursor = None
-        self.configure(SETTINGS)
-
-    def configure(self, settings: Settings) -> None:
-        save_settings(self.root, settings, heading="test")
-        add_sites(self.instance, settings)
-        self._definitions = build_definitions(self.root, settings)
-
-    def tick(self) -> dict[str, set[str | None]]:
-        """Evaluate once and return what was requested, by asset."""
-        result = dg.evaluate_automation_conditions(
-            self._definitions, self.instance, asset_selection=dg.AssetSelection.groups("seeds"), cursor=self._cursor
-        )
-        self._cursor = result.cursor
-        asked = {
-            key.to_user_string(): result.get_requested_partitions(key)
-            for key in (proxmox_template.key, hetzner_image.key)
-        }
-        return {asset: set(keys) for asset, keys in asked.items() if keys}
-
-    def publish(self, version: str = FIRST, *, check: bool | None = True) -> None:
-        """A run materializes the contract of a version, and its check passes, fails, or (None) does not run yet."""
-
-        @dg.asset(key=published_contract.key, partitions_def=VERSIONS)
-        def contract() -> None: ...
-
-        @dg.asset_check(asset=contract, name="anonymous_read_back", blocking=True, partitions_def=VERSIONS)
-        def read_back() -> dg.AssetCheckResult:
-            return dg.AssetCheckResult(passed=bool(check))
-
-        add_version(self.instance, version)
-        dg.materialize(
-            [contract] if check is None else [contract, read_back],
-            instance=self.instance,
-            partition_key=version,
-            raise_on_error=False,
-            run_config=QUIET,
-        )
-
-    def check(self, version: str = FIRST, *, passed: bool) -> None:
-        """The read-back looked at the latest contract of a version: a result counts for the bytes it looked at."""
-        (latest,) = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=published_contract.key, asset_partitions=[version]), limit=1
-        ).records
-        (key,) = anonymous_read_back.check_keys
-        self.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key.asset_key,
-                check_name=key.name,
-                passed=passed,
-                blocking=True,
-                partition=version,
-                target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
-                ),
-            )
-        )
-
-    def seeded(self, version: str = FIRST) -> None:
-        """Both seeds of a version ended well."""
-        for asset, key in ((proxmox_template, proxmox_seed), (hetzner_image, hetzner_seed)):
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(asset.key, partition=key("auto", version))
-            )
-
-    def fail_a_seed(self, version: str = FIRST) -> None:
-        """Run the Hetzner seed for real: it fails, because no contract document is there."""
-        with pytest.raises(RunFailed, match="published_contract"):
-            Graph(self.root, self.instance).seed_hetzner("auto", version)
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        daemon = Daemon(RuntimeRoot(tmp_path / "root"), instance)
+    with daemon_in(tmp_path) as daemon:
         assert daemon.tick() == {}
         yield daemon
-
-
-def everywhere(version: str = FIRST, *sites: str) -> dict[str, set[str | None]]:
-    """Both seeds of a version at the sites that seed by themselves."""
-    return {
-        "proxmox_template": {proxmox_seed("auto", version)},
-        "hetzner_image": {hetzner_seed(site, version) for site in sites or ("auto",)},
-    }
 
 
 def test_a_published_version_is_seeded_once_at_every_site_that_seeds_by_itself_and_nowhere_else(
@@ -182,58 +79,183 @@ def test_versions_that_are_published_between_two_ticks_are_all_seeded(daemon: Da
 def test_a_failed_seed_is_asked_for_once_more_and_then_left_to_people(daemon: Daemon) -> None:
     daemon.publish()
     daemon.tick()
+    daemon.seed(PROXMOX, "auto")
     daemon.fail_a_seed()
     assert daemon.tick() == {"hetzner_image": {hetzner_seed("auto", FIRST)}}
     daemon.fail_a_seed()
-    assert daemon.tick() == {}
+    for _ in range(3):
+        assert daemon.tick() == {}
+    daemon.wait(days=30)
     assert daemon.tick() == {}
 
 
-def test_a_version_that_is_published_again_after_a_failed_seed_is_seeded(daemon: Daemon) -> None:
+def test_a_seed_that_a_person_ended_is_not_asked_for_again(daemon: Daemon) -> None:
     daemon.publish()
-    daemon.tick()
-    daemon.fail_a_seed()
-    daemon.tick()
-    daemon.fail_a_seed()
-    daemon.tick()
+    assert daemon.tick() == everywhere()
+    run = daemon.start(HETZNER, "auto")
+    assert daemon.tick() == {}
+    daemon.instance.report_run_canceled(run)
+    assert daemon.tick() == {}
+    daemon.wait(days=1)
+    assert "hetzner_image" not in daemon.tick()
+
+
+def test_a_version_that_is_published_again_after_failed_seeds_is_seeded(daemon: Daemon) -> None:
+    daemon.publish()
+    for _ in range(2):
+        daemon.tick()
+        daemon.fail_a_seed()
+    assert daemon.tick() == {}
     daemon.publish()
     assert daemon.tick()["hetzner_image"] == {hetzner_seed("auto", FIRST)}
 
 
-def test_a_publication_right_after_a_request_is_not_swallowed(daemon: Daemon) -> None:
+def test_a_contract_that_changes_while_its_seed_is_missing_is_seeded(daemon: Daemon) -> None:
     daemon.publish()
-    assert daemon.tick() == everywhere()
-    daemon.seeded()
-    daemon.publish()
-    assert daemon.tick() == everywhere()
+    daemon.tick()
+    daemon.fail_a_seed()
+    daemon.publish(says=digest("another build"))
+    assert daemon.tick()["hetzner_image"] == {hetzner_seed("auto", FIRST)}
 
 
-def test_a_new_site_is_not_asked_to_seed_history_but_every_later_version(daemon: Daemon) -> None:
+def test_a_new_seed_of_a_changed_contract_that_fails_is_asked_for_once_more(daemon: Daemon) -> None:
     daemon.publish()
     daemon.tick()
     daemon.seeded()
-    sites = SETTINGS.sites.model_copy(update={"hetzner": SETTINGS.sites.hetzner | {"new": HetznerSite(seed="auto")}})
-    daemon.configure(SETTINGS.model_copy(update={"sites": sites}))
+    daemon.publish(says=digest("another build"))
+    assert daemon.tick() == everywhere()
+    daemon.fail_a_seed()
+    assert daemon.tick() == {"hetzner_image": {hetzner_seed("auto", FIRST)}}
+    daemon.fail_a_seed()
     assert daemon.tick() == {}
-    assert daemon.tick() == {}
-    daemon.publish(SECOND)
-    assert daemon.tick() == everywhere(SECOND, "auto", "new")
 
 
-def test_a_site_that_is_switched_to_by_hand_is_left_alone_at_once(daemon: Daemon) -> None:
-    daemon.configure(
-        SETTINGS.model_copy(update={"sites": Sites(hetzner={"auto": HetznerSite()}, proxmox=SETTINGS.sites.proxmox)})
-    )
+@pytest.mark.parametrize("idle", [0, 1, 3])
+def test_a_contract_that_changes_as_its_seed_ends_between_two_ticks_is_seeded_again(daemon: Daemon, idle: int) -> None:
     daemon.publish()
+    assert daemon.tick() == everywhere()
+    for _ in range(idle):
+        assert daemon.tick() == {}
+    daemon.seeded()
+    daemon.publish(says=digest("another build"))
+    assert daemon.tick() == everywhere()
+
+
+def test_a_seed_that_ends_after_its_contract_changed_does_not_count_for_the_new_one(daemon: Daemon) -> None:
+    daemon.publish()
+    daemon.tick()
+    daemon.publish(says=digest("another build"))
+    for cloud in CLOUDS:
+        daemon.seed(cloud, "auto", says=digest(FIRST))
+    assert daemon.tick() == everywhere()
+
+
+def test_the_same_record_published_again_asks_for_nothing(daemon: Daemon) -> None:
+    daemon.publish()
+    daemon.tick()
+    daemon.seeded()
+    daemon.publish()
+    assert daemon.tick() == {}
+    assert daemon.tick() == {}
+
+
+def test_what_is_at_work_is_not_asked_for_a_second_time(daemon: Daemon) -> None:
+    daemon.publish()
+    daemon.start(HETZNER, "auto")
     assert daemon.tick() == {"proxmox_template": {proxmox_seed("auto", FIRST)}}
 
 
-def test_what_was_published_before_the_first_tick_is_seeded_by_hand(tmp_path: Path) -> None:
-    """Dagster takes what stands at the first tick as handled; docs say so, a standing check will find it."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        daemon = Daemon(RuntimeRoot(tmp_path / "root"), instance)
+def test_a_request_from_which_no_run_came_is_made_again(daemon: Daemon) -> None:
+    daemon.publish()
+    assert daemon.tick() == everywhere()
+    daemon.wait(minutes=9)
+    assert daemon.tick() == {}
+    daemon.wait(minutes=3)
+    assert daemon.tick() == everywhere()
+    daemon.wait(hours=1)
+    assert daemon.tick() == {}
+
+
+def test_a_new_site_gets_the_record_that_the_build_slot_names_and_no_history(daemon: Daemon) -> None:
+    for version in (FIRST, SECOND):
+        daemon.publish(version)
+        daemon.tick()
+        daemon.seeded(version)
+    hetzner = SETTINGS.sites.hetzner | {"new": hetzner_site("auto", "new")}
+    daemon.configure(SETTINGS.model_copy(update={"sites": SETTINGS.sites.model_copy(update={"hetzner": hetzner})}))
+    assert daemon.tick() == {"hetzner_image": {hetzner_seed("new", SECOND)}}
+    assert daemon.tick() == {}
+
+
+def test_a_site_that_changes_from_by_hand_to_by_itself_gets_the_current_record_and_no_history(daemon: Daemon) -> None:
+    for version in (FIRST, SECOND):
+        daemon.publish(version)
+        daemon.tick()
+        daemon.seeded(version)
+    daemon.configure(with_hetzner(auto=hetzner_site("auto", "a"), by_hand=hetzner_site("auto", "b")))
+    assert daemon.tick() == {"hetzner_image": {hetzner_seed("by-hand", SECOND)}}
+
+
+def test_an_older_record_that_the_slot_names_again_is_the_current_one(daemon: Daemon) -> None:
+    for version in (FIRST, SECOND):
+        daemon.publish(version)
+        daemon.tick()
+        daemon.seeded(version)
+    daemon.publish(FIRST)
+    hetzner = SETTINGS.sites.hetzner | {"new": hetzner_site("auto", "new")}
+    daemon.configure(SETTINGS.model_copy(update={"sites": SETTINGS.sites.model_copy(update={"hetzner": hetzner})}))
+    assert daemon.tick() == {"hetzner_image": {hetzner_seed("new", FIRST)}}
+
+
+def test_a_site_that_is_switched_to_by_hand_is_left_alone_at_once(daemon: Daemon) -> None:
+    daemon.publish()
+    hetzner = {"auto": hetzner_site("manual", "a")}
+    daemon.configure(SETTINGS.model_copy(update={"sites": SETTINGS.sites.model_copy(update={"hetzner": hetzner})}))
+    assert daemon.tick() == {"proxmox_template": {proxmox_seed("auto", FIRST)}}
+
+
+def test_a_changed_setting_counts_at_the_next_tick_without_a_reload(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.publish()
+    text = daemon.root.settings_file.read_text()
+    daemon.root.settings_file.write_text(text.replace("seed: auto", "seed: manual"))
+    assert daemon.tick() == {}
+    daemon.root.settings_file.write_text(text)
+    assert daemon.tick() == everywhere()
+
+
+def test_a_release_that_was_published_before_the_first_tick_is_seeded(tmp_path: Path) -> None:
+    with daemon_in(tmp_path) as daemon:
         daemon.publish()
+        assert daemon.tick() == everywhere()
         assert daemon.tick() == {}
-        assert daemon.tick() == {}
-        daemon.publish(SECOND)
-        assert daemon.tick() == everywhere(SECOND)
+
+
+def test_a_daemon_that_lost_its_memory_asks_for_the_current_record_alone_and_not_for_what_is_there(
+    daemon: Daemon,
+) -> None:
+    daemon.publish(FIRST)
+    daemon.publish(SECOND)
+    daemon.tick()
+    daemon.seed(HETZNER, "auto", SECOND)
+    daemon.forget()
+    assert daemon.tick() == {"proxmox_template": {proxmox_seed("auto", SECOND)}}
+
+
+def test_a_release_that_came_while_the_daemon_was_down_is_seeded(daemon: Daemon) -> None:
+    daemon.publish(FIRST)
+    daemon.tick()
+    daemon.seeded(FIRST)
+    daemon.wait(days=3)
+    daemon.publish(SECOND)
+    assert daemon.tick() == everywhere(SECOND)
+
+
+def test_one_sites_failures_keep_no_other_from_being_seeded(daemon: Daemon) -> None:
+    daemon.configure(with_hetzner(bad=hetzner_site("auto", "bad"), good=hetzner_site("auto", "good")))
+    daemon.publish(FIRST)
+    for _ in range(2):
+        daemon.tick()
+        daemon.fail_a_seed(site="bad")
+    daemon.seed(HETZNER, "good", FIRST)
+    daemon.publish(SECOND)
+    assert daemon.tick() == {"hetzner_image": {hetzner_seed(site, SECOND) for site in ("bad", "good")}}

@@ -1,0 +1,45 @@
+"""The daily cap where the money is spent: asked right before a seed creates anything, whoever started it."""
+
+import time
+
+import dagster as dg
+from pydantic import Field
+
+from hyops_assets.assets.by_command import SeedByCommand
+from hyops_assets.assets.executing import is_live
+from hyops_assets.contract.seed_policy import require_affordable
+from hyops_assets.contract.settings import Settings
+from hyops_assets.partitions import HETZNER, site_of
+from hyops_assets.seed_log import SeedLog
+from hyops_assets.waiting import caps_of
+
+
+class PaidSeed(SeedByCommand):
+    """How a seed that costs money is made, and whether the daily cap counts for it."""
+
+    over_daily_cap: bool = Field(
+        default=False, description="create the image although as many were created in 24 hours as may be"
+    )
+
+
+def require_within_cap(context: dg.AssetExecutionContext, config: PaidSeed, settings: Settings) -> None:
+    """See that one more image may be created at this seed's site, and note in the log that it is about to be.
+
+    The note comes first: of two seeds that ask at the same moment, the one that noted it first may go on.
+
+    Raises:
+        DailyCapReached: as many were created in the last 24 hours as may be, and nobody said to go on.
+    """
+    log = SeedLog(context.instance, HETZNER)
+    key = context.partition_key
+    context.log_event(log.paying(key))
+    if config.over_daily_cap:
+        return
+    now = time.time()
+
+    def may_pay(run_id: str) -> bool:
+        # Another host's run of which nothing is known may be creating its image.
+        return is_live(context.instance, run_id) is not False
+
+    paid = log.paid_before(context.run.run_id, may_pay, now=now)
+    require_affordable(paid, site_of(key), caps_of(settings), now=now)

@@ -1,0 +1,224 @@
+"""The automation sensor, tick by tick, over the real definitions; and what happens in the graph between two ticks."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    # A run writes it by itself; an event that is reported without a run must say it.
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.events import DagsterEvent
+
+from hyops_assets.assets.publishing import published_contract
+from hyops_assets.checks.published import anonymous_read_back
+from hyops_assets.cli.graph import Graph, RunFailed
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.references import BUILD_STATE
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
+from hyops_assets.contract.state import Outputs
+from hyops_assets.definitions import build_definitions
+from hyops_assets.partitions import (
+    CLOUDS,
+    HETZNER,
+    Cloud,
+    add_sites,
+    add_version,
+    hetzner_seed,
+    proxmox_seed,
+)
+from resources.settings import save_settings
+from resources.states.store import StateStore
+
+FIRST = "2026.03.03-0027-rolling"
+SECOND = "2026.03.04-0027-rolling"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+Asked = dict[str, set[str | None]]
+
+
+def proxmox_site(seed: str, name: str = "pve", *, canary: bool = False) -> ProxmoxSite:
+    return ProxmoxSite.model_validate(
+        {
+            "host": name,
+            "node": "pve1",
+            "token_id": "a@pve!b",
+            "token_env": "PVE_TOKEN",
+            "seed": seed,
+            "canary": canary,
+        }
+    )
+
+
+def hetzner_site(seed: str, name: str, *, canary: bool = False, paid_seeds_a_day: int = 5) -> HetznerSite:
+    return HetznerSite.model_validate(
+        {"token_env": f"TOKEN_{name.upper()}", "seed": seed, "canary": canary, "paid_seeds_a_day": paid_seeds_a_day}
+    )
+
+
+SETTINGS = Settings(
+    sites=Sites(
+        proxmox={"auto": proxmox_site("auto"), "by-hand": proxmox_site("manual", "other")},
+        hetzner={"auto": hetzner_site("auto", "a"), "by-hand": hetzner_site("manual", "b")},
+    )
+)
+
+
+def with_hetzner(**sites: HetznerSite) -> Settings:
+    """Settings with these Hetzner sites and no others."""
+    return Settings(sites=Sites(hetzner={name.replace("_", "-"): site for name, site in sites.items()}))
+
+
+def digest(version: str) -> str:
+    return sha256(version.encode()).hexdigest()
+
+
+class Daemon:
+    """What Dagster's daemon does with the seeds' conditions."""
+
+    def __init__(self, root: RuntimeRoot, instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> None:
+        self.root = root
+        self.instance = instance
+        self._cursor = None
+        self._late = dt.timedelta()
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        save_settings(self.root, settings, heading="test")
+        add_sites(self.instance, settings)
+        self._definitions = build_definitions(self.root, settings)
+
+    def wait(self, **span: float) -> None:
+        """Let time go by, as the next ticks see it."""
+        self._late += dt.timedelta(**span)
+
+    def forget(self) -> None:
+        """Lose what the daemon remembered, as a new instance or a changed condition does."""
+        self._cursor = None
+
+    def evaluate(self) -> dg.EvaluateAutomationConditionsResult:
+        """Evaluate once."""
+        result = dg.evaluate_automation_conditions(
+            self._definitions,
+            self.instance,
+            asset_selection=dg.AssetSelection.groups("seeds").without_checks(),
+            cursor=self._cursor,
+            evaluation_time=dt.datetime.now(dt.UTC) + self._late,
+        )
+        self._cursor = result.cursor
+        return result
+
+    def tick(self) -> Asked:
+        """Evaluate once and return what was requested, by asset."""
+        result = self.evaluate()
+        asked = {cloud.asset.to_user_string(): result.get_requested_partitions(cloud.asset) for cloud in CLOUDS}
+        return {asset: set(keys) for asset, keys in asked.items() if keys}
+
+    def publish(
+        self, version: str = FIRST, *, check: bool | None = True, says: str | None = None, named: bool = True
+    ) -> None:
+        """The contract of a version is published, and its check passes, fails, or (None) does not run yet.
+
+        `says` is another digest than the version's own; `named` tells whether the build slot names it afterwards.
+        """
+
+        add_version(self.instance, version)
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                published_contract.key, partition=version, tags={"dagster/data_version": says or digest(version)}
+            )
+        )
+        if check is not None:
+            self.check(version, passed=check)
+        if named:
+            outputs: Outputs = {"record_version": version, "record_digest": says or digest(version)}
+            StateStore(self.root).commit(BUILD_STATE, run_id="test", outputs=outputs)
+
+    def check(self, version: str = FIRST, *, passed: bool) -> None:
+        """The read-back looked at the latest contract of a version: a result counts for the bytes it looked at."""
+        (key,) = anonymous_read_back.check_keys
+        self._judge(key, version, passed=passed)
+
+    def _judge(self, key: dg.AssetCheckKey, partition: str, *, passed: bool) -> None:
+        (latest,) = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=key.asset_key, asset_partitions=[partition]), limit=1
+        ).records
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=passed,
+            blocking=key.asset_key == published_contract.key,
+            partition=partition,
+            target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
+                storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
+            ),
+        )
+        # A partition's result is kept once per run, so each gets one of its own.
+        event = DagsterEvent(dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, "check", event_specific_data=evaluation)
+        self.instance.report_dagster_event(event, run_id=str(uuid4()))
+
+    def seed(
+        self,
+        cloud: Cloud,
+        site: str,
+        version: str = FIRST,
+        *,
+        says: str | None = None,
+        outcome: str = "created",
+        lineage: bool | None = True,
+    ) -> None:
+        """One cell was seeded; its lineage check says this, or (None) did not run."""
+        key = str(cloud.seed(site, version))
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                cloud.asset, partition=key, metadata={"record_digest": says or digest(version), "outcome": outcome}
+            )
+        )
+        if lineage is not None:
+            self._judge(dg.AssetCheckKey(cloud.asset, "lineage_holds"), key, passed=lineage)
+
+    def seeded(self, version: str = FIRST) -> None:
+        """Both seeds of a version ended well."""
+        for cloud in CLOUDS:
+            self.seed(cloud, "auto", version)
+
+    def fail_a_seed(self, version: str = FIRST, site: str = "auto") -> None:
+        """Run the Hetzner seed for real: it fails, because no contract document is there."""
+        with pytest.raises(RunFailed, match="published_contract"):
+            Graph(self.root, self.instance).seed_hetzner(site, version)
+
+    def look(self, cloud: Cloud) -> dg.AssetCheckEvaluation:
+        """Run the standing checks as the UI does, and return what they say of a cloud."""
+        ran = self._definitions.resolve_job_def("look_for_missing_seeds").execute_in_process(
+            instance=self.instance, run_config=QUIET
+        )
+        (found,) = [one for one in ran.get_asset_check_evaluations() if one.asset_key == cloud.asset]
+        return found
+
+    def start(self, cloud: Cloud, site: str, version: str = FIRST) -> dg.DagsterRun:
+        """A run of one cell is at work."""
+        job = self._definitions.resolve_job_def("seed_hetzner_image" if cloud is HETZNER else "seed_proxmox_template")
+        key = cloud.seed(site, version)
+        tags = {"dagster/partition": str(key), **cloud.seeds.get_tags_for_partition_key(key)}
+        return self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+
+
+@contextmanager
+def daemon_in(directory: Path, settings: Settings = SETTINGS) -> Iterator[Daemon]:
+    """Yield a daemon over an instance of its own that has not ticked yet."""
+    with dg.DagsterInstance.local_temp(str(directory)) as instance:
+        yield Daemon(RuntimeRoot(directory / "root"), instance, settings)
+
+
+def everywhere(version: str = FIRST, *sites: str) -> Asked:
+    """Both seeds of a version at the sites that seed by themselves."""
+    return {
+        "proxmox_template": {proxmox_seed("auto", version)},
+        "hetzner_image": {hetzner_seed(site, version) for site in sites or ("auto",)},
+    }
