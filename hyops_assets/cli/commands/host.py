@@ -1,0 +1,77 @@
+"""Commands about this host and its environments: demo, dev, init, preflight, doctor."""
+
+from typing import Annotated
+
+import typer
+
+from hyops_assets.cli.environment import named_place, place
+from hyops_assets.cli.options import Env, Inputs, Instance, ModuleRoot, Root
+
+commands = typer.Typer()
+
+
+@commands.command()
+def demo(
+    iso: Annotated[
+        str, typer.Option("--iso", help="Path or URL of a real ISO, or latest; default: a look-alike.")
+    ] = "",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Take an ISO through the whole graph, into a local lab."""
+    from hyops_assets.cli.demo import run_demo
+
+    run_demo(place(root, env), iso)
+
+
+@commands.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port on loopback.")] = 3000, env: Env = None, root: Root = None
+) -> None:
+    """Open the Dagster UI with its daemon, on loopback, on this environment's instance."""
+    from hyops_assets.cli.dev import run_dev
+
+    run_dev(place(root, env), port)
+
+
+@commands.command()
+def init(
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Write a commented pipeline.yml to start from. Ends with 10: the template was written."""
+    from hyops_assets.cli.init import write_template
+
+    raise typer.Exit(write_template(place(root, env), force=force))
+
+
+@commands.command()
+def preflight(
+    module: Annotated[
+        str | None, typer.Option("--module", help="Module whose run is meant; default: the host.")
+    ] = None,
+    inputs: Inputs = None,
+    state_instance: Instance = "",
+    module_root: ModuleRoot = None,
+    target: Annotated[str, typer.Option("--target", help="Only the sites of one kind: proxmox or hetzner.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="End with 12 where a program is missing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Look whether host, repository, sites and a module's inputs are ready. Ends with 0, 11, 12 or 30."""
+    from hyops_assets.cli.preflight import run_preflight
+    from hyops_assets.cli.prepare import Asked
+
+    where = named_place(root, env) if module else place(root, env)
+    asked = Asked("preflight", where, module, inputs, state_instance, module_root) if module else None
+    raise typer.Exit(run_preflight(where, asked, target=target, strict=strict, as_json=json_))
+
+
+@commands.command()
+def doctor(env: Env = None, root: Root = None) -> None:
+    """Examine this host: programs, versions, an accelerator that really works."""
+    from hyops_assets.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(place(root, env).root))

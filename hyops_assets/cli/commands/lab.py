@@ -1,0 +1,61 @@
+"""`hyops lab`: the local stand-ins."""
+
+from typing import Annotated
+
+import typer
+
+from hyops_assets.cli.environment import place
+from hyops_assets.cli.options import Env, Root, Version
+
+commands = typer.Typer(
+    no_args_is_help=True, help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed."
+)
+
+
+@commands.command("iso")
+def lab_iso(release: Version = "2026.03.03-0027-rolling", env: Env = None, root: Root = None) -> None:
+    """Make a signed VyOS look-alike ISO from Debian packages, or find the one made before."""
+    from hyops_assets.cli.lab import make_iso
+
+    make_iso(place(root, env), release)
+
+
+@commands.command("up")
+def lab_up(
+    release: Annotated[
+        str, typer.Option("--release", help="Release that its feed and mirror serve; empty for none.")
+    ] = "2026.03.03-0027-rolling",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Start the lab in the background and write a pipeline.yml that points at it.
+
+    The first time, the release's look-alike ISO is made from Debian packages, which takes minutes.
+    """
+    from hyops_assets.cli.lab import up
+
+    up(place(root, env), release)
+
+
+@commands.command("down")
+def lab_down(env: Env = None, root: Root = None) -> None:
+    """Stop the lab. What it holds stays for the next start."""
+    from hyops_assets.cli.lab import down
+
+    down(place(root, env))
+
+
+@commands.command("release")
+def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
+    """Put a release into the lab's feed, with a look-alike ISO of that version."""
+    from hyops_assets.cli.lab import announce
+
+    announce(place(root, env), release)
+
+
+@commands.command("env")
+def lab_env(env: Env = None, root: Root = None) -> None:
+    """Print the exports that let other programs reach the running lab: eval "$(hyops lab env)"."""
+    from hyops_assets.cli.lab import print_environment
+
+    print_environment(place(root, env))

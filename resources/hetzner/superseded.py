@@ -1,0 +1,148 @@
+"""Superseded snapshots of a project: which they are, and how one is removed.
+
+A snapshot goes only if its labels are ours, whole, and say `ready`; if no state mentions it; if no server was made
+from it; and if what the site's active state names stands in the project, whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from hyops_assets.contract.site_settings import HetznerSite
+from hyops_assets.contract.superseding import (
+    IMAGES,
+    Current,
+    Held,
+    NotSettled,
+    States,
+    currents,
+    judge_versions,
+    mentioned,
+)
+from hyops_assets.contract.upkeep import Finding, Verdict
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.inventory import Snapshot
+from resources.hetzner.labels import MANAGED_BY, Labels
+from resources.pruning import Ground, Pruning
+
+
+def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Pruning[Snapshot]:
+    """Return what is superseded in a site's project."""
+
+    def look() -> list[tuple[Snapshot, Finding]]:
+        return _look(client, site, ground)
+
+    def remove(snapshot: Snapshot, finding: Finding) -> Finding:
+        labels = Labels.parse(snapshot.labels)
+        if labels is not None:
+            ground.forget(labels.version)
+        if snapshot.protected:
+            client.unprotect_snapshot(snapshot)
+            again = next((found for thing, found in look() if thing.id == snapshot.id), finding)
+            if again.verdict != "remove":
+                client.protect_snapshot(snapshot)
+                return again
+        client.delete_snapshot(snapshot)
+        return finding.turned("removed")
+
+    return Pruning(look, remove)
+
+
+def require_current(current: Sequence[Current], snapshots: Sequence[Snapshot]) -> None:
+    """Confirm that what the active states name stands in the project, whole.
+
+    Raises:
+        NotSettled: it does not, or it holds another version than the state says.
+    """
+    by_id = {str(snapshot.id): snapshot for snapshot in snapshots}
+    for entry in current:
+        snapshot = by_id.get(entry.ref)
+        labels = Labels.parse(snapshot.labels) if snapshot else None
+        if snapshot is None:
+            problem = "which the project does not hold"
+        elif snapshot.status != "available":
+            problem = f"which is {snapshot.status}"
+        elif labels is not None and (labels.state, labels.version) != ("ready", entry.version):
+            problem = f"which is labelled {labels.version}, {labels.state}, not {entry.version}, ready"
+        else:
+            continue
+        raise NotSettled(f"{entry.state} names snapshot {entry.ref}, {problem}", hint="seed the current version again")
+
+
+def judge_snapshot(
+    snapshot: Snapshot,
+    *,
+    mentions: Mapping[str, str],
+    used: Mapping[int, str],
+    versions: Mapping[str, tuple[Verdict, str]],
+    protect: bool,
+) -> tuple[Verdict, str] | None:
+    """Decide about one snapshot, and say why; None where it is no matter of ours.
+
+    Args:
+        snapshot: as the project shows it.
+        mentions: what any state says, and which.
+        used: ids of images that servers were made from, and a server's name for each.
+        versions: what was decided by version, by id.
+        protect: whether the site protects snapshots itself.
+    """
+    labels = Labels.parse(snapshot.labels)
+    if labels is None:
+        return _of_unknown_origin(snapshot)
+    if labels.role != "image":
+        return "by hand", "labelled as what serves a seed, and a snapshot: look at it in the Hetzner console"
+    for text in (str(snapshot.id), snapshot.description):
+        if text in mentions:
+            return "keep", f"{mentions[text]} names it"
+    if snapshot.id in used:
+        return "keep", f"server {used[snapshot.id]} was made from it"
+    if labels.state != "ready":
+        return "keep", "its seed is not finished: the next seed of this version takes it up"
+    if snapshot.status != "available":
+        return "by hand", f"it is {snapshot.status}: look at it in the Hetzner console"
+    verdict, why = versions[str(snapshot.id)]
+    if verdict == "remove" and snapshot.protected and not protect:
+        return "keep", "somebody protected it: the site's settings do not"
+    return verdict, why
+
+
+def _of_unknown_origin(snapshot: Snapshot) -> tuple[Verdict, str] | None:
+    if "hyops_image_key" in snapshot.labels or snapshot.labels.get("hyops_managed_by") == MANAGED_BY:
+        return "by hand", (
+            f"HybridOps' labels, not a whole set of ours: if nothing needs it, hcloud image delete {snapshot.id}"
+        )
+    return None
+
+
+def _look(client: HetznerClient, site: HetznerSite, ground: Ground) -> list[tuple[Snapshot, Finding]]:
+    snapshots, states = client.list_snapshots(), ground.states()
+    used = {server.image_id: server.name for server in client.list_servers() if server.image_id is not None}
+    held = [
+        Held(str(snapshot.id), labels.key, labels.version, snapshot.created)
+        for snapshot in snapshots
+        if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
+    ]
+    versions = _by_version(held, snapshots, states, ground)
+    found: list[tuple[Snapshot, Finding]] = []
+    for snapshot in snapshots:
+        judged = judge_snapshot(
+            snapshot, mentions=mentioned(states), used=used, versions=versions, protect=site.protect
+        )
+        if judged is not None:
+            what = f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})"
+            found.append((snapshot, Finding(what, ground.where, *judged)))
+    return found
+
+
+def _by_version(
+    held: list[Held], snapshots: list[Snapshot], states: States, ground: Ground
+) -> dict[str, tuple[Verdict, str]]:
+    """Return what is decided by version, by id: nothing may go where it is not confirmed what is current."""
+    busy = ground.at_work()
+    if busy is not None:
+        return {one.ref: ("keep", f"run {busy} seeds at this site") for one in held}
+    try:
+        current = currents(states, IMAGES, ground.instance)
+        require_current(current, snapshots)
+    except NotSettled as error:
+        return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
+    return judge_versions(held, current, ground.policy, now=datetime.fromtimestamp(ground.clock(), UTC))

@@ -1,0 +1,72 @@
+"""Removing what is superseded, one after the other: each is looked at again, with everything around it, right before.
+
+What belongs here: the order of looking and removing, the same for every cloud. What is superseded, and how a thing is
+removed, stands beside the cloud's client.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.superseding import Policy, States
+from hyops_assets.contract.upkeep import Finding
+
+Thing = TypeVar("Thing")
+Looked = Sequence[tuple[Thing, Finding]]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What decides besides the site itself.
+
+    Attributes:
+        where: the site's name.
+        instance: of the site's states; None is `latest.json`.
+        states: reads every state of the environment, afresh at each call.
+        at_work: returns the id of a live run that seeds at this site; None where there is none.
+        policy: what is kept.
+        clock: epoch seconds.
+        forget: told the version of what is about to be removed: that it stands there is no longer expected.
+    """
+
+    where: str
+    instance: str | None
+    states: Callable[[], States]
+    at_work: Callable[[], str | None]
+    policy: Policy
+    clock: Callable[[], float]
+    forget: Callable[[str], None]
+
+
+class Pruning(Generic[Thing]):
+    """What is superseded at one site.
+
+    Args:
+        look: returns what stands there, each with a finding; reads everything afresh at each call.
+        remove: removes one thing that was just looked at, and returns what became of it.
+    """
+
+    def __init__(self, look: Callable[[], Looked[Thing]], remove: Callable[[Thing, Finding], Finding]) -> None:
+        self._look = look
+        self._remove = remove
+
+    def find(self) -> list[Finding]:
+        """Return a finding for everything of ours. Nothing is changed."""
+        return [finding for _, finding in self._look()]
+
+    def reap(self) -> list[Finding]:
+        """Remove what is superseded, and return what became of each. One that cannot be removed stops no other."""
+        return [self._reaped(finding) for _, finding in self._look()]
+
+    def _reaped(self, finding: Finding) -> Finding:
+        if finding.verdict != "remove":
+            return finding
+        try:
+            now = [entry for entry in self._look() if entry[1].what == finding.what]
+            if not now:
+                return finding.turned("removed", "gone meanwhile")
+            thing, again = now[0]
+            return again if again.verdict != "remove" else self._remove(thing, again)
+        except HyopsError as error:
+            return finding.turned("failed", f"{finding.why}; {error.message}")
