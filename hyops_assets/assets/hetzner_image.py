@@ -4,7 +4,10 @@ What belongs here: which record goes where, and what is told about it. How a pro
 stands in `resources/hetzner`.
 """
 
+from dataclasses import asdict
+
 import dagster as dg
+from pydantic import Field
 
 from hyops_assets.assets.by_command import seeded_by
 from hyops_assets.assets.paying import PaidSeed, require_within_cap
@@ -23,6 +26,7 @@ from hyops_assets.assets.seeding import (
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
 from hyops_assets.contract.settings import Settings
@@ -31,9 +35,48 @@ from hyops_assets.contract.state import image_outputs
 from hyops_assets.partitions import HETZNER_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.found import require_image
+from resources.hetzner.report import SeededImage
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.seed import HetznerSeeder
+from resources.hetzner.wishes import Wishes, Wrapper
 from resources.states.store import StateStore
+
+
+class ImageSeedConfig(PaidSeed):
+    """What is asked of one seed besides which record: inputs of `core/hetzner/vyos-image-seed`."""
+
+    image_ref: str = Field(default="", description="id or description of the snapshot that has to hold the record")
+    seed_if_missing: bool = Field(default=True, description="make it where there is none")
+    seed_location: str = Field(default="", description="of the server that writes")
+    seed_server_type: str = Field(default="", description="of the server that writes")
+    wrapper_base_url: str = Field(default="", description="of this host: a qcow2 may be wrapped and served here")
+    wrapper_port: int = Field(default=18080, description="that it is served on")
+
+    @property
+    def may_create(self) -> bool:
+        """Whether a snapshot is made where none holds the record."""
+        return self.seed_if_missing and not self.image_ref
+
+    def wishes(self) -> Wishes:
+        """Return them as the seeder takes them."""
+        return Wishes(
+            server_type=self.seed_server_type,
+            location=self.seed_location,
+            image_ref=self.image_ref,
+            create=self.seed_if_missing,
+            wrapper=Wrapper(self.wrapper_base_url, self.wrapper_port) if self.wrapper_base_url else None,
+        )
+
+    def takes(self, contract: Contract) -> VariantFormat:
+        """Return which variant of a record is taken: its raw.xz; a qcow2 only where it has none and may be wrapped."""
+        return "qcow2" if self.wrapper_base_url and "raw.xz" not in contract.urls else "raw.xz"
+
+    def source(self, contract: Contract) -> str:
+        """Return what an auditor is told of it."""
+        if self.takes(contract) == "qcow2":
+            return f"{contract.urls['qcow2']}, wrapped by this host"
+        unused = "; nothing was wrapped: the record has a raw.xz" if self.wrapper_base_url else ""
+        return f"{contract.urls['raw.xz']}{unused}"
 
 
 @dg.asset(
@@ -41,7 +84,7 @@ from resources.states.store import StateStore
 )
 def hetzner_image(
     context: dg.AssetExecutionContext,
-    config: PaidSeed,
+    config: ImageSeedConfig,
     published_contract: Contract,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -59,9 +102,10 @@ def hetzner_image(
         absent = not seeder.find(contract.record)
         if config.seed_command and absent:
             return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
-        if absent:
+        if absent and config.may_create:
             require_within_cap(context, config, settings)
-        seeded = seeder.seed(request_of(context, contract, url_of(contract, "raw.xz")), progress=progress)
+        request = request_of(context, contract, url_of(contract, config.takes(contract)))
+        seeded = seeder.seed(request, wishes=config.wishes(), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
         contract,
@@ -75,19 +119,28 @@ def hetzner_image(
         value=seeded_at(contract, site, seeded.image_ref),
         data_version=dg.DataVersion(contract.record.disk.sha256),
         metadata=lineage_of(contract, seeded.outcome)
-        | {
-            "image_ref": seeded.image_ref,
-            "description": seeded.description,
-            "labels": dg.MetadataValue.json(dict(seeded.labels)),
-            "transport_sha256": seeded.transport_sha256 or "adopted: nothing was sent",
-            "readback_sha256": seeded.readback_sha256 or "adopted: nothing was written",
-            "bytes_written": seeded.bytes_written,
-            "server_type": seeded.server_type or "none",
-            "location": seeded.location or "none",
-            "timings": dg.MetadataValue.json(seeded.timings),
-            **move_slot(states, ref, contract, context.run, outputs),
-        },
+        | _told(seeded)
+        | {"source": config.source(contract), **move_slot(states, ref, contract, context.run, outputs)},
     )
+
+
+def _told(seeded: SeededImage) -> dict[str, dg.MetadataValue | str | int]:
+    """Return what an auditor is told of a seed in a Hetzner project. Costs are estimates, net and in EUR."""
+    return {
+        "image_ref": seeded.image_ref,
+        "description": seeded.description,
+        "labels": dg.MetadataValue.json(dict(seeded.labels)),
+        "transport_sha256": seeded.transport_sha256 or f"{seeded.outcome}: nothing was sent",
+        "readback_sha256": seeded.readback_sha256 or f"{seeded.outcome}: nothing was written",
+        "bytes_written": seeded.bytes_written,
+        "bytes_sent": seeded.bytes_sent,
+        "server_type": seeded.server_type or "none",
+        "location": seeded.location or "none",
+        "timings": dg.MetadataValue.json(seeded.timings),
+        "cost": dg.MetadataValue.json(asdict(seeded.cost)),
+        "other snapshots of this name": dg.MetadataValue.json(list(seeded.others)),
+        "leftovers removed": dg.MetadataValue.json(list(seeded.reaped)),
+    }
 
 
 def _image_by_command(

@@ -23,8 +23,8 @@ from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.labels import description_of
+from resources.hetzner.report import ImageFacts
 from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.seed import ImageFacts
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.survey import TemplateFacts
 from resources.repository.anonymous import read_published

@@ -15,7 +15,6 @@ from hyops_assets.cli.progress import in_bytes, shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.feed_settings import FeedSettings
-from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.version import RELEASE_PATTERN
 from hyops_assets.lab.ensemble import LabFiles
@@ -120,7 +119,7 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
     states = StateStore(place.root)
     for ref, written in zip(STATES, changed, strict=True):
         console.print(f"state  {'written  ' if written else 'unchanged'} {states.path(ref)}", soft_wrap=True)
-    sent = _bytes_sent(build["published_contract"], template, image, record)
+    sent = _bytes_sent(build["published_contract"], template, image)
     adopted = not sent and not asked.total() and not any(changed)
     console.print(
         f"lab    mutating calls: proxmox {asked['proxmox']}, hetzner {asked['hetzner']}; bytes sent: {sent:,}"
@@ -129,7 +128,9 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
     console.print(f"UI     make dev   (or: {' '.join(['hyops dev', place.flag]).strip()})")
 
 
-def _bytes_sent(contract: Said, template: Said, image: Said, record: Record) -> int:
+def _bytes_sent(contract: Said, template: Said, image: Said) -> int:
     """Return what went over a wire: to the repository, to the Proxmox node, to the server that wrote the image."""
-    fetched = record.variants["raw.xz"].size_bytes if image["bytes_written"] else 0
-    return int(str(contract["bytes_sent"])) + int(str(template["bytes_transferred"])) + fetched
+    return sum(
+        int(str(said[name]))
+        for said, name in ((contract, "bytes_sent"), (template, "bytes_transferred"), (image, "bytes_sent"))
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 _SITE = "it belongs to the site: sites.{kind}.<name> in config/pipeline.yml"
 _PROXMOX = _SITE.format(kind="proxmox")
-_HETZNER = _SITE.format(kind="hetzner")
+_HETZNERS = "it is an input of core/hetzner/vyos-image-seed"
 _API = "the site is reached through its API with a token: nobody logs in to the node"
 _RECORD = "the record decides it"
 _ADOPTS = "a seed looks the record up by its digest, adopts it where it is, and creates it where it is not"
@@ -30,15 +30,15 @@ REFUSED: Mapping[str, str] = {
     "template_name": "the name follows from the record, so that it says what the template holds",
     "rebuild_if_exists": "a template or snapshot is never replaced in place: seed a revision of the record (-r2, …)",
     "seed_if_missing": _ADOPTS,
-    "image_ref": "core/hetzner/vyos-image-register takes in a snapshot that is there",
+    "image_ref": _HETZNERS,
     "image_name": "Hetzner's snapshots have no name",
     "image_description": "it is hyops-<key>-<version>: HybridOps finds images by it",
     "image_architecture": _RECORD,
-    "seed_location": _HETZNER,
-    "seed_server_type": "the smallest server type that is offered and holds the disk is taken",
+    "seed_location": _HETZNERS,
+    "seed_server_type": _HETZNERS,
     "seed_tool": "the pipeline writes and reads back by itself; another tool runs as seed_command",
-    "seed_wrapper_public_base_url": "the record's own raw.xz is taken: nothing is wrapped or served from this host",
-    "seed_wrapper_bind_port": "the record's own raw.xz is taken: nothing is wrapped or served from this host",
+    "seed_wrapper_public_base_url": _HETZNERS,
+    "seed_wrapper_bind_port": _HETZNERS,
     "cpu_cores": "machines that are made from the template say it",
     "memory_mb": "machines that are made from the template say it",
     "ci_username": "the user-data of the machine says it",

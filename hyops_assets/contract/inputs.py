@@ -195,9 +195,42 @@ class TemplateSeedInputs(SeedInputs):
 
 
 class ImageSeedInputs(SeedInputs):
-    """`core/hetzner/vyos-image-seed`: one record as a snapshot in one Hetzner project."""
+    """`core/hetzner/vyos-image-seed`: one record as a snapshot in one Hetzner project.
+
+    A wrapper's URL says on purpose that this host may wrap a qcow2 where the record has no raw.xz.
+    """
 
     takes: ClassVar[VariantFormat] = "raw.xz"
+
+    image_ref: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._:@/-]{0,126})?$",
+        description="id or description of the snapshot that has to hold the record; then none is made",
+    )
+    seed_if_missing: bool = Field(default=True, description="make the snapshot where none holds the record")
+    seed_location: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9-]{1,31})?$",
+        description="of the server that writes; the site's locations where empty",
+    )
+    seed_server_type: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9-]{1,31})?$",
+        description="of that server; the smallest and cheapest on offer where empty",
+    )
+    seed_wrapper_public_base_url: str = Field(
+        default="", description="of this host, from outside: a record without raw.xz is wrapped and served here"
+    )
+    seed_wrapper_bind_port: int = Field(default=18080, ge=1, le=65535, description="that this host serves it on")
+
+    @model_validator(mode="after")
+    def _a_command_is_told_nothing_of_ours(self) -> Self:
+        ours = ("image_ref", "seed_location", "seed_server_type", "seed_wrapper_public_base_url")
+        given = [name for name in ours if getattr(self, name)]
+        if self.seed_command and not self.record_state_ref and given:
+            message = f"seed_command seeds by itself: {', '.join(given)} would not count"
+            raise ValueError(message)
+        return self
 
 
 Inputs = TypeVar("Inputs", bound=ModuleInputs)

@@ -60,6 +60,9 @@ class HetznerSite(Frozen):
     snapshot_limit: int = Field(
         default=30, ge=1, description="Hetzner's default per customer, counted here over the project"
     )
+    snapshot_eur_per_gb_month: float = Field(
+        default=0.0143, ge=0, description="net price, for the estimate in the seed's metadata"
+    )
     seed: Literal["auto", "manual"] = Field(
         default="manual", description="auto: every new record is seeded by the daemon; it costs money"
     )

@@ -119,7 +119,8 @@ def image_outputs(contract: Contract, *, image_ref: str, name: str, description:
         name=name,
         description=description,
         version=contract.record.version,
-        source_url=contract.urls["raw.xz"],
+        # A record without raw.xz was wrapped.
+        source_url=contract.urls.get("raw.xz") or contract.urls["qcow2"],
     )
     return {**standing, "image_seeded": seeded, **_lineage(contract)}
 

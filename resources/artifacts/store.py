@@ -7,10 +7,7 @@ points at nothing.
 Layout: `blobs/<first two digits>/<sha256>`, `documents/<asset>/<partition>.json`, `locks/`, `scratch/`, `cache/`.
 """
 
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
+from resources.artifacts.scratch import scratch_below
 from resources.settings import write_private
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -142,16 +140,8 @@ class ArtifactStore:
         """Yield an empty directory beside the blobs, removed afterwards; first sweep what killed runs left."""
         directory = self.directory / "scratch"
         directory.mkdir(parents=True, exist_ok=True)
-        # One sweeper or creator at a time: a directory that nobody holds yet looks like a leftover.
-        with _held(directory):
-            _sweep(directory)
-            mine = Path(tempfile.mkdtemp(dir=directory, prefix=f"{purpose}-"))
-            holding = _hold(mine, fcntl.LOCK_EX)
-        try:
+        with scratch_below(directory, purpose) as mine:
             yield mine
-        finally:
-            shutil.rmtree(mine, ignore_errors=True)
-            os.close(holding)
 
     @property
     def cache(self) -> Path:
@@ -181,38 +171,3 @@ class ArtifactStore:
 
     def _document_path(self, kind: str, name: str) -> Path:
         return self.directory / "documents" / kind / f"{quote(name, safe='')}.json"
-
-
-def _sweep(directory: Path) -> None:
-    """Remove the scratch directories that nobody holds.
-
-    The kernel frees what a killed process held. Its process id would tell less: it may have been given to another,
-    and says nothing between containers that share this directory.
-    """
-    for left in directory.iterdir():
-        try:
-            holding = _hold(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-        shutil.rmtree(left, ignore_errors=True)
-        os.close(holding)
-
-
-@contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    holding = _hold(directory, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(holding)
-
-
-def _hold(directory: Path, how: int) -> int:
-    """Lock a directory until the returned descriptor is closed, or its process ends."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
 from resources.hetzner.labels import Labels
-from resources.hetzner.seed import ImageFacts
+from resources.hetzner.report import ImageFacts
 
 
 class NotThatImage(Refused):

@@ -24,6 +24,13 @@ from resources.hetzner.session import run_session
 from resources.hetzner.shell import Ended, Login, Shell, logged_in
 
 RESCUE_HOSTNAME = "rescue"
+_CURL_HINTS = {
+    6: "see that the host's name is public; a server without IPv4 address needs one that has an IPv6 address",
+    7: "see that the host is reached from anywhere; a server without IPv4 address needs one with IPv6",
+    28: "see that the host is reached from anywhere, then try again",
+    60: "serve it under a certificate that every system trusts: the rescue system knows no private authority",
+}
+"""By curl's exit status (`man curl`, "EXIT CODES")."""
 _COPIED = re.compile(r"(\d+) bytes")
 _SHORT = 60.0
 
@@ -36,11 +43,15 @@ class NotRescue(RescueNotReached):
 
 @dataclass(frozen=True)
 class Source:
-    """Where the raw.xz comes from: a URL that the rescue system fetches, or a file that is sent over SSH."""
+    """Where the raw.xz comes from: a URL that the rescue system fetches, or a file that is sent over SSH.
+
+    `clear` allows http: the digests prove the bytes, and the image is public.
+    """
 
     variant: Variant
     url: str | None = None
     file: Path | None = None
+    clear: bool = False
 
     @property
     def shown(self) -> str:
@@ -55,6 +66,7 @@ class Written:
     transport_sha256: str
     readback_sha256: str
     bytes_written: int
+    bytes_sent: int
     sparse: bool
 
 
@@ -96,7 +108,8 @@ def write_disk(
             transport, count = await _write(shell, source, disk, patience, report, sparse=sparse)
             found = await _read_back(shell, disk, patience, report)
             if found == disk.sha256:
-                return Written(transport, found, count, sparse)
+                sent = source.variant.size_bytes * (1 if sparse else 2)
+                return Written(transport, found, count, sent, sparse)
         raise ReadbackMismatch(
             f"the disk reads back as sha256 {found}, not {disk.sha256}",
             hint="the variant does not decode to the record's disk, or the server's disk is broken: "
@@ -163,7 +176,9 @@ async def _write(
             copied = int(match[1])
         progress("write", copied, disk.size_bytes)
 
-    command = command_line(WRITE, DISK, source.url or "-", "conv=sparse" if sparse else "")
+    command = command_line(
+        WRITE, DISK, source.url or "-", "conv=sparse" if sparse else "", "=https,http" if source.clear else "=https"
+    )
     ended = await shell.run(command, within=patience.write, feed=source.file, heard=heard)
     report = Report.parse(ended.stdout)
     _require_success(ended, report, source)
@@ -181,7 +196,7 @@ def _require_success(ended: Ended, report: Report, source: Source) -> None:
         type_ = WrongSource if code.startswith("4") else SourceUnreachable
         raise type_(
             f"the rescue system cannot fetch {source.shown}: exit status {statuses['source']}: {tail}",
-            hint="see that anyone may read the URL, from anywhere, over https",
+            hint=_CURL_HINTS.get(statuses["source"], "see that anyone may read the URL, from anywhere, over https"),
         )
     transport = report.get("transport_sha256")
     if statuses["hash"] == 0 and transport != source.variant.sha256:

@@ -23,7 +23,7 @@ printf 'disk_bytes=%s\\n' "$(lsblk -bdno SIZE "$1")"
 WRITE = """
 set -uo pipefail
 export LC_ALL=C
-disk=$1 source=$2 conv=$3
+disk=$1 source=$2 conv=$3 protocols=$4
 room=$(mktemp -d) || exit 70
 trap 'rm -rf "$room"' EXIT
 mkfifo "$room/transport" || exit 70
@@ -34,7 +34,7 @@ command -v openssl >/dev/null && hasher=(openssl dgst -sha256 -r)
 hash_id=$!
 fetch() {
   if [ "$source" = - ]; then cat; else
-    curl -fsSL --proto '=https' --proto-redir '=https' --retry 0 --connect-timeout 30 \\
+    curl -fsSL --proto "$protocols" --proto-redir "$protocols" --retry 0 --connect-timeout 30 \\
       --speed-limit 1024 --speed-time 120 -w '%{stderr}http_code=%{http_code}\\n' -- "$source"
   fi
 }
@@ -49,7 +49,8 @@ statuses+=($?)
 printf 'statuses=%s\\n' "${statuses[*]}"
 printf 'transport_sha256=%s\\n' "$(cut -c1-64 "$room/sum")"
 """
-"""Empties the disk and writes it. Parameters: the disk, a URL or - for stdin, and `conv=sparse` or nothing.
+"""Empties the disk and writes it. Parameters: the disk, a URL or - for stdin, `conv=sparse` or
+nothing, and curl's protocols.
 
 blkdiscard may leave data where it was, and conv=sparse skips zeros: only reading back proves the disk.
 """

@@ -11,8 +11,7 @@ the next run commits: that label is only written after the disk was read back an
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
@@ -22,6 +21,7 @@ from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner import rescue
 from resources.hetzner.client import HetznerClient
+from resources.hetzner.cost import Cost
 from resources.hetzner.errors import (
     ActionFailed,
     BrokenImage,
@@ -31,58 +31,15 @@ from resources.hetzner.errors import (
     NotFound,
     SeedBusy,
 )
-from resources.hetzner.inventory import Snapshot
+from resources.hetzner.inventory import Offer, Snapshot
 from resources.hetzner.labels import Labels, description_of, image_selector
 from resources.hetzner.leftovers import reap_leftovers
-from resources.hetzner.source import find_source
+from resources.hetzner.report import ImageFacts, Laps, SeededImage
+from resources.hetzner.source import source_of
+from resources.hetzner.wishes import Wishes
 from resources.hetzner.workbench import Workbench, workbench
 
-
-@dataclass(frozen=True)
-class SeededImage:
-    """A snapshot that holds the record, and how it came to.
-
-    Attributes:
-        outcome: what this run did.
-        image_ref: the snapshot's id, as HyOps' states write it.
-        name: the same as the description; Hetzner's snapshots have no name.
-        transport_sha256: of the raw.xz as it arrived, None unless this run wrote.
-        readback_sha256: of the disk as it was read back, None unless this run wrote.
-        bytes_written: to the disk, zeros included.
-        server_type: of the server it was written on.
-        location: of that server.
-        timings: seconds per step.
-        others: ids of further snapshots that claim the same record or carry the same description.
-        reaped: names of leftovers that were deleted.
-    """
-
-    outcome: Outcome
-    image_ref: str
-    name: str
-    description: str
-    labels: dict[str, str]
-    transport_sha256: str | None = None
-    readback_sha256: str | None = None
-    bytes_written: int = 0
-    server_type: str | None = None
-    location: str | None = None
-    timings: dict[str, float] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
-    reaped: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What a snapshot says about itself now, for the lineage check. `labels` is None where they are not ours."""
-
-    image_ref: str
-    status: str
-    description: str
-    labels: Labels | None
-    protected: bool
-    created: datetime
-    disk_gb: float
-    image_gb: float | None
+_NONE = Wishes()
 
 
 class HetznerSeeder:
@@ -128,22 +85,14 @@ class HetznerSeeder:
             raise MissingImage(
                 f"the project has no snapshot {image_ref!r}", hint="seed the record again; it was deleted"
             ) from error
-        return ImageFacts(
-            image_ref=image_ref,
-            status=snapshot.status,
-            description=snapshot.description,
-            labels=Labels.parse(snapshot.labels),
-            protected=snapshot.protected,
-            created=snapshot.created,
-            disk_gb=snapshot.disk_gb,
-            image_gb=snapshot.image_gb,
-        )
+        return ImageFacts.of(snapshot)
 
-    def seed(self, request: SeedRequest, *, progress: Progress = silent) -> SeededImage:
+    def seed(self, request: SeedRequest, *, wishes: Wishes = _NONE, progress: Progress = silent) -> SeededImage:
         """Make sure that the site's project holds the record as one ready snapshot, and return it.
 
         Raises:
             Refused: a lab's record at a site that is no lab, no raw.xz, or a source that is not the record's.
+            NotThatSnapshot, MissingImage: what is wished is not so, and nothing was changed for it.
             LimitReached: no room for another snapshot.
             BrokenImage: a snapshot says it is ready, and is not available.
             TransientError: worth another try; nothing is left that the next run does not take up.
@@ -155,21 +104,24 @@ class HetznerSeeder:
                 f"{record.key} {record.version} was signed by a lab, and {request.site} is no lab",
                 hint="build the record from an ISO that VyOS signed",
             )
-        clock = _Laps(progress)
+        clock = Laps(progress)
         clock.start("find")
         found = self.find(record)
         ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
         if ready:
+            wishes.require_named(ready[0])
             return self._adopt(request, ready, clock)
         pending = self._resumable(request, found, clock)
         if pending is not None:
+            wishes.require_named(pending)
             committed = self._commit(pending, clock)
             # Only now: the server of a snapshot that was still being written must outlive it.
             reaped = self._reap(request)
-            return _seeded("resumed", committed, clock, reaped=reaped)
-        return self._create(request, clock)
+            return self._seeded("resumed", committed, clock, reaped=reaped)
+        wishes.require_creation(record)
+        return self._create(request, wishes, clock)
 
-    def _adopt(self, request: SeedRequest, ready: list[Snapshot], clock: "_Laps") -> SeededImage:
+    def _adopt(self, request: SeedRequest, ready: list[Snapshot], clock: Laps) -> SeededImage:
         chosen = ready[0]
         if chosen.status != "available":
             raise BrokenImage(
@@ -182,9 +134,9 @@ class HetznerSeeder:
             self._client.protect_snapshot(chosen)
             outcome = "resumed"
         others = [str(snapshot.id) for snapshot in ready[1:]]
-        return _seeded(outcome, chosen, clock, others=others, reaped=self._reap(request))
+        return self._seeded(outcome, chosen, clock, others=others, reaped=self._reap(request))
 
-    def _resumable(self, request: SeedRequest, found: list[Snapshot], clock: "_Laps") -> Snapshot | None:
+    def _resumable(self, request: SeedRequest, found: list[Snapshot], clock: Laps) -> Snapshot | None:
         """Return the first pending snapshot that is, or becomes, available; delete those that never will."""
         for snapshot in found:
             self._require_idle(request, _labels(snapshot).run_id)
@@ -199,30 +151,33 @@ class HetznerSeeder:
                 self._client.delete_snapshot(snapshot)
         return None
 
-    def _create(self, request: SeedRequest, clock: "_Laps") -> SeededImage:
+    def _create(self, request: SeedRequest, wishes: Wishes, clock: Laps) -> SeededImage:
         reaped = self._reap(request)
         twins = self._require_room(request.record)
-        clock.start("source")
-        source = find_source(request)
         labels = Labels.of(request, role="image", expires=self._expiry())
-        clock.start("server")
-        with workbench(self._client, self._site, request, replace(labels, role="seeder")) as bench:
-            clock.start("rescue")
-            bench.boot_rescue(request.record.disk)
-            clock.start("write")
-            written = rescue.write_disk(
-                bench.login, source, request.record.disk, patience=self._client.patience, progress=clock.progress
-            )
-            clock.start("power off")
-            bench.shut_down()
-            clock.start("snapshot")
-            committed = self._commit(self._take_snapshot(bench, request.record, labels), clock)
-            clock.start("clean up")
+        clock.start("source")
+        with source_of(request, wishes.wrapper, lab=self._site.lab, progress=clock.progress) as source:
+            clock.start("server")
+            began = time.monotonic()
+            with workbench(self._client, self._site, request, replace(labels, role="seeder"), wishes) as bench:
+                clock.start("rescue")
+                bench.boot_rescue(request.record.disk)
+                clock.start("write")
+                written = rescue.write_disk(
+                    bench.login, source, request.record.disk, patience=self._client.patience, progress=clock.progress
+                )
+                clock.start("power off")
+                bench.shut_down()
+                clock.start("snapshot")
+                committed = self._commit(self._take_snapshot(bench, request.record, labels), clock)
+                clock.start("clean up")
         return replace(
-            _seeded("created", committed, clock, others=twins, reaped=reaped),
+            self._seeded("created", committed, clock, others=twins, reaped=reaped),
+            cost=self._cost(committed, offer=bench.offer, seconds=time.monotonic() - began),
             transport_sha256=written.transport_sha256,
             readback_sha256=written.readback_sha256,
             bytes_written=written.bytes_written,
+            bytes_sent=written.bytes_sent,
             server_type=bench.offer.server_type,
             location=bench.offer.location,
         )
@@ -255,7 +210,7 @@ class HetznerSeeder:
             )
         return snapshot
 
-    def _commit(self, snapshot: Snapshot, clock: "_Laps") -> Snapshot:
+    def _commit(self, snapshot: Snapshot, clock: Laps) -> Snapshot:
         """Label a snapshot ready, then protect it: a protected one takes no more labels (423 `protected`)."""
         clock.start("commit")
         committed = self._client.label_snapshot(snapshot, _labels(snapshot).ready().written())
@@ -285,49 +240,33 @@ class HetznerSeeder:
     def _reap(self, request: SeedRequest) -> list[str]:
         return reap_leftovers(self._client, request, now=self._clock(), is_live=self._is_live)
 
+    def _cost(self, snapshot: Snapshot, *, offer: Offer | None = None, seconds: float = 0.0) -> Cost:
+        per_month = self._site.snapshot_eur_per_gb_month
+        return Cost.of(snapshot, eur_per_gb_month=per_month, offer=offer, seconds=seconds)
+
+    def _seeded(
+        self,
+        outcome: Outcome,
+        snapshot: Snapshot,
+        clock: Laps,
+        *,
+        others: Sequence[str] = (),
+        reaped: Sequence[str] = (),
+    ) -> SeededImage:
+        return SeededImage(
+            outcome=outcome,
+            image_ref=str(snapshot.id),
+            name=snapshot.description,
+            description=snapshot.description,
+            labels=snapshot.labels,
+            cost=self._cost(snapshot),
+            timings=clock.timings(),
+            others=tuple(others),
+            reaped=tuple(reaped),
+        )
+
     def _expiry(self) -> int:
         return int(self._clock() + self._client.patience.lifetime)
-
-
-class _Laps:
-    """Times one step after the other, and tells of each as it starts."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self._timings: dict[str, float] = {}
-        self._current = ""
-        self._since = time.monotonic()
-
-    def start(self, step: str) -> None:
-        self._end()
-        self._current = step
-        self.progress(step, 0, None)
-
-    def timings(self) -> dict[str, float]:
-        self._end()
-        return dict(self._timings)
-
-    def _end(self) -> None:
-        now = time.monotonic()
-        if self._current:
-            spent = self._timings.get(self._current, 0.0) + now - self._since
-            self._timings[self._current] = round(spent, 3)
-        self._since = now
-
-
-def _seeded(
-    outcome: Outcome, snapshot: Snapshot, clock: _Laps, *, others: Sequence[str] = (), reaped: Sequence[str] = ()
-) -> SeededImage:
-    return SeededImage(
-        outcome=outcome,
-        image_ref=str(snapshot.id),
-        name=snapshot.description,
-        description=snapshot.description,
-        labels=snapshot.labels,
-        timings=clock.timings(),
-        others=tuple(others),
-        reaped=tuple(reaped),
-    )
 
 
 def _labels(snapshot: Snapshot) -> Labels:

@@ -1,15 +1,43 @@
 """Where a seed's bytes come from, looked at before anything is paid for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
 from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
+from resources.hetzner.wishes import Wrapper
+from resources.hetzner.wrapping import wrapped
 from resources.public_http import anonymous_client, host_of, opened
+
+
+@contextmanager
+def source_of(
+    request: SeedRequest, wrapper: Wrapper | None, *, lab: bool, progress: Progress = silent
+) -> Iterator[Source]:
+    """Yield the source of a seed for as long as the block lasts: the record's own raw.xz, wherever there is one.
+
+    Raises:
+        Refused: the record has no raw.xz, and its qcow2 may not be wrapped; besides what `find_source` and
+            `wrapping.wrapped` raise.
+    """
+    record = request.record
+    if "raw.xz" in record.variants:
+        yield find_source(request)
+    elif wrapper is None or "qcow2" not in record.variants:
+        raise Refused(
+            f"the record {record.key} {record.version} has no raw.xz",
+            hint="publish that variant; or, on a host that Hetzner can reach, set seed_wrapper_public_base_url to "
+            "have its qcow2 wrapped",
+        )
+    else:
+        with wrapped(request, wrapper, lab=lab, progress=progress) as source:
+            yield source
 
 
 def find_source(request: SeedRequest) -> Source:
@@ -18,16 +46,12 @@ def find_source(request: SeedRequest) -> Source:
     Its digest is compared on the way to the disk.
 
     Raises:
-        Refused: the record has no raw.xz, or the URL is neither https nor a file's.
+        Refused: the URL is neither https nor a file's.
         WrongSource: another size or digest is announced.
         NotFound: there is nothing at the URL.
         TransientError: the URL cannot be reached from here.
     """
-    variant = request.record.variants.get("raw.xz")
-    if variant is None:
-        raise Refused(
-            f"the record {request.record.key} {request.record.version} has no raw.xz", hint="publish that variant"
-        )
+    variant = request.record.variants["raw.xz"]
     parts = urlsplit(request.url)
     if parts.scheme == "file":
         path = Path(unquote(parts.path))

@@ -29,20 +29,24 @@ from resources.hetzner.errors import (
 from resources.hetzner.inventory import GIGABYTE, Key, Offer, Server
 from resources.hetzner.labels import Labels
 from resources.hetzner.shell import Login
+from resources.hetzner.wishes import Wishes
 
 _SYSTEM_IMAGES = ("debian-13", "debian-12", "ubuntu-24.04")
 """Any of them does: its bytes are overwritten."""
 
 
-def choose_offers(offers: list[Offer], disk: Disk, locations: list[str]) -> list[Offer]:
+def choose_offers(offers: list[Offer], disk: Disk, locations: list[str], server_type: str = "") -> list[Offer]:
     """Return the offers that may write a disk, best first: smallest disk, lowest price, preferred location.
 
-    A server made from a snapshot needs a disk as large as the one it was taken of, so the smallest comes first.
+    A server made from a snapshot needs a disk as large as the one it was taken of, so the smallest comes first. With
+    a server type only offers of that type are returned.
     """
     fitting = [
         offer
         for offer in offers
-        if offer.location in locations and offer.disk_gb >= math.ceil(disk.size_bytes / GIGABYTE)
+        if offer.location in locations
+        and server_type in ("", offer.server_type)
+        and offer.disk_gb >= math.ceil(disk.size_bytes / GIGABYTE)
     ]
     return sorted(
         fitting, key=lambda offer: (offer.disk_gb, offer.hourly, locations.index(offer.location), offer.server_type)
@@ -109,7 +113,9 @@ class Workbench:
 
 
 @contextmanager
-def workbench(client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels) -> Iterator[Workbench]:
+def workbench(
+    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, wishes: Wishes
+) -> Iterator[Workbench]:
     """Create a server and its key for as long as the block lasts.
 
     Raises:
@@ -120,7 +126,7 @@ def workbench(client: HetznerClient, site: HetznerSite, request: SeedRequest, la
     private_key = asyncssh.generate_private_key("ssh-ed25519")
     with _cleared(client, request):
         key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
-        server, offer = _ensure_server(client, site, request, labels, key)
+        server, offer = _ensure_server(client, site, request, labels, key, wishes)
         server = client.wait_server(server)
         yield Workbench(client, server, offer, key, Login(server.address, site.rescue_ssh_port, private_key))
 
@@ -170,10 +176,11 @@ def _ensure_key(client: HetznerClient, request: SeedRequest, labels: Labels, pub
 
 
 def _ensure_server(
-    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, key: Key
+    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, key: Key, wishes: Wishes
 ) -> tuple[Server, Offer]:
     disk = request.record.disk
-    candidates = choose_offers(client.list_offers(), disk, site.locations)
+    locations = [wishes.location] if wishes.location else site.locations
+    candidates = choose_offers(client.list_offers(), disk, locations, wishes.server_type)
     image = _system_image(client)
     refusals: list[str] = []
     for offer in candidates:
@@ -181,10 +188,11 @@ def _ensure_server(
             return _create_server(client, request, labels, key, offer, image, ipv4=site.ipv4), offer
         except NotOffered as error:
             refusals.append(error.message)
+    what = f"no server type {wishes.server_type}" if wishes.server_type else "no x86 server type"
     raise NotOffered(
-        f"no x86 server type with a disk of {disk.size_bytes} bytes is to be had in {', '.join(site.locations)}"
+        f"{what} with a disk of {disk.size_bytes} bytes is to be had in {', '.join(locations)}"
         + "".join(f"; {refusal}" for refusal in refusals),
-        hint="add locations to the site's settings, or try again later",
+        hint="add locations to the site's settings, leave seed_server_type and seed_location out, or try again later",
     )
 
 

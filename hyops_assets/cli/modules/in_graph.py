@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from hyops_assets.cli.modules.work import Done, Work
-from hyops_assets.contract.inputs import BuildInputs, SeedInputs
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Graph, Ran
@@ -53,6 +53,18 @@ def seed_command(inputs: SeedInputs) -> dict[str, object]:
         "seed_command": inputs.seed_command,
         "seed_timeout_s": inputs.seed_timeout_s,
         "seed_env": list(inputs.required_env),
+    }
+
+
+def image_wishes(inputs: ImageSeedInputs) -> dict[str, object]:
+    """Return what is asked of a Hetzner seed besides which record, as the graph takes it."""
+    return {
+        "image_ref": inputs.image_ref,
+        "seed_if_missing": inputs.seed_if_missing,
+        "seed_location": inputs.seed_location,
+        "seed_server_type": inputs.seed_server_type,
+        "wrapper_base_url": inputs.seed_wrapper_public_base_url,
+        "wrapper_port": inputs.seed_wrapper_bind_port,
     }
 
 

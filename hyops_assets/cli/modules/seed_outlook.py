@@ -8,7 +8,7 @@ from hyops_assets.cli.modules.seeds import record_version, seed_site
 from hyops_assets.cli.modules.work import Check, Intended, Work
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.inputs import TemplateSeedInputs
+from hyops_assets.contract.inputs import ImageSeedInputs, TemplateSeedInputs
 from hyops_assets.contract.settings import Settings
 from resources.artifacts.store import ArtifactStore
 
@@ -32,8 +32,14 @@ def plan(work: Work) -> list[Intended]:
     found = _found(work, contract)
     if found:
         return [Intended(what, "adopt", f"{version} at {site}: {found}")]
-    source = contract.urls["qcow2" if what == "template" else "raw.xz"]
+    source = contract.urls.get("qcow2" if what == "template" else "raw.xz") or _wrapped(work)
     return [Intended(what, "seed", f"{version} at {site} from {source}")]
+
+
+def _wrapped(work: Work) -> str:
+    """Say what would be done for a record without raw.xz."""
+    may = isinstance(work.inputs, ImageSeedInputs) and work.inputs.seed_wrapper_public_base_url
+    return f"its qcow2, wrapped here and served under {may}" if may else "nothing: it has no raw.xz, and is refused"
 
 
 def checks(work: Work) -> list[Check]:

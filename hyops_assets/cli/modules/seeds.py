@@ -1,9 +1,9 @@
 """`core/onprem/vyos-template-seed` and `core/hetzner/vyos-image-seed`: a record's disk at one site."""
 
-from hyops_assets.cli.modules.in_graph import done, graph_of, seed_command
+from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, seed_command
 from hyops_assets.cli.modules.sites import Sites, chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Work
-from hyops_assets.contract.inputs import ModuleInputs, SeedInputs, TemplateSeedInputs
+from hyops_assets.contract.inputs import ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
 from hyops_assets.contract.settings import Settings
 
 
@@ -28,7 +28,8 @@ def apply_image(work: Work) -> Done:
     """
     site, version = seed_site(work), record_version(work)
     with graph_of(work) as graph:
-        return done(graph.seed_hetzner(site, version, seed_command(_seed_inputs(work.inputs))))
+        wishes = image_wishes(work.inputs) if isinstance(work.inputs, ImageSeedInputs) else {}
+        return done(graph.seed_hetzner(site, version, seed_command(_seed_inputs(work.inputs)) | wishes))
 
 
 def instance(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:

@@ -1,0 +1,157 @@
+"""Serving files of this host over http for as long as one seed lasts, and seeing that they can be reached."""
+
+import ipaddress
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import copyfileobj
+from urllib.parse import quote, urlsplit
+
+from hyops_assets.contract.errors import Refused
+from hyops_assets.image.programs import ProgramFailed, find_program, run
+from resources.hetzner.wishes import Wrapper
+
+_PROBE_SECONDS = 20.0
+
+
+class NotReachable(Refused):
+    """This host's public URL does not lead to this host. Nothing was made."""
+
+
+class Shelf:
+    """The files that are served, by name; nothing else is."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self.files: dict[str, Path] = {}
+
+    def put(self, file: Path) -> str:
+        """Serve a file under its name, and return its URL."""
+        self.files[quote(file.name)] = file
+        return f"{self._base_url}/{quote(file.name)}"
+
+    def find(self, path: str) -> Path | None:
+        """Return the file that a request's path names. A proxy before this host may have kept the base URL's path."""
+        return self.files.get(urlsplit(path).path.rsplit("/", 1)[-1])
+
+
+@contextmanager
+def serving(wrapper: Wrapper) -> Iterator[Shelf]:
+    """Listen on the wrapper's port, on every address of this host, for as long as the block lasts.
+
+    Raises:
+        Refused: the port cannot be had.
+    """
+    shelf = Shelf(wrapper.base_url)
+
+    class Handler(_Handler):
+        def found(self) -> Path | None:
+            return shelf.find(self.path)
+
+    try:
+        server = _Server(("::" if _Server.address_family == socket.AF_INET6 else "", wrapper.port), Handler)
+    except OSError as error:
+        raise Refused(
+            f"port {wrapper.port} cannot be listened on: {error.strerror}", hint="set seed_wrapper_bind_port"
+        ) from error
+    thread = threading.Thread(target=server.serve_forever, name="wrapper", daemon=True)
+    thread.start()
+    try:
+        yield shelf
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def require_public_url(base_url: str, *, lab: bool) -> None:
+    """Refuse a base URL that nobody outside this host can mean it by.
+
+    Raises:
+        NotReachable: no http(s) URL, with credentials or a query, or an address that is not routed; a lab's may be.
+    """
+    parts = urlsplit(base_url)
+    bare = (
+        parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    )
+    if not bare:
+        raise NotReachable(
+            "seed_wrapper_public_base_url is no plain http or https URL", hint="write http://<this host's name>:<port>"
+        )
+    host = parts.hostname or ""
+    try:
+        routed = ipaddress.ip_address(host).is_global
+    except ValueError:
+        routed = host != "localhost" and not host.endswith(".localhost")
+    if not routed and not lab:
+        raise NotReachable(
+            f"{host} leads nowhere from Hetzner's network", hint="give this host's public name or address"
+        )
+
+
+def require_reached(shelf: Shelf, room: Path) -> None:
+    """See that another process gets from the public URL what is served here.
+
+    Raises:
+        NotReachable: it gets nothing, or something else.
+        MissingProgram: curl is not installed.
+    """
+    probe = room / f"probe-{secrets.token_hex(8)}"
+    word = secrets.token_hex(32)
+    probe.write_text(word)
+    url = shelf.put(probe)
+    argv = ["curl", "-fsS", "--proto", "=http,https", "--max-time", f"{_PROBE_SECONDS:.0f}", "--", url]
+    find_program("curl")
+    try:
+        answer = run(argv, timeout=_PROBE_SECONDS + 10).text
+    except ProgramFailed as error:
+        raise NotReachable(
+            f"{url} does not answer: {error.message}",
+            hint="open the port to the world, or publish the record's raw.xz and name it instead",
+        ) from error
+    finally:
+        shelf.files.pop(probe.name)
+    if answer != word:
+        raise NotReachable(f"{url} is answered by something else than this run", hint="see what listens there")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 120
+
+    def found(self) -> Path | None:
+        raise NotImplementedError
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing: who fetches what is on the other side's record."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        file = self.found()
+        if file is None:
+            self.send_error(404)
+            return
+        with file.open("rb") as content:
+            self.send_response(200)
+            self.send_header("Content-Length", str(file.stat().st_size))
+            self.end_headers()
+            if with_body:
+                copyfileobj(content, self.wfile, 1 << 20)

@@ -1,0 +1,40 @@
+"""`/tmp/hyops-hetzner-seed`: where a raw.xz is made that is served for one seed (source document, "Cleanup")."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from hyops_assets.contract.errors import Refused
+from resources.artifacts.scratch import scratch_below
+
+STAGING = Path("/tmp/hyops-hetzner-seed")  # noqa: S108 - the source document names it; whose it is is looked at
+
+
+@contextmanager
+def staged(directory: Path = STAGING) -> Iterator[Path]:
+    """Yield a private directory of this process in the staging directory, removed afterwards; sweep dead ones' first.
+
+    Raises:
+        Refused: the staging directory is somebody else's, or open to others: they could put a link in it.
+    """
+    with ExitStack() as stack:
+        yield _entered(stack, directory)
+    with suppress(OSError):
+        # Another run's is in it, or it is gone: as good.
+        directory.rmdir()
+
+
+def _entered(stack: ExitStack, directory: Path) -> Path:
+    while True:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise Refused(
+                f"{directory} is not a directory of this user's alone",
+                hint=f"look whose it is, and remove {directory}",
+            )
+        # A run that ended may have removed the directory between the two.
+        with suppress(FileNotFoundError):
+            return stack.enter_context(scratch_below(directory, "wrap"))
