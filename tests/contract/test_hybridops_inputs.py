@@ -8,10 +8,46 @@ GIVEN = {"record_state_ref": "core/shared/vyos-image-build#vyos_default_build"}
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_an_input_that_means_nothing_here_is_refused_by_name_with_why(name: str) -> None:
-    for model in (TemplateSeedInputs, ImageSeedInputs):
+    strangers = [model for model in (TemplateSeedInputs, ImageSeedInputs) if name not in model.model_fields]
+    assert strangers
+    for model in strangers:
         with pytest.raises(BadInputs, match=f"{name}: "):
             read_inputs("seed", model, {**GIVEN, name: "something"})
 
 
 def test_blank_ones_of_hybridops_examples_are_let_pass() -> None:
     read_inputs("seed", TemplateSeedInputs, {**GIVEN, "proxmox_host": "", "ssh_private_key": None})
+
+
+def test_a_hetzner_seed_takes_what_hybridops_says_of_the_server_and_the_wrapper() -> None:
+    said = {
+        "image_ref": "",
+        "seed_if_missing": False,
+        "seed_location": "hel1",
+        "seed_server_type": "cpx22",
+        "seed_wrapper_public_base_url": "http://192.0.2.1:18080",
+        "seed_wrapper_bind_port": 18080,
+    }
+    inputs = read_inputs("seed", ImageSeedInputs, {**GIVEN, **said})
+    assert inputs.model_dump(include=set(said)) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed_location", "../x"), ("seed_server_type", "CPX"), ("seed_wrapper_bind_port", 0), ("image_ref", "a b")],
+)
+def test_a_value_that_hetzner_cannot_mean_is_refused(name: str, value: object) -> None:
+    with pytest.raises(BadInputs, match=name):
+        read_inputs("seed", ImageSeedInputs, {**GIVEN, name: value})
+
+
+def test_what_a_seed_command_would_not_be_told_is_refused_beside_it() -> None:
+    given = {
+        "record_version": "2026.03.03-0027-rolling",
+        "record_url": "https://example.org/vyos-1.5-2026.03.03-0027-rolling.raw.xz",
+        "record_sha256": "0" * 64,
+        "seed_command": "true",
+    }
+    read_inputs("seed", ImageSeedInputs, given)
+    with pytest.raises(BadInputs, match="seed_location would not count"):
+        read_inputs("seed", ImageSeedInputs, {**given, "seed_location": "hel1"})
