@@ -123,9 +123,11 @@ class HetznerClient:
 
     def protect_snapshot(self, snapshot: Snapshot) -> None:
         """Protect a snapshot against deletion."""
-        doing = f"protecting snapshot {snapshot.id}"
-        call = lambda: self._api.images.change_protection(Image(id=snapshot.id), delete=True)  # noqa: E731
-        self._wait(self._unlocked(doing, call), doing)
+        self._set_protection(f"protecting snapshot {snapshot.id}", snapshot, protected=True)
+
+    def unprotect_snapshot(self, snapshot: Snapshot) -> None:
+        """Allow a snapshot to be deleted."""
+        self._set_protection(f"lifting the protection of snapshot {snapshot.id}", snapshot, protected=False)
 
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         """Delete a snapshot; that it is gone already is as good."""
@@ -177,8 +179,8 @@ class HetznerClient:
 
     # Servers
 
-    def list_servers(self, label_selector: str) -> list[Server]:
-        """Return the servers with these labels, from every page."""
+    def list_servers(self, label_selector: str | None = None) -> list[Server]:
+        """Return the servers with these labels, or all, from every page."""
         with translated("listing servers"):
             return [Server.of(server) for server in self._api.servers.get_all(label_selector=label_selector)]
 
@@ -269,6 +271,10 @@ class HetznerClient:
             return
 
     # Waiting
+
+    def _set_protection(self, doing: str, snapshot: Snapshot, *, protected: bool) -> None:
+        call = lambda: self._api.images.change_protection(Image(id=snapshot.id), delete=protected)  # noqa: E731
+        self._wait(self._unlocked(doing, call), doing)
 
     def _move(self, doing: str, server: Server, move: Callable[[servers.Server], BoundAction]) -> None:
         self._wait(self._unlocked(doing, lambda: move(servers.Server(id=server.id))), doing)

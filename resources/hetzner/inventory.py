@@ -68,6 +68,7 @@ class Server:
     Attributes:
         address: its public IPv4 address; where it has none, the first of its IPv6 network; empty where it has neither.
         created: by Hetzner's clock.
+        image_id: of the image that its disk was made from, where that is still there.
     """
 
     id: int
@@ -78,6 +79,7 @@ class Server:
     server_type: str
     location: str
     created: datetime
+    image_id: int | None
 
     @classmethod
     def of(cls, server: BoundServer) -> Self:
@@ -91,6 +93,7 @@ class Server:
             server_type=_name(server.server_type),
             location=_name(server.location),
             created=server.created or _EPOCH,
+            image_id=server.image.id if server.image else None,
         )
 
 
