@@ -29,7 +29,9 @@ class RepositorySettings(Frozen):
     endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s@]+$")] | None = Field(
         default=None, description="of the storage API, where it is not Google's public one"
     )
-    public_base_url: str | None = Field(default=None, description="the URL that anyone reads records below")
+    public_base_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@?#]+$")] | None = Field(
+        default=None, description="the URL that anyone reads records below"
+    )
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
     @model_validator(mode="after")

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.names import EnvironmentName, SiteName
+
+Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
+"""What Proxmox VE takes for a machine (`pve-vmid` in its API schema)."""
 
 
 class ProxmoxSite(Frozen):
@@ -24,7 +27,7 @@ class ProxmoxSite(Frozen):
     storage: str = Field(default="local-lvm", description="holds the template's disk")
     import_storage: str = Field(default="local", description="takes the qcow2; needs content type import")
     bridge: str = Field(default="vmbr0", description="that the template's network card is plugged into")
-    vmid_range: tuple[int, int] = Field(default=(9200, 9299), description="first and last VMID of templates")
+    vmid_range: tuple[Vmid, Vmid] = Field(default=(9200, 9299), description="first and last VMID of templates")
     template_smoke_gate: bool = Field(
         default=True, description="boot a clone and ask its guest agent before the template is ready"
     )
@@ -37,6 +40,14 @@ class ProxmoxSite(Frozen):
     )
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
+
+    @field_validator("vmid_range")
+    @classmethod
+    def _range_is_not_empty(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            message = f"the first VMID, {value[0]}, is above the last, {value[1]}"
+            raise ValueError(message)
+        return value
 
 
 class HetznerSite(Frozen):
