@@ -1,14 +1,17 @@
 """The `hyops` command. Each group of commands has a file; each command imports its work when it runs."""
 
+import os
 import signal
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
 from hyops_assets.cli.commands import disks, host, lab, modules
 from hyops_assets.cli.environment import ANNOUNCED, redacted
-from hyops_assets.cli.usage import BadUsage, NotStarted
+from hyops_assets.cli.faults import tell_fault
+from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.space import FULL
 
@@ -16,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Build once, publish once, seed many: the HyOps VyOS image pipeline from a shell.",
 )
 for group in (host, modules, disks):
     app.add_typer(group.commands)
@@ -25,10 +27,35 @@ app.add_typer(lab.commands, name="lab")
 _CANCELLED = 128 + signal.SIGINT
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"hyops {metadata.version('hyops-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hyops(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each stage of a step.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Build once, publish once, seed many: the HyOps VyOS image pipeline from a shell."""
+    # As variables, so that they hold for whatever prints in this process.
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    if verbose:
+        os.environ[VERBOSE_ENV] = "1"
+
+
 def main() -> None:
-    """Run the command; an error a user can act on is printed as such, without a traceback."""
+    """Run the command; an error a user can act on is printed as such, a fault of ours as one line."""
     for message in ANNOUNCED:
         warnings.filterwarnings("ignore", message=message)
+    sys.excepthook = tell_fault
     try:
         app()
     except BadUsage as error:

@@ -1,6 +1,7 @@
 """What a shell shows of a running graph: one line per step with bytes and time, and a live line on a terminal."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.status import Status
 
 from hyops_assets.assets.steps import LOGGER
+from hyops_assets.cli.usage import VERBOSE_ENV
 
 
 def in_bytes(size: float) -> str:
@@ -20,12 +22,14 @@ def in_bytes(size: float) -> str:
 
 
 class _Lines(logging.Handler):
-    """Prints a step's end; keeps the live line of its stage."""
+    """Prints a step's end, and its stages where they are wanted; keeps the live line of its stage."""
 
     def __init__(self, console: Console, status: Status | None) -> None:
         super().__init__(logging.DEBUG)
         self._console = console
         self._status = status
+        self._stages = bool(os.environ.get(VERBOSE_ENV))
+        self._last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = vars(record)
@@ -34,7 +38,11 @@ class _Lines(logging.Handler):
                 f"  {fields['step']:<30} {fields['outcome']:<12} "
                 f"{in_bytes(fields['size_bytes']) if fields['size_bytes'] else '':>10} {fields['seconds']:>7.1f} s"
             )
-        elif self._status is not None:
+            return
+        if self._stages and (stage := f"  {fields['step']}: {fields['stage']}") != self._last:
+            self._last = stage
+            self._console.print(stage)
+        if self._status is not None:
             total = fields["total"]
             share = f" of {in_bytes(total)}" if total else ""
             done = f": {in_bytes(fields['done'])}{share}" if fields["done"] else ""

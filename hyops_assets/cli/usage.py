@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 from hyops_assets.contract.errors import HyopsError, Refused
 
+VERBOSE_ENV = "HYOPS_VERBOSE"
+"""Set by `-v`: a shell prints a line for each stage of a step, for logs that are read later."""
+
 
 class BadUsage(Refused):
     """The command line itself cannot be followed. Exit status 2."""

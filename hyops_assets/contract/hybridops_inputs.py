@@ -1,6 +1,6 @@
-"""Inputs of HybridOps' seeds that mean nothing here, and what says it instead: refused by name, with the reason.
+"""Inputs of HybridOps' modules that mean nothing here, and what says it instead: refused by name, with the reason.
 
-A blank one is let pass: HybridOps' examples write them all out.
+Let pass are those that ask for nothing else than what is so anyway: HybridOps' examples write them all out.
 """
 
 from collections.abc import Mapping
@@ -42,26 +42,39 @@ REFUSED: Mapping[str, str] = {
     "cpu_cores": "machines that are made from the template say it",
     "memory_mb": "machines that are made from the template say it",
     "ci_username": "the user-data of the machine says it",
+    "inventory_state_ref": "everything runs on this host",
+    "inventory_vm_groups": "everything runs on this host",
     "inventory_groups": "everything runs on this host",
     "target_user": "everything runs on this host",
     "target_port": "everything runs on this host",
     "become": "nothing here needs root",
-    "connectivity_check": "every seed looks at its site first",
+    "connectivity_check": "every run looks first at what it needs",
 }
 """By name: why it is refused, or where it is said instead."""
 
+_SO_ANYWAY: Mapping[str, Any] = {"become": False, "connectivity_check": False}
+_HERE = {"127.0.0.1", "::1", "localhost"}
+
 
 def without_hybridops(given: Any, known: Mapping[str, object]) -> Any:
-    """Return inputs without HybridOps' blank ones that mean nothing here.
+    """Return inputs without those of HybridOps that mean nothing here.
 
     Raises:
-        ValueError: one of them is set; every one is named, with the reason.
+        ValueError: one of them asks for something; every one is named, with the reason.
     """
     if not isinstance(given, dict):
         return given
     foreign = {name: value for name, value in given.items() if name in REFUSED and name not in known}
-    wrong = [f"{name}: {REFUSED[name]}" for name, value in foreign.items() if value not in (None, "", {}, [])]
+    wrong = [f"{name}: {REFUSED[name]}" for name, value in foreign.items() if _asks(name, value)]
     if wrong:
         message = f"not taken here: {'; '.join(wrong)}"
         raise ValueError(message)
     return {name: value for name, value in given.items() if name not in foreign}
+
+
+def _asks(name: str, value: Any) -> bool:
+    """Tell whether an input asks for something else than what is so anyway."""
+    if name == "inventory_groups" and isinstance(value, dict):
+        listed = [host for hosts in value.values() for host in (hosts if isinstance(hosts, list) else [None])]
+        return any(not isinstance(host, dict) or host.get("host") not in _HERE for host in listed)
+    return value not in (None, "", {}, []) and not (name in _SO_ANYWAY and value is _SO_ANYWAY[name])

@@ -46,6 +46,11 @@ class ModuleInputs(Frozen):
     )
     notes: str = Field(default="", description="for people")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_input_of_another_way(cls, given: Any) -> Any:
+        return without_hybridops(given, cls.model_fields)
+
 
 class BuildInputs(ModuleInputs, BuildCommands):
     """`core/shared/vyos-image-build`: build one record and publish its contract."""
@@ -62,7 +67,7 @@ class BuildInputs(ModuleInputs, BuildCommands):
         default="", description="the ISO, from a host of feed.iso_hosts; what the feed announces where empty"
     )
     record_url: str = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
-    record_local_path: str = Field(default="", description="the same, as a file on this host")
+    record_local_path: str = Field(default="", pattern=r"^(.*[^/])?$", description="the same, as a file on this host")
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
     repo_state_ref: str = Field(default="", description="state of the object repository; pipeline.yml's where empty")
     allow_iso_build: bool = Field(default=False, description="needed by a source_iso_url")
@@ -137,11 +142,6 @@ class SeedInputs(ModuleInputs, SeedCommand):
     source_iso_url: str = Field(default="", description="noted only")
     image_source_url: str = Field(default="", description="counts only without record_state_ref")
     site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_input_of_another_way(cls, given: Any) -> Any:
-        return without_hybridops(given, cls.model_fields)
 
     @field_validator("record_key")
     @classmethod

@@ -1,7 +1,7 @@
 import pytest
 
 from hyops_assets.contract.hybridops_inputs import REFUSED
-from hyops_assets.contract.inputs import BadInputs, ImageSeedInputs, TemplateSeedInputs, read_inputs
+from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, TemplateSeedInputs, read_inputs
 
 GIVEN = {"record_state_ref": "core/shared/vyos-image-build#vyos_default_build"}
 
@@ -51,3 +51,23 @@ def test_what_a_seed_command_would_not_be_told_is_refused_beside_it() -> None:
     read_inputs("seed", ImageSeedInputs, given)
     with pytest.raises(BadInputs, match="seed_location would not count"):
         read_inputs("seed", ImageSeedInputs, {**given, "seed_location": "hel1"})
+
+
+def test_what_says_only_what_is_so_anyway_is_let_pass() -> None:
+    here = {"inventory_groups": {"localhost": [{"name": "localhost", "host": "127.0.0.1"}]}, "become": False}
+    read_inputs("build", BuildInputs, {"record_version": "2026.03", "connectivity_check": False, **here})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"inventory_state_ref": "platform/onprem/platform-vm#onprem_ops_runner"},
+        {"inventory_groups": {"runner": [{"name": "ops", "host": "10.0.0.5"}]}},
+        {"inventory_groups": {"runner": "ops"}},
+        {"become": True},
+        {"become": 0},
+    ],
+)
+def test_a_build_that_is_meant_to_run_elsewhere_is_refused_with_why(given: dict[str, object]) -> None:
+    with pytest.raises(BadInputs, match=r"not taken here: (inventory|become)"):
+        read_inputs("build", BuildInputs, {"record_version": "2026.03", **given})

@@ -63,6 +63,13 @@ def test_no_key_of_pipeline_yml_takes_a_secret() -> None:
     assert "Extra inputs" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {"token_secret": "abc"}}}})
 
 
+def test_two_default_sites_of_one_cloud_are_refused_and_so_is_one_place_with_two_names() -> None:
+    first, second = PROXMOX | {"default": True}, PROXMOX | {"host": "other.example.com", "default": True}
+    assert "all marked default" in refusal({"sites": {"proxmox": {"a": first, "b": second}}})
+    assert "are one place" in refusal({"sites": {"proxmox": {"a": PROXMOX, "b": PROXMOX}}})
+    Settings.model_validate({"sites": {"proxmox": {"a": first, "b": second | {"default": False}}}})
+
+
 @pytest.mark.parametrize("vmid_range", [(9299, 9200), (99, 200), (200, 1_000_000_000)])
 def test_a_range_that_holds_no_vmid_of_proxmox_is_refused(vmid_range: tuple[int, int]) -> None:
     assert "vmid_range" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {"vmid_range": vmid_range}}}})
