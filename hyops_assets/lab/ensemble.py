@@ -18,6 +18,7 @@ from hyops_assets.lab.feed import ReleaseServer
 from hyops_assets.lab.gcs.server import GcsStandIn
 from hyops_assets.lab.hetzner.rescue import RescueHost
 from hyops_assets.lab.hetzner.standin import HetznerStandIn
+from hyops_assets.lab.hetzner.work import Delays
 from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.proxmox.server import ProxmoxStandIn
 from hyops_assets.lab.running import running
@@ -80,9 +81,10 @@ class Ensemble:
         directory: what the lab holds.
         gcs: whether Google Cloud Storage is among them, with a bucket to publish into and a key of the account that
             may. The repository of `pipeline.yml` is the directory all the same.
+        hetzner_delays: seconds that Hetzner's actions take besides their work, by command.
     """
 
-    def __init__(self, directory: Path, *, gcs: bool = False) -> None:
+    def __init__(self, directory: Path, *, gcs: bool = False, hetzner_delays: Delays | None = None) -> None:
         self.files = LabFiles(directory)
         self.tokens = {name: secrets.token_urlsafe(24) for name in (PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV)}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,6 +111,7 @@ class Ensemble:
             token=self.tokens[HETZNER_TOKEN_ENV],
             port=ports.get("hetzner", 0),
             rescue=RescueHost(port=ports.get("rescue", 0), bundle=self.files.bundle),
+            delays=hetzner_delays,
         )
 
         self.gcs: GcsStandIn | None = None

@@ -122,7 +122,7 @@ class StaticServer:
         response = web.StreamResponse(status=plan.status, headers=plan.headers)
         noted = Request(self._system, request.method, request.path, plan.status)
         # A client that goes away is no error of ours; the trace tells how much it took.
-        with suppress(ConnectionResetError):
+        with suppress(ConnectionError):
             if plan.body is None or request.method == "HEAD":
                 self._trace.add(noted)
                 await response.prepare(request)

@@ -1,0 +1,115 @@
+"""What runs in a process of its own, in a session of its own: the real jobs, on the real instance.
+
+Loaded once into a server that forks: a child starts in milliseconds where Dagster takes seconds to import.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+from pydantic import JsonValue
+
+from hyops_assets.cli.graph import Graph
+from hyops_assets.cli.instance import environment_of, open_instance
+from hyops_assets.cli.lab import SITE
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.progress import Progress
+from resources.boot import BootGate
+from resources.hetzner.patience import Patience
+from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.journal import SeedLimits
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.settings import load_settings
+
+Work = Literal["build", "hetzner", "proxmox"]
+GO = "go"
+
+_PATIENCE = Patience(first_poll=0.02, longest_poll=0.2)
+_LIMITS = SeedLimits(poll=0.02)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a child does.
+
+    Attributes:
+        work: build the record, or seed it at the lab's site of a cloud.
+        root: the runtime root.
+        version: of the record.
+        environ: the child's whole environment.
+        log: where it prints.
+        by_shell: whether it opens the instance as `hyops` does, which ends killed runs first; else as the UI's run
+            worker does, which does not.
+    """
+
+    work: Work
+    root: Path
+    version: str
+    environ: Mapping[str, str]
+    log: Path
+    by_shell: bool
+
+
+class NothingToBoot(BootGate):
+    """The record is a kernel-less look-alike's: how it boots is another test's question."""
+
+    def boot(
+        self, qcow2: Path, *, release: str, firmware: str, timeout: float, scratch: Path, progress: Progress
+    ) -> tuple[bool, dict[str, JsonValue]]:
+        """Pass, and say why."""
+        return True, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}
+
+
+def main(task: Task, door: Connection) -> None:
+    """Announce the process group, wait for the word, do the work, and send its outcome or why it failed."""
+    os.setsid()
+    log = os.open(task.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    os.environ.clear()
+    os.environ.update(task.environ)
+    door.send(os.getpid())
+    if door.recv() != GO:
+        return
+    try:
+        door.send((True, _done(task)))
+    except HyopsError as error:
+        door.send((False, error.message))
+
+
+def _done(task: Task) -> str:
+    root = RuntimeRoot(task.root)
+    with _instance(root, by_shell=task.by_shell) as instance:
+        settings = load_settings(root)
+        graph = Graph(
+            root,
+            instance,
+            overrides={
+                "boot_gate": NothingToBoot(),
+                # The pauses between two looks are short; everything else is the product's own.
+                "hetzner": HetznerProjects(settings, patience=_PATIENCE),
+                "proxmox": ProxmoxSeeders(settings, limits=_LIMITS),
+            },
+        )
+        if task.work == "build":
+            graph.build(task.version)
+            return "built"
+        seed, asset = {
+            "hetzner": (graph.seed_hetzner, "hetzner_image"),
+            "proxmox": (graph.seed_proxmox, "proxmox_template"),
+        }[task.work]
+        return str(seed(SITE, task.version).metadata[asset]["outcome"])
+
+
+def _instance(root: RuntimeRoot, *, by_shell: bool) -> dg.DagsterInstance:
+    if by_shell:
+        return open_instance(root)
+    os.environ.update(environment_of(root))
+    return dg.DagsterInstance.from_config(str(root.dagster_home))

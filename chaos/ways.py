@@ -1,0 +1,46 @@
+"""Every round of one cloud and one way of bringing the bytes there, in a process of its own."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.clouds import CLOUDS
+from chaos.house import House
+from chaos.rounds import Round, play, record_trace
+
+
+@dataclass(frozen=True)
+class Way:
+    """One cloud, and one way of bringing the bytes there."""
+
+    cloud: str
+    private: bool
+
+    def __str__(self) -> str:
+        return f"{self.cloud}, {'sent from this host' if self.private else 'fetched from a public URL'}"
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of one way: how many points its trace has, and the rounds that were played."""
+
+    way: Way
+    points: int
+    rounds: Sequence[Round]
+
+
+def play_way(way: Way, only: str) -> Played:
+    """Play every round of one way; a line on stderr tells of each."""
+    cloud = CLOUDS[way.cloud]
+    with tempfile.TemporaryDirectory(prefix="hyops-chaos-") as scratch:
+        house = House(Path(scratch), private=way.private)
+        record = house.build()
+        points = record_trace(house, cloud)
+        wanted = [point for point in points if only in str(point)]
+        rounds: list[Round] = []
+        for number, point in enumerate(wanted, 1):
+            rounds.append(play(house, cloud, record, point))
+            print(f"{way}: {number}/{len(wanted)} {rounds[-1]}", file=sys.stderr, flush=True)
+    return Played(way, len(points), rounds)
