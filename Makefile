@@ -49,6 +49,10 @@ lint: setup ## format, lint, types, floors
 bench: setup ## the benchmarks, as ratios in one run
 	@$(BIN)/python -m benchmarks
 
+.PHONY: chaos
+chaos: setup ## the real run of a seed, killed at every point of its trace and run again, in both clouds
+	@$(BIN)/python -W ignore -m chaos
+
 .PHONY: specs
 specs: setup ## write the modules' specs, input schemas and reference pages again, from the models
 	@$(BIN)/python -m hyops_assets.cli.modules.specs

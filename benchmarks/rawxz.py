@@ -46,7 +46,7 @@ def compare(scratch: Path, size: Size, *, times: int) -> Iterator[Comparison]:
         AssertionError: the two files do not decode to the same disk.
     """
     disk = scratch / "disk.raw"
-    _make_disk(disk, size)
+    make_disk(disk, size)
     packed = scratch / "disk.qcow2"
     expected = qcow2.encode(disk, packed).disk
     disk.unlink()
@@ -89,7 +89,7 @@ def compare(scratch: Path, size: Size, *, times: int) -> Iterator[Comparison]:
         assert rawxz.decoded_disk(path) == expected
 
 
-def _make_disk(path: Path, size: Size) -> None:
+def make_disk(path: Path, size: Size) -> None:
     """Write a sparse disk with noise behind its first tenth."""
     noise = random.Random(3)
     with path.open("wb") as file:

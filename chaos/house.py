@@ -120,26 +120,31 @@ class House:
         process = self._children.Process(target=child.main, args=(task, theirs))
         process.start()
         theirs.close()
-        group = ours.recv()
-        if at is not None:
-            tables: dict[Table, FaultTable] = {
-                "hetzner": lab.hetzner.faults,
-                "proxmox": lab.proxmox.faults,
-                "objects": lab.objects.faults,
-            }
-            tables[at.table].add(at.rule(group))
-        ours.send(child.GO)
-        process.join(_HUNG_SECONDS)
-        if process.is_alive():
-            process.kill()
-            message = f"{work} did not end within {_HUNG_SECONDS:.0f} s; see {log}"
-            raise ChildHung(message)
-        if process.exitcode == -signal.SIGKILL:
-            return Ended(group, killed=True)
-        if not ours.poll():
-            return Ended(group, killed=False, failure=f"it ended with exit status {process.exitcode}; see {log}")
-        fine, text = ours.recv()
+        with ours:
+            group: int = ours.recv()
+            if at is not None:
+                _table(lab, at.table).add(at.rule(group))
+            ours.send(child.GO)
+            process.join(_HUNG_SECONDS)
+            if process.is_alive():
+                process.kill()
+                message = f"{work} did not end within {_HUNG_SECONDS:.0f} s; see {log}"
+                raise ChildHung(message)
+            if process.exitcode == -signal.SIGKILL:
+                return Ended(group, killed=True)
+            if not ours.poll():
+                return Ended(group, killed=False, failure=f"exit status {process.exitcode}; see {log}")
+            fine, text = ours.recv()
         return Ended(group, killed=False, outcome=text if fine else "", failure="" if fine else text)
+
+
+def _table(lab: Ensemble, system: Table) -> FaultTable:
+    tables: dict[Table, FaultTable] = {
+        "hetzner": lab.hetzner.faults,
+        "proxmox": lab.proxmox.faults,
+        "objects": lab.objects.faults,
+    }
+    return tables[system]
 
 
 def _remove(directory: Path) -> None:

@@ -88,6 +88,8 @@ def _streams(requests: Sequence[Request]) -> Iterator[Point]:
     """Yield points in the midst of what is long: a download, an upload, what reaches a disk."""
     largest = max(requests, key=lambda request: max(request.body_bytes, request.answer_bytes))
     size, path = max(largest.body_bytes, largest.answer_bytes), largest.path.removeprefix(_PROXMOX_ROOT)
+    if size < _MIB:
+        return
     if largest.system != "rescue":
         yield from _stages(_TABLES[largest.system], largest.method, path, size, _TRANSFERS)
     # What is written is about as long as what was brought: nearly all of it is noise.

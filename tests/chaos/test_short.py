@@ -1,0 +1,70 @@
+"""The short form of `make chaos`: well-chosen points of one way into each cloud, on one house."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from chaos.__main__ import FEWEST_POINTS
+from chaos.clouds import CLOUDS
+from chaos.house import House
+from chaos.points import Point
+from chaos.rounds import play, record_trace
+from hyops_assets.contract.record import Record
+
+CHOSEN = {
+    "hetzner": [
+        "POST /servers, after",
+        "SSH /servers/<id>, half way",
+        "POST /servers/<id>/actions/create_image, after",
+        "PUT /images/<id>, before",
+        "POST /images/<id>/actions/change_protection, before",
+        "DELETE /servers/<id>, after",
+    ],
+    "proxmox": [
+        "POST /nodes/pve1/storage/local/download-url, after",
+        "GET /network/vyos/vyos-1.5-2026.03.03-0027-rolling.qcow2, half way",
+        "POST /nodes/pve1/qemu, after",
+        "IMPORT local-lvm:vm-9000-disk-0, half way",
+        "POST /nodes/pve1/qemu/<id>/template, after",
+        "PUT /nodes/pve1/qemu/<id>/config, after",
+    ],
+}
+
+
+@dataclass
+class Scene:
+    house: House
+    record: Record
+    points: dict[str, list[Point]]
+
+    def point(self, cloud: str, wanted: str) -> Point:
+        """The point that is named, or the middle one of a stream's."""
+        name, _, stage = wanted.rpartition(", ")
+        if stage != "half way":
+            return next(point for point in self.points[cloud] if str(point) == wanted)
+        stages = [point for point in self.points[cloud] if str(point).startswith(f"{name}, at")]
+        return stages[len(stages) // 2]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    house = House(tmp_path_factory.mktemp("chaos"), private=False)
+    record = house.build()
+    return Scene(house, record, {name: record_trace(house, cloud) for name, cloud in CLOUDS.items()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_run_has_enough_places_to_be_killed_at(scene: Scene, cloud: str) -> None:
+    assert len(set(scene.points[cloud])) >= FEWEST_POINTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cloud", "wanted"), [(cloud, point) for cloud, points in CHOSEN.items() for point in points])
+def test_a_killed_run_is_finished_by_the_next_and_the_third_changes_nothing(
+    scene: Scene, cloud: str, wanted: str
+) -> None:
+    played = play(scene.house, CLOUDS[cloud], scene.record, scene.point(cloud, wanted))
+    assert played.killed
+    assert list(played.problems) == []
+    assert played.mutations == 0
