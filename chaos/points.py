@@ -21,6 +21,7 @@ _TRANSFERS = (1, 4, 8, 12, 15)
 _WRITES = (1, 2, 4, 6, 8, 10, 12, 14, 15)
 """Stages of what is brought and of what is written to a disk, in sixteenths."""
 _MIB = 1 << 20
+_VMID = "<vmid>"
 _PROXMOX_ROOT = "/api2/json"
 _SHAPES = (
     # A worker's id holds the time of its start.
@@ -44,6 +45,7 @@ class Point:
         pattern = re.escape(self.path)
         for _, shown, matched in _SHAPES:
             pattern = pattern.replace(re.escape(shown), matched)
+        pattern = pattern.replace(re.escape(_VMID), r"\d+")
         nth = frozenset({self.nth} if self.nth else ())
         polls = is_poll(self.table, self.method)
         return Rule(self.method, pattern, Kill(process_group, self.when), nth, polls_once=polls)
@@ -94,7 +96,7 @@ def _streams(requests: Sequence[Request]) -> Iterator[Point]:
         yield from _stages(_TABLES[largest.system], largest.method, path, size, _TRANSFERS)
     # What is written is about as long as what was brought: nearly all of it is noise.
     if any(request.system == "proxmox" for request in requests):
-        yield from _stages("proxmox", "IMPORT", "local-lvm:vm-9000-disk-0", size, _WRITES)
+        yield from _stages("proxmox", "IMPORT", f"local-lvm:vm-{_VMID}-disk-0", size, _WRITES)
     else:
         yield from _stages("hetzner", "SSH", "/servers/<id>", size, _WRITES)
 

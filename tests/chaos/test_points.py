@@ -73,6 +73,13 @@ def test_a_download_has_points_in_its_midst_and_so_has_what_is_written_of_it() -
     assert len(stages) == len(set(stages)) > 10
 
 
+def test_an_import_is_hit_whatever_the_vmid_is() -> None:
+    points = points_of([asked("proxmox", "POST", "/api2/json/nodes/pve1/storage/local/upload", body=32 * MIB)])
+    table = FaultTable()
+    table.add(next(point for point in points if point.method == "IMPORT").rule(0))
+    assert table.due("IMPORT", "local-lvm:vm-9200-disk-0") is not None
+
+
 def test_an_upload_has_points_in_its_midst() -> None:
     sent = asked("proxmox", "POST", "/api2/json/nodes/pve1/storage/local/upload", body=32 * MIB)
     stages = [point for point in points_of([sent]) if isinstance(point.when, int)]

@@ -24,7 +24,7 @@ CHOSEN = {
         "POST /nodes/pve1/storage/local/download-url, after",
         "GET /network/vyos/vyos-1.5-2026.03.03-0027-rolling.qcow2, half way",
         "POST /nodes/pve1/qemu, after",
-        "IMPORT local-lvm:vm-9000-disk-0, half way",
+        "IMPORT local-lvm:vm-<vmid>-disk-0, half way",
         "POST /nodes/pve1/qemu/<id>/template, after",
         "PUT /nodes/pve1/qemu/<id>/config, after",
     ],

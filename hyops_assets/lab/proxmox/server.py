@@ -151,6 +151,9 @@ class ProxmoxStandIn:
                 data = await self._do(request, path, parameters, handler, call)
         except ApiError as error:
             status, reason, errors = error.status, error.reason, error.errors
+        except ConnectionError:
+            # The client went away in the middle of what it sent.
+            return _cut(request)
         finally:
             if call.upload is not None:
                 call.upload.unlink(missing_ok=True)
