@@ -14,6 +14,7 @@ from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.lab.proxmox.server import ProxmoxStandIn
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
@@ -88,7 +89,9 @@ class Scene:
         return ProxmoxSite.model_validate(settings | self.site_options | options)
 
     def client(self, **options: object) -> ProxmoxClient:
-        return ProxmoxClient(self.site(**options), TOKEN, timeout_seconds=5.0, retry_seconds=0.01)
+        return ProxmoxClient(
+            self.site(**options), TOKEN, timeout_seconds=5.0, patience_seconds=0.5, retry_seconds=0.01
+        )
 
     def seeder(self, **options: object) -> ProxmoxSeeder:
         client = self.client(**options)
@@ -96,6 +99,20 @@ class Scene:
 
     def request(self, record: Record | None = None, *, url: str | None = None) -> SeedRequest:
         return SeedRequest(record=record or self.record, url=url or self.url, run_id="run-1", site="lab")
+
+    def other(self, *, version: str = "2026.03.04-0027-rolling") -> SeedRequest:
+        """Ask for another record, with a disk of its own."""
+        record = make_record(self.qcow2.parent, version=version, seed=version.encode())
+        name = record.variants["qcow2"].file_name
+        return self.request(record, url=self.url.replace(self.qcow2.name, name))
+
+    def machine(self, vmid: int) -> Machine:
+        return self.stand_in.inventory.machines[vmid]
+
+    def settle(self) -> None:
+        """Wait for every worker that runs."""
+        for task in self.client().list_tasks(source="active"):
+            self.finish(task.upid)
 
     def finish(self, upid: str) -> None:
         wait_task(self.client(), upid, timeout_seconds=10.0, poll_seconds=0.01)
@@ -137,12 +154,14 @@ def make_record(
 
 
 @contextmanager
-def proxmox_scene(directory: Path, *, boot_guests: bool = False) -> Iterator[Scene]:
+def proxmox_scene(
+    directory: Path, *, boot_guests: bool = False, nodes: tuple[str, ...] = ("pve1",)
+) -> Iterator[Scene]:
     """Run a site and a file server for as long as the block lasts; every exchange must fit the API schema."""
     authority = Authority(directory / "ca")
     record = make_record(directory / "objects")
     trace = Trace(directory / "trace.jsonl")
-    stand_in = make_stand_in(directory, authority, trace, boot_guests=boot_guests)
+    stand_in = make_stand_in(directory, authority, trace, boot_guests=boot_guests, nodes=nodes)
     objects = FileServer(directory / "objects", authority)
     specs = SpecWatch()
     stand_in.observers.append(specs)
@@ -152,7 +171,13 @@ def proxmox_scene(directory: Path, *, boot_guests: bool = False) -> Iterator[Sce
 
 
 def make_stand_in(
-    directory: Path, authority: Authority, trace: Trace, *, boot_guests: bool = False, port: int = 0
+    directory: Path,
+    authority: Authority,
+    trace: Trace,
+    *,
+    boot_guests: bool = False,
+    port: int = 0,
+    nodes: tuple[str, ...] = ("pve1",),
 ) -> ProxmoxStandIn:
     return ProxmoxStandIn(
         directory / "pve",
@@ -161,6 +186,7 @@ def make_stand_in(
         token_id=TOKEN_ID,
         token=TOKEN,
         port=port,
+        nodes=nodes,
         ca_bundle=authority.bundle_file,
         boot_guests=boot_guests,
     )

@@ -14,6 +14,7 @@ from hyops_assets.assets.seeding import (
     lineage_of,
     made_by_command,
     move_slot,
+    moves_slot,
     others_live,
     request_of,
     seeded_at,
@@ -21,12 +22,14 @@ from hyops_assets.assets.seeding import (
 )
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import TEMPLATE_SEED, StateRef
 from hyops_assets.contract.register_inputs import TemplateImportInputs
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.state import template_outputs
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.partitions import PROXMOX_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
 from resources.proxmox.found import require_template
@@ -35,12 +38,16 @@ from resources.proxmox.seed import ProxmoxSeeder
 from resources.states.store import StateStore
 
 
+class SeedTemplate(SeedByCommand, TemplateOptions):
+    """What may be asked for one template, and the command that makes it in place of our own way, if any."""
+
+
 @dg.asset(
     partitions_def=PROXMOX_SEEDS, group_name=GROUP, kinds={"proxmox"}, code_version="1", io_manager_key="documents"
 )
 def proxmox_template(
     context: dg.AssetExecutionContext,
-    config: SeedByCommand,
+    config: SeedTemplate,
     published_contract: Contract,
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -57,7 +64,9 @@ def proxmox_template(
         seeder = proxmox.seeder(site, is_live=others_live(context))
         if config.seed_command and not seeder.find(contract.record):
             return _template_by_command(context, config, contract, site, settings, store, states, seeder, progress)
-        seeded = seeder.seed(request_of(context, contract, url_of(contract, "qcow2")), progress=progress)
+        _require_true_slots(context, config, contract, site, settings, states)
+        request = request_of(context, contract, url_of(contract, "qcow2"))
+        seeded = seeder.seed(request, config.options, progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
         contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
@@ -74,6 +83,7 @@ def proxmox_template(
             "volume": seeded.volid,
             "bytes_transferred": seeded.bytes_transferred,
             "smoke": seeded.smoke,
+            "replaced": seeded.replaced or "nothing",
             "tasks": dg.MetadataValue.json(list(seeded.upids)),
             "verified": dg.MetadataValue.json(dict(seeded.verified)),
             "warnings": dg.MetadataValue.json(list(seeded.warnings)),
@@ -81,6 +91,32 @@ def proxmox_template(
             **move_slot(states, ref, contract, context.run, outputs),
         },
     )
+
+
+def _require_true_slots(
+    context: dg.AssetExecutionContext,
+    config: SeedTemplate,
+    contract: Contract,
+    site: str,
+    settings: Settings,
+    states: StateStore,
+) -> None:
+    """Refuse to replace a template that the site's state goes on naming as another record's.
+
+    Raises:
+        Refused: the state names this VMID, and this seed would not move it.
+    """
+    ref = StateRef(TEMPLATE_SEED, instance_of(site, default_site(settings.sites.proxmox)))
+    state = states.find(ref)
+    outputs = state.outputs if state is not None else {}
+    named = outputs.get("template_vm_id") == config.template_vm_id is not None
+    another = outputs.get("record_digest") != contract.record_digest
+    if config.rebuild_if_exists and named and another and not moves_slot(states, ref, contract, context.run):
+        raise Refused(
+            f"{ref} names VMID {config.template_vm_id} as {outputs.get('template_image_version')}, and seeding "
+            f"{contract.record.version} does not move it: it would name what is gone",
+            hint="seed the record that the build's state names, or leave template_vm_id out",
+        )
 
 
 def _template_by_command(

@@ -112,6 +112,14 @@ def instance_of(site: str, default: str | None) -> str | None:
     return None if site == default else site
 
 
+def moves_slot(states: StateStore, own: StateRef, contract: Contract, run: dg.DagsterRun) -> bool:
+    """Whether a seed writes the site's own slot: it is of the record that the build slot names."""
+    if another_slot(run, own) is not None:
+        return False
+    named = states.find(_naming_state(states, run))
+    return named is not None and named.outputs.get("record_digest") == contract.record_digest
+
+
 def move_slot(
     states: StateStore, own: StateRef, contract: Contract, run: dg.DagsterRun, outputs: Outputs
 ) -> dict[str, str | bool]:
@@ -120,10 +128,8 @@ def move_slot(
     A slot that the run was asked to write instead is written whatever the record: nobody else's meaning moves.
     """
     asked = another_slot(run, own)
-    naming = _naming_state(states, run)
-    named = states.find(naming)
-    if asked is None and (named is None or named.outputs.get("record_digest") != contract.record_digest):
-        return {"state": f"{own} stays: {naming} names another record", "state_changed": False}
+    if asked is None and not moves_slot(states, own, contract, run):
+        return {"state": f"{own} stays: {_naming_state(states, run)} names another record", "state_changed": False}
     ref = asked or own
     changed = states.commit(ref, run_id=module_run(run), outputs=outputs)
     return {"state": str(states.path(ref)), "state_changed": changed}

@@ -25,8 +25,8 @@ from resources.artifacts.store import ArtifactStore
 from resources.hetzner.labels import description_of
 from resources.hetzner.report import ImageFacts
 from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.survey import TemplateFacts
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 

@@ -132,14 +132,14 @@ class Graph:
         add_version(self.instance, version)
         return self._run("register_record", version, {"ops": {"published_contract": {"config": dict(registration)}}})
 
-    def seed_proxmox(self, site: str, version: str, command: Mapping[str, object] | None = None) -> Ran:
-        """Seed one published version at one Proxmox site; `command` is the asset's `SeedByCommand`, by field.
+    def seed_proxmox(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
+        """Seed one published version at one Proxmox site; `asked` is the asset's `SeedTemplate`, by field.
 
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.proxmox_site(site)
-        return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", command))
+        return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", asked))
 
     def seed_hetzner(self, site: str, version: str, command: Mapping[str, object] | None = None) -> Ran:
         """Seed one published version at one Hetzner site; `command` is the asset's `SeedByCommand`, by field.

@@ -9,27 +9,32 @@ from typing import Any
 _SITE = "it belongs to the site: sites.{kind}.<name> in config/pipeline.yml"
 _PROXMOX = _SITE.format(kind="proxmox")
 _HETZNERS = "it is an input of core/hetzner/vyos-image-seed"
+_TEMPLATES = "it is an input of core/onprem/vyos-template-seed"
 _API = "the site is reached through its API with a token: nobody logs in to the node"
 _RECORD = "the record decides it"
-_ADOPTS = "a seed looks the record up by its digest, adopts it where it is, and creates it where it is not"
-_OWN_VMID = "each record gets a VMID of its own from the site's vmid_range; core/onprem/vyos-template-import names one"
 
 REFUSED: Mapping[str, str] = {
     "proxmox_host": _PROXMOX,
     "proxmox_node": _PROXMOX,
-    "storage_vm": _PROXMOX,
-    "network_bridge": _PROXMOX,
-    "template_smoke_gate": _PROXMOX,
-    "template_smoke_bridge": _PROXMOX,
     "ssh_username": _API,
     "ssh_private_key": _API,
-    "template_smoke_wait_s": "the smoke gate waits for the guest agent's answer, not for a time",
-    "template_smoke_vmid": "the smoke gate takes a free VMID of the site's range",
+    "template_vm_id": _TEMPLATES,
+    "template_name": _TEMPLATES,
+    "storage_vm": _TEMPLATES,
+    "network_bridge": _TEMPLATES,
+    "cpu_cores": _TEMPLATES,
+    "memory_mb": _TEMPLATES,
+    "ci_username": _TEMPLATES,
+    "template_smoke_gate": _TEMPLATES,
+    "template_smoke_wait_s": _TEMPLATES,
+    "template_smoke_vmid": _TEMPLATES,
+    "template_smoke_bridge": _TEMPLATES,
+    "template_key": "record_key says which record of the state it is",
+    "template_image_version": "record_version says it",
+    "image_format": _RECORD,
+    "image_compression": _RECORD,
     "template_smoke_marker": "the smoke gate asks the guest agent; it needs no marker",
-    "template_vm_id": _OWN_VMID,
-    "template_name": "the name follows from the record, so that it says what the template holds",
-    "rebuild_if_exists": "a template or snapshot is never replaced in place: seed a revision of the record (-r2, …)",
-    "seed_if_missing": _ADOPTS,
+    "rebuild_if_exists": "a snapshot is never replaced in place: seed a revision of the record (-r2, …)",
     "image_ref": _HETZNERS,
     "image_name": "Hetzner's snapshots have no name",
     "image_description": "it is hyops-<key>-<version>: HybridOps finds images by it",
@@ -39,9 +44,6 @@ REFUSED: Mapping[str, str] = {
     "seed_tool": "the pipeline writes and reads back by itself; another tool runs as seed_command",
     "seed_wrapper_public_base_url": _HETZNERS,
     "seed_wrapper_bind_port": _HETZNERS,
-    "cpu_cores": "machines that are made from the template say it",
-    "memory_mb": "machines that are made from the template say it",
-    "ci_username": "the user-data of the machine says it",
     "inventory_state_ref": "everything runs on this host",
     "inventory_vm_groups": "everything runs on this host",
     "inventory_groups": "everything runs on this host",
@@ -77,4 +79,4 @@ def _asks(name: str, value: Any) -> bool:
     if name == "inventory_groups" and isinstance(value, dict):
         listed = [host for hosts in value.values() for host in (hosts if isinstance(hosts, list) else [None])]
         return any(not isinstance(host, dict) or host.get("host") not in _HERE for host in listed)
-    return value not in (None, "", {}, []) and not (name in _SO_ANYWAY and value is _SO_ANYWAY[name])
+    return value not in (None, "", "auto", {}, []) and not (name in _SO_ANYWAY and value is _SO_ANYWAY[name])

@@ -17,6 +17,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.hybridops_inputs import without_hybridops
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
 
@@ -184,8 +185,16 @@ class SeedInputs(ModuleInputs, SeedCommand):
         return self
 
 
-class TemplateSeedInputs(SeedInputs):
+class TemplateSeedInputs(SeedInputs, TemplateOptions):
     """`core/onprem/vyos-template-seed`: one record as a template on one Proxmox site."""
+
+    @model_validator(mode="after")
+    def _a_command_has_no_options(self) -> Self:
+        said = [name for name in TemplateOptions.model_fields if name in self.model_fields_set]
+        if self.seed_command and not self.record_state_ref and said:
+            message = f"seed_command makes the template: {', '.join(said)} would not count beside it"
+            raise ValueError(message)
+        return self
 
     template_source_url: str = Field(default="", description="as image_source_url")
 

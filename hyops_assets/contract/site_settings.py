@@ -27,6 +27,11 @@ class ProxmoxSite(Frozen):
     storage: str = Field(default="local-lvm", description="holds the template's disk")
     import_storage: str = Field(default="local", description="takes the qcow2; needs content type import")
     bridge: str = Field(default="vmbr0", description="that the template's network card is plugged into")
+    pool: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="that templates are put into; rights on /pool/<pool> then serve for machines",
+    )
     vmid_range: tuple[Vmid, Vmid] = Field(default=(9200, 9299), description="first and last VMID of templates")
     template_smoke_gate: bool = Field(
         default=True, description="boot a clone and ask its guest agent before the template is ready"

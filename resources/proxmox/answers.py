@@ -30,6 +30,7 @@ class StorageStatus(Answer):
     content: str
     active: bool = False
     enabled: bool = False
+    shared: bool = False
     avail: int | None = None
 
     @property
@@ -69,8 +70,14 @@ class MachineSummary(Answer):
         return frozenset(re.split(r"[;, ]+", self.tags)) - {""}
 
 
+_BOOTS = re.compile(r"bios|boot|machine|scsihw|args|hookscript|cicustom|(?:scsi|ide|sata|virtio|efidisk|hostpci)\d+")
+"""Keys that decide what a machine boots from and with; its size, networks and notes are its owner's."""
+
+
 class MachineConfig(Answer):
     """A machine's configuration. A machine under creation has nothing but `lock`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
     digest: str
     name: str | None = None
@@ -78,12 +85,19 @@ class MachineConfig(Answer):
     tags: str = ""
     lock: str | None = None
     template: bool = False
+    protection: bool = False
     disk: str | None = Field(default=None, alias="scsi0")
 
     @property
     def volid(self) -> str | None:
         """The volume of the disk, without its options."""
         return self.disk.partition(",")[0] if self.disk else None
+
+    @property
+    def hardware(self) -> dict[str, str]:
+        """What a machine boots from and with, as the configuration has it."""
+        given = self.model_dump(by_alias=True, exclude_none=True)
+        return {key: str(value) for key, value in sorted(given.items()) if _BOOTS.fullmatch(key)}
 
 
 class TaskStatus(Answer):

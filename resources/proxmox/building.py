@@ -1,15 +1,25 @@
 """The writing half of a seed: the image to the node, the machine from the image, the template from the machine."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import tenacity
 
 from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import AnswerLost, MachineExists, NoSuchObject, SeedFailed, SiteNotReady
+from resources.proxmox.errors import (
+    AnswerLost,
+    MachineExists,
+    NoSuchObject,
+    PrivilegeMissing,
+    SeedFailed,
+    SiteNotReady,
+    VmidTaken,
+)
+from resources.proxmox.facts import ROUNDING_BYTES, TemplateFacts, audit
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import (
     TemplateLineage,
@@ -19,23 +29,27 @@ from resources.proxmox.lineage import (
     tags_of,
     template_name,
 )
-from resources.proxmox.survey import ROUNDING_BYTES, TemplateFacts, audit
 
 _HAD_IT = "got correct file already"
 _ATTEMPTS = 3
 
-CORES = 2
-MEMORY_MIB = 2048
-"""Of the template, as HybridOps' template seed has them; who clones it sets their own."""
-
 
 @dataclass
 class Build:
-    """Writes what a site lacks for one request. Each step may find that a killed run had taken it."""
+    """Writes what a site lacks for one request. Each step may find that a killed run had taken it.
+
+    Attributes:
+        options: name and hardware of the template, and the VMID it is made for.
+        scratch_for: the VMID that this one is the scratch of; None where it is the template itself.
+        sent: bytes of the image that went to the node; None until it is there.
+    """
 
     client: ProxmoxClient
     journal: Journal
     request: SeedRequest
+    options: TemplateOptions = field(default_factory=TemplateOptions)
+    scratch_for: int | None = None
+    sent: int | None = None
 
     @property
     def private_file(self) -> Path | None:
@@ -43,15 +57,21 @@ class Build:
         parts = urlsplit(self.request.url)
         return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
-    def bring_image(self) -> int:
-        """Have the qcow2 on the import storage, its SHA-256 checked there; return how many bytes were sent.
+    def bring_image(self) -> None:
+        """Have the qcow2 on the import storage, its SHA-256 checked there; once per seed.
 
         Raises:
-            TaskFailed: the node could not fetch it, or its bytes are not the record's.
+            ImageMismatch: its bytes are not the record's, there or at its source.
+            TaskFailed: the node could not fetch it.
         """
+        if self.sent is None:
+            self.sent = self._bring()
+
+    def _bring(self) -> int:
         qcow2, storage = self.request.record.variants["qcow2"], self.client.site.import_storage
         name, file = import_file_name(self.request.record), self.private_file
         if file is not None:
+            self._refuse_to_replace(storage, name)
             progress = self.journal.progress
             upid = self.client.create_upload(
                 storage, path=file, file_name=name, sha256=qcow2.sha256, progress=progress
@@ -63,6 +83,16 @@ class Build:
         self.journal.progress("download", qcow2.size_bytes, qcow2.size_bytes)
         return sent
 
+    def _refuse_to_replace(self, storage: str, name: str) -> None:
+        """Refuse to upload over a file of another size: Proxmox would replace it without a word."""
+        volid, size = f"{storage}:import/{name}", self.request.record.variants["qcow2"].size_bytes
+        for volume in self.client.list_volumes(storage, "import"):
+            if volume.volid == volid and volume.size != size:
+                raise SeedFailed(
+                    f"{volid} has {volume.size} bytes, the record's qcow2 {size}: somebody put another file there",
+                    hint=f"look at it; then pvesm free {volid}, and seed again",
+                )
+
     def _download(self, storage: str, name: str, sha256: str) -> str:
         """Ask for the download. A lost answer is asked for again: the node keeps a file that is there and right."""
         again = tenacity.Retrying(
@@ -72,16 +102,24 @@ class Build:
         )
         return again(self.client.create_download, storage, url=self.request.url, file_name=name, sha256=sha256)
 
-    def create(self, taken: frozenset[int]) -> TemplateFacts:
-        """Create the machine under the first VMID of the range that is free, its disk imported from the image.
+    def create(self, taken: frozenset[int], *, at: int | None = None) -> TemplateFacts:
+        """Create the machine with its disk imported from the image: under a VMID, or the first free one of the range.
 
         Raises:
+            VmidTaken: somebody else took `at` first.
             SiteNotReady: no VMID of the range is free.
             SeedFailed: the machine's disk is not of the record's size.
         """
+        if at is not None:
+            if not self._create_as(at):
+                raise VmidTaken(
+                    f"VMID {at} was taken by another machine meanwhile", hint="leave template_vm_id out, or free it"
+                )
+            return self.require_disk(at)
         low, high = self.client.site.vmid_range
+        spoken_for = {self.options.template_vm_id, self.options.template_smoke_vmid}
         for vmid in range(low, high + 1):
-            if vmid not in taken and self.client.is_free(vmid) and self._create_as(vmid):
+            if vmid not in taken and vmid not in spoken_for and self.client.is_free(vmid) and self._create_as(vmid):
                 return self.require_disk(vmid)
         raise SiteNotReady(
             f"no VMID in {low}-{high} is free", hint="widen the site's vmid_range, or prune old templates"
@@ -144,15 +182,23 @@ class Build:
             run_id=self.request.run_id,
             state="building",
             expires=int(time.time() + self.journal.limits.lifetime),
+            scratch_for=self.scratch_for,
             lab=record.lab,
         )
 
     def _create_as(self, vmid: int) -> bool:
         """Create the machine under a VMID. False where somebody else took it first."""
         known = {task.upid for task in self.client.list_tasks(source="all", kind="qmcreate", vmid=vmid)}
+        settings = self._settings(vmid)
         for _ in range(_ATTEMPTS):
             try:
-                upid = self.client.create_machine(vmid, **self._options(vmid))
+                upid = self.client.create_machine(vmid, **settings)
+            except PrivilegeMissing as error:
+                # A datacenter may reserve tags (user-tag-access, registered-tags); they are an index, no more.
+                if "tag" not in error.reason or settings.pop("tags", None) is None:
+                    raise
+                self.journal.warn(f"VMID {vmid} has no tags: {error.reason}")
+                continue
             except AnswerLost:
                 # The call may have been taken: its worker is the proof. If none shows up, asking again is safe,
                 # because the node gives a VMID once.
@@ -182,22 +228,24 @@ class Build:
         for task in self.client.list_tasks(source="active", kind=kind, vmid=vmid):
             self.journal.wait(kind, task.upid)
 
-    def _options(self, vmid: int) -> dict[str, str | int]:
+    def _settings(self, vmid: int) -> dict[str, str | int | None]:
         """Return the template's hardware: BIOS and virtio, a serial console beside the screen, cloud-init, agent.
 
         `vga` stays at its default: `serial0` there would hide a console that the image does not have.
         """
-        site, record = self.client.site, self.request.record
+        site, record, options = self.client.site, self.request.record, self.options
         image = f"{site.import_storage}:import/{import_file_name(record)}"
         return {
-            "name": template_name(record),
+            "name": options.template_name or template_name(record),
+            "pool": site.pool or None,
             "description": description_of(self.lineage(vmid)),
             "tags": tags_of(record),
             "smbios1": smbios_of(record),
             "ostype": "l26",
             "bios": "seabios",
-            "cores": CORES,
-            "memory": MEMORY_MIB,
+            "cores": options.cpu_cores,
+            "memory": options.memory_mb,
+            "ciuser": options.ci_username or None,
             "scsihw": "virtio-scsi-single",
             "scsi0": f"{site.storage}:0,import-from={image},discard=on,iothread=1",
             "ide2": f"{site.storage}:cloudinit",

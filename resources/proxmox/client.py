@@ -4,6 +4,7 @@ Reading calls are tried again when the node does not answer. Changing calls neve
 is for the caller to look up (`AnswerLost`).
 """
 
+import copy
 import logging
 import re
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
 from pydantic import TypeAdapter
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.site_settings import ProxmoxSite
 from resources.proxmox.answers import (
@@ -30,21 +30,19 @@ from resources.proxmox.answers import (
     Volume,
 )
 from resources.proxmox.errors import (
-    AnswerLost,
     MachineExists,
     NodeUnreachable,
-    NotTrusted,
     ProxmoxError,
     SiteNotReady,
     error_for,
 )
+from resources.proxmox.silence import error_without_answer
 from resources.proxmox.upload import ImageUpload
 
 log = logging.getLogger("hyops.proxmox")
 
 _TOKEN_ID = re.compile(r"(?P<user>[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+)!(?P<name>[A-Za-z][A-Za-z0-9._-]+)")
 _SECRET = re.compile(r"[!-~]+")
-_READ_ATTEMPTS = 4
 
 Method = Literal["get", "post", "put", "delete"]
 Parsed = TypeVar("Parsed")
@@ -58,7 +56,8 @@ class ProxmoxClient:
         site: host, node, token id and trust.
         token: the token's secret; it leaves this object in a request header only.
         timeout_seconds: how long the node may be silent within one call.
-        retry_seconds: the pause before a reading call is tried again; it doubles.
+        patience_seconds: how long a reading call is tried again while the node does not answer.
+        retry_seconds: the pause before it is tried again; it doubles.
         ca_bundle: whom to trust where the site names no `ca_file`; None is requests' own choice.
 
     Raises:
@@ -71,6 +70,7 @@ class ProxmoxClient:
         token: str,
         *,
         timeout_seconds: float = 30.0,
+        patience_seconds: float = 15.0,
         retry_seconds: float = 0.5,
         ca_bundle: Path | None = None,
     ) -> None:
@@ -90,8 +90,8 @@ class ProxmoxClient:
         trust = site.ca_file or ca_bundle
         self._retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(NodeUnreachable),
-            stop=tenacity.stop_after_attempt(_READ_ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=retry_seconds, max=30),
+            stop=tenacity.stop_after_delay(patience_seconds),
+            wait=tenacity.wait_exponential(multiplier=retry_seconds, max=10),
             reraise=True,
         )
         self._api: Any = ProxmoxAPI(
@@ -107,6 +107,12 @@ class ProxmoxClient:
     def __repr__(self) -> str:
         return f"ProxmoxClient({self.site.host}:{self.site.port}, {self.token_id})"
 
+    def at(self, site: ProxmoxSite) -> "ProxmoxClient":
+        """Return this client for another site of the same node, such as one with another storage; one connection."""
+        other = copy.copy(self)
+        other.site = site
+        return other
+
     def get_version(self) -> str:
         """Return the version of Proxmox VE, such as `9.1.11`."""
         return str(self._read(dict[str, Any], "version")["version"])
@@ -120,9 +126,9 @@ class ProxmoxClient:
         granted = self._read(dict[str, dict[str, int]], "access", "permissions", path=path)
         return frozenset(granted.get(path, {}))
 
-    def get_storage(self, storage: str) -> StorageStatus:
-        """Return a storage's state on the site's node."""
-        return self._read(StorageStatus, *self._node("storage", storage, "status"))
+    def get_storage(self, storage: str, *, node: str | None = None) -> StorageStatus:
+        """Return a storage's state on a node; the site's where none is named."""
+        return self._read(StorageStatus, *self._node("storage", storage, "status", node=node))
 
     def list_bridges(self) -> list[Bridge]:
         """List the networks that a machine on the node can be attached to."""
@@ -140,17 +146,19 @@ class ProxmoxClient:
             return False
         return True
 
-    def get_config(self, vmid: int) -> MachineConfig:
-        """Return a machine's configuration.
+    def get_config(self, vmid: int, *, node: str | None = None) -> MachineConfig:
+        """Return a machine's configuration, on the site's node where none is named.
 
         Raises:
             NoSuchObject: there is no such machine on the node.
         """
-        return self._read(MachineConfig, *self._node("qemu", vmid, "config"))
+        return self._read(MachineConfig, *self._node("qemu", vmid, "config", node=node))
 
-    def list_volumes(self, storage: str, content: Literal["images", "import"]) -> list[Volume]:
-        """List a storage's volumes of one kind of content."""
-        return self._read(list[Volume], *self._node("storage", storage, "content"), content=content)
+    def list_volumes(
+        self, storage: str, content: Literal["images", "import"], *, node: str | None = None
+    ) -> list[Volume]:
+        """List the volumes of one kind of content that a node sees on a storage, as far as the token may see them."""
+        return self._read(list[Volume], *self._node("storage", storage, "content", node=node), content=content)
 
     def list_tasks(
         self, *, source: Literal["active", "all"], kind: str | None = None, vmid: int | None = None
@@ -243,8 +251,8 @@ class ProxmoxClient:
         log.info("destroying machine %d on node %s", vmid, self.site.node)
         return self._change("delete", *self._node("qemu", vmid), purge=1, **{"destroy-unreferenced-disks": 1})
 
-    def _node(self, *components: str | int) -> tuple[str | int, ...]:
-        return ("nodes", self.site.node, *components)
+    def _node(self, *components: str | int, node: str | None = None) -> tuple[str | int, ...]:
+        return ("nodes", node or self.site.node, *components)
 
     def _read(self, shape: type[Parsed], *path: str | int, **parameters: Parameter) -> Parsed:
         """Get and parse. `shape` may be a model or a builtin of models."""
@@ -267,20 +275,6 @@ class ProxmoxClient:
             fields = error.errors if isinstance(error.errors, dict) else None
             raise error_for(call, error.status_code, str(error.content).strip(), fields) from error
         except requests.RequestException as error:
-            raise self._broken(call, error, changing=method != "get") from error
-
-    def _broken(self, call: str, error: requests.RequestException, *, changing: bool) -> HyopsError:
-        """Return what a call that got no answer means."""
-        where = f"{self.site.host}:{self.site.port}"
-        if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return NotTrusted(
-                f"the certificate of {where} is not trusted",
-                hint="set the site's ca_file to the cluster's /etc/pve/pve-root-ca.pem",
-            )
-        unsent = isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in repr(error)
-        if changing and not unsent:
-            return AnswerLost(f"{call}: no answer from {where}", hint="look whether it took effect, then try again")
-        return NodeUnreachable(
-            f"{call}: {where} does not answer ({type(error).__name__})",
-            hint="check host and port of the site, and that the node's API runs: systemctl status pveproxy",
-        )
+            raise error_without_answer(
+                call, f"{self.site.host}:{self.site.port}", error, changing=method != "get"
+            ) from error

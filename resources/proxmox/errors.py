@@ -58,12 +58,16 @@ class NodeUnreachable(TransientError):
     """The node did not take the call: nothing was changed by it."""
 
 
+class HostUnknown(NodeUnreachable):
+    """The site's host has no address here: a wrong name, or DNS that does not answer."""
+
+
 class AnswerLost(TransientError):
     """The call was sent and no answer came: it may or may not have taken effect."""
 
 
 class NotTrusted(HyopsError):
-    """The node's TLS certificate is signed by nobody we trust."""
+    """The node's TLS certificate is not taken: signed by nobody we trust, of another host, or of another time."""
 
 
 class TaskFailed(HyopsError):
@@ -80,6 +84,14 @@ class TaskInterrupted(TaskFailed, TransientError):
     """A worker was killed with its node or by an operator: a later attempt starts it again."""
 
 
+class ImageMismatch(TaskFailed):
+    """Bytes that are not the record's: under the image's name on the import storage, or at its source."""
+
+
+class TaskLost(TransientError):
+    """The node no longer knows a worker: what it left is looked up by a later attempt."""
+
+
 class TaskSlow(TransientError):
     """A worker did not end in time. It still runs; a later attempt waits for it."""
 
@@ -90,6 +102,18 @@ class SiteNotReady(Refused):
 
 class SeedBusy(TransientError):
     """Another run is at work on the same seed; its machine is no leftover."""
+
+
+class TemplateMissing(Refused):
+    """The site has no template of the record, and none may be made."""
+
+
+class TemplateChanged(Refused):
+    """A template of the record is not what its seed left: somebody changed it. It was left alone."""
+
+
+class VmidTaken(Refused):
+    """What stands under a VMID may not be replaced by this seed; it was left alone."""
 
 
 class SeedFailed(HyopsError):
@@ -123,8 +147,14 @@ def error_for(call: str, status: int, reason: str, fields: Mapping[str, str] | N
 
 
 def _task_hint(exitstatus: str) -> str:
+    if "checksum mismatch" in exitstatus and "aborting" in exitstatus:
+        return "another file lies on the import storage under this name: look at it, pvesm free it, seed again"
     if "checksum mismatch" in exitstatus:
-        return "another file lies on the import storage under this name, or the source changed: look at both digests"
+        return "the source does not hold the record's bytes: see who changed it; compare it with the record's digest"
+    if "certificate" in exitstatus:
+        return "the node does not trust the source's certificate: see its authorities, and compare clocks"
+    if any(words in exitstatus.lower() for words in ("no space left", "insufficient free space", "not enough")):
+        return "the storage is full: free some space on it, then seed again"
     if "unexpected status" in exitstatus or "interrupted" in exitstatus:
         return "the worker was killed: run the seed again"
     return "read the task's log above, and in the node's task viewer"

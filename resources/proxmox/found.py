@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.register_inputs import TemplateImportInputs
+from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.lineage import TemplateLineage
-from resources.proxmox.survey import TemplateFacts
 
 
 class NotThatTemplate(Refused):

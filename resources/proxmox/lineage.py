@@ -24,11 +24,15 @@ _FENCE = re.compile(r"^```json\n(?P<json>\{.*?\})\n```\s*$", re.MULTILINE | re.D
 
 
 class TemplateLineage(Frozen):
-    """The lineage of one machine. `state` is `ready` from the commit on, which is the last write of a seed.
+    """The lineage of one machine.
 
-    `smoke` says whether a clone of it was booted before the commit, or that the site had turned the gate off. A smoke
-    clone carries its template's lineage with `smoke_of` set, so that a killed run's clone is known by it. `expires`
-    (epoch seconds) is when what is still `building` counts as a leftover whoever made it.
+    Attributes:
+        state: `ready` from the commit on, which is the last write of a seed.
+        smoke: whether a clone of it was booted before the commit, or that the gate was off.
+        smoke_of: set on a smoke clone: the template that it was cloned from. A killed run's clone is known by it.
+        scratch_for: the VMID that another template of the same record is made for, which ends this one.
+        hardware: what it boots from and with, as it stood at the commit: a change by hand is seen by it.
+        expires: epoch seconds, when what is still `building` counts as a leftover whoever made it.
     """
 
     schema_: Literal["hyops.template/v1"] = Field(default=SCHEMA, alias="schema")
@@ -47,6 +51,8 @@ class TemplateLineage(Frozen):
     seeded_at: datetime | None = None
     smoke: Literal["passed", "off"] | None = None
     smoke_of: int | None = None
+    scratch_for: int | None = None
+    hardware: dict[str, str] | None = None
     lab: bool = False
 
     def describes(self, record: Record) -> bool:

@@ -1,12 +1,14 @@
 """What a site must be able to do before a seed changes anything. Everything that is missing is said at once.
 
-Privileges after the permissions in the API schema of each call (pve.proxmox.com/pve-docs/api-viewer).
+Privileges after the permissions in the API schema of each call (pve.proxmox.com/pve-docs/api-viewer). The role that
+has them stands in docs/proxmox.md.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
-from hyops_assets.contract.site_settings import ProxmoxSite
+from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import ProxmoxError, SiteNotReady
 
@@ -33,7 +35,8 @@ def require_version(client: ProxmoxClient) -> str:
     if numbers < MINIMUM_VERSION:
         raise SiteNotReady(
             f"{client.site.host} runs Proxmox VE {version}; seeding by API needs 8.4 (qcow2 as import content)",
-            hint="upgrade the node, or import the qcow2 by hand with qm disk import",
+            hint="upgrade the node; or make the template with qm on the node, and register it with "
+            "core/onprem/vyos-template-import (docs/proxmox.md, before 8.4)",
         )
     return version
 
@@ -51,14 +54,15 @@ def require_readable(client: ProxmoxClient) -> None:
             f"node {site.node!r} is not online (online: {', '.join(sorted(online)) or 'none'})",
             hint="correct the site's node, or start it",
         )
-    if "VM.Audit" not in client.list_privileges(_machines(site)):
-        problems.append(f"VM.Audit on {_machines(site)}")
+    problems.extend(_missing_on_machine(client, frozenset({"VM.Audit"}), site.vmid_range[0]))
     if not {"Datastore.Audit", "Datastore.AllocateSpace"} & client.list_privileges(f"/storage/{site.storage}"):
         problems.append(f"Datastore.Audit or Datastore.AllocateSpace on /storage/{site.storage}")
     _refuse_missing(client, problems)
 
 
-def require_writable(client: ProxmoxClient, *, route: Route, version: str, needed_bytes: int) -> None:
+def require_writable(
+    client: ProxmoxClient, *, route: Route, version: str, needed_bytes: int, options: TemplateOptions | None = None
+) -> None:
     """Refuse a site that could not finish a seed.
 
     Args:
@@ -66,43 +70,63 @@ def require_writable(client: ProxmoxClient, *, route: Route, version: str, neede
         route: whether the node downloads the image or we upload it.
         version: of Proxmox VE; the agent's privilege has another name before 9.
         needed_bytes: the size of the disk.
+        options: what was asked for one template; its VMIDs and bridges count too.
 
     Raises:
         SiteNotReady: a storage or the bridge cannot be used, or a privilege is missing.
     """
-    site = client.site
-    _refuse_missing(client, _missing_privileges(client, route, version))
+    site, options = client.site, options or TemplateOptions()
+    _refuse_missing(client, _missing_privileges(client, route, version, options))
     _require_storage(client, site.import_storage, "import", 0)
     _require_storage(client, site.storage, "images", needed_bytes)
     bridges = {bridge.iface: bridge.type for bridge in client.list_bridges()}
-    if site.bridge not in bridges:
+    for name in filter(None, (site.bridge, options.template_smoke_bridge)):
+        _require_bridge(client, name, bridges)
+
+
+def _require_bridge(client: ProxmoxClient, name: str, bridges: Mapping[str, str]) -> None:
+    if name not in bridges:
         raise SiteNotReady(
-            f"node {site.node} has no bridge {site.bridge!r} (it has: {', '.join(sorted(bridges)) or 'none'})",
+            f"node {client.site.node} has no bridge {name!r} (it has: {', '.join(sorted(bridges)) or 'none'})",
             hint="correct the site's bridge, or grant the token SDN.Use on it",
         )
-    if bridges[site.bridge] in {"bridge", "OVSBridge"}:
-        path = f"/sdn/zones/localnetwork/{site.bridge}"
+    if bridges[name] in {"bridge", "OVSBridge"}:
+        path = f"/sdn/zones/localnetwork/{name}"
         _refuse_missing(client, [] if "SDN.Use" in client.list_privileges(path) else [f"SDN.Use on {path}"])
 
 
-def _machines(site: ProxmoxSite) -> str:
-    """Return the path that stands for the machines of the site's range: rights on /vms reach it."""
-    return f"/vms/{site.vmid_range[0]}"
+def _missing_on_machine(client: ProxmoxClient, wanted: frozenset[str], vmid: int) -> list[str]:
+    """Return what the token lacks on a machine that need not exist: rights on its path, or all of them on its pool.
+
+    One VMID of the range stands for all: rights are granted on /vms or on the pool (PVE::RPCEnvironment,
+    `check_vm_perm`: the whole list on the pool, else the whole list on the machine).
+    """
+    pool, path = client.site.pool, f"/vms/{vmid}"
+    on_machine = sorted(wanted - client.list_privileges(path))
+    if not pool or not on_machine:
+        return [f"{name} on {path}" for name in on_machine]
+    return [f"{name} on /pool/{pool}" for name in sorted(wanted - client.list_privileges(f"/pool/{pool}"))]
 
 
-def _missing_privileges(client: ProxmoxClient, route: Route, version: str) -> list[str]:
+def _missing_privileges(client: ProxmoxClient, route: Route, version: str, options: TemplateOptions) -> list[str]:
     site, missing = client.site, list[str]()
 
     def need(path: str, wanted: frozenset[str]) -> None:
         missing.extend(f"{name} on {path}" for name in sorted(wanted - client.list_privileges(path)))
 
     need(f"/storage/{site.import_storage}", frozenset({"Datastore.AllocateTemplate"}))
+    if not {"Datastore.Audit", "Datastore.AllocateSpace"} & client.list_privileges(f"/storage/{site.import_storage}"):
+        missing.append(f"Datastore.Audit or Datastore.AllocateSpace on /storage/{site.import_storage}")
     need(f"/storage/{site.storage}", frozenset({"Datastore.AllocateSpace"}))
     machine = _MACHINE_PRIVILEGES
     if site.template_smoke_gate:
         agent = "VM.Monitor" if version.startswith("8.") else "VM.GuestAgent.Audit"
         machine |= {"VM.Clone", "VM.PowerMgmt", agent}
-    need(_machines(site), machine)
+    for vmid in filter(None, (site.vmid_range[0], options.template_vm_id)):
+        missing.extend(_missing_on_machine(client, machine, vmid))
+    if options.template_smoke_vmid and site.template_smoke_gate:
+        allocate = frozenset({"VM.Allocate", "VM.PowerMgmt"})
+        missing.extend(_missing_on_machine(client, allocate, options.template_smoke_vmid))
     if route == "download" and not {"Sys.Audit", "Sys.Modify"} <= client.list_privileges("/"):
         need(f"/nodes/{site.node}", frozenset({"Sys.AccessNetwork"}))
     return missing
@@ -112,7 +136,8 @@ def _refuse_missing(client: ProxmoxClient, missing: list[str]) -> None:
     if missing:
         raise SiteNotReady(
             f"the token {client.token_id} lacks {'; '.join(missing)}",
-            hint="grant them to the token itself where it has privilege separation (Datacenter, Permissions)",
+            hint="grant the role of docs/proxmox.md to the token itself (with privilege separation it has only what "
+            "it was given): pveum acl modify <path> --tokens <token> --roles <role>",
         )
 
 
@@ -135,5 +160,6 @@ def _require_storage(client: ProxmoxClient, name: str, content: str, needed_byte
         )
     if storage.avail is not None and storage.avail < needed_bytes:
         raise SiteNotReady(
-            f"storage {name!r} has {storage.avail} bytes free, the disk needs {needed_bytes}", hint="free some space"
+            f"storage {name!r} has {storage.avail} bytes free, the disk needs {needed_bytes}",
+            hint="free some space on it, or name another storage in the site",
         )

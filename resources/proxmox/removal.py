@@ -1,7 +1,5 @@
 """Removing a machine for good: what the caller has read and decided on, and nothing else."""
 
-from contextlib import suppress
-
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import AnswerLost, NoSuchObject, SeedFailed, StillLinked, TaskFailed
 from resources.proxmox.journal import Journal
@@ -18,9 +16,12 @@ def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
         SeedFailed: it is still there.
     """
     try:
-        # Where the answer is lost, what stands afterwards tells.
-        with suppress(AnswerLost):
+        try:
             journal.wait("destroy", client.delete_machine(vmid))
+        except AnswerLost:
+            # What stands afterwards tells; a worker that took the call is waited for.
+            for task in client.list_tasks(source="active", kind="qmdestroy", vmid=vmid):
+                journal.wait("destroy", task.upid)
     except NoSuchObject:
         return
     except TaskFailed as error:

@@ -16,11 +16,20 @@ from resources.settings import load_settings
 
 
 class ProxmoxSeeders:
-    """Makes a seeder for each configured site. The token is read when a seeder is made, and kept nowhere else."""
+    """Makes a seeder for each configured site. The token is read when a seeder is made, and kept nowhere else.
 
-    def __init__(self, settings: Settings, *, limits: SeedLimits | None = None) -> None:
+    Args:
+        settings: the environment's.
+        limits: how long a seed waits for what.
+        patience_seconds: how long a node may be silent; short for a person who waits for an answer.
+    """
+
+    def __init__(
+        self, settings: Settings, *, limits: SeedLimits | None = None, patience_seconds: float = 15.0
+    ) -> None:
         self._settings = settings
         self._limits = limits
+        self._patience_seconds = patience_seconds
 
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> ProxmoxSeeder:
         """Return the seeder of a site.
@@ -38,7 +47,7 @@ class ProxmoxSeeders:
         bundle = os.environ.get("SSL_CERT_FILE")
         # requests reads REQUESTS_CA_BUNDLE by itself; the variable of OpenSSL and httpx it does not know.
         trust = Path(bundle) if bundle and "REQUESTS_CA_BUNDLE" not in os.environ else None
-        client = ProxmoxClient(site, secret(site.token_env), ca_bundle=trust)
+        client = ProxmoxClient(site, secret(site.token_env), patience_seconds=self._patience_seconds, ca_bundle=trust)
         return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
 
 
@@ -47,6 +56,9 @@ class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):
 
     root: str = Field(description="runtime root of the environment, such as ~/.hybridops/envs/dev")
     poll_seconds: float = Field(default=SeedLimits.poll, description="pause between two looks at a worker")
+    patience_seconds: float = Field(
+        default=120.0, description="how long a node may be silent before a run gives up; restarts take a minute"
+    )
 
     def create_resource(self, context: dg.InitResourceContext) -> ProxmoxSeeders:
         """Return the maker of seeders.
@@ -55,4 +67,6 @@ class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):
             SettingsError: `pipeline.yml` does not validate.
         """
         settings = load_settings(RuntimeRoot(Path(self.root)))
-        return ProxmoxSeeders(settings, limits=SeedLimits(poll=self.poll_seconds))
+        return ProxmoxSeeders(
+            settings, limits=SeedLimits(poll=self.poll_seconds), patience_seconds=self.patience_seconds
+        )

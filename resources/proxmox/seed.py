@@ -1,13 +1,12 @@
 """Seeding one record as one template: look up, adopt, resume, or create; the mark `ready` is the last write.
 
 Every step can be killed. What a killed run left is found by its lineage (`survey.py`) and finished or removed by
-the next; a machine that is not provably ours is never touched. A template is never replaced: each record gets a
-VMID of its own from the site's range.
+the next; a machine that is not provably ours is never touched. Each record gets a VMID of its own from the site's
+range; where an operator names one that another template of ours holds, that one goes after its successor stands.
 """
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,45 +15,21 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import Outcome, SeedRequest
 from hyops_assets.contract.site_settings import ProxmoxSite
+from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
 from resources.proxmox.building import Build
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import AnswerLost, SeedBusy, SeedFailed, TaskFailed
+from resources.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.proxmox.journal import Journal, SeedLimits
-from resources.proxmox.lineage import TemplateLineage, description_of, tags_of
+from resources.proxmox.lineage import TemplateLineage, description_of
+from resources.proxmox.placing import Plan, plan_of, scratch_for
 from resources.proxmox.preflight import require_readable, require_version, require_writable
+from resources.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
+from resources.proxmox.report import SeededTemplate, report
 from resources.proxmox.smoke import boot_a_clone, remove_clone
-from resources.proxmox.survey import Standing, TemplateFacts, active_tasks, audit, survey
-
-IsLive = Callable[[str], bool | None]
-
-
-@dataclass(frozen=True)
-class SeededTemplate:
-    """A complete template of the record, and how it came to be there.
-
-    Attributes:
-        outcome: created, adopted (nothing was changed), or resumed (a killed run's work was finished).
-        volid: the template's disk; `disk_size_bytes` is what a guest sees.
-        bytes_transferred: bytes of the image that went to the node in this seed; 0 where it had them.
-        smoke: `off` where the site turned the gate off; of an adopted template, what its own seed had.
-        verified: what was compared with what, and by whom.
-        timings: seconds per step.
-    """
-
-    outcome: Outcome
-    vmid: int
-    name: str
-    node: str
-    volid: str
-    disk_size_bytes: int
-    lineage: TemplateLineage
-    upids: tuple[str, ...]
-    bytes_transferred: int
-    smoke: Literal["passed", "off"]
-    verified: Mapping[str, str]
-    warnings: tuple[str, ...]
-    timings: Mapping[str, float]
+from resources.proxmox.survey import Standing, active_tasks, survey
 
 
 class ProxmoxSeeder:
@@ -81,7 +56,7 @@ class ProxmoxSeeder:
         self._is_live = is_live
 
     def find(self, record: Record) -> TemplateFacts | None:
-        """Return the complete template of a record, the one with the lowest VMID; None where there is none.
+        """Return the complete template of a record, as a seed would adopt it; None where there is none.
 
         Raises:
             SiteNotReady: the token cannot see templates, so that nothing can be said.
@@ -94,11 +69,13 @@ class ProxmoxSeeder:
         """Read one machine, as the lineage check compares it with its record.
 
         Raises:
-            NoSuchObject: there is none with this VMID on the site's node.
+            NoSuchObject: there is none with this VMID that the token may see.
         """
         return audit(self.client, vmid)
 
-    def seed(self, request: SeedRequest, *, progress: Progress = silent) -> SeededTemplate:
+    def seed(
+        self, request: SeedRequest, options: TemplateOptions | None = None, *, progress: Progress = silent
+    ) -> SeededTemplate:
         """Have exactly one complete template of the request's record on the site.
 
         A complete one is adopted with no changing call. Otherwise the image is brought, a machine created under a
@@ -107,68 +84,106 @@ class ProxmoxSeeder:
         Raises:
             Refused: the record may not be seeded here (a lab's record, a record without a qcow2, a bad URL).
             SiteNotReady: the site lacks something; nothing was changed.
+            VmidTaken, TemplateChanged, TemplateMissing: what stands there does not allow what was asked for.
             TaskFailed: a worker of the node failed.
             SeedFailed: what stands after a step is not what the step should leave.
             SeedBusy: another live run is at this seed.
             TransientError: the node was silent or a worker was killed; a later attempt resumes.
         """
+        options = options or TemplateOptions()
         self._require_seedable(request)
-        journal = Journal(self.client, self.limits, progress)
+        client = self.client.at(_site_of(self.site, options))
+        limits = replace(self.limits, smoke=float(options.template_smoke_wait_s or self.limits.smoke))
+        journal = Journal(client, limits, progress)
         with journal.step("preflight"):
-            version = require_version(self.client)
-            require_readable(self.client)
+            version = require_version(client)
+            require_readable(client)
         with journal.step("find"):
-            self._await_running(journal, request.record)
-            standing = survey(self.client, request.record, request.seed_id)
+            named = frozenset(filter(None, (options.template_vm_id, options.template_smoke_vmid)))
+            self._await_running(journal, request.record, named)
+            standing = survey(client, request.record, request.seed_id, wanted=options.template_vm_id)
             self._warn(journal, standing)
             self._require_idle(standing, request.run_id)
-        if standing.complete and not standing.smoke_clones and not standing.unfinished:
-            return self._report("adopted", standing.complete[0], journal, sent=0)
-        with journal.step("reap"):
-            for clone in standing.smoke_clones:
-                remove_clone(self.client, journal, clone.vmid)
-            spare = standing.unfinished if standing.complete else standing.unfinished[1:]
-            for machine in spare:
-                self._reap(journal, machine, request.seed_id)
-        if standing.complete:
-            return self._report("resumed", standing.complete[0], journal, sent=0)
-        build = Build(self.client, journal, request)
+            plan = plan_of(standing, request.record, options)
+        if plan.adopt is not None:
+            return self._adopt(plan, plan.adopt, standing, journal, request.seed_id)
+        build = Build(client, journal, request, options)
         with journal.step("preflight"):
             route = "upload" if build.private_file else "download"
-            require_writable(self.client, route=route, version=version, needed_bytes=request.record.disk.size_bytes)
-        return self._finish(build, journal, standing)
+            needed = request.record.disk.size_bytes * (2 if plan.replaces and not plan.scratch else 1)
+            require_writable(client, route=route, version=version, needed_bytes=needed, options=options)
+            if plan.replaces is not None:
+                require_unlinked(client, plan.replaces)
+        self._reap(journal, plan, standing, request.seed_id)
+        return self._carry_out(plan, build, standing)
 
-    def _finish(self, build: Build, journal: Journal, standing: Standing) -> SeededTemplate:
-        """Take the steps that are left, from the first or from where a killed run was."""
-        outcome: Outcome = "resumed" if standing.unfinished or standing.smoke_clones else "created"
-        sent = 0
-        if standing.unfinished:
-            machine = build.require_disk(standing.unfinished[0].vmid)
+    def _adopt(
+        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: Journal, seed_id: str
+    ) -> SeededTemplate:
+        superseded = [scratch for scratch in plan.superseded if not linked_clones(journal.client, scratch)]
+        changes = bool(superseded or plan.spare or standing.smoke_clones)
+        self._reap(journal, plan, standing, seed_id)
+        with journal.step("reap"):
+            for scratch in superseded:
+                remove_superseded(journal.client, journal, scratch, template)
+        gate = journal.client.site.template_smoke_gate
+        return report("resumed" if changes else "adopted", template, journal, gate=gate)
+
+    def _carry_out(self, plan: Plan, build: Build, standing: Standing) -> SeededTemplate:
+        """Make what is missing; where a template is replaced, its successor stands before it goes."""
+        client, journal, scratch = build.client, build.journal, plan.scratch
+        replaced = ""
+        if plan.replaces is not None:
+            if scratch is None:
+                successor = replace(build, scratch_for=plan.at)
+                scratch = self._make(successor, plan.resume_scratch, standing, at=None)
+                build.sent = successor.sent
+            with journal.step("replace"):
+                remove_replaced(client, journal, plan.replaces, build.request.record)
+            replaced = plan.replaces.lineage.version if plan.replaces.lineage else ""
+        template = self._make(build, plan.resume, standing, at=plan.at)
+        if scratch is not None:
+            with journal.step("replace"):
+                remove_superseded(client, journal, scratch, template)
+        outcome: Outcome = "resumed" if plan.resumes or standing.smoke_clones else "created"
+        gate = client.site.template_smoke_gate
+        return report(outcome, template, journal, gate=gate, sent=build.sent or 0, replaced=replaced)
+
+    def _make(self, build: Build, begun: TemplateFacts | None, standing: Standing, *, at: int | None) -> TemplateFacts:
+        """Take the steps that are left, from the first or from where a killed run was; return the ready template."""
+        client, journal = build.client, build.journal
+        if begun is not None:
+            machine = build.require_disk(begun.vmid)
         else:
             with journal.step("image"):
-                sent = build.bring_image()
+                build.bring_image()
             with journal.step("create"):
-                machine = build.create(standing.taken)
+                machine = build.create(standing.taken, at=at)
         with journal.step("template"):
             template = build.convert(machine.vmid)
         lineage = build.lineage(machine.vmid)
-        smoke: Literal["passed", "off"] = "passed" if self.site.template_smoke_gate else "off"
+        smoke: Literal["passed", "off"] = "passed" if client.site.template_smoke_gate else "off"
         if smoke == "passed":
             with journal.step("smoke"):
-                boot_a_clone(self.client, journal, template, lineage)
+                boot_a_clone(client, journal, template, lineage, build.options)
         with journal.step("commit"):
-            ready = {"state": "ready", "expires": None, "seeded_at": datetime.now(UTC), "smoke": smoke}
-            template = self._commit(template, lineage.model_copy(update=ready), build.request.record)
-        return self._report(outcome, template, journal, sent=sent)
+            ready = {
+                "state": "ready",
+                "expires": None,
+                "seeded_at": datetime.now(UTC),
+                "smoke": smoke,
+                "hardware": template.hardware,
+            }
+            return self._commit(client, template, lineage.model_copy(update=ready), build.request.record)
 
-    def _commit(self, template: TemplateFacts, lineage: TemplateLineage, record: Record) -> TemplateFacts:
+    def _commit(
+        self, client: ProxmoxClient, template: TemplateFacts, lineage: TemplateLineage, record: Record
+    ) -> TemplateFacts:
         """Mark the template ready and read it back: from here on it is adopted, never touched."""
         # Where the answer is lost, what was written is read back below, and that decides.
         with suppress(AnswerLost):
-            self.client.ensure_config(
-                template.vmid, description=description_of(lineage), tags=tags_of(record), digest=template.digest
-            )
-        committed = audit(self.client, template.vmid)
+            client.ensure_config(template.vmid, description=description_of(lineage), digest=template.digest)
+        committed = audit(client, template.vmid)
         problems = committed.problems(record)
         if problems or committed.lineage != lineage:
             found = "; ".join(problems) or "its lineage is another"
@@ -190,31 +205,32 @@ class ProxmoxSeeder:
         require_contract_url(request.url, record.record_version)
 
     def _require_idle(self, standing: Standing, run_id: str) -> None:
-        """Refuse to take over what a live run is building."""
-        for facts in (*standing.unfinished, *standing.smoke_clones):
+        """Refuse to take over, or to make twice, what a live run is making."""
+        scratches = [facts for facts in standing.complete if scratch_for(facts) is not None]
+        for facts in (*standing.unfinished, *standing.smoke_clones, *standing.rivals, *scratches):
             other = facts.lineage.run_id if facts.lineage else run_id
             if other != run_id and self._is_live(other):
                 raise SeedBusy(f"run {other} is seeding this record as VMID {facts.vmid}", hint="wait for it")
 
-    def _await_running(self, journal: Journal, record: Record) -> None:
+    def _await_running(self, journal: Journal, record: Record, vmids: frozenset[int]) -> None:
         """Wait for workers that a killed run left running; their failure is told by what they leave."""
-        for task in active_tasks(self.client, record):
+        for task in active_tasks(journal.client, record, vmids):
             try:
                 journal.wait(task.type, task.upid)
             except TaskFailed as error:
                 journal.warn(f"a task of an earlier seed failed: {error.message}")
 
-    def _reap(self, journal: Journal, machine: TemplateFacts, seed_id: str) -> None:
-        """Destroy an unfinished machine of this seed, after reading once more that it is one."""
-        now = audit(self.client, machine.vmid)
-        lineage = now.lineage
-        ours = lineage is not None and (lineage.seed_id, lineage.vmid, lineage.state) == (
-            seed_id,
-            now.vmid,
-            "building",
-        )
-        if ours and now.lock is None:
-            journal.wait("reap", self.client.delete_machine(machine.vmid))
+    def _reap(self, journal: Journal, plan: Plan, standing: Standing, seed_id: str) -> None:
+        """Destroy what this seed left and nobody needs, after reading once more that it is that."""
+        with journal.step("reap"):
+            for clone in standing.smoke_clones:
+                remove_clone(journal.client, journal, clone.vmid)
+            for machine in plan.spare:
+                now = audit(journal.client, machine.vmid)
+                lineage = now.own_lineage
+                ours = lineage is not None and (lineage.seed_id, lineage.state) == (seed_id, "building")
+                if ours and now.lock is None:
+                    journal.wait("reap", journal.client.delete_machine(machine.vmid))
 
     def _warn(self, journal: Journal, standing: Standing) -> None:
         for facts in standing.stuck:
@@ -222,41 +238,22 @@ class ProxmoxSeeder:
                 f"VMID {facts.vmid} is locked (create) and no task works on it: on node {facts.node} run"
                 f" qm unlock {facts.vmid} && qm destroy {facts.vmid} --purge (a token may not)"
             )
-        for facts in standing.broken:
-            journal.warn(f"VMID {facts.vmid} claims to be this record's template but is left alone: it is incomplete")
-        if len(standing.complete) > 1:
+        for facts in standing.changed:
+            journal.warn(f"VMID {facts.vmid} claims to be this record's template but is left alone: it was changed")
+        for facts in standing.strangers:
+            journal.warn(
+                f"VMID {facts.vmid} ({facts.name}) looks like this record's template and is not ours: left alone"
+            )
+        if len([facts for facts in standing.complete if scratch_for(facts) is None]) > 1:
             vmids = ", ".join(str(facts.vmid) for facts in standing.complete)
             journal.warn(f"the record has more than one complete template: {vmids}; the first is used")
 
-    def _report(self, outcome: Outcome, template: TemplateFacts, journal: Journal, *, sent: int) -> SeededTemplate:
-        lineage, volid, size = template.lineage, template.volid, template.disk_size_bytes
-        if lineage is None or volid is None or size is None:
-            raise SeedFailed(f"VMID {template.vmid} vanished while it was read", hint="run the seed again")
-        smoke = lineage.smoke or "off"
-        if smoke == "off" and self.site.template_smoke_gate:
-            journal.warn(f"VMID {template.vmid} was seeded while the site's smoke gate was off: no clone was booted")
-        return SeededTemplate(
-            outcome=outcome,
-            vmid=template.vmid,
-            name=template.name or "",
-            node=template.node,
-            volid=volid,
-            disk_size_bytes=size,
-            lineage=lineage,
-            upids=tuple(journal.upids),
-            bytes_transferred=sent,
-            smoke=smoke,
-            verified=_verified(lineage, size, smoke),
-            warnings=tuple(journal.warnings),
-            timings=dict(journal.timings),
-        )
 
-
-def _verified(lineage: TemplateLineage, size: int, smoke: str) -> dict[str, str]:
-    """Say which digest was compared where. The API reads no disk back, and this does not pretend that it did."""
-    return {
-        "image": f"sha256 {lineage.qcow2_sha256} of the qcow2, computed by the node before the import",
-        "disk": f"{size} bytes on the storage; its content was copied from that qcow2 by the node and not read back",
-        "lineage": "description read back from the node after the commit",
-        "smoke": "a clone booted and its guest agent answered" if smoke == "passed" else "gate off: nothing booted",
+def _site_of(site: ProxmoxSite, options: TemplateOptions) -> ProxmoxSite:
+    """Return a site as the options have it for one template."""
+    said = {
+        "storage": options.storage_vm or None,
+        "bridge": options.network_bridge or None,
+        "template_smoke_gate": options.template_smoke_gate,
     }
+    return site.model_copy(update={name: value for name, value in said.items() if value is not None})

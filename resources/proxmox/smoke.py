@@ -6,27 +6,37 @@ the smoke clone of its seed: one that a killed run left is removed by the next.
 
 import time
 
-from hyops_assets.contract.errors import TransientError
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import AnswerLost, MachineExists, NoSuchObject, SeedFailed, SiteNotReady
+from resources.proxmox.errors import MachineExists, NoSuchObject, SeedFailed, SiteNotReady, VmidTaken
+from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import TemplateLineage, description_of
-from resources.proxmox.survey import TemplateFacts
 
 
 class SmokeFailed(SeedFailed):
     """A clone of the template did not come up. The template stays, unpublished, for a look at it."""
 
 
-def boot_a_clone(client: ProxmoxClient, journal: Journal, template: TemplateFacts, lineage: TemplateLineage) -> None:
-    """Prove that a clone of a converted template boots.
+def boot_a_clone(
+    client: ProxmoxClient,
+    journal: Journal,
+    template: TemplateFacts,
+    lineage: TemplateLineage,
+    options: TemplateOptions,
+) -> None:
+    """Prove that a clone of a converted template boots. `options` name its VMID and its bridge, if anything does.
 
     Raises:
         SmokeFailed: its guest agent did not answer in time.
+        VmidTaken: the VMID that was named for the clone is taken.
         SiteNotReady: no VMID of the range is free for the clone.
     """
-    clone = _clone(client, journal, template, lineage)
+    clone = _clone(client, journal, template, lineage, options)
     try:
+        if options.template_smoke_bridge:
+            client.ensure_config(clone, net0=f"virtio,bridge={options.template_smoke_bridge}")
         journal.wait("smoke start", client.start_machine(clone))
         _await_agent(client, journal, clone, template.vmid)
     finally:
@@ -38,14 +48,25 @@ def remove_clone(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     try:
         journal.wait("smoke stop", client.stop_machine(vmid))
         journal.wait("smoke destroy", client.delete_machine(vmid))
-    except (NoSuchObject, AnswerLost) as error:
-        journal.warn(f"smoke clone {vmid}: {error.message}")
+    except NoSuchObject:
+        # Somebody was faster.
+        return
+    except HyopsError as error:
+        # What the clone proved, or did not, counts more; the next seed of the record removes it.
+        journal.warn(f"smoke clone {vmid} is left: {error.message}")
 
 
-def _clone(client: ProxmoxClient, journal: Journal, template: TemplateFacts, lineage: TemplateLineage) -> int:
+def _clone(
+    client: ProxmoxClient,
+    journal: Journal,
+    template: TemplateFacts,
+    lineage: TemplateLineage,
+    options: TemplateOptions,
+) -> int:
     low, high = client.site.vmid_range
-    for vmid in range(high, low - 1, -1):
-        if not client.is_free(vmid):
+    named = options.template_smoke_vmid
+    for vmid in [named] if named is not None else range(high, low - 1, -1):
+        if vmid == options.template_vm_id or not client.is_free(vmid):
             continue
         marked = lineage.model_copy(update={"vmid": vmid, "smoke_of": template.vmid})
         try:
@@ -55,11 +76,16 @@ def _clone(client: ProxmoxClient, journal: Journal, template: TemplateFacts, lin
                 name=f"smoke-{vmid}",
                 description=description_of(marked),
                 full=1 if template.thick else 0,
+                pool=client.site.pool or None,
             )
         except MachineExists:
             continue
         journal.wait("smoke clone", upid)
         return vmid
+    if named is not None:
+        raise VmidTaken(
+            f"VMID {named} is taken; the smoke clone was to have it", hint="leave template_smoke_vmid out, or free it"
+        )
     raise SiteNotReady(
         f"no free VMID in {low}-{high} for the smoke clone", hint="widen the site's vmid_range, or prune templates"
     )

@@ -11,9 +11,9 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
+from resources.proxmox.facts import TemplateFacts, audit
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.removal import destroy
-from resources.proxmox.survey import TemplateFacts, audit
 
 _SMOKE_NAME = re.compile(r"smoke-\d+")
 """HybridOps' seed script names its smoke machines so, and ours does."""

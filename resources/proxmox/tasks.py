@@ -7,10 +7,20 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.progress import Progress, silent
 from resources.proxmox.answers import TaskStatus, node_of
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, TaskFailed, TaskInterrupted, TaskSlow
+from resources.proxmox.errors import (
+    ImageMismatch,
+    NodeUnreachable,
+    NoSuchObject,
+    TaskFailed,
+    TaskInterrupted,
+    TaskLost,
+    TaskSlow,
+)
 
 _LOG_TAIL = 12
 _MISSING_TOLERATED = 5
+SILENCE_SECONDS = 300.0
+"""A node that restarts is back within; one that is not will not tell about its worker, which died with it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ def wait_task(
     *,
     timeout_seconds: float,
     poll_seconds: float,
+    silence_seconds: float = SILENCE_SECONDS,
     stage: str = "task",
     progress: Progress = silent,
 ) -> TaskEnd:
@@ -45,28 +56,38 @@ def wait_task(
         upid: the worker.
         timeout_seconds: how long to wait; the worker is not stopped.
         poll_seconds: the pause between two looks.
+        silence_seconds: how long the node may not answer at all.
         stage: what `progress` is told.
         progress: called at every look, with unknown size.
 
     Raises:
         TaskFailed: it ended with an error; carries the end of its log.
         TaskInterrupted: it was killed (`unexpected status`).
-        TaskSlow: it did not end in time, or the node was silent until then.
+        TaskLost: the node does not know it, nor a moment later.
+        TaskSlow: it did not end in time.
+        NodeUnreachable: the node was silent for too long.
     """
     node, deadline = node_of(upid), time.monotonic() + timeout_seconds
-    missing = 0
+    missing, heard = 0, time.monotonic()
     while True:
         status: TaskStatus | None = None
         try:
             status = client.get_task(node, upid)
-        except NoSuchObject:
+            heard = time.monotonic()
+        except NoSuchObject as error:
             # Right after its start a worker may not be listed yet.
-            missing += 1
+            missing, heard = missing + 1, time.monotonic()
             if missing > _MISSING_TOLERATED:
-                raise
-        except TransientError:
-            # The worker goes on without us; what ends the wait is the deadline.
-            pass
+                raise TaskLost(
+                    f"node {node} does not know task {upid}", hint="run again: what the task left is looked up"
+                ) from error
+        except TransientError as error:
+            # The worker goes on without us: a node that restarts its API is waited for.
+            if time.monotonic() - heard >= silence_seconds:
+                raise NodeUnreachable(
+                    f"node {node} was silent for {silence_seconds:.0f} s while task {upid} ran",
+                    hint="see that the node is up, then run again: what the task left is looked up",
+                ) from error
         if status is not None and status.status == "stopped":
             return _ended(client, node, upid, status.exitstatus or "unexpected status")
         if time.monotonic() >= deadline:
@@ -81,5 +102,7 @@ def _ended(client: ProxmoxClient, node: str, upid: str, exitstatus: str) -> Task
     log = client.list_task_log(node, upid)
     if exitstatus == "OK" or exitstatus.startswith("WARNINGS"):
         return TaskEnd(upid, exitstatus, tuple(log))
+    if "checksum mismatch" in exitstatus:
+        raise ImageMismatch(upid, exitstatus, log[-_LOG_TAIL:])
     killed = "unexpected status" in exitstatus or "interrupted by signal" in exitstatus
     raise (TaskInterrupted if killed else TaskFailed)(upid, exitstatus, log[-_LOG_TAIL:])

@@ -71,3 +71,65 @@ def test_what_says_only_what_is_so_anyway_is_let_pass() -> None:
 def test_a_build_that_is_meant_to_run_elsewhere_is_refused_with_why(given: dict[str, object]) -> None:
     with pytest.raises(BadInputs, match=r"not taken here: (inventory|become)"):
         read_inputs("build", BuildInputs, {"record_version": "2026.03", **given})
+
+
+def test_a_template_seed_takes_what_hybridops_says_of_the_template() -> None:
+    said = {
+        "template_vm_id": 9205,
+        "template_name": "vyos-1.5-template",
+        "seed_if_missing": False,
+        "rebuild_if_exists": True,
+        "storage_vm": "local-lvm",
+        "network_bridge": "vmbr0",
+        "cpu_cores": 2,
+        "memory_mb": 2048,
+        "ci_username": "vyos",
+        "template_smoke_gate": True,
+        "template_smoke_wait_s": 90,
+        "template_smoke_vmid": 18205,
+        "template_smoke_bridge": "vmbr1",
+    }
+    inputs = read_inputs("seed", TemplateSeedInputs, {**GIVEN, **said})
+    assert inputs.options.model_dump() == said
+
+
+def test_blank_options_of_a_template_are_unset() -> None:
+    given = {"template_vm_id": "", "template_smoke_vmid": None, "template_smoke_gate": "", "storage_vm": ""}
+    inputs = read_inputs("seed", TemplateSeedInputs, {**GIVEN, **given})
+    assert inputs.options.model_dump(exclude_defaults=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("template_vm_id", True),
+        ("template_vm_id", 99),
+        ("template_vm_id", "9205"),
+        ("template_name", "vyos_1.5"),
+        ("template_name", "-vyos"),
+        ("cpu_cores", 0),
+        ("memory_mb", 256),
+        ("template_smoke_wait_s", 0),
+        ("ci_username", "Vy Os"),
+    ],
+)
+def test_a_value_that_proxmox_cannot_mean_is_refused(name: str, value: object) -> None:
+    with pytest.raises(BadInputs, match=name):
+        read_inputs("seed", TemplateSeedInputs, {**GIVEN, name: value})
+
+
+def test_a_clone_and_its_template_cannot_have_one_vmid() -> None:
+    with pytest.raises(BadInputs, match="VMID of its own"):
+        read_inputs("seed", TemplateSeedInputs, {**GIVEN, "template_vm_id": 9205, "template_smoke_vmid": 9205})
+
+
+def test_options_of_a_template_are_refused_beside_a_seed_command() -> None:
+    given = {
+        "record_version": "2026.03.03-0027-rolling",
+        "record_url": "https://example.org/vyos-1.5-2026.03.03-0027-rolling.qcow2",
+        "record_sha256": "0" * 64,
+        "seed_command": "true",
+    }
+    read_inputs("seed", TemplateSeedInputs, given)
+    with pytest.raises(BadInputs, match="template_vm_id would not count"):
+        read_inputs("seed", TemplateSeedInputs, {**given, "template_vm_id": 9205})

@@ -71,7 +71,7 @@ def test_a_storage_without_import_content_is_refused_with_the_command_that_adds_
 
 
 def test_an_unknown_storage_is_refused(scene: Scene) -> None:
-    assert "'ceph'" in refused(scene, storage="ceph").message
+    assert "'zfs'" in refused(scene, storage="zfs").message
 
 
 def test_a_storage_without_room_is_refused(scene: Scene) -> None:

@@ -254,17 +254,6 @@ def test_a_second_unfinished_machine_of_the_same_seed_is_removed(scene: Scene) -
     assert list(scene.stand_in.inventory.machines) == [9200]
 
 
-def test_a_template_that_lost_its_disk_is_not_adopted_and_the_report_says_so(scene: Scene) -> None:
-    seeder = scene.seeder()
-    first = seeder.seed(scene.request())
-    scene.stand_in.volume_path(first.volid).unlink()
-
-    again = seeder.seed(scene.request())
-
-    assert (again.outcome, again.vmid) == ("created", 9201)
-    assert any("9200" in warning and "left alone" in warning for warning in again.warnings)
-
-
 def test_a_labs_record_is_refused_at_a_site_that_is_no_lab(scene: Scene) -> None:
     with pytest.raises(Refused, match="made in a lab"):
         scene.seeder(lab=False).seed(scene.request())

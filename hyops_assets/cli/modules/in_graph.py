@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from hyops_assets.cli.modules.work import Done, Work
-from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs, TemplateSeedInputs
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Graph, Ran
@@ -66,6 +66,11 @@ def image_wishes(inputs: ImageSeedInputs) -> dict[str, object]:
         "wrapper_base_url": inputs.seed_wrapper_public_base_url,
         "wrapper_port": inputs.seed_wrapper_bind_port,
     }
+
+
+def template_options(inputs: SeedInputs) -> dict[str, object]:
+    """Return what was asked for one template, as the graph takes it: what was said, and nothing else."""
+    return inputs.options.model_dump(exclude_defaults=True) if isinstance(inputs, TemplateSeedInputs) else {}
 
 
 def smoke(inputs: BuildInputs) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """`core/onprem/vyos-template-seed` and `core/hetzner/vyos-image-seed`: a record's disk at one site."""
 
-from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, seed_command
+from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, seed_command, template_options
 from hyops_assets.cli.modules.sites import Sites, chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Work
 from hyops_assets.contract.inputs import ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
@@ -16,7 +16,8 @@ def apply_template(work: Work) -> Done:
     """
     site, version = seed_site(work), record_version(work)
     with graph_of(work) as graph:
-        return done(graph.seed_proxmox(site, version, seed_command(_seed_inputs(work.inputs))))
+        inputs = _seed_inputs(work.inputs)
+        return done(graph.seed_proxmox(site, version, template_options(inputs) | seed_command(inputs)))
 
 
 def apply_image(work: Work) -> Done:

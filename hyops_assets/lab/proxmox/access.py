@@ -1,4 +1,7 @@
-"""Who may do what: one API token, and privileges per path that reach down unless a deeper path has its own."""
+"""Who may do what: one API token, and privileges per path that reach down unless a deeper path has its own.
+
+A machine in a pool is reached by the rights on the pool too (PVE::AccessControl, `roles`).
+"""
 
 import hmac
 
@@ -8,7 +11,7 @@ ALL_PRIVILEGES = frozenset(
     {
         *("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
         *("SDN.Use", "Sys.AccessNetwork", "Sys.Audit"),
-        *("VM.Allocate", "VM.Audit", "VM.Clone", "VM.PowerMgmt", "VM.GuestAgent.Audit"),
+        *("VM.Allocate", "VM.Audit", "VM.Clone", "VM.PowerMgmt", "VM.GuestAgent.Audit", "VM.Monitor"),
         *("VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk"),
         *("VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"),
     }
@@ -23,6 +26,8 @@ class Access:
         self.token_id = token_id
         self._expected = f"PVEAPIToken={token_id}={token}".encode()
         self.privileges: dict[str, frozenset[str]] = {"/": ALL_PRIVILEGES}
+        self.pools: dict[str, set[int]] = {}
+        """The machines of every pool that there is."""
 
     def __repr__(self) -> str:
         return f"Access({self.token_id!r})"
@@ -35,10 +40,26 @@ class Access:
             raise ApiError(401, "invalid token value!")
 
     def effective(self, path: str) -> frozenset[str]:
-        """Return the privileges at a path: those of the nearest path above it that has any."""
+        """Return the privileges at a path: those of the nearest path above it that has any, and of its pool."""
+        kind, _, vmid = path.strip("/").partition("/")
+        pool = self.pool_of(int(vmid)) if kind == "vms" and vmid.isdigit() else None
+        of_pool = self.effective(f"/pool/{pool}") if pool is not None else frozenset[str]()
         while path not in self.privileges and path != "/":
             path = path.rpartition("/")[0] or "/"
-        return self.privileges.get(path, frozenset())
+        return self.privileges.get(path, frozenset()) | of_pool
+
+    def pool_of(self, vmid: int) -> str | None:
+        """Return the pool that a machine is in."""
+        return next((name for name, members in self.pools.items() if vmid in members), None)
+
+    def require_machine(self, vmid: int, pool: str | None, *wanted: str) -> None:
+        """Refuse to make a machine without the privileges, which may be those on the pool that it is put into."""
+        if pool is not None:
+            if pool not in self.pools:
+                raise ApiError(500, f"pool '{pool}' does not exist")
+            if set(wanted) <= self.effective(f"/pool/{pool}"):
+                return
+        self.require(f"/vms/{vmid}", *wanted)
 
     def require(self, path: str, *wanted: str, any_of: bool = False) -> None:
         """Refuse a request that lacks privileges at a path (403)."""

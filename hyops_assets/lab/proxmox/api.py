@@ -1,6 +1,7 @@
 """The calls of the API: which there are, what each takes, which privileges it needs, and its answer's shape."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hyops_assets.lab.proxmox import machines as shapes
@@ -25,12 +26,12 @@ _CONFIG_PRIVILEGES = tuple(
 
 @dataclass
 class Api:
-    """The calls of one node."""
+    """The calls of one cluster."""
 
     version: str
     access: Access
     inventory: Inventory
-    storages: Storages
+    storages: Mapping[str, Storages]
     workers: Workers
     machines: Machines
     guests: Guests
@@ -77,7 +78,15 @@ class Api:
         return {path: names for path, names in granted.items() if names}
 
     async def _nodes(self, _call: Call) -> object:
-        return [{"node": self.inventory.node, "status": "online", "type": "node", "id": f"node/{self.inventory.node}"}]
+        return [
+            {
+                "node": node,
+                "status": "offline" if node in self.inventory.down else "online",
+                "type": "node",
+                "id": f"node/{node}",
+            }
+            for node in self.inventory.nodes
+        ]
 
     async def _network(self, call: Call) -> object:
         wanted = call.parameters.get("type", "bridge")
@@ -87,8 +96,11 @@ class Api:
     async def _resources(self, call: Call) -> object:
         if call.parameters.get("type", "vm") != "vm":
             return []
-        visible = "VM.Audit" in self.access.effective("/vms")
-        return [self._resource(machine) for machine in self.inventory.machines.values()] if visible else []
+        return [
+            self._resource(machine)
+            for machine in self.inventory.machines.values()
+            if "VM.Audit" in self.access.effective(f"/vms/{machine.vmid}")
+        ]
 
     async def _next_id(self, call: Call) -> object:
         wanted = call.parameters.get("vmid")
@@ -102,20 +114,25 @@ class Api:
         return str(vmid)
 
     async def _create(self, call: Call) -> object:
-        vmid = call.parameters["vmid"]
-        self.access.require(f"/vms/{vmid}", "VM.Allocate", *_CONFIG_PRIVILEGES)
-        for name in self.storages.all:
-            if any(value.startswith(f"{name}:") for value in call.parameters.values()):
+        given = call.parameters
+        self.access.require_machine(int(given["vmid"]), given.get("pool"), "VM.Allocate", *_CONFIG_PRIVILEGES)
+        for name in self.storages[call.node].all:
+            if any(value.startswith(f"{name}:") for value in given.values()):
                 self.access.require(f"/storage/{name}", "Datastore.AllocateSpace")
-        for bridge in re.findall(r"bridge=(\w+)", call.parameters.get("net0", "")):
+            if any(f"import-from={name}:" in value for value in given.values()):
+                self.access.require(f"/storage/{name}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
+        self._require_bridges(given)
+        return self.machines.create(self.access.token_id, call.node, given)
+
+    def _require_bridges(self, given: Mapping[str, str]) -> None:
+        for bridge in re.findall(r"bridge=(\w+)", given.get("net0", "")):
             if bridge not in self.bridges:
                 raise ApiError(500, f"bridge '{bridge}' does not exist")
             self.access.require(f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
-        return self.machines.create(self.access.token_id, call.parameters)
 
     async def _config(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Audit")
-        machine = self.inventory.machine(call.vmid)
+        machine = self._machine(call)
         config: dict[str, object] = {**machine.config, "digest": machine.digest}
         if "description" in config:
             # It is kept as comment lines and comes back with a line break at its end.
@@ -124,11 +141,14 @@ class Api:
 
     async def _configure(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", *_CONFIG_PRIVILEGES, any_of=True)
+        self._machine(call)
+        self._require_bridges(call.parameters)
         self.machines.configure(call.vmid, call.parameters)
         return None
 
     async def _configure_later(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", *_CONFIG_PRIVILEGES, any_of=True)
+        self._machine(call)
 
         async def work(_log: Log) -> None:
             self.machines.configure(call.vmid, call.parameters)
@@ -137,45 +157,59 @@ class Api:
 
     async def _resize(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Config.Disk")
+        self._machine(call)
         given = call.parameters
         return self.machines.resize(self.access.token_id, call.vmid, given["disk"], given["size"])
 
     async def _template(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Allocate")
+        self._machine(call)
         return self.machines.convert(self.access.token_id, call.vmid, call.parameters.get("disk"))
 
     async def _clone(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Clone")
-        self.access.require(f"/vms/{call.parameters['newid']}", "VM.Allocate")
+        self.access.require_machine(int(call.parameters["newid"]), call.parameters.get("pool"), "VM.Allocate")
+        self._machine(call)
         return self.machines.clone(self.access.token_id, call.vmid, call.parameters)
 
     async def _destroy(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Allocate")
+        self._machine(call)
         return self.machines.destroy(self.access.token_id, call.vmid, call.parameters)
 
     async def _status(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Audit")
-        resource = self._resource(self.inventory.machine(call.vmid))
-        return {key: value for key, value in resource.items() if key not in {"id", "type", "node"}} | {
+        resource = self._resource(self._machine(call))
+        return {key: value for key, value in resource.items() if key not in {"id", "type", "node", "pool"}} | {
             "ha": {"managed": 0}
         }
 
     async def _start(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.PowerMgmt")
+        self._machine(call)
         return self.machines.start(self.access.token_id, call.vmid)
 
     async def _stop(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.PowerMgmt")
+        self._machine(call)
         return self.machines.stop(self.access.token_id, call.vmid)
 
     async def _ping(self, call: Call) -> object:
-        self.access.require(f"/vms/{call.vmid}", "VM.GuestAgent.Audit")
-        await self.guests.ask_agent(self.inventory.machine(call.vmid), "guest-ping")
+        self._require_agent(call)
+        await self.guests.ask_agent(self._machine(call), "guest-ping")
         return {"result": {}}
 
     async def _osinfo(self, call: Call) -> object:
-        self.access.require(f"/vms/{call.vmid}", "VM.GuestAgent.Audit")
-        return {"result": await self.guests.ask_agent(self.inventory.machine(call.vmid), "guest-get-osinfo")}
+        self._require_agent(call)
+        return {"result": await self.guests.ask_agent(self._machine(call), "guest-get-osinfo")}
+
+    def _require_agent(self, call: Call) -> None:
+        """Proxmox VE 9 gave the agent a privilege of its own; 8.x knows it as the monitor's."""
+        old = self.version.startswith("8.")
+        self.access.require(f"/vms/{call.vmid}", "VM.Monitor" if old else "VM.GuestAgent.Audit")
+
+    def _machine(self, call: Call) -> Machine:
+        return self.inventory.machine(call.vmid, call.node)
 
     async def _tasks(self, call: Call) -> object:
         given = call.parameters
@@ -183,7 +217,8 @@ class Api:
         found = [
             task
             for task in reversed(self.inventory.tasks.values())
-            if (source == "all" or (task.exitstatus is None) == (source == "active"))
+            if task.node == call.node
+            and (source == "all" or (task.exitstatus is None) == (source == "active"))
             and given.get("typefilter") in {None, task.type}
             and given.get("vmid") in {None, task.id}
             and given.get("userfilter", "") in task.user
@@ -217,13 +252,16 @@ class Api:
     def _resource(self, machine: Machine) -> dict[str, object]:
         config = machine.config
         disk = str(config.get("scsi0", "")).partition(",")[0]
-        path = self.storages.path(disk) if disk else None
+        node = self.inventory.node_of(machine)
+        path = self.storages[node].path(disk) if disk else None
+        pool = self.access.pool_of(machine.vmid)
         optional = {key: config[key] for key in ("tags", "lock") if key in config}
+        optional |= {"pool": pool} if pool is not None else {}
         return {
             "id": f"qemu/{machine.vmid}",
             "type": "qemu",
             "vmid": machine.vmid,
-            "node": self.inventory.node,
+            "node": node,
             "name": config.get("name", f"VM {machine.vmid}"),
             "status": "running" if self.guests.running(machine.vmid) else "stopped",
             "template": 1 if machine.is_template else 0,

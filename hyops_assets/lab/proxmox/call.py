@@ -24,6 +24,11 @@ class Call:
         return int(self.path["vmid"])
 
     @property
+    def node(self) -> str:
+        """The node in the path."""
+        return self.path["node"]
+
+    @property
     def storage(self) -> str:
         """The storage in the path."""
         return self.path["storage"]

@@ -1,4 +1,4 @@
-"""What the node knows: machines and tasks, kept in one JSON file that outlives the process.
+"""What the cluster knows: machines and tasks, kept in one JSON file that outlives the process.
 
 A task that was running when the process died has the exit status that Proxmox gives it: `unexpected status`.
 """
@@ -16,10 +16,14 @@ Config = dict[str, str | int]
 
 @dataclass
 class Machine:
-    """A virtual machine or a template. The configuration is the truth: `lock` and `template` are keys of it."""
+    """A virtual machine or a template. The configuration is the truth: `lock` and `template` are keys of it.
+
+    `node` is empty on the cluster's first node.
+    """
 
     vmid: int
     config: Config = field(default_factory=dict[str, str | int])
+    node: str = ""
 
     @property
     def is_template(self) -> bool:
@@ -55,10 +59,17 @@ class Task:
 
 
 class Inventory:
-    """Machines and tasks of one node, written to disk after every change."""
+    """Machines and tasks of a cluster, written to disk after every change.
 
-    def __init__(self, directory: Path, node: str) -> None:
-        self.node = node
+    Attributes:
+        node: the cluster's first node.
+        down: nodes that do not answer.
+    """
+
+    def __init__(self, directory: Path, *nodes: str) -> None:
+        self.nodes = nodes
+        self.node = nodes[0]
+        self.down: set[str] = set()
         self._path = directory / "inventory.json"
         self.machines: dict[int, Machine] = {}
         self.tasks: dict[str, Task] = {}
@@ -86,16 +97,21 @@ class Inventory:
         self._next_pid += 1
         return self._next_pid
 
-    def machine(self, vmid: int) -> Machine:
-        """Return a machine.
+    def node_of(self, machine: Machine) -> str:
+        """Return the node that a machine is on."""
+        return machine.node or self.node
+
+    def machine(self, vmid: int, node: str = "") -> Machine:
+        """Return a machine of a node; the first one where none is named.
 
         Raises:
             ApiError: 500, as Proxmox answers for a configuration file that is not there.
         """
-        if vmid not in self.machines:
-            path = f"nodes/{self.node}/qemu-server/{vmid}.conf"
+        machine = self.machines.get(vmid)
+        if machine is None or (node and self.node_of(machine) != node):
+            path = f"nodes/{node or self.node}/qemu-server/{vmid}.conf"
             raise ApiError(500, f"Configuration file '{path}' does not exist")
-        return self.machines[vmid]
+        return machine
 
     def _load(self, stored: dict[str, Any]) -> None:
         self._next_pid = stored["next_pid"]

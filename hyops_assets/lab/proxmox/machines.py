@@ -5,10 +5,12 @@ lock; a template has its flag before its disks are renamed.
 """
 
 import re
-import uuid
 from collections.abc import Mapping
 
+from hyops_assets.lab.proxmox import disks
+from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, parameter_error, takes
+from hyops_assets.lab.proxmox.drives import DRIVE, UNITS, format_size, parse_drive, print_drive
 from hyops_assets.lab.proxmox.guests import Guests
 from hyops_assets.lab.proxmox.inventory import Config, Inventory, Machine
 from hyops_assets.lab.proxmox.storages import Storages
@@ -29,38 +31,44 @@ TEMPLATE = takes(strings="disk")
 DESTROY = takes(booleans="purge destroy-unreferenced-disks skiplock")
 START = takes(integers="timeout", booleans="skiplock")
 
-CLOUDINIT_BYTES = 4 << 20
-_DRIVE = re.compile(r"(scsi|ide|virtio|sata)\d+")
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
 
 class Machines:
     """Everything below `/nodes/{node}/qemu`."""
 
-    def __init__(self, inventory: Inventory, storages: Storages, workers: Workers, guests: Guests) -> None:
+    def __init__(
+        self,
+        access: Access,
+        inventory: Inventory,
+        storages: Mapping[str, Storages],
+        workers: Workers,
+        guests: Guests,
+    ) -> None:
+        self._access = access
         self._inventory = inventory
         self._storages = storages
         self._workers = workers
         self._guests = guests
 
-    def create(self, user: str, given: Mapping[str, str]) -> str:
+    def create(self, user: str, node: str, given: Mapping[str, str]) -> str:
         """Create a machine; its disks are written by a worker, its configuration at the worker's end."""
         vmid = int(given["vmid"])
         wanted = self._configuration({name: value for name, value in given.items() if name not in {"vmid", "pool"}})
         start = wanted.pop("start", 0)
         if vmid in self._inventory.machines:
-            taken = f"VM {vmid} already exists on node '{self._inventory.node}'"
+            taken = f"VM {vmid} already exists on node '{self._inventory.node_of(self._inventory.machines[vmid])}'"
             raise ApiError(500, f"unable to create VM {vmid} - {taken}")
-        self._require_sources(wanted)
-        machine = self._inventory.machines[vmid] = Machine(vmid, {"lock": "create"})
+        disks.require_sources(wanted, self._storages[node])
+        machine = self._begin(vmid, node, "create", given.get("pool"))
         volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            machine.config = await self._allocate(vmid, wanted, volumes, log)
+            machine.config = await disks.allocate(vmid, wanted, self._storages[node], volumes, log)
             if start:
-                await self._guests.start(machine, self._storages)
+                await self._guests.start(machine, self._storages[node])
 
-        return self._workers.fork("qmcreate", str(vmid), user, work, undo=lambda: self._discard(vmid, volumes))
+        return self._workers.fork(
+            "qmcreate", str(vmid), user, work, undo=lambda: self._discard(machine, volumes), node=node
+        )
 
     def configure(self, vmid: int, given: Mapping[str, str]) -> None:
         """Change a configuration at once."""
@@ -72,7 +80,7 @@ class Machines:
             raise ApiError(500, "detected modified configuration - file changed by other user? Try again.")
         removed = wanted.pop("delete", "").replace(",", " ").split()
         config = self._configuration(wanted)
-        if any(_DRIVE.fullmatch(name) for name in (*config, *removed)):
+        if any(DRIVE.fullmatch(name) for name in (*config, *removed)):
             raise parameter_error(_="this stand-in changes no disks of an existing machine")
         for name in removed:
             machine.config.pop(name, None)
@@ -83,25 +91,25 @@ class Machines:
         """Grow a disk, to a size or by one that starts with +."""
         machine = self._inventory.machine(vmid)
         machine.require_unlocked()
-        volid, options = _drive(str(machine.config.get(disk, "")))
+        volid, options = parse_drive(str(machine.config.get(disk, "")))
         if not volid:
             raise ApiError(500, f"disk '{disk}' does not exist")
         match = re.fullmatch(r"(\+?)(\d+)([KMGT]?)", size)
         if match is None:
             raise parameter_error(size="value does not match the regex pattern")
-        path = self._storages.path(volid)
+        path = self._of(machine).path(volid)
         now = path.stat().st_size
-        wanted = int(match[2]) * _UNITS[match[3]] + (now if match[1] else 0)
+        wanted = int(match[2]) * UNITS[match[3]] + (now if match[1] else 0)
         if wanted < now:
             raise ApiError(500, "shrinking disks is not supported")
 
         async def work(log: Log) -> None:
             with path.open("r+b") as volume:
                 volume.truncate(wanted)
-            machine.config[disk] = _print_drive(volid, {**options, "size": format_size(wanted)})
+            machine.config[disk] = print_drive(volid, {**options, "size": format_size(wanted)})
             log(f"resized {volid} to {wanted}")
 
-        return self._workers.fork("resize", str(vmid), user, work)
+        return self._workers.fork("resize", str(vmid), user, work, node=machine.node)
 
     def convert(self, user: str, vmid: int, disk: str | None) -> str:
         """Make a machine a template: the flag first, then its disks, one by one."""
@@ -120,38 +128,45 @@ class Machines:
             check()
             machine.config["template"] = 1
             self._inventory.save()
-            for name in [name for name in machine.config if _DRIVE.fullmatch(name)]:
-                volid, options = _drive(str(machine.config[name]))
+            storages = self._of(machine)
+            for name in [name for name in machine.config if DRIVE.fullmatch(name)]:
+                volid, options = parse_drive(str(machine.config[name]))
                 if options.get("media") == "cdrom" or (disk and name != disk) or ":base-" in volid:
                     continue
-                machine.config[name] = _print_drive(self._storages.to_base(volid), options)
+                if not storages.get(volid.partition(":")[0]).has_bases:
+                    continue
+                machine.config[name] = print_drive(storages.to_base(volid), options)
                 log(f"Renamed volume of {name} to {machine.config[name]}")
                 self._inventory.save()
 
-        return self._workers.fork("qmtemplate", str(vmid), user, work)
+        return self._workers.fork("qmtemplate", str(vmid), user, work, node=machine.node)
 
     def clone(self, user: str, vmid: int, given: Mapping[str, str]) -> str:
         """Clone a machine. Every key is copied but the template flag, as qemu-server does: description too."""
         source = self._inventory.machine(vmid)
         source.require_unlocked()
+        drives = [parse_drive(str(source.config[name])) for name in source.config if DRIVE.fullmatch(name)]
+        volids = [volid for volid, options in drives if options.get("media") != "cdrom"]
         new = int(given["newid"])
         full = given.get("full", "0" if source.is_template else "1") == "1"
         if new in self._inventory.machines:
             raise ApiError(500, f"unable to create VM {new}: config file already exists")
-        if not full and not source.is_template:
-            raise ApiError(500, "Linked clone feature is not supported for a machine that is no template")
-        machine = self._inventory.machines[new] = Machine(new, {"lock": "clone"})
+        if not full and not (source.is_template and all(":base-" in volid for volid in volids)):
+            raise ApiError(500, "Linked clone feature is not supported: not every disk is a base volume")
+        machine = self._begin(new, source.node, "clone", given.get("pool"))
         volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            config = await self._copy(source, new, volumes, full=full)
+            config = await disks.copy(source, new, self._of(source), volumes, full=full)
             config["name"] = given.get("name", f"Copy-of-VM-{source.config.get('name', vmid)}")
             if "description" in given:
                 config["description"] = given["description"]
             machine.config = config
             log(f"cloned {vmid} to {new}")
 
-        return self._workers.fork("qmclone", str(vmid), user, work, undo=lambda: self._discard(new, volumes))
+        return self._workers.fork(
+            "qmclone", str(vmid), user, work, undo=lambda: self._discard(machine, volumes), node=machine.node
+        )
 
     def destroy(self, user: str, vmid: int, given: Mapping[str, str]) -> str:
         """Remove a machine and its disks; refused while it runs, is protected, locked, or has linked clones."""
@@ -165,17 +180,18 @@ class Machines:
 
         async def work(log: Log) -> None:
             machine.require_unlocked()
-            mine = [_drive(str(value))[0] for name, value in machine.config.items() if _DRIVE.fullmatch(name)]
+            storages = self._of(machine)
+            mine = [parse_drive(str(value))[0] for name, value in machine.config.items() if DRIVE.fullmatch(name)]
             for volid in mine:
-                if ":base-" in volid and self._storages.linked_to(volid):
+                if ":base-" in volid and storages.linked_to(volid):
                     raise ApiError(500, f"base volume '{volid}' is still in use by linked cloned")
-            orphans = self._storages.owned_by(vmid) if given.get("destroy-unreferenced-disks") == "1" else []
+            orphans = storages.owned_by(vmid) if given.get("destroy-unreferenced-disks") == "1" else []
             for volid in {*mine, *orphans}:
-                self._storages.free(volid)
+                storages.free(volid)
                 log(f"removed {volid}")
-            del self._inventory.machines[vmid]
+            self._forget(vmid)
 
-        return self._workers.fork("qmdestroy", str(vmid), user, work)
+        return self._workers.fork("qmdestroy", str(vmid), user, work, node=machine.node)
 
     def start(self, user: str, vmid: int) -> str:
         """Start a guest; the worker fails where the stand-in boots none."""
@@ -185,26 +201,42 @@ class Machines:
             raise ApiError(500, "you can't start a vm if it's a template")
 
         async def work(log: Log) -> None:
-            await self._guests.start(machine, self._storages)
+            await self._guests.start(machine, self._of(machine))
             log(f"started {vmid}")
 
-        return self._workers.fork("qmstart", str(vmid), user, work)
+        return self._workers.fork("qmstart", str(vmid), user, work, node=machine.node)
 
     def stop(self, user: str, vmid: int) -> str:
         """Stop a guest hard."""
-        self._inventory.machine(vmid)
+        machine = self._inventory.machine(vmid)
 
         async def work(log: Log) -> None:
             await self._guests.stop(vmid)
             log(f"stopped {vmid}")
 
-        return self._workers.fork("qmstop", str(vmid), user, work)
+        return self._workers.fork("qmstop", str(vmid), user, work, node=machine.node)
 
-    def _discard(self, vmid: int, volumes: list[str]) -> None:
+    def _of(self, machine: Machine) -> Storages:
+        """Return the storages as the machine's node sees them."""
+        return self._storages[self._inventory.node_of(machine)]
+
+    def _begin(self, vmid: int, node: str, lock: str, pool: str | None) -> Machine:
+        """Register a machine that has nothing but a lock yet; its pool knows it from here on."""
+        machine = self._inventory.machines[vmid] = Machine(vmid, {"lock": lock}, node)
+        if pool is not None:
+            self._access.pools[pool].add(vmid)
+        return machine
+
+    def _forget(self, vmid: int) -> None:
+        self._inventory.machines.pop(vmid, None)
+        for members in self._access.pools.values():
+            members.discard(vmid)
+
+    def _discard(self, machine: Machine, volumes: list[str]) -> None:
         """Take back a machine that did not come to be, and its volumes."""
         for volid in volumes:
-            self._storages.free(volid)
-        self._inventory.machines.pop(vmid, None)
+            self._of(machine).free(volid)
+        self._forget(machine.vmid)
 
     def _configuration(self, given: Mapping[str, str]) -> Config:
         """Return parameters as configuration values: numbers and flags are integers."""
@@ -213,87 +245,3 @@ class Machines:
             raise parameter_error(name="invalid format - value does not look like a valid DNS name")
         numbers = f"{_NUMBERS} {_FLAGS} start".split()
         return {key: int(value) if key in numbers else value for key, value in given.items()}
-
-    def _require_sources(self, config: Config) -> None:
-        """Refuse a disk that is imported from something that cannot be, before anything is created."""
-        for name, value in config.items():
-            if not _DRIVE.fullmatch(name):
-                continue
-            _, options = _drive(str(value))
-            source = options.get("import-from")
-            if source is None:
-                continue
-            if source.startswith("/"):
-                raise ApiError(403, "Only root can pass arbitrary filesystem paths.")
-            if ":iso/" in source:
-                raise ApiError(
-                    500, f"{name}: volume '{source}' has wrong type 'iso' - needs to be 'images' or 'import'"
-                )
-            if not self._storages.path(source).exists():
-                raise ApiError(500, f"{name}: volume '{source}' does not exist")
-
-    async def _allocate(self, vmid: int, wanted: Config, volumes: list[str], log: Log) -> Config:
-        config = dict(wanted)
-        for name, value in wanted.items():
-            if not _DRIVE.fullmatch(name):
-                continue
-            request, options = _drive(str(value))
-            storage, _, what = request.partition(":")
-            if what == "cloudinit":
-                volid = self._storages.allocate(storage, vmid, CLOUDINIT_BYTES, cloudinit=True)
-                volumes.append(volid)
-                config[name] = _print_drive(volid, {"media": "cdrom"})
-                continue
-            if what != "0" or "import-from" not in options:
-                raise ApiError(500, f"unable to parse volume ID '{request}'")
-            source = self._storages.path(options.pop("import-from"))
-            size = await self._storages.virtual_size(source)
-            volid = self._storages.allocate(storage, vmid, size)
-            volumes.append(volid)
-            log(f"importing {source.name} to {volid}")
-            await self._storages.import_image(source, volid)
-            allocated = self._storages.path(volid).stat().st_size
-            config[name] = _print_drive(volid, {**options, "size": format_size(allocated)})
-        config.setdefault("smbios1", f"uuid={uuid.uuid4()}")
-        config["meta"] = "creation-qemu=10.0.2"
-        return config
-
-    async def _copy(self, source: Machine, new: int, volumes: list[str], *, full: bool) -> Config:
-        config: Config = {name: value for name, value in source.config.items() if name != "template"}
-        for name in [name for name in config if _DRIVE.fullmatch(name)]:
-            volid, options = _drive(str(config[name]))
-            storage = volid.partition(":")[0]
-            if options.get("media") == "cdrom":
-                copy = self._storages.allocate(storage, new, CLOUDINIT_BYTES, cloudinit=True)
-            elif full:
-                copy = self._storages.allocate(storage, new, self._storages.path(volid).stat().st_size)
-                await self._storages.import_image(self._storages.path(volid), copy)
-            else:
-                copy = await self._storages.link(volid, new)
-            volumes.append(copy)
-            config[name] = _print_drive(copy, options)
-        smbios = {key: value for key, value in _options(str(config.get("smbios1", ""))).items() if key != "uuid"}
-        config["smbios1"] = ",".join(f"{key}={value}" for key, value in {"uuid": str(uuid.uuid4()), **smbios}.items())
-        return config
-
-
-def format_size(count: int) -> str:
-    """Return a size as a configuration shows it: `64M`, `4G`."""
-    for unit in ("T", "G", "M", "K"):
-        if count % _UNITS[unit] == 0:
-            return f"{count // _UNITS[unit]}{unit}"
-    return str(count)
-
-
-def _options(text: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-
-
-def _drive(text: str) -> tuple[str, dict[str, str]]:
-    """Split a drive's property string into its volume and its options."""
-    volid, _, rest = text.partition(",")
-    return volid, _options(rest)
-
-
-def _print_drive(volid: str, options: Mapping[str, str]) -> str:
-    return ",".join([volid, *(f"{key}={value}" for key, value in options.items())])

@@ -1,4 +1,4 @@
-"""The node over TLS: reading requests, the envelope of answers, the trace and the faults.
+"""The cluster over TLS: reading requests, the envelope of answers, the trace and the faults.
 
 What a call does is in `api.py` and below it.
 """
@@ -21,10 +21,11 @@ from hyops_assets.lab.proxmox.answers import ApiError, Parameters
 from hyops_assets.lab.proxmox.api import Api
 from hyops_assets.lab.proxmox.call import Call, Handler
 from hyops_assets.lab.proxmox.guests import Guests
+from hyops_assets.lab.proxmox.images import write_stream
 from hyops_assets.lab.proxmox.inventory import Inventory
 from hyops_assets.lab.proxmox.machines import Machines
 from hyops_assets.lab.proxmox.storage_calls import StorageCalls
-from hyops_assets.lab.proxmox.storages import Storages, write_stream
+from hyops_assets.lab.proxmox.storages import Storages
 from hyops_assets.lab.proxmox.workers import Workers
 from hyops_assets.lab.trace import Request, Trace
 
@@ -44,7 +45,7 @@ class Exchange:
 
 
 class ProxmoxStandIn:
-    """One Proxmox VE node on loopback.
+    """One Proxmox VE cluster on loopback, reached through one of its nodes.
 
     Args:
         state_dir: inventory and disks; a later stand-in on the same directory continues.
@@ -52,7 +53,7 @@ class ProxmoxStandIn:
         authority: signs the server's certificate.
         token_id: `user@realm!name` of the one API token.
         token: its secret.
-        node: the node's name.
+        nodes: their names; the first one is what is talked to.
         port: 0 takes a free one; `port` tells which.
         ca_bundle: whom `download-url` trusts; None is the system's bundle.
         boot_guests: whether starting a machine boots its disk in QEMU (slow: TCG).
@@ -66,7 +67,7 @@ class ProxmoxStandIn:
         *,
         token_id: str,
         token: str,
-        node: str = "pve1",
+        nodes: tuple[str, ...] = ("pve1",),
         port: int = 0,
         ca_bundle: Path | None = None,
         boot_guests: bool = False,
@@ -77,17 +78,23 @@ class ProxmoxStandIn:
         self.faults = FaultTable()
         self.observers: list[Callable[[Exchange], None]] = []
         self.access = Access(token_id, token)
-        self.inventory = Inventory(state_dir, node)
-        self.storages = Storages(state_dir / "storage", ssl.create_default_context(cafile=ca_bundle), self.faults)
+        self.inventory = Inventory(state_dir, *nodes)
+        trust = ssl.create_default_context(cafile=ca_bundle)
+        # The first node's lie where those of a single node do; each further one has a directory of its name.
+        rooms = {node: state_dir / "storage" / ("" if node == nodes[0] else node) for node in nodes}
+        self.storages_of = {
+            node: Storages(room, state_dir / "storage", trust, self.faults) for node, room in rooms.items()
+        }
+        self.storages = self.storages_of[nodes[0]]
         self.workers = Workers(self.inventory)
         self.guests = Guests(state_dir / "guests", boot=boot_guests)
-        machines = Machines(self.inventory, self.storages, self.workers, self.guests)
-        storage_calls = StorageCalls(self.access, self.inventory, self.storages, self.workers)
+        machines = Machines(self.access, self.inventory, self.storages_of, self.workers, self.guests)
+        storage_calls = StorageCalls(self.access, self.inventory, self.storages_of, self.workers)
         self.api = Api(
             version="9.1.11",
             access=self.access,
             inventory=self.inventory,
-            storages=self.storages,
+            storages=self.storages_of,
             workers=self.workers,
             machines=machines,
             guests=self.guests,
@@ -172,8 +179,11 @@ class ProxmoxStandIn:
     ) -> object:
         if handler is None or parameters is None:
             raise ApiError(501, f"Method '{request.method} {path}' not implemented")
-        if call.path.get("node", self.inventory.node) != self.inventory.node:
-            raise ApiError(500, f"hostname lookup '{call.path['node']}' failed - Name or service not known")
+        node = call.path.get("node", self.inventory.node)
+        if node not in self.inventory.nodes:
+            raise ApiError(500, f"hostname lookup '{node}' failed - Name or service not known")
+        if node in self.inventory.down:
+            raise ApiError(595, "No route to host")
         parameters.check(call.parameters)
         return await handler(call)
 

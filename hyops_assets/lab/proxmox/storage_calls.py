@@ -2,6 +2,7 @@
 
 import re
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hyops_assets.lab.proxmox.access import Access
@@ -20,11 +21,11 @@ _UPLOAD = takes("content filename", strings="checksum checksum-algorithm")
 
 @dataclass
 class StorageCalls:
-    """The calls to one node's storages."""
+    """The calls to the nodes' storages."""
 
     access: Access
     inventory: Inventory
-    storages: Storages
+    storages: Mapping[str, Storages]
     workers: Workers
 
     def routes(self) -> list[Route]:
@@ -41,18 +42,17 @@ class StorageCalls:
 
     async def _storage_status(self, call: Call) -> object:
         self.access.require(f"/storage/{call.storage}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
-        storage = self.storages.get(call.storage)
-        used = sum(int(entry["size"]) for entry in self.storages.volumes(call.storage))
-        total = 1 << 40
+        storages = self.storages[call.node]
+        storage, used = storages.get(call.storage), storages.used(call.storage)
         return {
             "type": storage.type,
             "content": ",".join(sorted(storage.content)),
             "active": 1,
             "enabled": 1,
-            "shared": 0,
-            "total": total,
+            "shared": int(storage.shared),
+            "total": storage.capacity_bytes,
             "used": used,
-            "avail": total - used,
+            "avail": max(storage.capacity_bytes - used, 0),
         }
 
     async def _content(self, call: Call) -> object:
@@ -60,16 +60,16 @@ class StorageCalls:
         wanted, vmid = call.parameters.get("content"), call.parameters.get("vmid")
         return [
             entry
-            for entry in self.storages.volumes(call.storage)
+            for entry in self.storages[call.node].volumes(call.storage)
             if wanted in {None, entry["content"]} and vmid in {None, str(entry.get("vmid"))}
         ]
 
     async def _volume(self, call: Call) -> object:
         self.access.require(f"/storage/{call.storage}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
         volid = _volid(call)
-        for entry in self.storages.volumes(call.storage):
+        for entry in self.storages[call.node].volumes(call.storage):
             if entry["volid"] == volid:
-                path = str(self.storages.path(volid))
+                path = str(self.storages[call.node].path(volid))
                 return {"path": path, "size": entry["size"], "used": entry["size"], "format": entry["format"]}
         raise ApiError(500, f"volume '{volid}' does not exist")
 
@@ -78,47 +78,47 @@ class StorageCalls:
         volid = _volid(call)
 
         async def work(log: Log) -> None:
-            self.storages.free(volid)
+            self.storages[call.node].free(volid)
             log(f"Removed volume '{volid}'")
 
-        return self.workers.fork("imgdel", _subject(volid), self.access.token_id, work)
+        return self.workers.fork("imgdel", _subject(volid), self.access.token_id, work, node=call.node)
 
     async def _download(self, call: Call) -> object:
         self.access.require(f"/storage/{call.storage}", "Datastore.AllocateTemplate")
-        if "Sys.AccessNetwork" not in self.access.effective(f"/nodes/{self.inventory.node}"):
+        if "Sys.AccessNetwork" not in self.access.effective(f"/nodes/{call.node}"):
             self.access.require("/", "Sys.Audit", "Sys.Modify")
         given = call.parameters
         if not re.match(r"https?://.*", given["url"]):
             raise parameter_error(url="value does not match the regex pattern")
         sha256 = _checksum(given)
-        target = self.storages.import_target(call.storage, given["filename"])
+        target = self.storages[call.node].import_target(call.storage, given["filename"])
 
         async def work(log: Log) -> None:
             if "compression" in given:
                 raise ApiError(500, "decompression not supported for import")
-            await self.storages.download(given["url"], target, sha256, log)
+            await self.storages[call.node].download(given["url"], target, sha256, log)
 
-        return self.workers.fork("download", _subject(target.name), self.access.token_id, work)
+        return self.workers.fork("download", _subject(target.name), self.access.token_id, work, node=call.node)
 
     async def _upload(self, call: Call) -> object:
         self.access.require(f"/storage/{call.storage}", "Datastore.AllocateTemplate")
         spooled, sha256 = call.upload, _checksum(call.parameters)
         if spooled is None:
             raise ApiError(500, "missing temporary file name")
-        target = self.storages.import_target(call.storage, call.parameters["filename"])
+        target = self.storages[call.node].import_target(call.storage, call.parameters["filename"])
         # The API takes the spooled file over; the worker removes it, whatever happens.
         held = spooled.rename(spooled.with_suffix(".taken"))
 
         async def work(log: Log) -> None:
             try:
                 log(f"starting file import from: {held.name}")
-                await self.storages.require_image(held, target.suffix, sha256, log)
+                await self.storages[call.node].require_image(held, target.suffix, sha256, log)
                 held.replace(target)
                 log("finished file import successfully")
             finally:
                 held.unlink(missing_ok=True)
 
-        return self.workers.fork("imgcopy", "", self.access.token_id, work)
+        return self.workers.fork("imgcopy", "", self.access.token_id, work, node=call.node)
 
 
 def _volid(call: Call) -> str:

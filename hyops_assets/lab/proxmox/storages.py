@@ -4,20 +4,16 @@ A volume is a file. What Proxmox keeps in LVM's metadata is read from the file i
 its parent from the backing file.
 """
 
-import asyncio
-import hashlib
-import json
 import re
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 
-from hyops_assets.image import programs
 from hyops_assets.lab.faults import FaultTable, killing_as_it_grows, kills
 from hyops_assets.lab.proxmox.answers import ApiError, parameter_error
+from hyops_assets.lab.proxmox.images import image_info, run, sha256_of, write_stream
 from hyops_assets.lab.proxmox.workers import Log
 
 EXTENT_BYTES = 4 << 20
@@ -31,58 +27,71 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Storage:
-    """One storage: its plugin type, the content it is configured for, and where its files are."""
+    """One storage as a node sees it.
+
+    Attributes:
+        type: its plugin: `dir`, `lvmthin`, `rbd`.
+        content: what it is configured for.
+        directory: where its files are.
+        shared: whether every node sees the same volumes.
+    """
 
     name: str
     type: str
     content: frozenset[str]
     directory: Path
+    shared: bool = False
+    capacity_bytes: int = 1 << 40
 
     @property
     def file_based(self) -> bool:
         """Whether the plugin keeps files by path: only then does it take uploads."""
         return self.type == "dir"
 
-
-async def run(*argv: str | Path) -> str:
-    """Run a program beside the event loop; being cancelled ends it. Returns what it printed.
-
-    Raises:
-        ApiError: it failed.
-    """
-    # Mortal: what a killed lab started does not write on after the next one has begun.
-    with programs.running(["setpriv", "--pdeathsig", "KILL", *argv]) as process:
-        while process.poll() is None:
-            await asyncio.sleep(0.01)
-        out, err = process.communicate()
-        if process.returncode != 0:
-            raise ApiError(500, f"command '{argv[0]}' failed: {err.decode(errors='replace')}")
-        return out.decode()
-
-
-async def image_info(path: Path) -> dict[str, object]:
-    """Return what `qemu-img info` says of an image."""
-    return json.loads(await run("qemu-img", "info", "--output=json", path))
+    @property
+    def has_bases(self) -> bool:
+        """Whether the plugin knows base volumes: plain LVM does not, and clones in full only."""
+        return self.type != "lvm"
 
 
 class Storages:
-    """The storages of one node below one directory. An import is a call `IMPORT <volid>` to the faults: Kill alone."""
+    """The storages of one node: its own below `directory`, those that all nodes share below `shared`.
 
-    def __init__(self, directory: Path, client_context: ssl.SSLContext, faults: FaultTable) -> None:
+    An import is a call `IMPORT <volid>` to the faults: Kill alone.
+    """
+
+    def __init__(self, directory: Path, shared: Path, client_context: ssl.SSLContext, faults: FaultTable) -> None:
         self._context = client_context
         self._faults = faults
         self.all = {
             "local": Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import"}), directory / "local"),
             "local-lvm": Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"}), directory / "local-lvm"),
+            "ceph": Storage("ceph", "rbd", frozenset({"images", "rootdir"}), shared / "ceph", shared=True),
         }
         for storage in self.all.values():
             storage.directory.mkdir(parents=True, exist_ok=True)
         (directory / "local" / "import").mkdir(exist_ok=True)
 
-    def configure(self, name: str, content: set[str]) -> None:
-        """Change what a storage is configured for, as in Datacenter, Storage, Edit, Content."""
+    def configure(
+        self,
+        name: str,
+        content: set[str] | None = None,
+        *,
+        plugin: str | None = None,
+        capacity_bytes: int | None = None,
+    ) -> None:
+        """Change what a storage is configured for, as in Datacenter, Storage, Edit, Content; or what it is."""
         was = self.all[name]
-        self.all[name] = Storage(name, was.type, frozenset(content), was.directory)
+        self.all[name] = replace(
+            was,
+            content=was.content if content is None else frozenset(content),
+            type=plugin or was.type,
+            capacity_bytes=was.capacity_bytes if capacity_bytes is None else capacity_bytes,
+        )
+
+    def used(self, name: str) -> int:
+        """Return how many bytes a storage's volumes are counted with."""
+        return sum(int(entry["size"]) for entry in self.volumes(name))
 
     def get(self, name: str) -> Storage:
         """Return a storage. Raises ApiError where there is none."""
@@ -120,6 +129,8 @@ class Storages:
         """Create an empty volume of at least so many bytes and return its volid."""
         storage = self.get(name)
         extents = -(-size_bytes // EXTENT_BYTES)
+        if self.used(name) + extents * EXTENT_BYTES > storage.capacity_bytes:
+            raise ApiError(500, f"storage '{name}': insufficient free space: {extents} extents are required")
         number = 0
         while True:
             what = "cloudinit" if cloudinit else f"disk-{number}"
@@ -197,7 +208,7 @@ class Storages:
         if target.exists():
             if sha256 is None:
                 raise ApiError(500, f"refusing to override existing file '{target.name}'")
-            got = await _sha256(target)
+            got = await sha256_of(target)
             if got != sha256:
                 raise ApiError(500, f"checksum mismatch: got '{got}' != expect '{sha256}', aborting")
             log("OK, got correct file already, no need to download")
@@ -223,7 +234,7 @@ class Storages:
         """Refuse a file with another checksum, or one that is not a self-contained image of its extension."""
         if sha256 is not None:
             log("calculating checksum...")
-            got = await _sha256(path)
+            got = await sha256_of(path)
             if got != sha256:
                 raise ApiError(500, f"checksum mismatch: got '{got}' != expect '{sha256}'")
             log("OK, checksum verified")
@@ -253,21 +264,3 @@ class Storages:
                 parent = Path(volume.read(length).decode())
                 entry |= {"parent": parent.name, "size": parent.stat().st_size if parent.exists() else 0}
         return entry
-
-
-async def write_stream(path: Path, chunks: AsyncIterator[bytes]) -> int:
-    """Write a stream to a file and return how many bytes it had."""
-    count = 0
-    with path.open("wb") as file:
-        async for chunk in chunks:
-            await asyncio.to_thread(file.write, chunk)
-            count += len(chunk)
-    return count
-
-
-async def _sha256(path: Path) -> str:
-    def read() -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    return await asyncio.to_thread(read)

@@ -22,7 +22,16 @@ class Workers:
         self.exit_statuses: dict[str, str] = {}
         """What a worker of a type ends with instead of OK, for tests: {"qmcreate": "WARNINGS: 1"}."""
 
-    def fork(self, kind: str, subject: str, user: str, work: Work, *, undo: Callable[[], None] = lambda: None) -> str:
+    def fork(
+        self,
+        kind: str,
+        subject: str,
+        user: str,
+        work: Work,
+        *,
+        undo: Callable[[], None] = lambda: None,
+        node: str = "",
+    ) -> str:
         """Start a worker and return its UPID.
 
         Args:
@@ -31,11 +40,13 @@ class Workers:
             user: who started it.
             work: what it does.
             undo: what it does instead of ending well, when it fails or is interrupted at any point.
+            node: where it runs; the cluster's first node where none is named.
         """
         pid, now = self._inventory.next_pid(), int(time.time())
         pstart = pid * 100
-        upid = f"UPID:{self._inventory.node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{subject}:{user}:"
-        task = Task(upid, self._inventory.node, pid, pstart, now, kind, subject, user)
+        node = node or self._inventory.node
+        upid = f"UPID:{node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{subject}:{user}:"
+        task = Task(upid, node, pid, pstart, now, kind, subject, user)
         self._inventory.tasks[upid] = task
         self._inventory.save()
         self._running[upid] = asyncio.create_task(self._run(task, work, undo, self.delay_seconds))

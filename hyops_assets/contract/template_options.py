@@ -1,0 +1,70 @@
+"""What HybridOps' template seed lets an operator say of one template, under its names and as far as it is true here.
+
+Which record it holds is not among it: that is found by digest, and no option makes an old disk pass for a new one.
+"""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from hyops_assets.contract.canonical import Frozen
+
+_VMID = {"strict": True, "ge": 100, "le": 999_999_999}
+"""Proxmox' own range: smaller ones are reserved (https://pve.proxmox.com/pve-docs/api-viewer/, `vmid`)."""
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+
+
+class TemplateOptions(Frozen):
+    """Options of one template. Unset, the site's settings count."""
+
+    template_vm_id: int | None = Field(
+        default=None, **_VMID, description="the template's VMID; a free one of the site's vmid_range where empty"
+    )
+    template_name: str = Field(
+        default="",
+        pattern=rf"^({_LABEL}(\.{_LABEL})*)?$",
+        max_length=127,
+        description="a DNS name, as Proxmox VE wants it; made from record key and version where empty",
+    )
+    seed_if_missing: bool = Field(default=True, description="false: adopt what is there, or refuse")
+    rebuild_if_exists: bool = Field(
+        default=False,
+        description="replace what stands under template_vm_id, if it is ours and unused, once its successor is ready; "
+        "make a new template where this record's own was changed by hand",
+    )
+    storage_vm: str = Field(default="", description="storage of the disk; the site's where empty")
+    network_bridge: str = Field(default="", description="the site's where empty")
+    cpu_cores: int = Field(default=2, ge=1, strict=True, description="of the template, if this run makes it")
+    memory_mb: int = Field(default=2048, ge=512, strict=True, description="of the template, if this run makes it")
+    ci_username: str = Field(
+        default="", pattern=r"^[a-z_][a-z0-9_-]{0,31}$|^$", description="user of Proxmox' own cloud-init drive"
+    )
+    template_smoke_gate: bool | None = Field(default=None, description="the site's where empty")
+    template_smoke_wait_s: int | None = Field(
+        default=None, ge=1, strict=True, description="longest wait for the clone's guest agent; 600 where empty"
+    )
+    template_smoke_vmid: int | None = Field(
+        default=None, **_VMID, description="of the clone; a free one of vmid_range where empty"
+    )
+    template_smoke_bridge: str = Field(default="", description="of the clone; the template's where empty")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, given: Any) -> Any:
+        """HybridOps' examples write unset options out as blanks."""
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: value for name, value in given.items() if value != "" or name not in TemplateOptions.model_fields
+        }
+
+    @model_validator(mode="after")
+    def _clone_and_template_differ(self) -> "TemplateOptions":
+        if self.template_vm_id is not None and self.template_vm_id == self.template_smoke_vmid:
+            raise ValueError("template_smoke_vmid is template_vm_id: the clone needs a VMID of its own")
+        return self
+
+    @property
+    def options(self) -> "TemplateOptions":
+        """Only these, where a model holds more."""
+        return TemplateOptions.model_validate({name: getattr(self, name) for name in TemplateOptions.model_fields})

@@ -1,0 +1,178 @@
+"""One machine as its node tells it: what it is, what it says about itself, and what speaks against it. Reads only."""
+
+from dataclasses import dataclass, field
+
+from hyops_assets.contract.record import Record
+from resources.proxmox.answers import MachineConfig, StorageStatus
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.lineage import TemplateLineage, parse_lineage
+
+ROUNDING_BYTES = 64 << 20
+"""A storage may round a disk up to its own unit: LVM to an extent (4 MiB unless configured), ZFS to 1 MiB."""
+
+
+@dataclass(frozen=True)
+class TemplateFacts:
+    """One machine, read from its node.
+
+    Attributes:
+        protection: Proxmox refuses to destroy it.
+        disk_size_bytes: None where the volume is not on its storage.
+        base: the disk is a base volume: the conversion to a template was finished.
+        thick: its storage knows no base volumes (plain LVM); such templates can only be cloned in full.
+        shared: every node of the cluster sees the disk.
+        hardware: what it boots from and with.
+        lineage: what its description says; None where that is not ours.
+    """
+
+    vmid: int
+    node: str
+    name: str | None
+    template: bool
+    lock: str | None
+    tags: str
+    protection: bool
+    volid: str | None
+    disk_size_bytes: int | None
+    base: bool
+    thick: bool
+    shared: bool
+    digest: str
+    hardware: dict[str, str]
+    lineage: TemplateLineage | None
+
+    @property
+    def converted(self) -> bool:
+        """Whether the machine is a whole template: flag and disk."""
+        return self.template and (self.base or self.thick)
+
+    @property
+    def own_lineage(self) -> TemplateLineage | None:
+        """The lineage, if it is this machine's own and not a copy that a clone carries."""
+        lineage = self.lineage
+        return lineage if lineage is not None and lineage.vmid == self.vmid and lineage.smoke_of is None else None
+
+    @property
+    def is_smoke_clone(self) -> bool:
+        """Whether this is the clone of a smoke test, by its own word."""
+        lineage = self.lineage
+        return lineage is not None and lineage.smoke_of is not None and lineage.vmid == self.vmid and not self.template
+
+    def problems(self, record: Record) -> list[str]:
+        """Return why this is not a complete template of a record; nothing where it is one."""
+        lineage = self.lineage
+        if lineage is None:
+            return ["its description holds no lineage of ours"]
+        size, wanted = self.disk_size_bytes, record.disk.size_bytes
+        found = [
+            (lineage.vmid != self.vmid, f"its lineage is that of VMID {lineage.vmid}: it is a clone"),
+            (lineage.record_digest != record.digest, f"it is of record {lineage.record_digest}, not {record.digest}"),
+            (
+                lineage.disk_sha256 != record.disk.sha256,
+                f"it is of disk {lineage.disk_sha256}, not {record.disk.sha256}",
+            ),
+            (lineage.lab != record.lab, "a lab's template and a record that no lab made, or the reverse"),
+            (lineage.state != "ready", f"its state is {lineage.state}"),
+            (not self.template, "it is a machine, not a template"),
+            (not (self.base or self.thick), f"its disk {self.volid} is not a base volume"),
+            (size is None, f"its disk {self.volid} is not on the storage"),
+            (
+                size is not None and not 0 <= size - wanted < ROUNDING_BYTES,
+                f"its disk has {size} bytes, the record's {wanted}",
+            ),
+        ]
+        return [text for wrong, text in found if wrong] + self._changes(lineage)
+
+    def _changes(self, lineage: TemplateLineage) -> list[str]:
+        """Return what was changed by hand since the commit."""
+        was = lineage.hardware
+        if was is None or lineage.state != "ready":
+            return []
+        return [
+            f"its {key} was {was.get(key, 'unset')} at the commit, and is {self.hardware.get(key, 'unset')}"
+            for key in sorted(was.keys() | self.hardware.keys())
+            if was.get(key) != self.hardware.get(key)
+        ]
+
+
+@dataclass
+class MachineReader:
+    """Reads machines of a cluster; each storage of each node is asked once."""
+
+    client: ProxmoxClient
+    _sizes: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict[tuple[str, str], dict[str, int]])
+    _storages: dict[tuple[str, str], StorageStatus] = field(default_factory=dict[tuple[str, str], StorageStatus])
+
+    def read(self, vmid: int, node: str) -> TemplateFacts:
+        """Read one machine.
+
+        Raises:
+            NoSuchObject: there is none with this VMID on the node.
+        """
+        return self._facts(vmid, node, self.client.get_config(vmid, node=node))
+
+    def _facts(self, vmid: int, node: str, config: MachineConfig) -> TemplateFacts:
+        volid, size, thick, shared = config.volid, None, False, False
+        lineage = parse_lineage(config.description)
+        if volid is not None and lineage is not None:
+            where = (node, volid.partition(":")[0])
+            size = self._volume_sizes(*where).get(volid)
+            storage = self._storage(*where)
+            thick, shared = storage.type == "lvm", storage.shared
+        return TemplateFacts(
+            vmid=vmid,
+            node=node,
+            name=config.name,
+            template=config.template,
+            lock=config.lock,
+            tags=config.tags,
+            protection=config.protection,
+            volid=volid,
+            disk_size_bytes=size,
+            base=volid is not None and volid.partition(":")[2].rpartition("/")[2].startswith("base-"),
+            thick=thick,
+            shared=shared,
+            digest=config.digest,
+            hardware=config.hardware,
+            lineage=lineage,
+        )
+
+    def _volume_sizes(self, node: str, storage: str) -> dict[str, int]:
+        if (node, storage) not in self._sizes:
+            volumes = self.client.list_volumes(storage, "images", node=node)
+            self._sizes[node, storage] = {volume.volid: volume.size for volume in volumes}
+        return self._sizes[node, storage]
+
+    def _storage(self, node: str, storage: str) -> StorageStatus:
+        if (node, storage) not in self._storages:
+            self._storages[node, storage] = self.client.get_storage(storage, node=node)
+        return self._storages[node, storage]
+
+
+def audit(client: ProxmoxClient, vmid: int) -> TemplateFacts:
+    """Read one machine of the site's node; where it is not there, of the node that has it.
+
+    Raises:
+        NoSuchObject: there is none with this VMID that the token may see.
+    """
+    node = next((machine.node for machine in client.list_machines() if machine.vmid == vmid), client.site.node)
+    return MachineReader(client).read(vmid, node)
+
+
+def linked_clones(client: ProxmoxClient, template: TemplateFacts) -> list[str]:
+    """Return the volumes that read from a template's disk, as far as the token may see them.
+
+    A directory keeps a clone's base in its name (`9200/base-9200-disk-0.qcow2/9300/vm-9300-disk-0.qcow2`), other
+    storages tell it as `parent` (pve-storage, `parse_volname` and `list_images`). The node itself refuses to destroy
+    a base that is in use, by clones that the token may not see too.
+    """
+    if template.volid is None:
+        return []
+    storage, _, volume = template.volid.partition(":")
+    base = volume.rpartition("/")[2]
+    return [
+        found.volid
+        for found in client.list_volumes(storage, "images", node=template.node)
+        if found.volid != template.volid
+        and ((found.parent or "").rpartition("/")[2].partition("@")[0] == base or f"/{base}/" in found.volid)
+    ]
