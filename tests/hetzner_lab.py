@@ -5,7 +5,7 @@ import hashlib
 import lzma
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +168,8 @@ def hetzner_lab(
     monkeypatch: pytest.MonkeyPatch,
     *,
     discard_zeroes: bool = True,
+    without: Collection[str] = (),
+    resolves: bool = True,
     site: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Lab]:
@@ -176,7 +178,9 @@ def hetzner_lab(
     authority = Authority(directory / "ca")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle_file))
     trace = Trace(directory / "trace.jsonl")
-    rescue = RescueHost(bundle=authority.bundle_file, discard_zeroes=discard_zeroes)
+    rescue = RescueHost(
+        bundle=authority.bundle_file, discard_zeroes=discard_zeroes, without=without, resolves=resolves
+    )
 
     watchers: list[Callable[[Exchange], None]] = []
 

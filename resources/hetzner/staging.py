@@ -14,16 +14,15 @@ STAGING = Path("/tmp/hyops-hetzner-seed")  # noqa: S108 - the source document na
 
 @contextmanager
 def staged(directory: Path = STAGING) -> Iterator[Path]:
-    """Yield a private directory of this process in the staging directory, removed afterwards; sweep dead ones' first.
+    """Yield a private directory of this process in the staging directory; sweep those of dead processes first.
+
+    Afterwards both are gone, the staging directory unless another process is in it.
 
     Raises:
         Refused: the staging directory is somebody else's, or open to others: they could put a link in it.
     """
     with ExitStack() as stack:
         yield _entered(stack, directory)
-    with suppress(OSError):
-        # Another run's is in it, or it is gone: as good.
-        directory.rmdir()
 
 
 def _entered(stack: ExitStack, directory: Path) -> Path:
@@ -32,9 +31,14 @@ def _entered(stack: ExitStack, directory: Path) -> Path:
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise Refused(
-                f"{directory} is not a directory of this user's alone",
-                hint=f"look whose it is, and remove {directory}",
+                f"{directory} is open to other users, or theirs", hint=f"look whose it is, and remove {directory}"
             )
+        stack.callback(_remove_empty, directory)
         # A run that ended may have removed the directory between the two.
         with suppress(FileNotFoundError):
             return stack.enter_context(scratch_below(directory, "wrap"))
+
+
+def _remove_empty(directory: Path) -> None:
+    with suppress(OSError):
+        directory.rmdir()

@@ -1,11 +1,13 @@
 """What an operator may ask of one seed besides which record: inputs of `core/hetzner/vyos-image-seed`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.record import Record
 from resources.hetzner.errors import MissingImage
 from resources.hetzner.inventory import Snapshot
+from resources.hetzner.staging import STAGING
 
 
 class NotThatSnapshot(Refused):
@@ -19,10 +21,12 @@ class Wrapper:
     Attributes:
         base_url: under which the server that writes reaches this host.
         port: that is listened on here, on every address.
+        staging: where it is made.
     """
 
     base_url: str
     port: int
+    staging: Path = STAGING
 
 
 @dataclass(frozen=True)

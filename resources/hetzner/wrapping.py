@@ -20,23 +20,20 @@ from hyops_assets.image.variants import rawxz
 from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
 from resources.hetzner.serving import require_public_url, require_reached, serving
-from resources.hetzner.staging import STAGING, staged
+from resources.hetzner.staging import staged
 from resources.hetzner.wishes import Wrapper
 from resources.public_files import fetch_file
 
 
 @contextmanager
-def wrapped(
-    request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Progress, staging: Path = STAGING
-) -> Iterator[Source]:
+def wrapped(request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Progress) -> Iterator[Source]:
     """Yield a record's disk as a raw.xz that is served by this host, for as long as the block lasts.
 
     Args:
         request: of a record with a qcow2, which `request.url` names: an https URL or a file's.
-        wrapper: where it is served.
+        wrapper: where it is made and served.
         lab: whether addresses that are not routed will do.
         progress: told the bytes done.
-        staging: where it is made.
 
     Raises:
         MissingProgram: qemu-img or curl is not installed.
@@ -47,7 +44,7 @@ def wrapped(
     """
     find_program("qemu-img")
     require_public_url(wrapper.base_url, lab=lab)
-    with staged(staging) as room, serving(wrapper) as shelf:
+    with staged(wrapper.staging) as room, serving(wrapper) as shelf:
         require_reached(shelf, room)
         qcow2 = _qcow2(request, room, progress)
         raw_xz = room / Path(published_name(request.record.key, request.record.record_version, "raw.xz")).name

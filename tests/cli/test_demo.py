@@ -72,6 +72,16 @@ def test_the_demo_takes_a_look_alike_that_boots_through_the_whole_graph(home: Ho
 
 
 @pytest.mark.slow
+def test_the_snapshot_that_the_demo_seeded_boots_to_the_end_of_cloud_init(home: Home) -> None:
+    printed = home.hyops("lab", "boot", "--env", "dev", within=900)
+    rows = (line.split("│") for line in printed.splitlines() if line.count("│") == 3)
+    facts = {cells[1].strip(): cells[2].strip() for cells in rows}
+    assert (facts["stage"], facts["root"], facts["commands"]) == ("final", "overlay", "applied")
+    assert facts["release"] == RELEASE
+    assert "GiB" in facts["disk_bytes"], "the first boot finds the server's disk, not the record's"
+
+
+@pytest.mark.slow
 def test_a_second_demo_adopts_everything_and_sends_nothing(home: Home) -> None:
     before = home.objects(), [home.state(path) for path in (BUILD, *SEEDS)]
     printed = home.hyops("demo", within=300)

@@ -11,6 +11,7 @@ from hyops_assets.lab.faults import Answer, FaultTable, Rule
 from hyops_assets.lab.hetzner import HetznerStandIn
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.labels import BadLabels, parse_selector
+from hyops_assets.lab.hetzner.limits import RateLimit
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from tests.specs import openapi_validator
@@ -271,3 +272,37 @@ def test_selectors_choose_by_all_their_terms(selector: str, chosen: bool) -> Non
 def test_a_selector_that_is_none_is_refused() -> None:
     with pytest.raises(BadLabels):
         parse_selector("a=(")
+
+
+def test_every_answer_says_how_many_requests_are_left_and_the_last_is_refused(tmp_path: Path) -> None:
+    served = standin(tmp_path, rate=RateLimit(limit=2, per_second=0.001))
+    with running(served):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answers = [requests.get(f"{served.url}/servers", headers=headers, timeout=10) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
+    assert int(answers[2].headers["RateLimit-Reset"]) > time.time() + 1000
+
+
+def test_a_token_that_may_only_read_changes_nothing(tmp_path: Path) -> None:
+    served = standin(tmp_path, read_only_token="reader")
+    with running(served):
+        api = Caller(served)
+        assert api.call("GET", "/servers", token="reader")[0] == 200
+        assert api.error("POST", "/servers", {"name": "x"}, token="reader") == (401, "token_readonly")
+
+
+def test_servers_have_the_addresses_that_were_asked_for_and_a_quota(tmp_path: Path) -> None:
+    served = standin(tmp_path, server_limit=2)
+    with running(served):
+        api = Caller(served)
+        both = api.create_server("both")["public_net"]
+        alone = api.create_server("alone", public_net={"enable_ipv4": False, "enable_ipv6": True})["public_net"]
+        body = {"name": "third", "server_type": "cx23", "image": "debian-12"}
+        assert api.error("POST", "/servers", body) == (403, "resource_limit_exceeded")
+
+    assert both["ipv4"]["ip"].startswith("127.0.0.")
+    assert both["ipv6"]["ip"].endswith("::/64")
+    assert alone["ipv4"] is None

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,11 +8,16 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from resources.hetzner.errors import (
     LimitReached,
     MissingImage,
+    Occupied,
     ReadbackMismatch,
+    SeedBusy,
     WrongSource,
 )
-from tests.hetzner_lab import DISK, PACKED, Lab, hetzner_lab, make_record
-from tests.hetzner_scene import assert_seeded
+from resources.hetzner.leftovers import TOLERANCE
+from resources.hetzner.wishes import NotThatSnapshot, Wishes
+from resources.hetzner.workbench import seeder_name
+from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
+from tests.hetzner_scene import Child, assert_seeded
 
 
 @pytest.fixture
@@ -107,3 +113,89 @@ def test_a_private_record_is_sent_over_ssh(lab: Lab, tmp_path: Path) -> None:
     assert image.transport_sha256 == make_record().variants["raw.xz"].sha256
     assert lab.objects.hits == 0
     assert_seeded(lab, image)
+
+
+# What people did by hand
+
+
+def test_a_snapshot_that_was_deleted_by_hand_is_made_again(lab: Lab) -> None:
+    first = lab.seeder().seed(lab.request())
+    lab.standin.project.contents.images.pop(int(first.image_ref))
+
+    image = lab.seeder().seed(lab.request())
+
+    assert image.outcome == "created"
+    assert_seeded(lab, image)
+
+
+@pytest.mark.parametrize("label", ["hyops_managed_by", "hyops_image_version", "hyops_disk_sha256_lo", "hyops_state"])
+def test_a_snapshot_that_was_relabelled_by_hand_is_nobodys_and_left_alone(lab: Lab, label: str) -> None:
+    first = lab.seeder().seed(lab.request())
+    lab.snapshots()[0].labels[label] = "changed"
+
+    image = lab.seeder().seed(lab.request())
+
+    assert (image.outcome, image.others) == ("created", (first.image_ref,))
+    assert {str(snapshot.id) for snapshot in lab.snapshots()} == {first.image_ref, image.image_ref}
+
+
+def test_a_strangers_key_of_our_name_is_left_alone(lab: Lab) -> None:
+    name = seeder_name(lab.request())
+    key = lab.client().create_key(name, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJh", {"owner": "somebody"})
+
+    with pytest.raises(Occupied, match="was not made by a seed") as caught:
+        lab.seeder().seed(lab.request())
+
+    assert "rename or delete it" in caught.value.hint
+    assert list(lab.standin.project.contents.keys) == [key.id]
+
+
+def test_another_hosts_run_is_left_in_peace_until_its_time_is_over(lab: Lab) -> None:
+    Child(lab, lab.request(run_id="elsewhere"), at="rescue").go().wait()
+
+    with pytest.raises(SeedBusy, match="run elsewhere's"):
+        lab.seeder(is_live=lambda run: None).seed(lab.request())
+    assert lab.leftovers() == [seeder_name(lab.request())] * 2
+
+    later = time.time() + QUICK.lifetime + TOLERANCE + 5
+    image = lab.seeder(is_live=lambda run: None, clock=lambda: later).seed(lab.request())
+    assert_seeded(lab, image)
+
+
+# What was asked for and is not so
+
+
+def test_a_snapshot_that_was_named_is_adopted_by_id_and_by_description_and_no_other_is(lab: Lab) -> None:
+    first = lab.seeder().seed(lab.request())
+    before = lab.mutations()
+
+    for name in (first.image_ref, first.description):
+        assert lab.seeder().seed(lab.request(), wishes=Wishes(image_ref=name)).outcome == "adopted"
+    with pytest.raises(NotThatSnapshot, match="424242"):
+        lab.seeder().seed(lab.request(), wishes=Wishes(image_ref="424242"))
+    assert lab.mutations() == before
+
+
+@pytest.mark.parametrize("wishes", [Wishes(create=False), Wishes(image_ref="424242")])
+def test_what_is_not_to_be_made_is_missing(lab: Lab, wishes: Wishes) -> None:
+    with pytest.raises(MissingImage):
+        lab.seeder().seed(lab.request(), wishes=wishes)
+    assert lab.mutations() == 0
+
+
+def test_a_quota_of_servers_is_said_in_hetzners_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, server_limit=0) as lab:
+        with pytest.raises(LimitReached, match="server limit exceeded"):
+            lab.seeder().seed(lab.request())
+        assert lab.leftovers() == []
+
+
+def test_a_seed_says_what_it_cost_and_an_adoption_that_it_cost_nothing(lab: Lab) -> None:
+    made = lab.seeder().seed(lab.request())
+    found = lab.seeder().seed(lab.request())
+
+    assert (made.cost.server_hours, made.cost.server_eur) == (1, 0.0056)
+    assert (found.cost.server_hours, found.cost.server_eur) == (0, 0.0)
+    assert made.cost.snapshot_gb == found.cost.snapshot_gb
+    assert made.bytes_sent == len(PACKED)
+    assert found.bytes_sent == 0

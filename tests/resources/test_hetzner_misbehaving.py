@@ -4,13 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
+from hyops_assets.lab.faults import Answer, DropAfterCommit, Pretend
+from hyops_assets.lab.hetzner.answers import Exchange
 from resources.hetzner.errors import (
     LimitReached,
     NotOffered,
     RescueNotReached,
+    SourceUnreachable,
 )
-from tests.hetzner_lab import QUICK, Lab, hetzner_lab
+from resources.hetzner.labels import Labels
+from resources.hetzner.rescue import Source, write_disk
+from resources.hetzner.wishes import Wishes
+from resources.hetzner.workbench import workbench
+from tests.hetzner_lab import QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
 
 
@@ -31,6 +37,28 @@ def test_a_sold_out_server_type_is_replaced_by_the_next(lab: Lab) -> None:
 
     assert (image.server_type, image.location) == ("cx33", "fsn1")
     assert_seeded(lab, image)
+
+
+def test_a_server_that_cannot_be_placed_is_asked_for_elsewhere(lab: Lab) -> None:
+    lab.fault("POST", "/servers", Answer(422, "placement_error"))
+
+    image = lab.seeder().seed(lab.request())
+
+    assert (image.server_type, image.location) == ("cx23", "nbg1")
+    assert_seeded(lab, image)
+
+
+def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) -> None:
+    image = lab.seeder().seed(lab.request(), wishes=Wishes(server_type="cpx22", location="hel1"))
+
+    assert (image.server_type, image.location) == ("cpx22", "hel1")
+    assert lab.snapshots()[0].disk_gb == 80
+
+
+def test_what_was_asked_for_is_not_replaced_by_something_else(lab: Lab) -> None:
+    with pytest.raises(NotOffered, match=r"no server type cax11 .* in hel1"):
+        lab.seeder().seed(lab.request(), wishes=Wishes(server_type="cax11", location="hel1"))
+    assert lab.leftovers() == []
 
 
 def test_nothing_to_be_had_is_a_transient_error_that_names_the_locations(lab: Lab) -> None:
@@ -65,16 +93,6 @@ def test_an_answer_lost_after_the_work_was_done_is_no_second_piece_of_work(lab: 
     assert_seeded(lab, image)
 
 
-def test_a_slow_answer_that_the_library_asks_for_again_makes_no_second_server(lab: Lab) -> None:
-    lab.patience = replace(QUICK, request=0.3)
-    lab.fault("POST", "/servers", Delay(1.0))
-
-    image = lab.seeder().seed(lab.request())
-
-    assert sum(request.path == "/servers" and request.method == "POST" for request in lab.trace.requests()) >= 2
-    assert_seeded(lab, image)
-
-
 def test_a_server_that_stays_off_is_started_again(lab: Lab) -> None:
     lab.patience = replace(QUICK, boot=0.2)
     lab.fault("POST", r"/servers/\d+/actions/poweron", Pretend())
@@ -95,3 +113,51 @@ def test_nothing_is_written_to_a_server_that_never_boots_its_rescue_system(lab: 
         lab.seeder().seed(lab.request())
     assert lab.objects.hits == 1, "looked at, never fetched"
     assert lab.leftovers() == []
+
+
+def test_a_server_without_ipv4_is_written_over_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, site={"ipv4": False}) as lab:
+        asked: list[Exchange] = []
+        lab.watchers.append(asked.append)
+
+        assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+        (created,) = [one for one in asked if (one.method, one.path) == ("POST", "/servers")]
+        assert created.answer["server"]["public_net"]["ipv4"] is None
+
+
+def test_a_name_that_the_rescue_system_cannot_resolve_is_said_with_what_to_look_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, resolves=False) as lab:
+        bad = Source(make_record().variants["raw.xz"], url="https://records.invalid/vyos.raw.xz")
+        request = lab.request()
+        labels = Labels.of(request, role="seeder", expires=2_000_000_000)
+        with workbench(lab.client(), lab.site, request, labels, Wishes()) as bench:
+            bench.boot_rescue(request.record.disk)
+            with pytest.raises(SourceUnreachable, match="resolve host") as caught:
+                write_disk(bench.login, bad, request.record.disk, patience=QUICK)
+        assert "name is public" in caught.value.hint
+        assert lab.leftovers() == []
+
+
+def test_a_rescue_system_without_openssl_hashes_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hetzner_lab(tmp_path, monkeypatch, without=["openssl"]) as lab:
+        assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+
+def test_an_answer_from_a_host_that_does_not_know_our_key_is_not_the_rescue_system(lab: Lab) -> None:
+    def change_locks(exchange: Exchange) -> None:
+        if exchange.path.endswith("/enable_rescue"):
+            for server in lab.standin.project.contents.servers.values():
+                server.rescue_keys = []
+
+    lab.patience = replace(QUICK, ssh=0.5)
+    lab.watchers.append(change_locks)
+
+    with pytest.raises(RescueNotReached, match="let nobody in"):
+        lab.seeder().seed(lab.request())
+    assert lab.objects.hits == 1, "looked at, never fetched"
+    assert (lab.snapshots(), lab.leftovers()) == ([], [])

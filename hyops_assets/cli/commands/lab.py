@@ -59,3 +59,15 @@ def lab_env(env: Env = None, root: Root = None) -> None:
     from hyops_assets.cli.lab import print_environment
 
     print_environment(place(root, env))
+
+
+@commands.command("boot")
+def lab_boot(
+    uefi: Annotated[bool, typer.Option("--uefi", help="Boot under UEFI instead of BIOS.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Boot the snapshot that was seeded into the lab's Hetzner project, and show what cloud-init came to."""
+    from hyops_assets.cli.lab_boot import boot_image
+
+    boot_image(place(root, env), uefi=uefi)
