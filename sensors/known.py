@@ -1,9 +1,9 @@
 """What the house knows of the releases of a feed, read from the Dagster instance: a few look-ups, no scan of history.
 
-All partitions are listed only where a feed holds something new, or where the cursor was lost.
+All partitions are listed only where a feed holds something new.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import dagster as dg
 
@@ -25,6 +25,7 @@ IN_FLIGHT = [
 ]
 _MOST_RUNS = 50
 """Of one version: a build among them is found, whatever else ran for it."""
+_MOST_EVENTS = 1000
 _RECENT = 4 * MAX_NEW_PER_TICK
 PARTITION_TAG = "dagster/partition"
 
@@ -43,22 +44,23 @@ def known_of(instance: dg.DagsterInstance, cursor: Cursor, feed: Feed | None) ->
     # A partition alone proves nothing: a daemon that is killed between adding it and asking for its run leaves one.
     asked = {name for name in candidates if name in revised or _asked(instance, name)}
     return Known(
-        newest={} if cursor.newest else _newest(instance, partitions),
+        newest={} if cursor.newest else _newest(instance),
         taken_up=taken_up,
         asked=asked,
         urls=_announced(instance, taken_up),
-        unfinished=[release for release in unfinished if release.version not in asked],
+        unfinished=unfinished,
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=build_record.name, statuses=IN_FLIGHT)),
     )
 
 
-def _newest(instance: dg.DagsterInstance, partitions: Iterable[RecordVersion]) -> dict[ReleaseLine, str]:
-    """Return the newest release of each line of which a build was asked for."""
+def _newest(instance: dg.DagsterInstance) -> dict[ReleaseLine, str]:
+    """Return the newest release of each line that the feed announced and of which a build was asked for."""
     found: dict[ReleaseLine, str] = {}
-    for version in sorted(partitions, key=lambda one: release_order(one.release), reverse=True):
-        line = release_line(version.release)
-        if line not in found and (version.revision > 1 or _asked(instance, version.release)):
-            found[line] = version.release
+    announced = _announcements(instance, vyos_release.key, limit=_MOST_EVENTS)
+    for release in sorted(announced, key=release_order, reverse=True):
+        line = release_line(release)
+        if line not in found and _asked(instance, release):
+            found[line] = release
     return found
 
 
@@ -77,16 +79,13 @@ def _unfinished(instance: dg.DagsterInstance, cursor: Cursor) -> list[Release]:
     A tick reports its releases, adds partitions, asks for runs, and keeps its cursor, in this order. One that is
     killed on the way leaves the first of these, and the feed may name others by the time of the next tick.
     """
-    found: list[Release] = []
-    for record in instance.fetch_materializations(vyos_release.key, limit=_RECENT).records:
-        event = record.asset_materialization
-        url = event.metadata.get(ANNOUNCED_URL) if event else None
-        if event is None or event.partition is None or url is None:
-            continue
-        newest = cursor.newest.get(release_line(event.partition))
-        if newest is None or release_order(event.partition) > release_order(newest):
-            found.append(release_at(event.partition, str(url.value)))
-    return found
+    recent = _announcements(instance, vyos_release.key, limit=_RECENT)
+    return [
+        release_at(version, url)
+        for version, url in recent.items()
+        if (newest := cursor.newest.get(release_line(version))) is None
+        or release_order(version) > release_order(newest)
+    ]
 
 
 def _announced(instance: dg.DagsterInstance, releases: Collection[str]) -> dict[str, str]:
@@ -94,11 +93,17 @@ def _announced(instance: dg.DagsterInstance, releases: Collection[str]) -> dict[
     if not releases:
         return {}
     wanted = dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=sorted(releases))
+    return _announcements(instance, wanted, limit=_MOST_EVENTS)
+
+
+def _announcements(
+    instance: dg.DagsterInstance, wanted: dg.AssetKey | dg.AssetRecordsFilter, *, limit: int
+) -> dict[str, str]:
+    """Return releases that the feed announced, with their URL, as the sensor reported them; the last one counts."""
     found: dict[str, str] = {}
-    for record in instance.fetch_materializations(wanted, limit=1000).records:
+    for record in instance.fetch_materializations(wanted, limit=limit).records:
         event = record.asset_materialization
         url = event.metadata.get(ANNOUNCED_URL) if event else None
-        # Newest first: what was announced last counts.
         if event is not None and event.partition and url is not None:
             found.setdefault(event.partition, str(url.value))
     return found

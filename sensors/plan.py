@@ -22,11 +22,12 @@ class Known:
     """What the house knows, as far as a decision needs it.
 
     Attributes:
-        newest: the newest release of each line that is a partition; counts where the cursor was lost.
+        newest: the newest release of each line that the feed announced and that was asked for; counts where the
+            cursor was lost.
         taken_up: releases of the feed that are partitions.
         asked: releases for which a build was asked for before, by whomever, or that are published.
         urls: where the feed had a release when it was taken up.
-        unfinished: releases that were taken up last, and never asked for: their tick was killed on the way.
+        unfinished: releases that were taken up and are not in the cursor: their tick was killed on the way.
         in_flight: builds that are queued or running.
         contradicted: why a second witness contradicts a release, by release.
     """
@@ -126,10 +127,15 @@ def relevant(cursor: Cursor, feed: Feed | None) -> list[str]:
 
 def _passed(cursor: Cursor, releases: Collection[Release]) -> Cursor:
     """Return a cursor that remembers these releases as passed over on purpose."""
-    passed = dict(cursor.passed)
+    return cursor.but(passed=_raised(cursor.passed, releases))
+
+
+def _raised(newest: Mapping[ReleaseLine, str], releases: Collection[Release]) -> dict[ReleaseLine, str]:
+    """Return the newest release of each line, these included."""
+    raised = dict(newest)
     for release in releases:
-        passed[release.line] = max(passed.get(release.line, release.version), release.version, key=release_order)
-    return cursor.but(passed=passed)
+        raised[release.line] = max(raised.get(release.line, release.version), release.version, key=release_order)
+    return raised
 
 
 def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSettings, now: datetime) -> Plan:
@@ -137,27 +143,27 @@ def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSet
     waiting = [release for release in cursor.waiting if release.version not in known.asked]
     if feed is None:
         return Plan((), cursor.but(waiting=tuple(waiting)), notes=(cursor.refused,) if cursor.refused else ())
-    # A cursor that was lost is replaced by what the house knows: partitions are the lasting memory.
-    newest = dict(cursor.newest or known.newest)
-    passed = cursor.passed if cursor.newest else newest
+    # A cursor that was lost is replaced by what the house knows: events and partitions are the lasting memory.
+    begun = cursor.newest or known.newest
+    passed = cursor.passed if cursor.newest else begun
+    newest = {**_raised({}, known.unfinished), **begun}
     urls = {**known.urls, **{release.version: release.url for release in cursor.waiting}}
-    watched = watch(feed, Seen(newest, passed, {*known.taken_up, *urls}, urls), now)
-    fresh = [*(release for release in known.unfinished if _unseen(release, feed, newest)), *watched.fresh]
+    taken = {*known.taken_up, *urls, *(release.version for release in known.unfinished)}
+    watched = watch(feed, Seen(newest, passed, taken, urls), now)
+    named = {release.version for release in watched.fresh}
+    fresh = [*(release for release in known.unfinished if release.version not in named), *watched.fresh]
     skipped = [release for release in fresh if release.version in settings.skip]
     elsewhere = [release for release in fresh if release.version in known.asked]
-    first = [release for release in watched.fresh if release.line not in newest]
+    first = [release for release in fresh if release.line not in begun]
     due = [release for release in fresh if release not in skipped and release not in elsewhere]
     room = MAX_WAITING - len(waiting)
     left_out = due[room:]
-    for release in fresh:
-        if release not in left_out:
-            newest[release.line] = max(newest.get(release.line, release.version), release.version, key=release_order)
     refused = "; ".join(f"refused entry {entry.position} ({entry.version}): {entry.reason}" for entry in feed.refused)
     after = _passed(
         cursor.but(
             # What is left out is read again.
             etag=None if left_out else cursor.etag,
-            newest=newest,
+            newest=_raised(newest, [release for release in fresh if release not in left_out]),
             passed=passed,
             waiting=(*waiting, *due[:room]),
             refused=refused[:_LONGEST_NOTE],
@@ -165,17 +171,10 @@ def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSet
         [*skipped, *elsewhere, *first],
     )
     notes = [f"{release.version} is on the skip list" for release in skipped]
-    notes += [f"{release.version} was asked for by somebody else" for release in elsewhere]
+    notes += [f"{release.version} was asked for before" for release in elsewhere]
     notes += [f"{watched.history} older releases are built on demand only"] if watched.history else []
     notes += [f"{len(left_out)} are more than can wait"] if left_out else []
     return Plan((), after, watched.alarms, (*notes, after.refused) if after.refused else tuple(notes))
-
-
-def _unseen(release: Release, feed: Feed, newest: Mapping[ReleaseLine, str]) -> bool:
-    """Tell whether a release is newer than everything seen, and is not in the feed any more, which names it itself."""
-    seen = newest.get(release.line)
-    later = seen is None or release_order(release.version) > release_order(seen)
-    return later and all(release.version != named.version for named in feed.good)
 
 
 def _superseded(waiting: Collection[Release], cooldown_hours: float) -> tuple[list[Release], list[Release]]:

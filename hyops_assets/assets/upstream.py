@@ -17,7 +17,7 @@ from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.feed.client import ReleaseFeed
-from resources.feed.parse import Release
+from resources.feed.parse import Release, release_at
 
 GROUP = "upstream"
 ANNOUNCED_URL = "announced URL"
@@ -33,6 +33,10 @@ vyos_release = dg.AssetSpec(
         "whoever takes in an ISO by hand."
     ),
 )
+
+
+class GithubDiffers(HyopsError):
+    """An ISO that a trusted key signed is another one than GitHub has for its release."""
 
 
 class Intake(dg.Config):
@@ -86,6 +90,10 @@ def vyos_iso(
             release = feed.find(version.release, source_iso_url=config.source_iso_url)
             signed = _take_in(release, feed, settings, store, progress)
             _report_release(context, release)
+        else:
+            release = release_at(signed.release, signed.source_url)
+        # After the store holds it: a mirror that is full is mended, and this run repeated.
+        mirrored = feed.ensure_mirrored(release, store.blob_path(signed.sha256), signed.signature.minisig)
     return dg.MaterializeResult(
         value=signed,
         data_version=dg.DataVersion(signed.sha256),
@@ -97,6 +105,7 @@ def vyos_iso(
             "signed_at": dg.MetadataValue.timestamp(signed.signature.signed_at),
             "trusted_comment": signed.signature.trusted_comment,
             "source": signed.source_url,
+            "mirror": mirrored,
             "outcome": progress.outcome,
         },
     )
@@ -149,6 +158,8 @@ def _take_in(
             most_bytes=settings.feed.max_iso_bytes,
             progress=progress,
         )
+        sha256 = sha256_of_file(downloaded.iso, stage="hash the ISO", progress=progress)
+        _refuse_other_bytes(release, sha256, feed)
     except HyopsError:
         # What no trusted key signed must not be what a later attempt goes on from.
         downloaded.discard()
@@ -157,7 +168,7 @@ def _take_in(
         release=release.version,
         file_name=iso_file_name(release.version),
         size_bytes=downloaded.iso.stat().st_size,
-        sha256=sha256_of_file(downloaded.iso, stage="hash the ISO", progress=progress),
+        sha256=sha256,
         source_url=downloaded.source_url,
         signature=signature,
     )
@@ -165,6 +176,16 @@ def _take_in(
     store.write_document("iso", release.version, signed)
     progress.ended("taken in", signed.size_bytes)
     return signed
+
+
+def _refuse_other_bytes(release: Release, sha256: str, feed: ReleaseFeed) -> None:
+    """Refuse bytes that GitHub does not have for this release, although they are signed: which is it, then?"""
+    known = feed.look_up(release).iso_sha256
+    if known is not None and known != sha256:
+        raise GithubDiffers(
+            f"the ISO of {release.version} is signed and has sha256 {sha256}; GitHub has {known} for it",
+            hint="look at the mirror and at the release on GitHub; name the right ISO with source_iso_url",
+        )
 
 
 def _report_release(context: dg.AssetExecutionContext, release: Release) -> None:

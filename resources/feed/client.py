@@ -13,6 +13,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import sha256_of_bytes
 from resources.feed.download import DownloadedIso, fetch_iso, local_path, mirrored_at, sources
 from resources.feed.github import LookedUp, look_up
+from resources.feed.mirror import Kept, ensure_mirrored
 from resources.feed.parse import (
     Feed,
     FeedMalformed,
@@ -134,6 +135,10 @@ class ReleaseFeed:
     def fetch_iso(self, release: Release, destination: Path, *, progress: Progress = silent) -> DownloadedIso:
         """Fetch a release's ISO and signature into a directory; see `resources.feed.download.fetch_iso`."""
         return fetch_iso(release, self.settings, destination, progress=progress)
+
+    def ensure_mirrored(self, release: Release, iso: Path, minisig: str) -> Kept:
+        """Have a verified ISO in our mirror; see `resources.feed.mirror.ensure_mirrored`."""
+        return ensure_mirrored(release, iso, minisig, self.settings)
 
     def look_up(self, release: Release) -> LookedUp:
         """Ask GitHub what it knows of a release that it hosts; see `resources.feed.github.look_up`."""

@@ -51,6 +51,8 @@ class Daemon:
         )
         self._build = self.definitions.resolve_job_def("build_record")
         self.cursor: str | None = None
+        self.result: dg.SensorResult | None = None
+        """Of the last tick, also of one that was killed."""
 
     def tick(self, *, killed_after: str = "") -> dg.SensorResult:
         """Evaluate once. A tick that raises is red and changes nothing here; one that is killed stops on its way.
@@ -66,6 +68,7 @@ class Daemon:
         )
         result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
+        self.result = result
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         self._stop_at("events", killed_after)
@@ -86,7 +89,7 @@ class Daemon:
         """The versions that runs were made for, in their order."""
         return [run.tags["dagster/partition"] for run in self.runs()]
 
-    def end(self, run: dg.DagsterRun) -> None:
+    def finish(self, run: dg.DagsterRun) -> None:
         """End a run; how, makes no difference to the sensor."""
         self.instance.report_run_failed(run)
 

@@ -71,7 +71,7 @@ def test_what_somebody_built_by_hand_is_not_built_again_and_is_no_replay_later()
     by_hand = Known(taken_up={release(3).version}, asked={release(3).version})
     found = decided(3, cursor=after(2), known=by_hand)
     assert found.ask == ()
-    assert f"{release(3).version} was asked for by somebody else" in found.reason
+    assert f"{release(3).version} was asked for before" in found.reason
     assert decided(3, cursor=found.cursor).alarms == ()
 
 

@@ -183,7 +183,7 @@ def test_a_feed_that_contradicts_itself_is_a_red_tick_and_a_failing_check_until_
     scene.announce("2026.03.01-0030-rolling")
     scene.tick()
     for run in scene.runs():
-        scene.end(run)
+        scene.finish(run)
     for release in (FIRST, SECOND):
         scene.announce(release)
     scene.tick()
@@ -267,7 +267,7 @@ def test_a_cursor_that_was_reset_asks_for_nothing_twice(scene: Scene) -> None:
     scene.tick()
     scene.announce(THIRD)
     for run in scene.runs():
-        scene.end(run)
+        scene.finish(run)
     scene.tick()
     assert scene.built() == [FIRST, SECOND, THIRD]
 
@@ -280,7 +280,7 @@ def test_a_build_that_is_queued_or_running_counts_and_one_by_hand_is_left_alone(
     scene.announce(THIRD)
     held = scene.tick()
     assert f"{THIRD} waits: 2 builds are in flight" in str(held.skip_reason)
-    scene.end(scene.runs()[0])
+    scene.finish(scene.runs()[0])
     assert requested(scene.tick()) == [THIRD]
     assert sorted(scene.built()) == [FIRST, SECOND, THIRD]
 
@@ -293,7 +293,7 @@ def test_a_dead_feed_does_not_hold_back_what_waits(scene: Scene) -> None:
     scene.tick()
     scene.feed.unlink()
     for run in scene.runs():
-        scene.end(run)
+        scene.finish(run)
     for _ in range(6):
         cursor = Cursor.parse(scene.cursor)
         scene.now = cursor.not_before or scene.now

@@ -1,0 +1,121 @@
+"""A webhook that is told what failed: one POST of generic JSON, tried a few times.
+
+The URL is a secret: whoever has it can post there. It is read from the environment when something has to be told, and
+stands in no error, no log and no setting.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import httpx
+from pydantic import Field, JsonValue
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.notify_settings import NotifySettings
+from hyops_assets.contract.redaction import Redactor
+from resources.settings import load_settings
+
+ATTEMPTS = 3
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class NotToldYet(TransientError):
+    """The webhook did not take a message, in a way that it may take a later one."""
+
+
+class NotTold(HyopsError):
+    """The webhook cannot be told anything as it is configured."""
+
+
+class Notifier:
+    """Tells a webhook, if one is configured.
+
+    Args:
+        settings: `notify` in `pipeline.yml`.
+        environ: holds the URL under the name that the settings give.
+        timeout_seconds: for each attempt.
+        wait_seconds: between two attempts.
+    """
+
+    def __init__(
+        self,
+        settings: NotifySettings,
+        environ: Mapping[str, str],
+        *,
+        timeout_seconds: float = 5.0,
+        wait_seconds: float = 2.0,
+    ) -> None:
+        self._name = settings.webhook_env
+        self._environ = environ
+        self._timeout_seconds = timeout_seconds
+        self._wait_seconds = wait_seconds
+
+    def __repr__(self) -> str:
+        return f"Notifier({self._name})"
+
+    def redacted(self, text: str) -> str:
+        """Return a text without this environment's secrets."""
+        return Redactor(self._environ, [self._name] if self._name else []).text(text)
+
+    def tell(self, message: Mapping[str, JsonValue]) -> bool:
+        """Send a message; return whether there is somebody to be told.
+
+        Raises:
+            NotTold: the variable is unset or holds no https URL, or the webhook refuses.
+            NotToldYet: it could not be reached, or is overloaded, however often it was tried.
+        """
+        if self._name is None:
+            return False
+        url = self._url(self._name)
+        attempts = Retrying(
+            retry=retry_if_exception_type(NotToldYet),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_fixed(self._wait_seconds),
+            reraise=True,
+        )
+        redactor = Redactor(self._environ, [self._name])
+        attempts(self._post, url, redactor.document(dict(message)))
+        return True
+
+    def _post(self, url: httpx.URL, message: JsonValue) -> None:
+        # What httpx says of its errors may name the URL: none of it is passed on.
+        try:
+            status = httpx.post(url, json=message, timeout=self._timeout_seconds, follow_redirects=False).status_code
+        except httpx.HTTPError as error:
+            raise NotToldYet(
+                f"the webhook of {self._name} cannot be reached ({type(error).__name__})", hint="check the network"
+            ) from None
+        if status >= 500 or status == 429:
+            raise NotToldYet(f"the webhook of {self._name} answers {status}", hint="look at the service behind it")
+        if status >= 300:
+            raise NotTold(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
+
+    def _url(self, name: str) -> httpx.URL:
+        held = self._environ.get(name, "").strip()
+        if not held:
+            raise NotTold(f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml")
+        try:
+            url = httpx.URL(held)
+        except httpx.InvalidURL:
+            raise NotTold(f"{name} holds no URL", hint="set it to the URL of the webhook") from None
+        if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+            raise NotTold(f"{name} holds no https URL", hint="use https: whoever reads the URL can post there")
+        return url
+
+
+class NotifierResource(dg.ConfigurableResource[Notifier]):
+    """The webhook that `pipeline.yml` names."""
+
+    root: str = Field(description="runtime root of the environment")
+
+    def create_resource(self, context: dg.InitResourceContext) -> Notifier:
+        """Return the notifier; nothing is sent yet.
+
+        Raises:
+            SettingsError: `pipeline.yml` does not validate.
+        """
+        return Notifier(load_settings(RuntimeRoot(Path(self.root))).notify, os.environ)
