@@ -27,12 +27,14 @@ from resources.artifacts.resource import ArtifactStoreResource
 from resources.boot import BootGateResource
 from resources.feed.resource import ReleaseFeedResource
 from resources.hetzner.resource import HetznerSites
+from resources.notify import NotifierResource
 from resources.proxmox.resource import ProxmoxSites
 from resources.repository.resource import ObjectRepositoryResource
 from resources.settings import load_settings
 from resources.settings_resource import SettingsResource
 from resources.states.resource import StateStoreResource
 from sensors import upkeep
+from sensors.failures import run_failures
 from sensors.killed import killed_runs
 from sensors.releases import vyos_rolling_release
 from sensors.seeds import seed_automation
@@ -78,7 +80,7 @@ def build_definitions(
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
-        sensors=[vyos_rolling_release(settings.feed), seed_automation(), killed_runs()],
+        sensors=[vyos_rolling_release(settings.feed), run_failures(), seed_automation(), killed_runs()],
         schedules=[upkeep.leftover_resources(settings.upkeep)],
         resources={
             "settings": SettingsResource(root=where),
@@ -90,6 +92,7 @@ def build_definitions(
             "proxmox": ProxmoxSites(root=where),
             "hetzner": HetznerSites(root=where),
             "boot_gate": BootGateResource(),
+            "notifier": NotifierResource(root=where),
             **(overrides or {}),
         },
         # Steps follow one another and each is minutes of work: a process per step would only add its start-up.

@@ -4,8 +4,10 @@ The URL is a secret: whoever has it can post there. It is read from the environm
 stands in no error, no log and no setting.
 """
 
+import logging
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +23,9 @@ from resources.settings import load_settings
 
 ATTEMPTS = 3
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_telling: ContextVar[bool] = ContextVar("telling", default=False)
+# httpx logs every URL that it asks, at INFO.
+logging.getLogger("httpx").addFilter(lambda _: not _telling.get())
 
 
 class NotToldYet(TransientError):
@@ -83,12 +88,15 @@ class Notifier:
 
     def _post(self, url: httpx.URL, message: JsonValue) -> None:
         # What httpx says of its errors may name the URL: none of it is passed on.
+        before = _telling.set(True)
         try:
             status = httpx.post(url, json=message, timeout=self._timeout_seconds, follow_redirects=False).status_code
         except httpx.HTTPError as error:
             raise NotToldYet(
                 f"the webhook of {self._name} cannot be reached ({type(error).__name__})", hint="check the network"
             ) from None
+        finally:
+            _telling.reset(before)
         if status >= 500 or status == 429:
             raise NotToldYet(f"the webhook of {self._name} answers {status}", hint="look at the service behind it")
         if status >= 300:

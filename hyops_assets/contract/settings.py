@@ -11,6 +11,7 @@ from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.seeding_settings import SeedingSettings
 from hyops_assets.contract.signing_keys import SigningKey
@@ -32,6 +33,7 @@ class Settings(Frozen):
     build: BuildSettings = BuildSettings()
     repository: RepositorySettings = RepositorySettings()
     sites: Sites = Sites()
+    notify: NotifySettings = NotifySettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     seeding: SeedingSettings = SeedingSettings()
 
