@@ -146,7 +146,7 @@ def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSet
     # A cursor that was lost is replaced by what the house knows: events and partitions are the lasting memory.
     begun = cursor.newest or known.newest
     passed = cursor.passed if cursor.newest else begun
-    newest = {**_raised({}, known.unfinished), **begun}
+    newest: dict[ReleaseLine, str] = {**_raised({}, known.unfinished), **begun}
     urls = {**known.urls, **{release.version: release.url for release in cursor.waiting}}
     taken = {*known.taken_up, *urls, *(release.version for release in known.unfinished)}
     watched = watch(feed, Seen(newest, passed, taken, urls), now)

@@ -33,13 +33,13 @@ class Webhook(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
-
     def do_POST(self) -> None:
+        webhook = self.server
+        assert isinstance(webhook, Webhook)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        status = self.server.statuses.pop(0) if self.server.statuses else 204
+        status = webhook.statuses.pop(0) if webhook.statuses else 204
         if status < 300:
-            self.server.told.append(json.loads(body))
+            webhook.told.append(json.loads(body))
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
