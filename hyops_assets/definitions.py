@@ -36,6 +36,7 @@ from resources.states.resource import StateStoreResource
 from sensors import upkeep
 from sensors.failures import run_failures
 from sensors.killed import killed_runs
+from sensors.rebuilds import recipe_changes
 from sensors.releases import vyos_rolling_release
 from sensors.seeds import seed_automation
 
@@ -80,7 +81,13 @@ def build_definitions(
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
-        sensors=[vyos_rolling_release(settings.feed), run_failures(), seed_automation(), killed_runs()],
+        sensors=[
+            vyos_rolling_release(settings.feed),
+            run_failures(),
+            recipe_changes(settings),
+            seed_automation(),
+            killed_runs(),
+        ],
         schedules=[upkeep.leftover_resources(settings.upkeep)],
         resources={
             "settings": SettingsResource(root=where),

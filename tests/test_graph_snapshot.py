@@ -128,7 +128,7 @@ def test_jobs_select_their_assets_with_their_checks(definitions: dg.Definitions)
 
 
 def test_seeds_run_by_themselves_and_the_feed_is_polled_where_it_is_asked_for(definitions: dg.Definitions) -> None:
-    always = {"seed_automation": RUNNING, "run_failures": RUNNING, "killed_runs": RUNNING}
+    always = {"seed_automation": RUNNING, "run_failures": RUNNING, "recipe_changes": STOPPED, "killed_runs": RUNNING}
     assert statuses(definitions) == {"vyos_rolling_release": STOPPED, **always}
     polling = build_definitions(RuntimeRoot(Path("/nowhere")), Settings(feed=FeedSettings(sensor="running")))
     assert statuses(polling) == {"vyos_rolling_release": RUNNING, **always}

@@ -39,6 +39,9 @@ class HowMade(Elsewhere, SmokeVerify):
     rebuild_if_exists: bool = Field(
         default=False, description="build again although the store holds the disk; nothing published is replaced"
     )
+    rebuild_reason: str = Field(
+        default="", description="why a release is built again, as a revision (-r2, -r3 …): it stands in the evidence"
+    )
 
 
 @dg.asset(
@@ -67,6 +70,9 @@ def qcow2_record(
             built = adopted_record(parsed, config, settings, store, progress)
         else:
             built = _built_record(version, vyos_iso, settings, store, progress, again=config.rebuild_if_exists)
+            if config.rebuild_reason:
+                why = {"rebuild_reason": config.rebuild_reason}
+                built = built.model_copy(update={"build": built.build | why})
         smoke = smoke_verified(config, built, settings, store, progress)
     return dg.MaterializeResult(
         value=built,

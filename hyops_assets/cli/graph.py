@@ -85,6 +85,7 @@ class Graph:
         *,
         source_iso_url: str = "",
         rebuild_if_exists: bool = False,
+        rebuild_reason: str = "",
         smoke: Mapping[str, object] | None = None,
     ) -> Ran:
         """Build and publish one record version; `smoke` is the asset's `SmokeVerify`, by field.
@@ -93,10 +94,11 @@ class Graph:
             RunFailed: a step failed or a gate refused; nothing half-published is left.
         """
         add_version(self.instance, version)
+        made = {"rebuild_if_exists": rebuild_if_exists, "rebuild_reason": rebuild_reason, **(smoke or {})}
         config = {
             "ops": {
                 "vyos_iso": {"config": {"source_iso_url": source_iso_url}},
-                "qcow2_record": {"config": {"rebuild_if_exists": rebuild_if_exists, **(smoke or {})}},
+                "qcow2_record": {"config": made},
             }
         }
         return self._run("build_record", version, config)

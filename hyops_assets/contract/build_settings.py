@@ -94,6 +94,10 @@ class BuildSettings(Frozen):
         default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
     )
     boot_timeout_seconds: int = Field(default=600, ge=30, description="until a gate's boot must have answered")
+    rebuild_when_recipe_changes: bool = Field(
+        default=False,
+        description="build the newest record again, as a revision, when helper, builder, lock or packages change",
+    )
     method: BuildMethodName = Field(default="native", description="docs/build-methods.md")
     vyos_vm_images: VyosVmImages | None = None
     packer: Packer = Packer()

@@ -14,6 +14,13 @@ from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
 _DECIDING = {"disk_bytes", "console", "console_speed", "menu_timeout_seconds", "method"}
 
 
+_FOLLOWED = ("helper_sha256", "builder", "lock_sha256", "packages")
+
+
+def _short(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)[:12]
+
+
 class Recipe(Frozen):
     """What a build starts from. The same recipe and the same package lock give the same disk.
 
@@ -61,6 +68,18 @@ class Recipe(Frozen):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: a later run of the same recipe adopts the disk."""
         return digest_of(self)
+
+    def differs_from(self, former: Mapping[str, object]) -> str:
+        """Return in words what of helper, builder, lock and packages differs from a recipe in evidence; empty: nothing.
+
+        Those are what a rebuild is worth for by itself; another disk size or console is a decision of a person.
+        """
+        now = self.model_dump(mode="json")
+        return ", ".join(
+            f"{name} {_short(former.get(name))} became {_short(now[name])}"
+            for name in _FOLLOWED
+            if former.get(name) != now[name]
+        )
 
     def settings(self, ours: BuildSettings) -> BuildSettings:
         """Return our settings with everything that this recipe decides: how to build its disk here.

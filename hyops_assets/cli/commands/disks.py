@@ -25,6 +25,19 @@ def reproduce(
 
 
 @commands.command()
+def rebuild(
+    version: Annotated[str, typer.Argument(help="Published release or revision, such as 2026.03.03-0027-rolling.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the new record's evidence.")],
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Build a published release again, as the next free revision (-r2, -r3 …)."""
+    from hyops_assets.cli.rebuild import rebuild as build_revision
+
+    build_revision(place(root, env), version, reason)
+
+
+@commands.command()
 def inspect(
     disk: Annotated[str, typer.Argument(metavar="DISK|URL", help="qcow2, raw or raw.xz: a path or an https URL.")],
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

@@ -1,0 +1,71 @@
+"""Rebuilds by themselves: the newest record is built again, as a revision, when what it is made with changes."""
+
+import dagster as dg
+
+from hyops_assets.assets.committing import former_version
+from hyops_assets.assets.publishing import BUILD_STATE
+from hyops_assets.assets.records import recipe_of
+from hyops_assets.contract.documents import BuiltRecord
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.version import RecordVersion
+from hyops_assets.image.overlay.lock import read_lock
+from hyops_assets.jobs import build_record
+from hyops_assets.partitions import VERSIONS
+from resources.artifacts.store import ArtifactStore
+from resources.repository.base import ObjectRepository
+from resources.repository.revisions import next_free_revision
+from resources.states.store import StateStore
+
+INTERVAL_SECONDS = 3600
+
+
+def recipe_changes(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that compares the recipe of the record that the build slot names with today's.
+
+    It runs only where `build.rebuild_when_recipe_changes` says so. One recipe is asked for once (`run_key`), whatever
+    becomes of its run.
+    """
+
+    @dg.sensor(
+        name="recipe_changes",
+        job=build_record,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=(
+            dg.DefaultSensorStatus.RUNNING
+            if settings.build.rebuild_when_recipe_changes
+            else dg.DefaultSensorStatus.STOPPED
+        ),
+        description="Builds the newest record again, as a revision, when helper, builder, lock or packages change.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext,
+        settings: dg.ResourceParam[Settings],
+        store: dg.ResourceParam[ArtifactStore],
+        repository: dg.ResourceParam[ObjectRepository],
+        states: dg.ResourceParam[StateStore],
+    ) -> dg.SensorResult:
+        version = former_version(states.find(BUILD_STATE))
+        held = store.find_document("qcow2_record", version, BuiltRecord) if version else None
+        if version is None or held is None or held.iso is None:
+            return dg.SensorResult(skip_reason="the build slot names no record that was built here")
+        lock = read_lock(settings.build.package_lock) if settings.build.package_lock else None
+        recipe = recipe_of(held.iso, settings, lock)
+        former = held.build.get("recipe")
+        reason = recipe.differs_from(former if isinstance(former, dict) else {})
+        if not reason:
+            return dg.SensorResult(skip_reason=f"{version} was built by today's recipe")
+        parsed = RecordVersion.parse(version)
+        revision = str(next_free_revision(repository, settings.build.key_of(parsed.release), parsed))
+        context.log.info("%s is rebuilt as %s: %s", version, revision, reason)
+        return dg.SensorResult(
+            dynamic_partitions_requests=[VERSIONS.build_add_request([revision])],
+            run_requests=[
+                dg.RunRequest(
+                    run_key=f"{revision} {recipe.digest}",
+                    partition_key=revision,
+                    run_config={"ops": {"qcow2_record": {"config": {"rebuild_reason": reason}}}},
+                )
+            ],
+        )
+
+    return sensor
