@@ -70,7 +70,7 @@ class Recipe(Frozen):
         return digest_of(self)
 
     def differs_from(self, former: Mapping[str, object]) -> str:
-        """Return in words what of helper, builder, lock and packages differs from a recipe in evidence; empty: nothing.
+        """Return in words what of helper, builder, lock and packages differs from a recipe in evidence, else nothing.
 
         Those are what a rebuild is worth for by itself; another disk size or console is a decision of a person.
         """

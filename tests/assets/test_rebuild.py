@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from rich.console import Console
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.rebuild import rebuild
@@ -27,7 +26,7 @@ def tick(home: House, **build: Any) -> dg.SensorResult:
 
 
 def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(home: House) -> None:
-    place = Place(home.root, "", Console(quiet=True))
+    place = Place(home.root, "")
     with pytest.raises(Refused, match="without a reason"):
         rebuild(place, RELEASE, " ")
     with pytest.raises(Refused, match="is not published"):
