@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import machine, rawxz, records, rescue, uploads
+from benchmarks import machine, rawxz, records, rescue, ticks, uploads
 from benchmarks.comparison import Comparison, print_table
 
 CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
@@ -16,6 +16,7 @@ CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
     "3gib": rawxz.compare_small,
     "iso": records.compare,
     "uploads": uploads.compare,
+    "ticks": ticks.compare,
     "rescue": rescue.compare,
 }
 """Every benchmark; adding one is adding a row."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_an_unchanged_feed_costs_one_conditional_request_and_asks_for_nothing(sc
     assert not result.run_requests
     assert "unchanged" in str(result.skip_reason)
     assert [request.status for request in scene.trace.requests()[before:]] == [304]
+
+
+def test_an_unchanged_tick_does_not_grow_with_history(scene: Scene) -> None:
+    scene.announce(FIRST)
+    scene.tick()
+    days = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(2000)]
+    known = [day.strftime("%Y.%m.%d-%H%M-rolling") for day in days]
+    scene.instance.add_dynamic_partitions(str(VERSIONS.name), known)
+    before, used = len(scene.trace.requests()), time.process_time()
+    scene.tick()
+    assert [request.status for request in scene.trace.requests()[before:]] == [304]
+    # Of the processor: a busy machine is not our doing.
+    assert time.process_time() - used < 0.5
 
 
 def test_a_later_release_is_asked_for_once(scene: Scene) -> None:
