@@ -1,15 +1,15 @@
 """The smoke gate against a node that boots no guests: it fails truthfully and leaves no clone behind.
 
-That a booted guest passes it is shown by the slow test below, where a bootable disk is named.
+That a booted guest passes it is shown by the slow test below.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hyops_assets.contract.record import Disk, Variant
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.proxmox.inventory import Machine
@@ -76,26 +76,21 @@ def test_what_a_live_run_is_building_is_not_taken_over(scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_a_clone_that_boots_with_its_agent_passes(tmp_path: Path) -> None:
-    """Needs a bootable qcow2 with a guest agent: $HYOPS_BOOTABLE_QCOW2."""
-    bootable = os.environ.get("HYOPS_BOOTABLE_QCOW2")
-    if not bootable:
-        pytest.skip("HYOPS_BOOTABLE_QCOW2 names no disk")
+def test_a_clone_that_boots_with_its_agent_passes(lookalike_disk: Path, tmp_path: Path) -> None:
+    """The look-alike's disk, as the pipeline builds it, seeded and booted; its own agent answers."""
     with proxmox_scene(tmp_path, boot_guests=True) as scene:
-        run(["qemu-img", "convert", "-O", "qcow2", bootable, scene.qcow2])
-        raw = tmp_path / "disk.raw"
-        run(["qemu-img", "convert", "-O", "raw", scene.qcow2, raw])
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", lookalike_disk, scene.qcow2])
         qcow2 = Variant(
             file_name=scene.qcow2.name,
             size_bytes=scene.qcow2.stat().st_size,
             sha256=sha256_of_file(scene.qcow2),
         )
-        disk = Disk(size_bytes=raw.stat().st_size, sha256=sha256_of_file(raw))
+        disk = Disk(size_bytes=lookalike_disk.stat().st_size, sha256=sha256_of_file(lookalike_disk))
         record = scene.record.model_copy(update={"disk": disk, "variants": {"qcow2": qcow2}})
         client = scene.client(template_smoke_gate=True)
-        seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=300, poll=0.5, smoke=300))
+        seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=300, poll=0.5))
 
-        seeded = seeder.seed(scene.request(record))
+        seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=300))
 
         assert seeded.smoke == "passed"
         assert list(scene.stand_in.inventory.machines) == [seeded.vmid]

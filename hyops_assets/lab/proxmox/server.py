@@ -182,7 +182,7 @@ class ProxmoxStandIn:
         node = call.path.get("node", self.inventory.node)
         if node not in self.inventory.nodes:
             raise ApiError(500, f"hostname lookup '{node}' failed - Name or service not known")
-        if node in self.inventory.down:
+        if "node" in call.path and node in self.inventory.down:
             raise ApiError(595, "No route to host")
         parameters.check(call.parameters)
         return await handler(call)

@@ -1,0 +1,127 @@
+"""Several nodes of one cluster as several sites: a template per node, or one for all where the storage is shared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
+from resources.proxmox.errors import NodeUnreachable, NoSuchObject, SeedBusy, SiteNotReady
+from resources.proxmox.lineage import description_of
+from resources.proxmox.seed import ProxmoxSeeder
+from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with proxmox_scene(tmp_path, nodes=("pve1", "pve2")) as scene:
+        yield scene
+
+
+def at_the_second(scene: Scene) -> SeedRequest:
+    request = scene.request()
+    return SeedRequest(record=request.record, url=request.url, run_id="run-2", site="second")
+
+
+def test_nodes_with_storage_of_their_own_have_a_template_each(scene: Scene) -> None:
+    first = scene.seeder().seed(scene.request())
+    second = scene.seeder(node="pve2").seed(at_the_second(scene))
+
+    assert (first.node, first.vmid) == ("pve1", 9200)
+    assert (second.outcome, second.node, second.vmid) == ("created", "pve2", 9201)
+    disk = scene.stand_in.storages_of["pve2"].path(second.volid)
+    assert sha256_of_file(disk) == scene.record.disk.sha256
+    before = scene.mutations()
+    assert scene.seeder().seed(scene.request()).vmid == 9200
+    assert scene.seeder(node="pve2").seed(at_the_second(scene)).vmid == 9201
+    assert scene.mutations() == before
+
+
+def test_another_nodes_unfinished_machine_is_not_touched(scene: Scene) -> None:
+    lineage = scene.seeder().seed(scene.request()).lineage
+    half = lineage.model_copy(update={"state": "building", "hardware": None})
+    scene.machine(9200).config["description"] = description_of(half)
+
+    assert scene.seeder(node="pve2").seed(at_the_second(scene)).outcome == "created"
+    assert scene.seeder().audit(9200).lineage == half
+
+
+def test_a_template_on_shared_storage_serves_every_node(scene: Scene) -> None:
+    scene.seeder(storage="ceph").seed(scene.request())
+    before = scene.mutations()
+
+    second = scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+
+    assert (second.outcome, second.vmid, second.node) == ("adopted", 9200, "pve1")
+    assert scene.mutations() == before
+
+
+def test_a_template_on_another_nodes_own_storage_serves_nobody_else(scene: Scene) -> None:
+    scene.seeder().seed(scene.request())
+
+    assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"
+
+
+def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene) -> None:
+    scene.seeder(storage="ceph").seed(scene.request())
+    scene.stand_in.inventory.down.add("pve1")
+    before = scene.mutations()
+
+    with pytest.raises(NodeUnreachable, match="node pve1 is down, and its VMID 9200 may be") as refusal:
+        scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+    assert "start pve1" in refusal.value.hint
+    assert scene.mutations() == before
+
+
+def test_a_sites_own_node_that_is_down_is_told(scene: Scene) -> None:
+    scene.stand_in.inventory.down.add("pve2")
+
+    with pytest.raises(SiteNotReady, match="'pve2' is not online"):
+        scene.seeder(node="pve2").seed(at_the_second(scene))
+
+
+def test_what_a_live_run_makes_on_shared_storage_is_not_made_twice(scene: Scene) -> None:
+    lineage = scene.seeder(storage="ceph").seed(scene.request()).lineage
+    half = lineage.model_copy(update={"state": "building", "hardware": None})
+    scene.machine(9200).config["description"] = description_of(half)
+    client = scene.client(storage="ceph", node="pve2")
+    second = ProxmoxSeeder(client, client.site, limits=LIMITS, is_live=lambda run_id: run_id == "run-1")
+
+    with pytest.raises(SeedBusy, match="run run-1"):
+        second.seed(at_the_second(scene))
+
+
+def test_a_machine_is_read_where_it_stands(scene: Scene) -> None:
+    scene.seeder(node="pve2").seed(at_the_second(scene))
+
+    assert scene.seeder().audit(9200).node == "pve2"
+    with pytest.raises(NoSuchObject):
+        scene.client().get_config(9200)
+
+
+def test_rights_on_a_pool_are_enough_and_templates_are_put_into_it(scene: Scene) -> None:
+    access = scene.stand_in.access
+    access.pools["vyos"] = set()
+    machine = {name for name in ALL_PRIVILEGES if name.startswith("VM.")}
+    access.privileges = {"/": ALL_PRIVILEGES - machine, "/pool/vyos": frozenset(machine)}
+
+    with pytest.raises(SiteNotReady, match=r"VM\.Audit on /vms/9200"):
+        scene.seeder().seed(scene.request())
+    seeded = scene.seeder(pool="vyos").seed(scene.request())
+
+    assert access.pools["vyos"] == {seeded.vmid}
+    before = scene.mutations()
+    assert scene.seeder(pool="vyos").seed(scene.request()).outcome == "adopted"
+    assert scene.mutations() == before
+
+
+def test_a_right_that_the_pool_lacks_is_named_with_the_pool(scene: Scene) -> None:
+    access = scene.stand_in.access
+    access.pools["vyos"] = set()
+    machine = {name for name in ALL_PRIVILEGES if name.startswith("VM.")}
+    access.privileges = {"/": ALL_PRIVILEGES - machine, "/pool/vyos": frozenset(machine - {"VM.Config.Disk"})}
+
+    with pytest.raises(SiteNotReady, match=r"lacks VM.Config.Disk on /pool/vyos\n"):
+        scene.seeder(pool="vyos").seed(scene.request())
