@@ -6,6 +6,7 @@ each cloud.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -87,7 +88,7 @@ def sweep_sites(
 
 def project_sweep(instance: dg.DagsterInstance, hetzner: HetznerProjects, site: str) -> ProjectSweep:
     """Return the sweep of a Hetzner site."""
-    return ProjectSweep(hetzner.client(site), site, is_live=known_live(instance), clock=time.time)
+    return ProjectSweep(hetzner.client(site), site, is_live=partial(is_live, instance))
 
 
 def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str) -> NodeSweep:
@@ -97,15 +98,22 @@ def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str)
         seeder.client,
         site,
         limits=seeder.limits,
-        is_live=known_live(instance),
-        at_work=lambda: _seeding_at(instance, site),
+        is_live=partial(is_live, instance),
+        at_work=lambda: seeding_at(instance, PROXMOX_SITES, site),
         clock=time.time,
     )
 
 
-def known_live(instance: dg.DagsterInstance) -> Callable[[str], bool | None]:
-    """Return what tells whether a run is at work; None for a run of another environment, perhaps of another host."""
-    return lambda run_id: is_live(instance, run_id) if instance.has_run(run_id) else None
+def seeding_at(instance: dg.DagsterInstance, sites: dg.DynamicPartitionsDefinition, site: str) -> str | None:
+    """Return a run that seeds at a site now: it may have taken over what says another run's name.
+
+    Args:
+        instance: knows the runs.
+        sites: `PROXMOX_SITES` or `HETZNER_SITES`.
+        site: the site's name.
+    """
+    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={f"dagster/partition/{sites.name}": site}))
+    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
 
 
 def table_of(findings: list[Finding]) -> dg.TableMetadataValue:
@@ -125,10 +133,3 @@ def _swept(kind: str, site: str, sweep: Callable[[], ProjectSweep | NodeSweep], 
         return found.reap() if reap else found.find()
     except HyopsError as error:
         return [not_looked_at(f"the whole {kind}", site, error)]
-
-
-def _seeding_at(instance: dg.DagsterInstance, site: str) -> str | None:
-    """Return a run that seeds at a Proxmox site now: it may have taken over a machine that says another run's name."""
-    tagged = {f"dagster/partition/{PROXMOX_SITES.name}": site}
-    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags=tagged))
-    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)

@@ -16,3 +16,7 @@ class UpkeepSettings(Frozen):
         default="running", description="running: servers, keys and scratch machines of dead runs are removed"
     )
     leftovers_every_hours: EveryHours = Field(default=1, description="between two looks for leftovers")
+    keep: int = Field(
+        default=2, ge=0, description="superseded versions that hyops cleanup leaves, per record key and site"
+    )
+    keep_days: int = Field(default=7, ge=0, description="what is younger is left by hyops cleanup")

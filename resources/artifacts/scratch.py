@@ -29,19 +29,46 @@ def scratch_below(directory: Path, purpose: str) -> Iterator[Path]:
         os.close(holding)
 
 
-def _sweep(directory: Path) -> None:
-    """Remove the scratch directories that nobody holds.
+def find_unheld(directory: Path) -> list[Path]:
+    """Return the scratch directories that nobody holds, sorted; none where the directory is not there."""
+    if not directory.is_dir():
+        return []
+    with _held(directory):
+        found = list(_unheld(directory))
+        for _, holding in found:
+            os.close(holding)
+    return sorted(path for path, _ in found)
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove the scratch directories that nobody holds, and return them, sorted."""
+    if not directory.is_dir():
+        return []
+    with _held(directory):
+        return sorted(_sweep(directory))
+
+
+def _sweep(directory: Path) -> list[Path]:
+    swept: list[Path] = []
+    for left, holding in _unheld(directory):
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(holding)
+        swept.append(left)
+    return swept
+
+
+def _unheld(directory: Path) -> Iterator[tuple[Path, int]]:
+    """Yield each scratch directory that nobody holds, and the descriptor that holds it now.
 
     The kernel frees what a killed process held. Its process id would tell less: it may have been given to another,
     and says nothing between containers that share this directory.
     """
-    for left in directory.iterdir():
+    for left in list(directory.iterdir()):
         try:
             holding = _hold(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, FileNotFoundError):
             continue
-        shutil.rmtree(left, ignore_errors=True)
-        os.close(holding)
+        yield left, holding
 
 
 @contextmanager

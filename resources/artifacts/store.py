@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
@@ -138,10 +138,28 @@ class ArtifactStore:
     @contextmanager
     def scratch(self, purpose: str) -> Iterator[Path]:
         """Yield an empty directory beside the blobs, removed afterwards; first sweep what killed runs left."""
-        directory = self.directory / "scratch"
+        directory = self.scratch_directory
         directory.mkdir(parents=True, exist_ok=True)
         with scratch_below(directory, purpose) as mine:
             yield mine
+
+    @property
+    def scratch_directory(self) -> Path:
+        """Where scratch space is made."""
+        return self.directory / "scratch"
+
+    def forget_document(self, kind: str, name: str) -> bool:
+        """Remove a document; tell whether there was one. The blobs it points at stay."""
+        try:
+            self._document_path(kind, name).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list_names(self, kind: str) -> list[str]:
+        """Return the names of the documents of one kind, sorted."""
+        found = (self.directory / "documents" / kind).glob("*.json")
+        return sorted(unquote(path.stem) for path in found)
 
     @property
     def cache(self) -> Path:

@@ -18,20 +18,25 @@ TOLERANCE = 900.0
 """Seconds by which clocks may differ unnoticed."""
 
 
-def is_expired(labels: Labels, created: datetime, *, now: float) -> bool:
-    """Tell whether a seeder's time is over, whoever made it.
+def expiry_of(labels: Labels, created: datetime) -> int | None:
+    """Return when a seeder's time is over, in epoch seconds by Hetzner's clock; None where its labels do not say.
 
     Args:
         labels: of the server or key.
         created: when it was made, by Hetzner's clock. An expiry before that, or too long after it, was written by a
             host whose clock is wrong; then the longest lifetime counts from the creation.
-        now: epoch seconds, by Hetzner's clock.
     """
     if labels.expires is None:
-        return False
+        return None
     born = created.timestamp()
     believable = born <= labels.expires <= born + LONGEST_LIFETIME
-    return now > (labels.expires if believable else born + LONGEST_LIFETIME) + TOLERANCE
+    return int((labels.expires if believable else born + LONGEST_LIFETIME) + TOLERANCE)
+
+
+def is_expired(labels: Labels, created: datetime, *, now: float) -> bool:
+    """Tell whether a seeder's time is over, whoever made it; `now` is in epoch seconds, by Hetzner's clock."""
+    expiry = expiry_of(labels, created)
+    return expiry is not None and expiry < now
 
 
 def is_leftover(

@@ -5,6 +5,7 @@ removes a thing reads it once more, and decides once more, right before.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from hyops_assets.contract.errors import HyopsError
@@ -13,21 +14,23 @@ from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import NotFound
 from resources.hetzner.inventory import Key, Server
 from resources.hetzner.labels import Labels, seeder_selector
+from resources.hetzner.leftovers import expiry_of
 
 Thing = TypeVar("Thing", Server, Key)
 
 
-def judge_seeder(labels: Labels | None, *, now: float, is_live: IsLive) -> tuple[Verdict, str]:
+def judge_seeder(labels: Labels | None, created: datetime, *, now: float, is_live: IsLive) -> tuple[Verdict, str]:
     """Decide about a server or key that carries a label of ours, and say why.
 
     Args:
         labels: None where they are not whole, so that nobody can say whose it is.
-        now: epoch seconds.
+        created: when it was made, by Hetzner's clock.
+        now: epoch seconds, by Hetzner's clock.
         is_live: of the run that the labels name.
     """
     if labels is None or labels.role != "seeder":
         return "by hand", "its labels are not whole: look whose it is in the Hetzner console"
-    return judge_age(labels.run_id, labels.expires, now=now, is_live=is_live)
+    return judge_age(labels.run_id, expiry_of(labels, created), now=now, is_live=is_live)
 
 
 class Sweep:
@@ -37,14 +40,16 @@ class Sweep:
         client: of the project.
         where: the site's name.
         is_live: of the runs that labels name.
-        clock: epoch seconds.
+        clock: epoch seconds; Hetzner's own clock unless another is given.
     """
 
-    def __init__(self, client: HetznerClient, where: str, *, is_live: IsLive, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: HetznerClient, where: str, *, is_live: IsLive, clock: Callable[[], float] | None = None
+    ) -> None:
         self._client = client
         self._where = where
         self._is_live = is_live
-        self._clock = clock
+        self._clock = clock or client.now
 
     def find(self) -> list[Finding]:
         """Return a finding for every server and key that says it serves a seed. Nothing is changed."""
@@ -65,13 +70,13 @@ class Sweep:
         return [(key, self._of_key(key)) for key in self._client.list_keys(seeder_selector())]
 
     def _of_server(self, server: Server) -> Finding:
-        return self._judged(f"server {server.name} ({server.id})", server.labels)
+        return self._judged(f"server {server.name} ({server.id})", server.labels, server.created)
 
     def _of_key(self, key: Key) -> Finding:
-        return self._judged(f"SSH key {key.name} ({key.id})", key.labels)
+        return self._judged(f"SSH key {key.name} ({key.id})", key.labels, key.created)
 
-    def _judged(self, what: str, labels: dict[str, str]) -> Finding:
-        verdict, why = judge_seeder(Labels.parse(labels), now=self._clock(), is_live=self._is_live)
+    def _judged(self, what: str, labels: dict[str, str], created: datetime) -> Finding:
+        verdict, why = judge_seeder(Labels.parse(labels), created, now=self._clock(), is_live=self._is_live)
         return Finding(what, self._where, verdict, why)
 
     def _removed(self, thing: Thing, finding: Finding, remove: Callable[[Thing, Finding], Finding]) -> Finding:

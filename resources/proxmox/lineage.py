@@ -18,6 +18,8 @@ from hyops_assets.contract.record import Record
 SCHEMA = "hyops.template/v1"
 TemplateState = Literal["building", "ready"]
 SMOKE_TAG = "hyops-smoke"
+OUR_TAG = "vyos"
+"""On every machine that a seed makes, and on every clone of it: an index, never a proof."""
 
 _LABEL_CHARACTERS = 63
 _FENCE = re.compile(r"^```json\n(?P<json>\{.*?\})\n```\s*$", re.MULTILINE | re.DOTALL)
@@ -91,7 +93,7 @@ def parse_lineage(description: str | None) -> TemplateLineage | None:
 
 def tags_of(record: Record) -> str:
     """Return the tags of a template: `vyos`, and the first 12 digits of the disk's digest."""
-    return f"vyos;{digest_tag(record)}"
+    return f"{OUR_TAG};{digest_tag(record)}"
 
 
 def digest_tag(record: Record) -> str:

@@ -13,6 +13,7 @@ from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
 from resources.proxmox.facts import TemplateFacts, audit
 from resources.proxmox.journal import Journal, SeedLimits
+from resources.proxmox.lineage import OUR_TAG
 from resources.proxmox.removal import destroy
 
 _SMOKE_NAME = re.compile(r"smoke-\d+")
@@ -104,7 +105,8 @@ class Sweep:
         low, high = self._client.site.vmid_range
         for machine in self._client.list_machines():
             named = _SMOKE_NAME.fullmatch(machine.name) is not None
-            if machine.node != self._client.site.node or not (named or low <= machine.vmid <= high):
+            concerns = named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set
+            if machine.node != self._client.site.node or not concerns:
                 continue
             try:
                 facts = audit(self._client, machine.vmid)

@@ -1,5 +1,6 @@
 """`leftover_resources` as the daemon runs it: every site, with what the instance knows of runs, told in a table."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -27,7 +28,9 @@ def a_run(home: House, status: Status, **tags: str) -> str:
     return home.instance.create_run_for_job(job, status=status, tags=tags).run_id
 
 
-def server(home: House, run_id: str, *, expires: int = 1) -> None:
+def server(home: House, run_id: str, *, age: timedelta = timedelta(days=2)) -> None:
+    created = home.lab.hetzner.project.now() - age
+    expires = int((created + timedelta(hours=4)).timestamp())
     labels = Labels("seeder", "vyos-1.5", RELEASE, DIGEST, DIGEST, "0123456789abcdef", run_id, "pending", expires)
     project = home.lab.hetzner.project
     id_ = project.new_id()
@@ -38,7 +41,7 @@ def server(home: House, run_id: str, *, expires: int = 1) -> None:
         location="fsn1",
         image_id=next(iter(project.contents.images)),
         ipv4=project.free_address(),
-        created=project.now(),
+        created=created,
         labels=labels.written(),
         status="off",
     )
@@ -104,8 +107,8 @@ def test_what_a_run_that_has_not_ended_made_stays_past_its_time(home: House, sta
 
 
 def test_what_a_run_of_another_environment_made_stays_until_its_time_is_over(home: House) -> None:
-    server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", expires=1 << 40)
-    server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", expires=1)
+    server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", age=timedelta(hours=1))
+    server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000")
     machine(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", expires=1 << 40)
 
     reap(home)

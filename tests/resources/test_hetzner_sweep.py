@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from resources.hetzner import sweep
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.inventory import Server
 from resources.hetzner.labels import Labels
+from resources.hetzner.leftovers import TOLERANCE
 from resources.hetzner.sweep import Sweep, judge_seeder
 from tests.hetzner_lab import Lab, hetzner_lab, make_record
 from tests.killing import killed_at_each_line
 
-NOW = 1_800_000_000
-PAST, FUTURE = NOW - 60, NOW + 60
+NOW = int(time.time())
+BORN = datetime.fromtimestamp(NOW, UTC)
+SOON, LATER = NOW + 3600, NOW + 3600 + int(TOLERANCE) + 2
 OURS = Labels(
     role="seeder",
     key="vyos-1.5",
@@ -30,7 +33,7 @@ OURS = Labels(
     seed_id="0123456789abcdef",
     run_id="dead",
     state="pending",
-    expires=FUTURE,
+    expires=SOON,
 )
 
 
@@ -88,10 +91,10 @@ def test_the_server_goes_before_its_key(lab: Lab) -> None:
 
 
 def test_what_a_run_at_work_needs_stays_even_past_its_time(lab: Lab) -> None:
-    left_behind(lab, "vyos-seed-a", replace(OURS, expires=PAST).written())
+    left_behind(lab, "vyos-seed-a", OURS.written())
     before = lab.mutations()
 
-    findings = swept(lab, at_work).reap()
+    findings = swept(lab, at_work, now=LATER).reap()
 
     assert {finding.verdict for finding in findings} == {"keep"}
     assert "run dead is at work" in findings[0].why
@@ -102,7 +105,7 @@ def test_what_a_run_of_another_host_made_stays_until_its_time_is_over(lab: Lab) 
     left_behind(lab, "vyos-seed-a", OURS.written())
 
     assert {finding.verdict for finding in swept(lab, unknown).reap()} == {"keep"}
-    assert {finding.verdict for finding in swept(lab, unknown, now=FUTURE + 1).reap()} == {"removed"}
+    assert {finding.verdict for finding in swept(lab, unknown, now=LATER).reap()} == {"removed"}
     assert lab.leftovers() == []
 
 
@@ -133,12 +136,12 @@ def test_what_is_labelled_by_halves_is_left_to_a_person(lab: Lab, missing: str) 
 
 
 def test_what_no_label_dates_is_left_to_a_person_where_its_run_is_not_known() -> None:
-    assert judge_seeder(replace(OURS, expires=None), now=NOW, is_live=unknown)[0] == "by hand"
-    assert judge_seeder(replace(OURS, expires=None), now=NOW, is_live=ended)[0] == "remove"
+    assert judge_seeder(replace(OURS, expires=None), BORN, now=NOW, is_live=unknown)[0] == "by hand"
+    assert judge_seeder(replace(OURS, expires=None), BORN, now=NOW, is_live=ended)[0] == "remove"
 
 
 def test_a_snapshot_that_is_labelled_as_ours_is_never_swept() -> None:
-    assert judge_seeder(replace(OURS, role="image", expires=PAST), now=NOW, is_live=ended)[0] == "by hand"
+    assert judge_seeder(replace(OURS, role="image"), BORN, now=NOW, is_live=ended)[0] == "by hand"
 
 
 def test_a_server_that_changed_hands_since_it_was_listed_is_not_removed(lab: Lab) -> None:
@@ -193,7 +196,7 @@ def test_more_than_a_page_of_leftovers_is_found(lab: Lab) -> None:
 
 
 def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(lab: Lab) -> None:
-    left_behind(lab, "alive", replace(OURS, run_id="alive", expires=PAST).written())
+    left_behind(lab, "alive", replace(OURS, run_id="alive").written())
     left_behind(lab, "stranger", {"role": "web"})
 
     def is_live(run_id: str) -> bool | None:
@@ -205,8 +208,8 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
 
     make()
     kills = 0
-    for line in killed_at_each_line(swept(lab, is_live, now=time.time()).reap, sweep, every=3):
-        swept(lab, is_live, now=time.time()).reap()
+    for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, every=3):
+        swept(lab, is_live, now=LATER).reap()
         assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"], line
         make()
         kills += 1

@@ -1,0 +1,183 @@
+"""`hyops cleanup`: what the source document names as safe to remove is looked for, told, and removed if asked.
+
+What belongs here: which parts there are, the table, and the run record. What may go is decided beside each system.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Protocol
+
+import dagster as dg
+import typer
+from rich.table import Table
+
+from hyops_assets.assets.leftovers import node_sweep, project_sweep, seeding_at
+from hyops_assets.assets.seeding import instance_of
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.prepare import reach_environment, redactor_of
+from hyops_assets.cli.run_record import RunRecord, new_run_id, now
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import default_site
+from hyops_assets.contract.superseding import Policy
+from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
+from hyops_assets.partitions import HETZNER_SITES, PROXMOX_SITES, hetzner_seed, proxmox_seed
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.resource import HetznerProjects
+from resources.hetzner.superseded import superseded_snapshots
+from resources.local_remains import LocalRemains
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.proxmox.superseded import superseded_templates
+from resources.pruning import Ground
+from resources.settings import load_settings
+from resources.states.store import StateStore
+
+_UNSOLVED = frozenset({"failed", "unknown"})
+_BEYOND_A_TOKEN = (
+    ("/var/lib/vz/snippets/hyops-vyos-smoke-*", "no API lists or removes it; on the node: rm -i {path}"),
+    ("/var/tmp/hyops-vyos-smoke-mnt-*", "no API reaches it; on the node: umount {path}; rmdir {path}"),  # noqa: S108
+)
+"""What HybridOps' smoke tests leave on a node (source document, "Cleanup after failed build attempts")."""
+
+
+class Look(Protocol):
+    """A part of the cleanup: it finds, and it removes after having looked again."""
+
+    def find(self) -> list[Finding]:
+        """Return what is there. Nothing is changed."""
+        ...
+
+    def reap(self) -> list[Finding]:
+        """Remove what may go, and return what became of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: what it is about, where, and how to come to it."""
+
+    what: str
+    where: str
+    look: Callable[[], Look]
+
+    def findings(self, *, apply: bool) -> list[Finding]:
+        """Return what was found, or what became of it; a part that cannot be looked at is a finding too."""
+        try:
+            found = self.look()
+            return found.reap() if apply else found.find()
+        except HyopsError as error:
+            return [not_looked_at(self.what, self.where, error)]
+
+
+def run_cleanup(place: Place, *, apply: bool) -> int:
+    """Look, and remove where that was asked for; print a table and return the exit status.
+
+    Returns:
+        0; 1 where something could not be looked at, was refused, or could not be removed.
+
+    Raises:
+        Refused: there is no such environment.
+        SettingsError: `pipeline.yml` does not validate.
+    """
+    if not place.root.path.is_dir():
+        raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
+    settings = load_settings(place.root)
+    reach_environment(place, settings)
+    run_id = new_run_id("cleanup")
+    redactor = redactor_of(settings, None, os.environ)
+    record = RunRecord(place.root.path / "logs" / "cleanup" / run_id, below=place.root.path, redactor=redactor)
+    typer.echo(f"run record: {record.directory}")
+    with open_instance(place.root) as instance:
+        parts = list(_parts(place, settings, instance))
+        record.write("plan.json", _document(run_id, _all(parts, apply=False)))
+        findings = _all(parts, apply=apply)
+    record.write("result.json", _document(run_id, findings))
+    place.console.print(_table(findings, apply=apply))
+    typer.echo(redactor.text(counted(findings)))
+    if not apply and any(finding.verdict == "remove" for finding in findings):
+        typer.echo(f"nothing was changed; remove them: {' '.join(['hyops cleanup', place.flag, '--apply'])}")
+    return 1 if any(finding.verdict in _UNSOLVED for finding in findings) else 0
+
+
+def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> Iterator[Part]:
+    projects, seeders = HetznerProjects(settings), ProxmoxSeeders(settings)
+    store, states = ArtifactStore(place.root.artifacts), StateStore(place.root)
+    policy = Policy(settings.upkeep.keep, settings.upkeep.keep_days)
+
+    for name in settings.sites.hetzner:
+        yield Part("leftovers of seeds", name, partial(project_sweep, instance, projects, name))
+        ground = Ground(
+            where=name,
+            instance=instance_of(name, default_site(settings.sites.hetzner)),
+            states=states.list,
+            at_work=partial(seeding_at, instance, HETZNER_SITES, name),
+            policy=policy,
+            clock=time.time,
+            forget=lambda version, name=name: _forget(store, "hetzner_image", hetzner_seed(name, version)),
+        )
+        yield Part("superseded snapshots", name, partial(_snapshots, projects, settings, ground))
+    for name in settings.sites.proxmox:
+        yield Part("leftovers of seeds", name, partial(node_sweep, instance, seeders, name))
+        ground = Ground(
+            where=name,
+            instance=instance_of(name, default_site(settings.sites.proxmox)),
+            states=states.list,
+            at_work=partial(seeding_at, instance, PROXMOX_SITES, name),
+            policy=policy,
+            clock=time.time,
+            forget=lambda version, name=name: _forget(store, "proxmox_template", proxmox_seed(name, version)),
+        )
+        yield Part("superseded templates", name, partial(_templates, seeders, ground))
+        yield Part("files on the node", name, partial(_ByHand, name))
+    yield Part("local remains", "this host", partial(LocalRemains, store, clock=time.time))
+
+
+@dataclass(frozen=True)
+class _ByHand:
+    """What only a person with a shell on the node can look for."""
+
+    where: str
+
+    def find(self) -> list[Finding]:
+        return [
+            Finding(f"HybridOps' {path}", self.where, "by hand", why.format(path=path))
+            for path, why in _BEYOND_A_TOKEN
+        ]
+
+    def reap(self) -> list[Finding]:
+        return self.find()
+
+
+def _snapshots(projects: HetznerProjects, settings: Settings, ground: Ground) -> Look:
+    return superseded_snapshots(projects.client(ground.where), settings.hetzner_site(ground.where), ground)
+
+
+def _templates(seeders: ProxmoxSeeders, ground: Ground) -> Look:
+    seeder = seeders.seeder(ground.where)
+    return superseded_templates(seeder.client, seeder.limits, ground)
+
+
+def _forget(store: ArtifactStore, asset: str, partition: str) -> None:
+    """Expect it there no more: what was removed on purpose is not missing."""
+    store.forget_document(asset, partition)
+
+
+def _all(parts: Sequence[Part], *, apply: bool) -> list[Finding]:
+    return [finding for part in parts for finding in part.findings(apply=apply)]
+
+
+def _document(run_id: str, findings: list[Finding]) -> dict[str, object]:
+    return {"run_id": run_id, "recorded_at": now(), "findings": [asdict(finding) for finding in findings]}
+
+
+def _table(findings: list[Finding], *, apply: bool) -> Table:
+    table = Table(title="what became of it" if apply else "plan: nothing is changed", title_justify="left")
+    for heading in ("where", "what", "verdict", "why"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        table.add_row(finding.where, finding.what, finding.verdict, finding.why)
+    return table

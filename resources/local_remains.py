@@ -1,0 +1,91 @@
+"""What killed runs left on this host: scratch of builds, and the staging directory of the qcow2 wrapper.
+
+Scratch is held by a lock of the process that uses it, which the kernel frees. HybridOps' older wrapper locked nothing
+in the staging directory: it is left alone while any process of this host has something open in it.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from hyops_assets.contract.upkeep import Finding
+from resources.artifacts.scratch import find_unheld, sweep
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.staging import STAGING
+
+IDLE_SECONDS = 3600.0
+"""A staging directory that was changed less long ago may belong to a wrapper between two steps."""
+
+
+class LocalRemains:
+    """One look at this host.
+
+    Args:
+        store: whose scratch is looked at.
+        clock: epoch seconds.
+        staging: the wrapper's directory.
+    """
+
+    def __init__(self, store: ArtifactStore, *, clock: Callable[[], float], staging: Path = STAGING) -> None:
+        self._store = store
+        self._clock = clock
+        self._staging = staging
+
+    def find(self) -> list[Finding]:
+        """Return what is left. Nothing is changed."""
+        scratch = [
+            Finding(f"scratch {path.name}", str(path.parent), "remove", "no process holds it")
+            for path in find_unheld(self._store.scratch_directory)
+        ]
+        return scratch + ([staging] if (staging := self._of_staging()) else [])
+
+    def reap(self) -> list[Finding]:
+        """Remove what is left, and return what became of it."""
+        scratch = [
+            Finding(f"scratch {path.name}", str(path.parent), "removed", "no process held it")
+            for path in sweep(self._store.scratch_directory)
+        ]
+        staging = self._of_staging()
+        if staging is not None and staging.verdict == "remove":
+            try:
+                shutil.rmtree(self._staging)
+                staging = staging.turned("removed")
+            except OSError as error:
+                staging = staging.turned("failed", f"{staging.why}; {error.strerror}: {error.filename}")
+        return scratch + ([staging] if staging else [])
+
+    def _of_staging(self) -> Finding | None:
+        what, where = f"staging {self._staging.name}", str(self._staging.parent)
+        try:
+            found = self._staging.lstat()
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(found.st_mode):
+            return Finding(what, where, "by hand", "it is no directory: nothing of HybridOps' makes that")
+        if found.st_uid != os.getuid():
+            return Finding(what, where, "by hand", f"it belongs to user {found.st_uid}: rm -r {self._staging} as that")
+        user = next(_users(self._staging), None)
+        if user is not None:
+            return Finding(what, where, "keep", f"process {user} has something open in it")
+        changed = max(entry.lstat().st_mtime for entry in (self._staging, *self._staging.rglob("*")))
+        if self._clock() - changed < IDLE_SECONDS:
+            return Finding(what, where, "keep", f"it was changed less than {IDLE_SECONDS / 60:.0f} minutes ago")
+        return Finding(what, where, "remove", "left by a wrapper that has ended")
+
+
+def _users(directory: Path) -> Iterator[int]:
+    """Yield the processes that work in a directory, or have a file in it open, as far as this user may see."""
+    real = directory.resolve()
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
+        # Processes end while they are looked at; those of others do not show what they have open.
+        with suppress(OSError):
+            for link in (process / "cwd", *(process / "fd").iterdir()):
+                with suppress(OSError):
+                    if link.readlink().is_relative_to(real):
+                        yield int(process.name)
+                        break

@@ -1,0 +1,173 @@
+"""Superseded templates of a node: which they are, and how one is removed.
+
+A template goes only if its own lineage says `ready`; if no state mentions it; if no machine is linked to its disk; if
+nobody protected or locked it; and if what the site's active state names stands on the node, whole.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from hyops_assets.contract.superseding import (
+    TEMPLATES,
+    Current,
+    Held,
+    NotSettled,
+    States,
+    currents,
+    judge_versions,
+    mentioned,
+)
+from hyops_assets.contract.upkeep import Finding, Verdict
+from resources.proxmox.answers import Volume
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import NoSuchObject, StillLinked
+from resources.proxmox.facts import TemplateFacts, audit
+from resources.proxmox.journal import Journal, SeedLimits
+from resources.proxmox.removal import destroy
+from resources.pruning import Ground, Pruning
+
+
+def superseded_templates(client: ProxmoxClient, limits: SeedLimits, ground: Ground) -> Pruning[TemplateFacts]:
+    """Return what is superseded on a site's node."""
+
+    def look() -> list[tuple[TemplateFacts, Finding]]:
+        return _look(client, ground)
+
+    def remove(facts: TemplateFacts, finding: Finding) -> Finding:
+        journal = Journal(client, limits)
+        try:
+            destroy(client, journal, facts.vmid)
+        except StillLinked:
+            return finding.turned("keep", "machines are linked to its disk")
+        if facts.lineage is not None:
+            ground.forget(facts.lineage.version)
+        return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
+
+    return Pruning(look, remove)
+
+
+def require_current(current: Sequence[Current], machines: Sequence[TemplateFacts]) -> None:
+    """Confirm that what the active states name stands on the node, whole.
+
+    Raises:
+        NotSettled: it does not, or it holds another version than the state says.
+    """
+    by_vmid = {str(facts.vmid): facts for facts in machines}
+    for entry in current:
+        facts = by_vmid.get(entry.ref)
+        if facts is None:
+            problem = "which the node does not have"
+        elif not facts.converted:
+            problem = "which is no whole template"
+        elif facts.lineage is not None and facts.lineage.vmid != facts.vmid:
+            problem = "which is a clone"
+        elif facts.lineage is not None and (facts.lineage.state, facts.lineage.version) != ("ready", entry.version):
+            problem = f"which says {facts.lineage.version}, {facts.lineage.state}, not {entry.version}, ready"
+        else:
+            continue
+        raise NotSettled(f"{entry.state} names VMID {entry.ref}, {problem}", hint="seed the current version again")
+
+
+def judge_template(
+    facts: TemplateFacts,
+    *,
+    mentions: Mapping[str, str],
+    linked: Sequence[str],
+    versions: Mapping[str, tuple[Verdict, str]],
+) -> tuple[Verdict, str] | None:
+    """Decide about one machine, and say why; None where it is no template of ours.
+
+    Args:
+        facts: as the node told them.
+        mentions: what any state says, and which.
+        linked: volumes that read from its disk.
+        versions: what was decided by version, by VMID.
+    """
+    if not _is_ready(facts):
+        return None
+    for text in (str(facts.vmid), facts.name or ""):
+        if text in mentions:
+            return "keep", f"{mentions[text]} names it"
+    if linked:
+        return "keep", f"machines are linked to its disk: {', '.join(linked)}"
+    if facts.protection:
+        return "keep", "somebody protected it: seeds do not"
+    if facts.lock is not None:
+        return "keep", f"it is locked ({facts.lock})"
+    if not facts.converted:
+        return "by hand", f"it says that it is ready, and is no whole template: qm config {facts.vmid}"
+    return versions[str(facts.vmid)]
+
+
+def linked_volumes(volumes: Sequence[Volume], vmid: int) -> list[str]:
+    """Return the volumes that read from a template's disk.
+
+    Storages tell it in two ways: by a parent (ZFS, RBD, qcow2 in a directory), or in the volume's own id
+    (`local:9200/base-9200-disk-0.qcow2/105/vm-105-disk-0.qcow2`). The node looks once more before it removes a base.
+    """
+    base = re.compile(rf"(^|[/:])base-{vmid}-")
+    return [
+        volume.volid
+        for volume in volumes
+        if base.search(volume.parent or "") or re.search(rf"[/:]base-{vmid}-[^/]*/", volume.volid)
+    ]
+
+
+def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Finding]]:
+    machines, states = _templates(client), ground.states()
+    ready = [facts for facts in machines if _is_ready(facts)]
+    versions = _by_version(ready, machines, states, ground)
+    storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
+    volumes = [volume for storage in sorted(storages) for volume in client.list_volumes(storage, "images")]
+    mentions = mentioned(states)
+    found: list[tuple[TemplateFacts, Finding]] = []
+    for facts in ready:
+        linked = linked_volumes(volumes, facts.vmid)
+        judged = judge_template(facts, mentions=mentions, linked=linked, versions=versions)
+        if judged is not None:
+            found.append((facts, Finding(f"template {facts.name} ({facts.vmid})", ground.where, *judged)))
+    return found
+
+
+def _templates(client: ProxmoxClient) -> list[TemplateFacts]:
+    """Read every template of the node, wherever its VMID lies: a state may name one that others made."""
+    found: list[TemplateFacts] = []
+    for machine in client.list_machines():
+        if machine.node == client.site.node and machine.template:
+            try:
+                found.append(audit(client, machine.vmid))
+            except NoSuchObject:
+                # Destroyed since the list was made.
+                continue
+    return found
+
+
+def _is_ready(facts: TemplateFacts) -> bool:
+    """Whether a template says, itself and not as a clone, that a seed of ours finished it."""
+    lineage = facts.lineage
+    return (
+        lineage is not None
+        and (lineage.vmid, lineage.state, lineage.smoke_of) == (facts.vmid, "ready", None)
+        and facts.template
+    )
+
+
+def _by_version(
+    ready: list[TemplateFacts], machines: list[TemplateFacts], states: States, ground: Ground
+) -> dict[str, tuple[Verdict, str]]:
+    """Return what is decided by version, by VMID: nothing may go where it is not confirmed what is current."""
+    held = [
+        Held(str(facts.vmid), facts.lineage.key, facts.lineage.version, facts.lineage.seeded_at)
+        for facts in ready
+        if facts.lineage is not None
+    ]
+    busy = ground.at_work()
+    if busy is not None:
+        return {one.ref: ("keep", f"run {busy} seeds at this site") for one in held}
+    try:
+        current = currents(states, TEMPLATES, ground.instance)
+        require_current(current, machines)
+    except NotSettled as error:
+        return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
+    return judge_versions(held, current, ground.policy, now=datetime.fromtimestamp(ground.clock(), UTC))

@@ -1,0 +1,112 @@
+"""Scratch and staging on this host: removed where nobody uses them, and only then."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resources.artifacts.store import ArtifactStore
+from resources.local_remains import IDLE_SECONDS, LocalRemains
+
+
+def long_after() -> float:
+    return time.time() + IDLE_SECONDS + 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Path:
+    directory = tmp_path / "hyops-hetzner-seed"
+    (directory / "served").mkdir(parents=True)
+    (directory / "served" / "wrapped-vyos.raw.xz").write_bytes(b"x" * 100)
+    return directory
+
+
+def remains(store: ArtifactStore, staging: Path) -> LocalRemains:
+    return LocalRemains(store, clock=long_after, staging=staging)
+
+
+def killed_scratch(store: ArtifactStore) -> Path:
+    """A scratch directory whose process is gone."""
+    path = store.directory / "scratch" / "build-killed"
+    path.mkdir(parents=True)
+    (path / "disk.raw").write_bytes(b"x")
+    return path
+
+
+def test_scratch_that_nobody_holds_is_removed_and_other_scratch_is_not(store: ArtifactStore, tmp_path: Path) -> None:
+    with store.scratch("gate") as held:
+        left = killed_scratch(store)
+        (planned,) = remains(store, tmp_path / "none").find()
+        assert (planned.what, planned.verdict, left.exists()) == ("scratch build-killed", "remove", True)
+
+        (done,) = remains(store, tmp_path / "none").reap()
+
+        assert (done.verdict, left.exists(), held.exists()) == ("removed", False, True)
+
+
+def test_a_host_without_remains_has_no_findings(store: ArtifactStore, tmp_path: Path) -> None:
+    assert remains(store, tmp_path / "none").find() == []
+    assert remains(store, tmp_path / "none").reap() == []
+    assert not store.directory.exists()
+
+
+def test_staging_that_nobody_uses_is_removed(store: ArtifactStore, staging: Path) -> None:
+    assert [finding.verdict for finding in remains(store, staging).find()] == ["remove"]
+    assert staging.exists()
+    assert [finding.verdict for finding in remains(store, staging).reap()] == ["removed"]
+    assert not staging.exists()
+
+
+def test_staging_that_was_changed_a_moment_ago_stays(store: ArtifactStore, staging: Path) -> None:
+    (finding,) = LocalRemains(store, clock=time.time, staging=staging).reap()
+    assert (finding.verdict, staging.exists()) == ("keep", True)
+
+
+@pytest.mark.parametrize("use", ["an open file", "a working directory"])
+def test_staging_that_a_process_uses_stays(store: ArtifactStore, staging: Path, use: str) -> None:
+    file = staging / "served" / "wrapped-vyos.raw.xz"
+    program = f"f = open({str(file)!r})" if use == "an open file" else ""
+    ready = f"{program}\nprint('ready', flush=True)\ninput()"
+    where = staging / "served" if use == "a working directory" else staging.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", ready], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=where
+    ) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        (finding,) = remains(store, staging).reap()
+        server.kill()
+    assert (finding.verdict, finding.why) == ("keep", f"process {server.pid} has something open in it")
+    assert file.exists()
+
+
+def test_a_link_in_the_place_of_staging_is_not_followed(store: ArtifactStore, staging: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(staging)
+    (finding,) = remains(store, link).reap()
+    assert (finding.verdict, staging.exists(), link.is_symlink()) == ("by hand", True, True)
+
+
+def test_a_link_inside_of_staging_is_removed_and_what_it_leads_to_is_not(
+    store: ArtifactStore, staging: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "precious"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("kept")
+    (staging / "way out").symlink_to(elsewhere)
+    assert [finding.verdict for finding in remains(store, staging).reap()] == ["removed"]
+    assert (elsewhere / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_staging_of_another_user_stays(store: ArtifactStore, staging: Path) -> None:
+    os.chown(staging, 12345, 12345)
+    (finding,) = remains(store, staging).reap()
+    assert (finding.verdict, staging.exists()) == ("by hand", True)
