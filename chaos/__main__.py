@@ -23,7 +23,7 @@ _PAPER_WIDTH = 180
 def main(
     *,
     cloud: Annotated[list[str] | None, typer.Option(help="hetzner or proxmox; both where none is given")] = None,
-    only: Annotated[str, typer.Option(help="points whose text has this in it")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="points whose text has this in it; may be repeated")] = None,
     jobs: Annotated[int, typer.Option(help="ways that are played at the same time")] = os.cpu_count() or 1,
 ) -> None:
     """Kill the real run of a seed at every point of its trace, run it again, and judge what stands."""
@@ -36,7 +36,7 @@ def main(
     begun = time.monotonic()
     ways = [Way(name, private) for name in cloud or known for private in (False, True)]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        results = list(pool.map(play_way, ways, [only] * len(ways)))
+        results = list(pool.map(play_way, ways, [only or [""]] * len(ways)))
     for played in results:
         print_table(played, console)
     good = [sum_up(name, [one for one in results if one.way.cloud == name], console) for name in cloud or known]

@@ -31,14 +31,14 @@ class Played:
     rounds: Sequence[Round]
 
 
-def play_way(way: Way, only: str) -> Played:
-    """Play every round of one way; a line on stderr tells of each."""
+def play_way(way: Way, only: Sequence[str]) -> Played:
+    """Play the rounds of one way whose points have one of some words in their text; a line on stderr tells of each."""
     cloud = CLOUDS[way.cloud]
     with tempfile.TemporaryDirectory(prefix="hyops-chaos-") as scratch:
         house = House(Path(scratch), private=way.private)
         record = house.build()
         points = record_trace(house, cloud)
-        wanted = [point for point in points if only in str(point)]
+        wanted = [point for point in points if any(words in str(point) for words in only)]
         rounds: list[Round] = []
         for number, point in enumerate(wanted, 1):
             rounds.append(play(house, cloud, record, point))
