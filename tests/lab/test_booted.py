@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.lab_boot import boot_image
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.lab.booted import NothingToBoot, boot_disk
+
+
+def test_a_disk_that_the_lab_does_not_hold_is_not_booted(tmp_path: Path) -> None:
+    with pytest.raises(NothingToBoot, match=r"image-1\.disk"):
+        boot_disk(tmp_path / "image-1.disk", release="2026.03.03-0027-rolling", scratch=tmp_path)
+
+
+def test_without_a_seeded_snapshot_of_a_lab_there_is_nothing_to_boot(tmp_path: Path) -> None:
+    place = Place(RuntimeRoot(tmp_path), "")
+
+    with pytest.raises(Refused, match="names no snapshot of a lab"):
+        boot_image(place, uefi=False)
