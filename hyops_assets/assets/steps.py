@@ -12,10 +12,14 @@ from contextlib import contextmanager
 import dagster as dg
 
 from hyops_assets.assets.executing import note_process
+from hyops_assets.contract.errors import TransientError
 
 LOGGER = logging.getLogger("hyops.steps")
 LOGGER.addHandler(logging.NullHandler())
 _PERIOD_SECONDS = 0.2
+RETRIES = 2
+RETRY_SECONDS = 60.0
+"""Long enough for another run to end its step, or for a service to come back."""
 
 
 class Step:
@@ -64,11 +68,29 @@ def timed(name: str) -> Iterator[Step]:
     )
 
 
+def again(error: TransientError, *, wait_seconds: float = RETRY_SECONDS) -> dg.RetryRequested:
+    """Return what has Dagster try a step again. Nothing else is retried, neither by op nor by run: facts, not luck.
+
+    Every step finds what an earlier attempt did and goes on from there, so one more costs what is missing.
+    """
+    LOGGER.warning("tried again in %.0f s: %s", wait_seconds, error.message)
+    return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait_seconds)
+
+
 @contextmanager
 def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
-    """Time a step of the graph; its outcome stands in the run's event log, and in the run who executes it."""
+    """Time a step of the graph; its outcome stands in the run's event log, and in the run who executes it.
+
+    In a run that the daemon or the UI launched, a step that failed for a passing reason is tried again.
+    """
     note_process(context.instance, context.run)
     with timed(name) as current:
-        yield current
+        try:
+            yield current
+        except TransientError as error:
+            # A shell's run has none: who sits there reads the reason, and repeats.
+            if context.run.remote_job_origin is None:
+                raise
+            raise again(error) from error
     size = f"{current.size_bytes:,}"
     context.log.info("%s: %s, %s bytes, %.1f s", name, current.outcome, size, current.seconds)
