@@ -65,6 +65,17 @@ class ProxmoxSeeder:
         complete = survey(self.client, record, "").complete
         return complete[0] if complete else None
 
+    def outlook(self, record: Record, options: TemplateOptions) -> Plan:
+        """Return what a seed would do; reads only.
+
+        Raises:
+            VmidTaken, TemplateChanged, TemplateMissing: it would be refused.
+            SiteNotReady: the token cannot see templates, so that nothing can be said.
+        """
+        require_readable(self.client)
+        client = self.client.at(_site_of(self.site, options))
+        return plan_of(survey(client, record, "", wanted=options.template_vm_id), record, options)
+
     def audit(self, vmid: int) -> TemplateFacts:
         """Read one machine, as the lineage check compares it with its record.
 

@@ -116,6 +116,18 @@ def test_another_records_template_is_never_relabelled(occupied: Scene) -> None:
     assert occupied.mutations() == before
 
 
+def test_a_look_ahead_says_what_a_seed_would_do_and_changes_nothing(occupied: Scene) -> None:
+    before, seeder = occupied.mutations(), occupied.seeder()
+
+    with pytest.raises(VmidTaken, match="not a complete one"):
+        seeder.outlook(occupied.request().record, AT)
+    old = seeder.outlook(occupied.record, REPLACE).replaces
+    assert old is not None
+    assert old.vmid == WANTED
+    assert seeder.outlook(occupied.record, TemplateOptions()).adopt is None
+    assert occupied.mutations() == before
+
+
 def test_a_replaced_template_goes_only_once_its_successor_is_ready(occupied: Scene) -> None:
     seen: list[tuple[str, str]] = []
     occupied.stand_in.observers.append(lambda exchange: seen.append((exchange.method, exchange.path)))

@@ -104,7 +104,7 @@ def hetzner_reached(settings: Settings, site: str) -> str:
 def _found(work: Work, contract: Contract) -> str:
     site = seed_site(work)
     if isinstance(work.inputs, TemplateSeedInputs):
-        template = _proxmox(work.settings, site).find(contract.record)
+        template = _proxmox(work.settings, site).outlook(contract.record, work.inputs.options).adopt
         return f"VMID {template.vmid}" if template else ""
     ready = [
         image
