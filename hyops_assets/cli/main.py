@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.commands import disks, host, lab, modules, upkeep
+from hyops_assets.cli.commands import disks, host, lab, modules, sites, upkeep
 from hyops_assets.cli.environment import ANNOUNCED, redacted
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (host, modules, disks, upkeep):
+for group in (host, modules, sites, disks, upkeep):
     app.add_typer(group.commands)
 app.add_typer(lab.commands, name="lab")
 

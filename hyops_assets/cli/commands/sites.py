@@ -1,0 +1,41 @@
+"""Commands about sites: seed."""
+
+from typing import Annotated
+
+import typer
+
+from hyops_assets.cli.environment import named_place
+from hyops_assets.cli.options import Env, Root
+
+commands = typer.Typer()
+
+
+@commands.command()
+def seed(
+    cloud: Annotated[str, typer.Option("--cloud", help="proxmox or hetzner; default: both.")] = "",
+    site: Annotated[list[str] | None, typer.Option("--site", help="A site; may be repeated; default: all.")] = None,
+    version: Annotated[
+        list[str] | None,
+        typer.Option("--version", help="A record version; may be repeated; default: what the build slot names."),
+    ] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only say who lacks a record, and why; ends with 1 where it is an alarm.")
+    ] = False,
+    over_daily_cap: Annotated[
+        bool, typer.Option("--over-daily-cap", help="Create paid images although the daily cap is reached.")
+    ] = False,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, help="Sites that are seeded at the same time.")] = 32,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Seed published records to many sites at once, one seed at a time per site; canaries first."""
+    from hyops_assets.cli.seed import Asked, print_missing
+    from hyops_assets.cli.seed import seed as seed_sites
+    from hyops_assets.cli.usage import BadUsage
+
+    if cloud not in ("", "proxmox", "hetzner"):
+        raise BadUsage(f"--cloud is no {cloud!r}", hint="give proxmox or hetzner")
+    where = named_place(root, env)
+    if missing:
+        raise typer.Exit(print_missing(where))
+    raise typer.Exit(seed_sites(where, Asked(cloud, site or [], version or [], over_daily_cap, at_once)))

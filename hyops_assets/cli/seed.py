@@ -1,0 +1,133 @@
+"""`hyops seed`: published records to many sites at once, from one process."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.fleet import Cell, Ended, Fleet
+from hyops_assets.cli.graph import Graph
+from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.lab import reach_lab
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.settings import Settings
+from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seed_log import SeedLog
+from hyops_assets.waiting import missing_seeds, named_version, wave_waits
+from resources.states.store import StateStore
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line said.
+
+    Attributes:
+        cloud: `proxmox`, `hetzner`, or empty for both.
+        sites: by name; empty for every configured one.
+        versions: record versions; empty for the one that the build slot names.
+        over_daily_cap: create images although the cap is reached.
+        at_once: sites that are seeded at the same time.
+    """
+
+    cloud: str
+    sites: Sequence[str]
+    versions: Sequence[str]
+    over_daily_cap: bool
+    at_once: int
+
+
+def seed(place: Place, asked: Asked) -> int:
+    """Seed; canaries first unless sites are named. Return the exit status: 1 where a seed failed or was held back.
+
+    Raises:
+        Refused: nothing is chosen, or a version that was never published.
+        SettingsError: no such site.
+    """
+    reach_lab(place.root)
+    with open_instance(place.root) as instance:
+        graph = Graph(place.root, instance)
+        cells = _chosen(place, asked, graph)
+        fleet = Fleet(graph, most=asked.at_once, told=lambda ended: _print_ended(place.console, ended))
+        if asked.sites:
+            return _status(fleet.seed(cells, over_daily_cap=asked.over_daily_cap))
+        first = [cell for cell in cells if cell.cloud.sites(graph.settings)[cell.site].canary]
+        done = fleet.seed(first, over_daily_cap=asked.over_daily_cap)
+        held = _held(graph, [cell for cell in cells if cell not in first])
+        for cell, why in held.items():
+            place.console.print(f"{cell.site:<24} {cell.version:<32} held back: {why}")
+        rest = [cell for cell in cells if cell not in first and cell not in held]
+        done += fleet.seed(rest, over_daily_cap=asked.over_daily_cap)
+        return _status(done) or int(bool(held))
+
+
+def print_missing(place: Place) -> int:
+    """Print which sites lack a record, and why, as the standing checks say it; return 1 where somebody has to look."""
+    with open_instance(place.root) as instance:
+        settings = Graph(place.root, instance).settings
+        named = named_version(StateStore(place.root))
+        found = [
+            (cloud, one)
+            for cloud in CLOUDS
+            for one in missing_seeds(cloud, settings, SeedLog(instance, cloud), named, now=time.time())
+        ]
+    if not found:
+        place.console.print(f"every site holds {named}" if named else "no record is named by the build slot")
+        return 0
+    table = Table("cloud", "site", "version", "standing", "why")
+    for cloud, one in found:
+        table.add_row(cloud.name, one.site, one.version, one.standing, one.why)
+    place.console.print(table)
+    return int(any(one.alarms for _, one in found))
+
+
+def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
+    named = named_version(StateStore(place.root))
+    versions = list(asked.versions) or ([named] if named else [])
+    if not versions:
+        raise Refused("the build slot names no record", hint="build one, or name it: --version")
+    published = SeedLog(graph.instance, CLOUDS[0]).published()
+    if unknown := [version for version in versions if version not in published]:
+        raise Refused(f"no contract of {', '.join(unknown)} was published here", hint="build or register it first")
+    clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
+    cells = [
+        Cell(cloud, site, version)
+        for cloud in clouds
+        for site in _sites(cloud, graph.settings, asked.sites)
+        for version in versions
+    ]
+    named_sites = {cell.site for cell in cells}
+    if lost := sorted(set(asked.sites) - named_sites):
+        raise Refused(f"no site {', '.join(lost)} is configured", hint="see hyops show env, and --cloud")
+    if not cells:
+        raise Refused("no site is configured", hint="add one to config/pipeline.yml under sites")
+    return cells
+
+
+def _sites(cloud: Cloud, settings: Settings, named: Collection[str]) -> list[str]:
+    return sorted(name for name in cloud.sites(settings) if not named or name in named)
+
+
+def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Return which cells their canaries hold back. Whoever seeds by hand need not wait for the pause."""
+    seeding = graph.settings.seeding.model_copy(update={"rest_after_minutes": 0})
+    settings = graph.settings.model_copy(update={"seeding": seeding})
+    held: dict[Cell, str] = {}
+    for cloud in CLOUDS:
+        keys = {str(cloud.seed(cell.site, cell.version)): cell for cell in cells if cell.cloud is cloud}
+        waits = wave_waits(cloud, keys, settings, SeedLog(graph.instance, cloud), now=time.time())
+        held |= {keys[key]: why for key, why in waits.items()}
+    return held
+
+
+def _print_ended(console: Console, ended: Ended) -> None:
+    cell = ended.cell
+    console.print(f"{cell.site:<24} {cell.version:<32} {ended.outcome:<10} {ended.seconds:>8.1f} s")
+    if ended.error is not None:
+        console.print(f"  {ended.error}")
+
+
+def _status(done: Sequence[Ended]) -> int:
+    return int(any(ended.error is not None for ended in done))
