@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import machine, rawxz, records, rescue, sites, ticks, uploads
+from benchmarks import machine, rawxz, records, rescue, scale, sites, ticks, uploads
 from benchmarks.comparison import Comparison, print_table
 
 CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
     "10gib": rawxz.compare_large,
     "3gib": rawxz.compare_small,
     "iso": records.compare,
+    "scale": scale.compare,
     "sites": sites.compare,
     "uploads": uploads.compare,
     "ticks": ticks.compare,

@@ -21,6 +21,7 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import HetznerSite, Sites
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name
+from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.variants import rawxz
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost
@@ -119,7 +120,7 @@ def _settings(directory: Path, objects: ObjectServer, projects: Mapping[str, Het
 
 def _record(objects: Path, version: str, disk_bytes: int) -> Record:
     """Make a record of noise and publish its raw.xz."""
-    packed = objects / published_name(KEY, version, "raw.xz")
+    packed = objects / published_name(KEY, RecordVersion.parse(version), "raw.xz")
     packed.parent.mkdir(parents=True, exist_ok=True)
     disk = packed.with_suffix(".raw")
     disk.write_bytes(hashlib.shake_256(version.encode()).digest(NOISE_BYTES))
@@ -136,7 +137,7 @@ def _record(objects: Path, version: str, disk_bytes: int) -> Record:
 
 def _publish(root: RuntimeRoot, instance: dg.DagsterInstance, record: Record, objects: ObjectServer) -> None:
     """Have the instance know a record as one that others published."""
-    url = f"https://127.0.0.1:{objects.port}/{published_name(KEY, record.version, 'raw.xz')}"
+    url = f"https://127.0.0.1:{objects.port}/{published_name(KEY, record.record_version, 'raw.xz')}"
     contract = Contract(
         record=record,
         record_digest=record.digest,

@@ -51,21 +51,12 @@ def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
 
 def _seed(lab: FleetLab, sites: Sequence[str], peak: Peak) -> None:
     """Seed every record at these sites by the command that an operator would type."""
-    command = [
-        sys.executable,
-        "-m",
-        "hyops_assets.cli.main",
-        "seed",
-        "--root",
-        str(lab.root.path),
-        "--cloud",
-        "hetzner",
-    ]
+    command = [sys.executable, "-m", "hyops_assets.cli.main", "seed", "--cloud", "hetzner"]
+    command += ["--root", str(lab.root.path)]
     command += [word for site in sites for word in ("--site", site)]
     command += [word for version in lab.versions for word in ("--version", version)]
-    with subprocess.Popen(command, env=dict(lab.environment), start_new_session=True) as process:
-        with peak_memory(process.pid) as seen:
-            status = process.wait()
-        peak.bytes = seen.bytes
+    with subprocess.Popen(command, env=dict(lab.environment)) as process, peak_memory(process.pid) as seen:
+        status = process.wait()
+    peak.bytes = seen.bytes
     if status:
         raise subprocess.CalledProcessError(status, command)

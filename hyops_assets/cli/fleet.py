@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import dagster as dg
+
 from hyops_assets.cli.graph import Graph, Ran
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.partitions import PROXMOX, Cloud
@@ -55,6 +57,7 @@ class Fleet:
     def __init__(
         self, graph: Graph, *, most: int = MOST_AT_ONCE, told: Callable[[Ended], None] = lambda _: None
     ) -> None:
+        _configure_logging_once(graph.instance)
         self._graph = graph
         self._most = most
         self._told = told
@@ -103,3 +106,14 @@ class Fleet:
         except HyopsError as error:
             return Ended(cell, time.monotonic() - begun, error=error)
         return Ended(cell, time.monotonic() - begun, ran=ran)
+
+
+def _configure_logging_once(instance: dg.DagsterInstance) -> None:
+    """Make the log handlers that `dagster.yaml` names now, and have every run of this instance take these.
+
+    Dagster configures the logging of the whole process anew at each run's start (`logging.config.dictConfig`): that
+    takes the lock of all logging while it waits for each handler's, so with runs in two threads it ends in a deadlock
+    with a run that writes an event.
+    """
+    handlers = instance.get_yaml_python_handlers()
+    instance.get_yaml_python_handlers = lambda: handlers

@@ -15,7 +15,8 @@ telemetry:
   enabled: false
 concurrency:
   runs:
-    max_concurrent_runs: 8
+    # Each run is a process of 200 to 250 MB; hyops seed runs many seeds in one.
+    max_concurrent_runs: 4
     tag_concurrency_limits:
       # One seed at a time per site.
       - key: "dagster/partition/proxmox_site"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.contract.feed_settings import FeedSettings
@@ -165,3 +166,35 @@ def test_the_default_site_is_the_marked_one_else_the_first_by_name() -> None:
     assert default_site({}) is None
     assert default_site({"b": HetznerSite(), "a": HetznerSite()}) == "a"
     assert default_site({"a": HetznerSite(), "b": HetznerSite(default=True)}) == "b"
+
+
+@pytest.mark.parametrize(
+    ("sites", "why"),
+    [
+        ({"hetzner": {"a": {}, "b": {}}}, "hetzner sites a and b are one place"),
+        (
+            {"hetzner": {"a": {"default": True}, "b": {"token_env": "B", "default": True}}},
+            "a, b are all marked default",
+        ),
+        (
+            {
+                "proxmox": {
+                    name: {"host": "pve", "node": "pve1", "token_id": "a@pve!b", "token_env": name.upper()}
+                    for name in ("a", "b")
+                }
+            },
+            "proxmox sites a and b are one place",
+        ),
+    ],
+)
+def test_two_names_for_one_place_and_two_default_sites_are_refused(sites: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Sites.model_validate(sites)
+
+
+def test_two_nodes_of_one_cluster_are_two_sites() -> None:
+    made = {
+        node: {"host": "pve", "node": node, "token_id": "a@pve!b", "token_env": "PVE_TOKEN"}
+        for node in ("pve1", "pve2")
+    }
+    assert set(Sites.model_validate({"proxmox": made}).proxmox) == {"pve1", "pve2"}

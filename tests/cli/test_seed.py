@@ -1,0 +1,80 @@
+"""`hyops seed`: many sites at once from one process, against as many projects as there are sites."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.fleet_lab import FleetLab, fleet_lab
+from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.main import app
+from resources.settings import load_settings, save_settings
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FleetLab]:
+    with fleet_lab(tmp_path, sites=3, versions=1, disk_bytes=16 << 20, delays={}) as lab:
+        for name, value in lab.environment.items():
+            monkeypatch.setenv(name, value)
+        yield lab
+
+
+def seed(lab: FleetLab, *words: str) -> tuple[int, str]:
+    before = dict(os.environ)
+    ran = CliRunner().invoke(app, ["seed", "--root", str(lab.root.path), *words])
+    os.environ.update(before)
+    return ran.exit_code, ran.output
+
+
+def test_one_sites_failure_stops_no_other_and_the_next_command_seeds_what_is_missing(
+    lab: FleetLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = lab.environment["TOKEN_SITE_01"]
+    monkeypatch.setenv("TOKEN_SITE_01", "wrong")
+    status, said = seed(lab, "--cloud", "hetzner")
+    assert status == 1
+    assert lab.snapshots() == 2
+    assert re.search(r"site-01 .* failed ", said)
+    status, missing = seed(lab, "--missing")
+    assert status == 1
+    assert re.search(r"site-01 .* failed ", missing)
+    monkeypatch.setenv("TOKEN_SITE_01", token)
+    status, said = seed(lab)
+    assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0)
+    assert len(re.findall(r" adopted ", said)) == 2
+    assert len(re.findall(r" created ", said)) == 1
+    with open_instance(lab.root) as instance:
+        runs = instance.get_runs()
+    assert sorted(run.status.value for run in runs) == ["FAILURE"] + ["SUCCESS"] * 5
+    assert seed(lab, "--missing") == (0, f"every site holds {lab.versions[0]}\n")
+
+
+def test_a_canary_that_fails_holds_the_rest_back(lab: FleetLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(lab.root)
+    first = settings.sites.hetzner["site-00"].model_copy(update={"canary": True})
+    sites = settings.sites.model_copy(update={"hetzner": settings.sites.hetzner | {"site-00": first}})
+    save_settings(lab.root, settings.model_copy(update={"sites": sites}), heading="test")
+    monkeypatch.setenv("TOKEN_SITE_00", "wrong")
+    status, said = seed(lab)
+    assert (status, lab.snapshots()) == (1, 0)
+    assert len(re.findall(r"held back: canary site-00 failed", said)) == 2
+    # A person may name the sites all the same.
+    assert seed(lab, "--site", "site-02")[0] == 0
+    assert lab.snapshots() == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--site", "nowhere"), "no site nowhere is configured"),
+        (("--version", "2020.01.01-0027-rolling"), "no contract of 2020.01.01-0027-rolling was published here"),
+        (("--cloud", "aws"), "--cloud is no 'aws'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_seed(lab: FleetLab, words: tuple[str, ...], why: str) -> None:
+    ran = CliRunner().invoke(app, ["seed", "--root", str(lab.root.path), *words])
+    assert why in str(ran.exception)
+    assert lab.snapshots() == 0
