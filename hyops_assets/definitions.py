@@ -17,7 +17,7 @@ from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.automation import seeds_by_themselves
-from hyops_assets.checks import feed, gates, lineage, published, standing
+from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
@@ -57,6 +57,7 @@ CHECKS = [
     lineage.template_lineage_holds,
     lineage.image_lineage_holds,
     *standing.CHECKS,
+    *drift.CHECKS,
 ]
 
 
@@ -88,7 +89,7 @@ def build_definitions(
             seed_automation(),
             killed_runs(),
         ],
-        schedules=[upkeep.leftover_resources(settings.upkeep)],
+        schedules=[upkeep.leftover_resources(settings.upkeep), upkeep.drift(settings.upkeep)],
         resources={
             "settings": SettingsResource(root=where),
             "store": ArtifactStoreResource(root=where),

@@ -10,28 +10,30 @@ from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
-from hyops_assets.checks import feed, lineage, standing
+from hyops_assets.checks import drift, feed, lineage, standing
 
 BUILD_TAG = "hyops/build"
 
 build_record = dg.define_asset_job(
     "build_record",
     selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP)
-    # One release is built whatever the feed says of others.
-    - dg.AssetSelection.checks(feed.KEY),
+    # One release is built whatever the feed says of others, and whatever became of them.
+    - dg.AssetSelection.checks(feed.KEY)
+    - dg.AssetSelection.checks(drift.objects_stand),
     description="Take in one release, build its record, pass every gate, publish the contract.",
     # What the instance's limit counts: two cores boot one disk at a time.
     tags={BUILD_TAG: "record"},
 )
 adopt_record = dg.define_asset_job(
     "adopt_record",
-    selection=dg.AssetSelection.groups(records.GROUP, publishing.GROUP),
+    selection=dg.AssetSelection.groups(records.GROUP, publishing.GROUP)
+    - dg.AssetSelection.checks(drift.objects_stand),
     description="Take over a disk that was built elsewhere, pass every gate, publish the contract.",
     tags={BUILD_TAG: "record"},
 )
 register_record = dg.define_asset_job(
     "register_record",
-    selection=dg.AssetSelection.assets(publishing.published_contract),
+    selection=dg.AssetSelection.assets(publishing.published_contract) - dg.AssetSelection.checks(drift.objects_stand),
     description="Take in a record that others published, under its own URLs; publish nothing.",
 )
 
@@ -63,6 +65,12 @@ look_for_missing_seeds = dg.define_asset_job(
     description="See which sites lack a record that they should have, and why.",
 )
 
+look_for_drift = dg.define_asset_job(
+    "look_for_drift",
+    selection=dg.AssetSelection.checks(*drift.CHECKS),
+    description="See whether what was seeded and published still stands as it was left.",
+)
+
 BUILDS = frozenset({build_record.name, adopt_record.name, register_record.name})
 """The jobs that bring a version into being: where one ran for it, nobody has to ask for it again."""
 
@@ -74,4 +82,5 @@ JOBS = [
     seed_hetzner_image,
     look_for_missing_seeds,
     reap_leftovers,
+    look_for_drift,
 ]

@@ -8,6 +8,7 @@ read and why is the caller's.
 import ssl
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import httpx
 
@@ -67,8 +68,9 @@ def opened(
     ok: Collection[int] = (200,),
     schemes: Collection[str] = ("https",),
     redirects: int = MAX_REDIRECTS,
+    method: Literal["GET", "HEAD"] = "GET",
 ) -> Iterator[httpx.Response]:
-    """Send a GET and yield the answer with its body unread, for as long as the block lasts.
+    """Send a request and yield the answer with its body unread, for as long as the block lasts.
 
     Args:
         client: from `anonymous_client`.
@@ -78,6 +80,7 @@ def opened(
         ok: statuses that the caller wants to see.
         schemes: schemes that may be asked.
         redirects: how many to walk; 0 refuses the first one.
+        method: HEAD asks what is there, without its bytes.
 
     Raises:
         NotAllowed: the URL or a redirect leads outside of `hosts` and `schemes`, or there are too many redirects.
@@ -88,7 +91,7 @@ def opened(
     """
     target = _allowed(url, hosts, schemes)
     for left in range(redirects, -1, -1):
-        request = client.build_request("GET", target, headers=dict(headers or {}))
+        request = client.build_request(method, target, headers=dict(headers or {}))
         with _transport_errors(target):
             response = client.send(request, stream=True)
             try:

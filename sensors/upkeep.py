@@ -4,7 +4,7 @@ import dagster as dg
 
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep_settings import EveryHours, UpkeepSettings
-from hyops_assets.jobs import reap_leftovers
+from hyops_assets.jobs import look_for_drift, reap_leftovers
 
 _RUNNING, _STOPPED = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
 
@@ -31,3 +31,14 @@ def leftover_resources(settings: UpkeepSettings) -> dg.ScheduleDefinition:
         return dg.RunRequest() if sites else dg.SkipReason("no site is configured: nothing can be left anywhere")
 
     return schedule
+
+
+def drift(settings: UpkeepSettings) -> dg.ScheduleDefinition:
+    """Return the schedule that looks whether what was seeded and published still stands."""
+    return dg.ScheduleDefinition(
+        name="drift",
+        job=look_for_drift,
+        cron_schedule=cron_of(settings.drift_every_hours, minute=41),
+        default_status=_RUNNING if settings.drift == "running" else _STOPPED,
+        description="Looks whether what was seeded and published still stands as it was left. Reads only.",
+    )

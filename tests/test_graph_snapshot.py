@@ -42,7 +42,9 @@ CHECKS = {
     "hetzner_image:every_site_is_seeded": False,
 }
 STANDING = {"proxmox_template:every_site_is_seeded", "hetzner_image:every_site_is_seeded"}
-WHOLE = STANDING | {"vyos_release:feed_is_sound"}
+DRIFT = {f"{asset}:stands_as_it_was_left" for asset in ("published_contract", "proxmox_template", "hetzner_image")}
+CHECKS |= dict.fromkeys(DRIFT, False)
+WHOLE = STANDING | DRIFT | {"vyos_release:feed_is_sound"}
 """Checks that look at the whole grid, or at the feed whatever releases it names."""
 
 JOBS = {
@@ -53,6 +55,7 @@ JOBS = {
     "seed_hetzner_image": {"hetzner_image"},
     "reap_leftovers": {"leftover_resources"},
     "look_for_missing_seeds": set(),
+    "look_for_drift": set(),
 }
 
 STOPPED, RUNNING = dg.DefaultSensorStatus.STOPPED, dg.DefaultSensorStatus.RUNNING
@@ -122,8 +125,9 @@ def test_jobs_select_their_assets_with_their_checks(definitions: dg.Definitions)
         checks[name] = {key.to_user_string() for key in layer.asset_graph.asset_check_keys}
     assert found == JOBS
     assert checks == {
-        name: {check for check in CHECKS if check.split(":")[0] in assets} - STANDING for name, assets in JOBS.items()
-    } | {"look_for_missing_seeds": STANDING}
+        name: {check for check in CHECKS if check.split(":")[0] in assets} - STANDING - DRIFT
+        for name, assets in JOBS.items()
+    } | {"look_for_missing_seeds": STANDING, "look_for_drift": DRIFT}
     assert {job.name for job in definitions.jobs or []} == set(JOBS)
 
 
@@ -134,11 +138,15 @@ def test_seeds_run_by_themselves_and_the_feed_is_polled_where_it_is_asked_for(de
     assert statuses(polling) == {"vyos_rolling_release": RUNNING, **always}
 
 
-def test_leftovers_are_looked_for_every_hour_unless_the_settings_say_otherwise(definitions: dg.Definitions) -> None:
-    assert schedules(definitions) == {"leftover_resources": ("17 * * * *", dg.DefaultScheduleStatus.RUNNING)}
-    seldom = Settings(upkeep=UpkeepSettings(leftovers="stopped", leftovers_every_hours=6))
-    assert schedules(build_definitions(RuntimeRoot(Path("/nowhere")), seldom)) == {
-        "leftover_resources": ("17 */6 * * *", dg.DefaultScheduleStatus.STOPPED)
+def test_upkeep_goes_by_the_clock_unless_the_settings_say_otherwise(definitions: dg.Definitions) -> None:
+    assert schedules(definitions) == {
+        "leftover_resources": ("17 * * * *", dg.DefaultScheduleStatus.RUNNING),
+        "drift": ("41 0 * * *", dg.DefaultScheduleStatus.RUNNING),
+    }
+    seldom = UpkeepSettings(leftovers="stopped", leftovers_every_hours=6, drift="stopped", drift_every_hours=12)
+    assert schedules(build_definitions(RuntimeRoot(Path("/nowhere")), Settings(upkeep=seldom))) == {
+        "leftover_resources": ("17 */6 * * *", dg.DefaultScheduleStatus.STOPPED),
+        "drift": ("41 */12 * * *", dg.DefaultScheduleStatus.STOPPED),
     }
 
 

@@ -4,17 +4,16 @@ What belongs here: walking the chain and naming the first broken link. Nothing i
 are digests, read afresh from where each thing lives.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import dagster as dg
 
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.steps import step
+from hyops_assets.checks.links import Link, image_links, read_link, template_links
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import SeededAt
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.settings import Settings
@@ -22,27 +21,10 @@ from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.labels import description_of
-from resources.hetzner.report import ImageFacts
 from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
-
-
-@dataclass(frozen=True)
-class Link:
-    """One link of the chain: what was looked at, what it should say, what it says."""
-
-    name: str
-    expected: str
-    found: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the link is whole."""
-        return self.found == self.expected
 
 
 class Chain:
@@ -72,15 +54,15 @@ class Chain:
             yield Link("ISO: taken in by us", record.iso_sha256, "no such ISO in the artifact store")
             return
         yield Link("ISO: the record was built from it", record.iso_sha256, iso.sha256)
-        yield _read("ISO: its bytes are as we took them in", iso.sha256, lambda: self._store.blob(iso.sha256).name)
-        yield _read("signature: a trusted key signed these bytes", iso.signature.key_id, lambda: self._key_of(iso))
+        yield read_link("ISO: its bytes are as we took them in", iso.sha256, lambda: self._store.blob(iso.sha256).name)
+        yield read_link("signature: a trusted key signed these bytes", iso.signature.key_id, lambda: self._key_of(iso))
 
     def _document_link(self, record: Record) -> Link:
         url = self.contract.record_url
         if not url:
             return Link("record: it was registered file by file, without a document", "none", "none")
         expected = sha256_of_bytes(canonical_json(record) + b"\n")
-        return _read(
+        return read_link(
             "record: the published document is this record", expected, lambda: read_published(url, self._repository)[0]
         )
 
@@ -94,13 +76,6 @@ class Chain:
             most_bytes=self._settings.feed.max_iso_bytes,
         )
         return facts.key_id
-
-
-def _read(name: str, expected: str, find: Callable[[], str]) -> Link:
-    try:
-        return Link(name, expected, find())
-    except HyopsError as error:
-        return Link(name, expected, error.message)
 
 
 def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
@@ -119,40 +94,6 @@ def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
         passed=not broken,
         description=f"broken link: {broken[0].name}" if broken else "from the cloud back to the signature",
         metadata={"chain": dg.MetadataValue.table(rows)},
-    )
-
-
-def _template_links(seeded: SeededAt, record: Record, audit: Callable[[], TemplateFacts]) -> Iterator[Link]:
-    where = f"{seeded.site}: VMID {seeded.ref}"
-    try:
-        found = audit()
-    except HyopsError as error:
-        yield Link(f"{where} can be read", "yes", error.message)
-        return
-    lineage = found.lineage
-    yield Link(f"{where} is a whole template", "yes", "yes" if found.converted else "no")
-    yield Link(f"{where} says that its seed was committed", "ready", lineage.state if lineage else "nothing")
-    yield Link(f"{where} holds the record's disk", record.disk.sha256, lineage.disk_sha256 if lineage else "unknown")
-    yield Link(f"{where} was seeded from the record", record.digest, lineage.record_digest if lineage else "unknown")
-    yield Link(f"{where} has no other fault", "", "; ".join(found.problems(record)))
-
-
-def _image_links(seeded: SeededAt, record: Record, audit: Callable[[], ImageFacts]) -> Iterator[Link]:
-    where = f"{seeded.site}: snapshot {seeded.ref}"
-    try:
-        found = audit()
-    except HyopsError as error:
-        yield Link(f"{where} can be read", "yes", error.message)
-        return
-    labels = found.labels
-    yield Link(f"{where} is available", "available", found.status)
-    yield Link(f"{where} says that its seed was committed", "ready", labels.state if labels else "nothing")
-    yield Link(f"{where} holds the record's disk", record.disk.sha256, labels.disk_sha256 if labels else "unknown")
-    yield Link(f"{where} was seeded from the record", record.digest, labels.record_digest if labels else "unknown")
-    yield Link(
-        f"{where} carries the name that HybridOps looks for",
-        description_of(record),
-        found.description,
     )
 
 
@@ -176,7 +117,7 @@ def template_lineage_holds(
 
     def links() -> Iterator[Link]:
         # Asked inside the chain: a site without its secret, or no longer configured, is a link that cannot be read.
-        yield from _template_links(seeded, contract.record, lambda: proxmox.seeder(seeded.site).audit(int(seeded.ref)))
+        yield from template_links(seeded, contract.record, lambda: proxmox.seeder(seeded.site).audit(int(seeded.ref)))
         yield from Chain(contract, settings, store, repository).links()
 
     with step(context, "template lineage_holds"):
@@ -202,7 +143,7 @@ def image_lineage_holds(
     seeded, contract = hetzner_image, published_contract
 
     def links() -> Iterator[Link]:
-        yield from _image_links(seeded, contract.record, lambda: hetzner.seeder(seeded.site).audit(seeded.ref))
+        yield from image_links(seeded, contract.record, lambda: hetzner.seeder(seeded.site).audit(seeded.ref))
         yield from Chain(contract, settings, store, repository).links()
 
     with step(context, "image lineage_holds"):

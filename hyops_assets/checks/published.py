@@ -11,9 +11,22 @@ from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.repository.anonymous import read_published
-from resources.repository.base import ObjectRepository
+from resources.repository.base import ObjectRepository, ReadBack
 
 CONTRACT = published_contract.key
+
+
+def promises(contract: Contract) -> dict[str, ReadBack]:
+    """Return what a contract promises under each of its URLs: digest and size."""
+    record = contract.record
+    promised = {
+        contract.urls[format_]: ReadBack(variant.sha256, variant.size_bytes)
+        for format_, variant in record.variants.items()
+    }
+    if contract.record_url:
+        document = canonical_json(record) + b"\n"
+        promised[contract.record_url] = ReadBack(sha256_of_bytes(document), len(document))
+    return promised
 
 
 @dg.asset_check(asset=published_contract, blocking=True, partitions_def=VERSIONS)
@@ -27,10 +40,7 @@ def anonymous_read_back(
 
     What was registered in this very run was read in it: it is not downloaded a second time.
     """
-    record = published_contract.record
-    promised = {published_contract.urls[format_]: variant.sha256 for format_, variant in record.variants.items()}
-    if published_contract.record_url:
-        promised[published_contract.record_url] = sha256_of_bytes(canonical_json(record) + b"\n")
+    promised = {url: one.sha256 for url, one in promises(published_contract).items()}
     with step(context, "anonymous_read_back") as progress:
         found = read_in(context.run.run_id, published_contract, store) if published_contract.registered else None
         if found is None:

@@ -20,3 +20,10 @@ class UpkeepSettings(Frozen):
         default=2, ge=0, description="superseded versions that hyops cleanup leaves, per record key and site"
     )
     keep_days: int = Field(default=7, ge=0, description="what is younger is left by hyops cleanup")
+    drift: Literal["running", "stopped"] = Field(
+        default="running", description="running: what was seeded and published is looked at again"
+    )
+    drift_every_hours: EveryHours = Field(default=24, description="between two looks for drift")
+    full_hash_days: int = Field(
+        default=30, ge=1, description="after which a published object is read whole again; its head is, at every look"
+    )

@@ -1,4 +1,4 @@
-"""Commands that look after what stands: cleanup."""
+"""Commands that look after what stands: cleanup, drift."""
 
 from typing import Annotated
 
@@ -20,3 +20,11 @@ def cleanup(
     from hyops_assets.cli.cleanup import run_cleanup
 
     raise typer.Exit(run_cleanup(named_place(root, env), apply=apply))
+
+
+@commands.command()
+def drift(env: Env = None, root: Root = None) -> None:
+    """See whether what was seeded and published still stands as it was left. Ends with 1 where it does not."""
+    from hyops_assets.cli.drift import run_drift
+
+    raise typer.Exit(run_drift(named_place(root, env)))

@@ -1,0 +1,259 @@
+"""Drift: whether what was seeded and published still stands as it was left. Reads only.
+
+What belongs here: what is expected (the documents that seeds and publications left), what is found (one listing per
+site, the head of each object), and where they differ. The checks have no partition: one result tells of the grid.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from hyops_assets.checks.links import Link, image_links, template_links
+from hyops_assets.checks.published import promises
+from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.settings import Settings
+from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.errors import MissingImage
+from resources.hetzner.inventory import Snapshot
+from resources.hetzner.labels import Labels
+from resources.hetzner.report import ImageFacts
+from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import NoSuchObject
+from resources.proxmox.facts import MachineReader, TemplateFacts
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.repository.anonymous import read_published
+from resources.repository.base import ObjectRepository
+from resources.repository.heads import head_published
+
+CHECK = "stands_as_it_was_left"
+PUBLISHED = dg.AssetKey("published_contract")
+SEEN = "published_objects_seen"
+"""The kind of document that remembers each object's validator, and when its bytes were last read whole."""
+
+MOST_HASHES = 4
+"""Objects that one look reads whole because their time has come; those that changed are read besides."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One difference: where, of what, and both sides."""
+
+    where: str
+    what: str
+    expected: str
+    found: str
+
+
+class SeenObject(Frozen):
+    """An object as it was last read whole: its validator then, its digest, and when (epoch seconds)."""
+
+    validator: str
+    sha256: str
+    read_at: int
+
+
+class Seen(Frozen):
+    """The objects of one version, by URL."""
+
+    objects: dict[str, SeenObject]
+
+
+def drift_at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerProjects) -> Iterator[Drift]:
+    """Yield what differs at each Hetzner site from what its seeds left; one listing per site."""
+    expected = _seeded(store, HETZNER)
+    for name, site in settings.sites.hetzner.items():
+        here = [one for one in expected if one.site == name]
+        try:
+            yield from project_drift(name, hetzner.client(name), here, store, protect=site.protect)
+        except HyopsError as error:
+            yield _unreadable(name, error)
+    yield from _unconfigured(expected, settings.sites.hetzner)
+
+
+def project_drift(
+    where: str, client: HetznerClient, expected: list[SeededAt], store: ArtifactStore, *, protect: bool
+) -> Iterator[Drift]:
+    """Yield what differs in one project: missing, changed, unprotected, extra, more than one of a record."""
+    snapshots = {str(snapshot.id): snapshot for snapshot in client.list_snapshots()}
+    for one in expected:
+        contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
+        if contract is None:
+            yield Drift(where, f"snapshot {one.ref}", f"the contract of {one.version}", "no such document")
+            continue
+        yield from _broken(where, image_links(one, contract.record, lambda one=one: _image(snapshots, one.ref)))
+        if protect and one.ref in snapshots and not snapshots[one.ref].protected:
+            yield Drift(where, f"snapshot {one.ref}: protection against deletion", "protected", "not protected")
+    ready = {
+        ref: labels.record_digest
+        for ref, snapshot in snapshots.items()
+        if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
+    }
+    yield from _strays(where, "snapshot", ready, expected)
+
+
+def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
+    """Yield what differs at each Proxmox site from what its seeds left."""
+    expected = _seeded(store, PROXMOX)
+    for name in settings.sites.proxmox:
+        here = [one for one in expected if one.site == name]
+        try:
+            yield from node_drift(name, proxmox.seeder(name).client, here, store)
+        except HyopsError as error:
+            yield _unreadable(name, error)
+    yield from _unconfigured(expected, settings.sites.proxmox)
+
+
+def node_drift(where: str, client: ProxmoxClient, expected: list[SeededAt], store: ArtifactStore) -> Iterator[Drift]:
+    """Yield what differs on one node: missing, changed, extra, more than one of a record."""
+    reader, templates = MachineReader(client), dict[str, TemplateFacts]()
+    wanted = {one.ref for one in expected}
+    for machine in client.list_machines():
+        here = machine.template and machine.node == client.site.node
+        if here or str(machine.vmid) in wanted:
+            templates[str(machine.vmid)] = reader.read(machine.vmid, machine.node)
+    for one in expected:
+        contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
+        if contract is None:
+            yield Drift(where, f"VMID {one.ref}", f"the contract of {one.version}", "no such document")
+            continue
+        yield from _broken(where, template_links(one, contract.record, lambda one=one: _template(templates, one.ref)))
+    ready = {
+        ref: facts.own_lineage.record_digest
+        for ref, facts in templates.items()
+        if facts.template and facts.own_lineage is not None and facts.own_lineage.state == "ready"
+    }
+    yield from _strays(where, "VMID", ready, expected)
+
+
+def drift_of_published(
+    settings: Settings, store: ArtifactStore, repository: ObjectRepository, *, now: float
+) -> Iterator[Drift]:
+    """Yield what differs under the URLs of each contract: the head of each object, and now and then its bytes."""
+    due_before = now - settings.upkeep.full_hash_days * 86400
+    hashes = MOST_HASHES
+    for version in store.list_names(PUBLISHED.to_user_string()):
+        contract = store.find_document(PUBLISHED.to_user_string(), version, Contract)
+        if contract is None:
+            continue
+        seen = store.find_document(SEEN, version, Seen) or Seen(objects={})
+        objects = dict(seen.objects)
+        for url, promised in promises(contract).items():
+            try:
+                head, known = head_published(url), objects.get(url)
+                if head.size_bytes not in (None, promised.size_bytes):
+                    yield Drift(version, f"size of {url}", str(promised.size_bytes), str(head.size_bytes))
+                changed = known is not None and known.validator != head.validator
+                due = known is None or known.read_at < due_before
+                if changed or (due and hashes > 0):
+                    hashes -= 0 if changed else 1
+                    sha256 = read_published(url, repository).sha256
+                    objects[url] = known = SeenObject(validator=head.validator, sha256=sha256, read_at=int(now))
+                if known is not None and known.sha256 != promised.sha256:
+                    yield Drift(version, f"sha256 of {url}", promised.sha256, known.sha256)
+            except HyopsError as error:
+                yield Drift(version, url, "anyone can read it", error.message)
+        if objects != seen.objects:
+            store.write_document(SEEN, version, Seen(objects=objects))
+
+
+def _seeded(store: ArtifactStore, cloud: Cloud) -> list[SeededAt]:
+    kind = cloud.asset.to_user_string()
+    found = (store.find_document(kind, name, SeededAt) for name in store.list_names(kind))
+    return [one for one in found if one is not None]
+
+
+def _broken(where: str, links: Iterable[Link]) -> Iterator[Drift]:
+    return (
+        Drift(where, link.name.removeprefix(f"{where}: "), link.expected, link.found)
+        for link in links
+        if not link.holds
+    )
+
+
+def _strays(where: str, kind: str, ready: Mapping[str, str], expected: list[SeededAt]) -> Iterator[Drift]:
+    """Yield what says it is ready and nobody here expects, and records that stand there more than once."""
+    known = {one.ref for one in expected}
+    for ref in sorted(ready.keys() - known):
+        yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", f"ready, of record {ready[ref]}")
+    for digest, count in sorted(Counter(ready.values()).items()):
+        if count > 1:
+            refs = ", ".join(sorted(ref for ref, of in ready.items() if of == digest))
+            yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}")
+
+
+def _image(snapshots: Mapping[str, Snapshot], ref: str) -> ImageFacts:
+    if ref not in snapshots:
+        raise MissingImage(f"the project has no snapshot {ref!r}", hint="seed the record again; it was deleted")
+    return ImageFacts.of(snapshots[ref])
+
+
+def _template(templates: Mapping[str, TemplateFacts], ref: str) -> TemplateFacts:
+    if ref not in templates:
+        raise NoSuchObject(f"VMID {ref}", 500, "there is none", hint="seed the record again; it was destroyed")
+    return templates[ref]
+
+
+def _unreadable(site: str, error: HyopsError) -> Drift:
+    return Drift(site, "the whole site", "can be read", error.message)
+
+
+def _unconfigured(expected: list[SeededAt], configured: Mapping[str, object]) -> Iterator[Drift]:
+    for site in sorted({one.site for one in expected} - configured.keys()):
+        yield Drift(site, "the whole site", "a configured site", "not in pipeline.yml: nobody looks there")
+
+
+def _result(found: list[Drift]) -> dg.AssetCheckResult:
+    rows = [
+        dg.TableRecord({"where": one.where, "what": one.what, "expected": one.expected, "found": one.found})
+        for one in found
+    ]
+    return dg.AssetCheckResult(
+        passed=not found,
+        description=f"{len(found)} differences" if found else "everything stands as it was left",
+        metadata={"drift": dg.MetadataValue.table(rows, schema=_SCHEMA)},
+    )
+
+
+_SCHEMA = dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "expected", "found")])
+
+
+@dg.asset_check(asset=PROXMOX.asset, name=CHECK)
+def templates_stand(
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    proxmox: dg.ResourceParam[ProxmoxSeeders],
+) -> dg.AssetCheckResult:
+    """Every template that a seed left is there, unchanged, and the only one of its record."""
+    return _result(list(drift_at_proxmox(settings, store, proxmox)))
+
+
+@dg.asset_check(asset=HETZNER.asset, name=CHECK)
+def images_stand(
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    hetzner: dg.ResourceParam[HetznerProjects],
+) -> dg.AssetCheckResult:
+    """Every snapshot that a seed left is there, unchanged, protected where the site protects, and the only one."""
+    return _result(list(drift_at_hetzner(settings, store, hetzner)))
+
+
+@dg.asset_check(asset=PUBLISHED, name=CHECK)
+def objects_stand(
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    repository: dg.ResourceParam[ObjectRepository],
+) -> dg.AssetCheckResult:
+    """Every published object is there for anyone, of its size, unchanged; now and then each is read whole."""
+    return _result(list(drift_of_published(settings, store, repository, now=time.time())))
+
+
+CHECKS = [templates_stand, images_stand, objects_stand]

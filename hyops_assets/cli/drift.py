@@ -1,0 +1,43 @@
+"""`hyops drift`: whether what was seeded and published still stands, as the checks in the UI see it."""
+
+import os
+import time
+from contextlib import closing
+
+from rich.table import Table
+
+from hyops_assets.checks.drift import Drift, drift_at_hetzner, drift_at_proxmox, drift_of_published
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.prepare import reach_environment
+from hyops_assets.contract.errors import Refused
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.repository.resource import object_repository
+from resources.settings import load_settings
+
+
+def run_drift(place: Place) -> int:
+    """Look, print every difference, and return the exit status: 1 where there is one.
+
+    Raises:
+        Refused: there is no such environment.
+        SettingsError: `pipeline.yml` does not validate.
+    """
+    if not place.root.path.is_dir():
+        raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
+    settings, store = load_settings(place.root), ArtifactStore(place.root.artifacts)
+    reach_environment(place, settings)
+    with closing(object_repository(settings.repository, place.root, os.environ)) as repository:
+        found: list[Drift] = [
+            *drift_at_proxmox(settings, store, ProxmoxSeeders(settings)),
+            *drift_at_hetzner(settings, store, HetznerProjects(settings)),
+            *drift_of_published(settings, store, repository, now=time.time()),
+        ]
+    table = Table(title=f"{len(found)} differences", title_justify="left")
+    for heading in ("where", "what", "expected", "found"):
+        table.add_column(heading, overflow="fold")
+    for one in found:
+        table.add_row(one.where, one.what, one.expected, one.found)
+    place.console.print(table if found else "everything stands as it was left")
+    return 1 if found else 0

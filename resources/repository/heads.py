@@ -1,0 +1,49 @@
+"""What a stranger is told of a published object without reading its bytes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from resources.public_http import NotFound, anonymous_client, host_of, opened
+from resources.repository.base import missing
+
+_VALIDATORS = ("ETag", "x-goog-generation", "x-goog-hash", "Last-Modified")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands under a URL.
+
+    Attributes:
+        size_bytes: None where the server does not say.
+        validator: changes whenever the bytes do, as far as the server says: ETag, generation, CRC.
+    """
+
+    size_bytes: int | None
+    validator: str
+
+
+def head_published(url: str) -> Head:
+    """Ask for an object's head, without credentials and without a redirect; a file's is its size and time of change.
+
+    Raises:
+        ObjectMissing: there is none.
+        TransientError: it could not be asked for now.
+        Refused, Untrusted, UnexpectedAnswer: it is not public any more.
+    """
+    if url.startswith("file:"):
+        try:
+            found = Path(unquote(urlsplit(url).path)).stat()
+        except FileNotFoundError as error:
+            raise missing(url) from error
+        return Head(found.st_size, f"{found.st_ino} {found.st_mtime_ns}")
+    try:
+        with (
+            anonymous_client() as client,
+            opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0, method="HEAD") as answer,
+        ):
+            length = answer.headers.get("x-goog-stored-content-length", answer.headers.get("Content-Length", ""))
+            said = [f"{name}={answer.headers[name]}" for name in _VALIDATORS if name in answer.headers]
+            return Head(int(length) if length.isdecimal() else None, " ".join(said))
+    except NotFound as error:
+        raise missing(url) from error
