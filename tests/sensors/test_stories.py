@@ -187,10 +187,10 @@ class Real(Daemon):
         self.cursor = None
 
 
-def live(house: House, story: Sequence[Hour], *, quiet: int = 48) -> Counter[str]:
+def live(house: House, story: Sequence[Hour]) -> Counter[str]:
     """Live through a story and the quiet days after it; return what had to be built, each once."""
     world, by_hand = World(), set[str]()
-    for hour in [*story, *[QUIET] * quiet]:
+    for hour in [*story, *[QUIET] * 48]:
         document, now = world.document(hour), world.clock(hour)
         if hour.by_hand is not None:
             version = world.published[-1 - min(hour.by_hand, len(world.published) - 1)]
@@ -225,11 +225,16 @@ def test_in_any_72_hours_every_good_release_that_was_seen_is_built_once_and_noth
 
 
 @pytest.mark.slow
-@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.data_too_large])
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.data_too_large],
+)
 @given(hours)
 def test_the_same_hours_through_the_real_sensor_and_the_automation_of_seeds(story: list[Hour]) -> None:
     with tempfile.TemporaryDirectory() as directory, dg.DagsterInstance.ephemeral() as instance:
         house = Real(Path(directory), instance)
-        due = live(house, story, quiet=24)
+        due = live(house, story)
         assert Counter(house.built()) == due
         assert house.seeds == Counter(f"auto|{version}" for version in due for _ in ("proxmox", "hetzner"))
