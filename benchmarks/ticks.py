@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 
@@ -30,12 +31,13 @@ _NEWEST = "2026.03.03-0027-rolling"
 def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
     """Time ticks of a real sensor on a Dagster instance on disk, against a feed over TLS on loopback."""
     authority = Authority(scratch / "authority")
-    os.environ["SSL_CERT_FILE"] = str(authority.bundle_file)
     trace = Trace(scratch / "trace.jsonl")
     server = ReleaseServer(scratch / "feed", trace, authority)
     iso = scratch / "some.iso"
     iso.write_bytes(b"iso")
-    with running(server):
+    trusted = {"SSL_CERT_FILE": str(authority.bundle_file)}
+    # Whoever runs after this case must not trust a file that is gone with its scratch.
+    with mock.patch.dict(os.environ, trusted), running(server):
         server.publish(_NEWEST, iso, "signature", built_at(_NEWEST))
         few, _ = _tick(scratch / "few", server, trace, FEW, times=1 if quick else 5)
         many, statuses = _tick(scratch / "many", server, trace, MANY, times=1 if quick else 5)
