@@ -12,7 +12,7 @@ from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.recipe import Recipe
 from hyops_assets.definitions import build_definitions
-from tests.assets.house import RELEASE, House
+from tests.assets.house import RELEASE, House, quick
 
 
 def tick(home: House, **build: Any) -> dg.SensorResult:
@@ -37,13 +37,16 @@ def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(ho
 
 
 @pytest.mark.slow
-def test_a_rebuild_is_the_next_free_revision_with_its_reason_and_a_changed_recipe_asks_for_one(home: House) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
+def test_a_rebuild_is_the_next_free_revision_with_its_reason_and_a_changed_recipe_asks_for_one(
+    home: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.graph().build(RELEASE)
     before = home.published()
     assert "built by today's recipe" in str(tick(home).skip_reason)
-    ran = graph.build(f"{RELEASE}-r2", rebuild_reason="the helper was mended")
-    evidence = str(ran.metadata["published_contract"]["evidence"]).rsplit("/", 1)[-1]
+    rebuild(Place(home.root, ""), RELEASE, " the helper was mended ", overrides=quick(home.root))
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"{RELEASE}-r2 is published: ")
+    evidence = said.rsplit("/", 1)[-1]
     (document,) = [body for name, body in home.published().items() if name.endswith(evidence)]
     told = json.loads(document)
     assert told["build"]["rebuild_reason"] == "the helper was mended"
