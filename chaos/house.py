@@ -29,7 +29,8 @@ RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20
 NOISE_BYTES = 32 << 20
 _HUNG_SECONDS = 300.0
-_DELAYS = {"create_server": 0.05, "start_server": 0.05, "create_image": 0.2, "delete_server": 0.05}
+# Long enough that its first look finds a server still being made: else one poll less is made than was recorded.
+_DELAYS = {"create_server": 0.3, "start_server": 0.05, "create_image": 0.2, "delete_server": 0.05}
 _WORKER_SECONDS = 0.1
 _KEPT = ("blobs", "objects", "feed")
 """Directories whose files never change: they are left where they are."""
