@@ -215,13 +215,14 @@ def test_a_seed_by_url_takes_only_the_bytes_that_a_contract_names(seeded: House,
 
 
 @pytest.fixture
-def two_projects(seeded: House) -> Iterator[House]:
-    """The seeded house with a second Hetzner site."""
+def two_projects(seeded: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """The seeded house with a second Hetzner site: another token, which leads to a project that holds the record."""
     sites = seeded.settings.sites
     own = sites.hetzner[SITE]
+    monkeypatch.setenv("HYOPS_BERLIN_TOKEN", os.environ[own.token_env])
     hetzner = {
         SITE: own.model_copy(update={"default": True}),
-        "berlin": own.model_copy(update={"default": False}),
+        "berlin": own.model_copy(update={"default": False, "token_env": "HYOPS_BERLIN_TOKEN"}),
     }
     seeded.configure(sites=sites.model_copy(update={"hetzner": hetzner}))
     yield seeded

@@ -225,6 +225,9 @@ def test_of_runs_at_once_one_state_stays_and_it_is_whole(tmp_path: Path) -> None
     names = [f"run-{number}" for number in range(8)]
     with multiprocessing.get_context("fork").Pool(8) as writers:
         writers.starmap(commit_begun, [(tmp_path, name) for name in names])
+        # Not by SIGTERM, which leaving the block would send: who runs this may have had it ignored.
+        writers.close()
+        writers.join()
     states = StateStore(RuntimeRoot(tmp_path))
     found = read(states)
     winner = found["outputs"]["writer"]
