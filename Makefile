@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 ISO ?=
+ARGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -52,6 +53,10 @@ bench: setup ## the benchmarks, as ratios in one run
 .PHONY: chaos
 chaos: setup ## the real run of a seed, killed at every point of its trace and run again, in both clouds
 	@$(BIN)/python -W ignore -m chaos
+
+.PHONY: acceptance
+acceptance: setup ## one template and one image at real sites, made, audited, removed: ARGS="--env prod --dry-run"
+	@$(BIN)/hyops acceptance $(ARGS)
 
 .PHONY: specs
 specs: setup ## write the modules' specs, input schemas and reference pages again, from the models

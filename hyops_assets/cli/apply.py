@@ -30,7 +30,7 @@ def apply_module(asked: Asked) -> None:
         prepared.resolution.require()
         prepared = reach(prepared)
         prepared.module.refuse(prepared.work)
-    with _ended_as_by_hand(), Recorded(prepared) as run:
+    with ended_as_by_hand(), Recorded(prepared) as run:
         for line in prepared.resolution.overruled:
             run.say(f"warning: {line}")
         _require_ready(prepared, run)
@@ -97,7 +97,7 @@ class _Slot:
 
 
 @contextmanager
-def _ended_as_by_hand() -> Iterator[None]:
+def ended_as_by_hand() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does, so that a service manager's stop leaves nothing behind either."""
     # Raised as SIGINT, not as an exception: whoever has a handler for that, such as Dagster, is to have its say.
     former = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))

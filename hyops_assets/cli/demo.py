@@ -1,8 +1,6 @@
 """`hyops demo`: an ISO through the whole graph into a lab, and a table of what came out."""
 
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 from rich.table import Table
 
@@ -12,28 +10,17 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran, Said
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.progress import in_bytes, shown
-from hyops_assets.contract.errors import Refused
+from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.version import RELEASE_PATTERN
 from hyops_assets.lab.ensemble import LabFiles
 from resources.artifacts.store import ArtifactStore
-from resources.feed.client import ReleaseFeed
 from resources.states.store import StateStore
 
 RELEASE = "2026.03.03-0027-rolling"
 """The release of the source document's verified example."""
 
 STATES = (StateRef(IMAGE_BUILD, DEFAULT_BUILD_INSTANCE), StateRef(TEMPLATE_SEED), StateRef(IMAGE_SEED))
-
-
-@dataclass(frozen=True)
-class Source:
-    """What goes in: a release, and where its ISO comes from if not from the lab's feed."""
-
-    release: str
-    source_iso_url: str = ""
 
 
 def run_demo(place: Place, iso: str) -> None:
@@ -46,7 +33,7 @@ def run_demo(place: Place, iso: str) -> None:
     console = place.console
     console.print(f"[bold]HyOps VyOS image pipeline[/bold]: demo in {place.root.path}")
     with shown(console):
-        source = _real(iso) if iso else _lookalike(place)
+        source = source_of(iso) if iso else _lookalike(place)
         with lab.lab_running(place.root):
             before = LabFiles(place.root.lab).trace().mutations()
             graph = Graph(place.root, open_instance(place.root))
@@ -64,19 +51,6 @@ def _lookalike(place: Place) -> Source:
         progress.ended("made" if made.made else "adopted", made.iso.stat().st_size)
     lab.announce_iso(place.root, made)
     return Source(RELEASE)
-
-
-def _real(iso: str) -> Source:
-    """Name a real ISO: the newest of VyOS' feed, a URL, or a file."""
-    if iso == "latest":
-        announced = ReleaseFeed(FeedSettings()).poll().feed
-        if announced is None or not announced.good:
-            raise Refused("VyOS' feed announces no release", hint="name an ISO: make demo ISO=<path or URL>")
-        return Source(announced.good[0].version, announced.good[0].url)
-    found = RELEASE_PATTERN.search(iso.rsplit("/", 1)[-1])
-    if found is None:
-        raise Refused(f"{iso!r} names no VyOS release", hint="keep the file name that VyOS gave the ISO")
-    return Source(found.group(), iso if "://" in iso else str(Path(iso).expanduser().absolute()))
 
 
 def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counter[str]) -> None:

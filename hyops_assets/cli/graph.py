@@ -18,6 +18,9 @@ from resources.settings import load_settings
 Said = Mapping[str, object]
 """The metadata of one materialization, by name."""
 
+Judged = tuple[bool, str]
+"""Whether a check passed, and its description."""
+
 
 class RunFailed(HyopsError):
     """A run of the graph failed; the message names the step or the check, and why. `ran` is how far it came."""
@@ -42,10 +45,11 @@ def prepare_partitions(instance: dg.DagsterInstance, root: RuntimeRoot) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """A run that ended: its id, and what each asset said that was materialized."""
+    """A run that ended: its id, what each asset said that was materialized, and what each check found."""
 
     run_id: str
     metadata: Mapping[str, Said]
+    checks: Mapping[str, Judged]
 
 
 class Graph:
@@ -167,7 +171,7 @@ class Graph:
             tags=RunProcess.this().tag(run_id) | self._tags,
             raise_on_error=False,
         )
-        ran = Ran(result.run_id, _metadata(result))
+        ran = Ran(result.run_id, _metadata(result), _judged(result))
         if _interrupted(result):
             raise RunCancelled(ran)
         if not result.success:
@@ -212,6 +216,10 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             # The class stands with its module's path before the text; its name alone is enough for a reader.
             return f"{event.step_key}: {re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"
+
+
+def _judged(result: dg.ExecuteInProcessResult) -> dict[str, Judged]:
+    return {one.check_name: (one.passed, one.description or "") for one in result.get_asset_check_evaluations()}
 
 
 def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:

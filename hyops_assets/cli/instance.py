@@ -43,9 +43,9 @@ _PRINTED_ONLY = {
 """Dagster's log manager that copies nothing, as a `dagster.yaml` names it."""
 
 
-def prepare_instance(root: RuntimeRoot) -> Path:
+def prepare_instance(root: RuntimeRoot, home: Path | None = None) -> Path:
     """Create the instance's directory and its `dagster.yaml` where they are missing; return the directory."""
-    home = root.dagster_home
+    home = home or root.dagster_home
     make_private(home, below=root.path)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
@@ -67,14 +67,18 @@ def environment_of(root: RuntimeRoot) -> dict[str, str]:
     }
 
 
-def open_instance(root: RuntimeRoot) -> dg.DagsterInstance:
+def open_instance(root: RuntimeRoot, home: Path | None = None) -> dg.DagsterInstance:
     """Open the environment's instance for a shell, creating it first; runs whose process was killed are marked failed.
+
+    Args:
+        root: of the environment.
+        home: the instance's directory, where it is not the one that the UI and the shell share.
 
     What its steps print goes to the shell alone, not into the UI as well: to copy it, Dagster puts a `tail` between
     each step and the terminal, which prints late, may lose the last lines, and answers Ctrl-C with a traceback of its
     own (dagster-io/dagster#23336). The event log has everything.
     """
-    home = prepare_instance(root)
+    home = prepare_instance(root, home)
     os.environ.update(environment_of(root))
     with dg.DagsterInstance.from_config(str(home)) as configured:
         ref = configured.get_ref()

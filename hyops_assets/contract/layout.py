@@ -50,6 +50,11 @@ class RuntimeRoot:
         return self.path / "work" / "lab"
 
     @property
+    def acceptance_home(self) -> Path:
+        """The Dagster instance of acceptance runs: what they seed is removed, and must not count as seeded."""
+        return self.path / "work" / "acceptance"
+
+    @property
     def run_records(self) -> Path:
         """One directory per module run."""
         return self.path / "logs" / "module"

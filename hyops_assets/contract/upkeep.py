@@ -18,6 +18,9 @@ person can tell or do more. failed: removing it was tried. unknown: nobody could
 IsLive = Callable[[str], bool | None]
 """Tells whether a run, by its id, is at work. None: nobody here knows, so it may be at work on another host."""
 
+Needed = Callable[[str], str | None]
+"""Tells who needs a thing, by its id: a state that names it, a run at work at its site. None: nobody does."""
+
 
 @dataclass(frozen=True)
 class Finding:

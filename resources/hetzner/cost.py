@@ -7,7 +7,7 @@ do not tell: the site's settings do. Addresses, traffic and VAT are left out.
 import math
 from dataclasses import dataclass
 
-from resources.hetzner.inventory import Offer, Snapshot
+from resources.hetzner.inventory import GIGABYTE, Offer, Snapshot
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,15 @@ class Cost:
             server_eur=round(hours * offer.hourly, 4) if offer else 0.0,
             snapshot_gb=held,
             snapshot_eur_per_month=None if held is None else round(held * eur_per_gb_month, 4),
+        )
+
+    @classmethod
+    def at_most(cls, offer: Offer, *, disk_bytes: int, seconds: float, eur_per_gb_month: float) -> "Cost":
+        """Return what a seed costs at most: its server for all those seconds, its snapshot not compressed at all."""
+        hours, held = math.ceil(seconds / 3600), disk_bytes / GIGABYTE
+        return cls(
+            server_hours=hours,
+            server_eur=round(hours * offer.hourly, 4),
+            snapshot_gb=round(held, 3),
+            snapshot_eur_per_month=round(held * eur_per_gb_month, 4),
         )

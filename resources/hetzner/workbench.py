@@ -35,7 +35,7 @@ _SYSTEM_IMAGES = ("debian-13", "debian-12", "ubuntu-24.04")
 """Any of them does: its bytes are overwritten."""
 
 
-def choose_offers(offers: list[Offer], disk: Disk, locations: list[str], server_type: str = "") -> list[Offer]:
+def choose_offers(offers: list[Offer], disk_bytes: int, locations: list[str], server_type: str = "") -> list[Offer]:
     """Return the offers that may write a disk, best first: smallest disk, lowest price, preferred location.
 
     A server made from a snapshot needs a disk as large as the one it was taken of, so the smallest comes first. With
@@ -46,7 +46,7 @@ def choose_offers(offers: list[Offer], disk: Disk, locations: list[str], server_
         for offer in offers
         if offer.location in locations
         and server_type in ("", offer.server_type)
-        and offer.disk_gb >= math.ceil(disk.size_bytes / GIGABYTE)
+        and offer.disk_gb >= math.ceil(disk_bytes / GIGABYTE)
     ]
     return sorted(
         fitting, key=lambda offer: (offer.disk_gb, offer.hourly, locations.index(offer.location), offer.server_type)
@@ -180,7 +180,7 @@ def _ensure_server(
 ) -> tuple[Server, Offer]:
     disk = request.record.disk
     locations = [wishes.location] if wishes.location else site.locations
-    candidates = choose_offers(client.list_offers(), disk, locations, wishes.server_type)
+    candidates = choose_offers(client.list_offers(), disk.size_bytes, locations, wishes.server_type)
     image = _system_image(client)
     refusals: list[str] = []
     for offer in candidates:

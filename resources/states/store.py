@@ -205,6 +205,15 @@ class StateStore:
                 self.path(ref).unlink()
             return True
 
+    def destroy(self, ref: StateRef, *, run_id: str) -> bool:
+        """Make the state of a run `destroyed`: what it named is gone, so it names nothing. Tell whether it was its."""
+        with self._locked(ref):
+            state = self.find(ref)
+            if state is None or state.run_id != run_id:
+                return False
+            self._write(ref, state.model_copy(update=_ended("destroyed") | {"outputs": {}, "output_count": 0}))
+            return True
+
     def _write(self, ref: StateRef, state: ModuleState) -> None:
         payload = state.model_dump(mode="json", exclude_none=True)
         # Nulls inside outputs are answers ("no ISO: registered elsewhere") and stay.

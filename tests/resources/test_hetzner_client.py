@@ -75,7 +75,7 @@ def test_the_smallest_disk_comes_first_then_price_then_the_sites_order() -> None
     ]
     disk = make_record().disk.model_copy(update={"size_bytes": 2 << 30})
 
-    chosen = choose_offers(offers, disk, ["hel1", "nbg1", "fsn1"])
+    chosen = choose_offers(offers, disk.size_bytes, ["hel1", "nbg1", "fsn1"])
 
     assert [(offer.server_type, offer.location) for offer in chosen] == [
         ("cheap", "hel1"),

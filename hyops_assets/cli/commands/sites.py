@@ -1,4 +1,4 @@
-"""Commands about sites: seed."""
+"""Commands about sites: seed, acceptance."""
 
 from typing import Annotated
 
@@ -39,3 +39,29 @@ def seed(
     if missing:
         raise typer.Exit(print_missing(where))
     raise typer.Exit(seed_sites(where, Asked(cloud, site or [], version or [], over_daily_cap, at_once)))
+
+
+@commands.command()
+def acceptance(
+    proxmox_site: Annotated[
+        str, typer.Option("--proxmox-site", help="A Proxmox site; default: the default one; - leaves it out.")
+    ] = "",
+    hetzner_site: Annotated[
+        str, typer.Option("--hetzner-site", help="A Hetzner site; default: the default one; - leaves it out.")
+    ] = "",
+    iso: Annotated[
+        str,
+        typer.Option("--iso", help="Path or URL of an ISO to build first; default: what the build slot names."),
+    ] = "",
+    max_eur: Annotated[
+        float | None, typer.Option("--max-eur", min=0, help="What the run may cost at most, net; required.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and list the calls of a run.")] = False,
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Seed one template and one image at real sites, audit them, remove them. HYOPS_ACCEPTANCE=yes opts in."""
+    from hyops_assets.cli.acceptance import Asked, run_acceptance
+
+    asked = Asked(proxmox_site, hetzner_site, iso, max_eur, dry_run)
+    raise typer.Exit(run_acceptance(named_place(root, env), asked))

@@ -1,0 +1,283 @@
+"""`hyops acceptance`: one template and one image at real sites, made, audited and removed, within a cap of money.
+
+What belongs here: what is refused before anything is made, the order of the run, and the report.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import dagster as dg
+import typer
+
+from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+from hyops_assets.cli.acceptance_report import Trial, document_of, print_plan, print_report
+from hyops_assets.cli.acceptance_sites import (
+    INSTANCE,
+    HetznerTrial,
+    ProxmoxTrial,
+    Terms,
+    TrialSite,
+    at_work,
+    hetzner_terms,
+    who_needs,
+)
+from hyops_assets.cli.apply import ended_as_by_hand
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.graph import Graph, Ran
+from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.prepare import reach_environment, redactor_of
+from hyops_assets.cli.progress import shown
+from hyops_assets.cli.run_record import RunRecord, new_run_id, now
+from hyops_assets.cli.source_iso import Source, source_of
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.redaction import Redactor
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import default_site
+from hyops_assets.partitions import add_version
+from hyops_assets.waiting import named_version
+from resources.artifacts.store import ArtifactStore
+from resources.hetzner.resource import HetznerProjects
+from resources.proxmox.resource import ProxmoxSeeders
+from resources.settings import load_settings
+from resources.states.store import Begun, StateStore
+
+OPT_IN = "HYOPS_ACCEPTANCE"
+LEFT_OUT = "-"
+_LINEAGE = "lineage_holds"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line said.
+
+    Attributes:
+        proxmox_site: by name; the default one where empty; none where `-`.
+        hetzner_site: likewise.
+        iso: path or URL of an ISO to build first; empty for the record that the build slot names.
+        max_eur: what the run may cost at most, net.
+        dry_run: only read, and list the calls.
+    """
+
+    proxmox_site: str
+    hetzner_site: str
+    iso: str
+    max_eur: float | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One run: where it works, and what it is called."""
+
+    place: Place
+    settings: Settings
+    run_id: str
+    record: RunRecord
+    redactor: Redactor
+    began: float = field(default_factory=time.time)
+
+    @property
+    def states(self) -> StateStore:
+        """The environment's states."""
+        return StateStore(self.place.root)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The environment's documents."""
+        return ArtifactStore(self.place.root.artifacts)
+
+    def contract(self, version: str) -> Contract | None:
+        """Return the contract of a version, None where it was not published here."""
+        return self.store.find_document("published_contract", version, Contract)
+
+
+def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.environ) -> int:
+    """Seed, audit and remove; print a report and return the exit status: 0 only where all of it held.
+
+    Raises:
+        Refused: no opt-in, no cap or one that is too low, or a site that holds the record. Nothing was made.
+        SettingsError: no such site, or `pipeline.yml` does not validate.
+        RunFailed: the ISO was not built.
+        KeyboardInterrupt: whoever sits at the shell ended it; what it had made was removed.
+    """
+    if not asked.dry_run:
+        _require_consent(asked, environ)
+    if not place.root.path.is_dir():
+        raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
+    settings = load_settings(place.root)
+    reach_environment(place, settings)
+    run_id = new_run_id("acceptance")
+    redactor = redactor_of(settings, None, os.environ)
+    record = RunRecord(place.root.path / "logs" / "acceptance" / run_id, below=place.root.path, redactor=redactor)
+    ground = Ground(place, settings, run_id, record, redactor)
+    source = source_of(asked.iso) if asked.iso else _named(ground)
+    sites, terms = _sites(ground, asked, source)
+    contract = ground.contract(source.release)
+    if contract is not None:
+        _require_free(ground, sites, contract)
+    if asked.dry_run:
+        print_plan(place.console, sites, terms, contract, source=source.source_iso_url or source.release)
+        return 0
+    with ended_as_by_hand():
+        if asked.iso:
+            with shown(place.console), open_instance(place.root) as instance:
+                Graph(place.root, instance).build(source.release, source_iso_url=source.source_iso_url)
+            # Again: the record is known by now.
+            sites, terms = _sites(ground, asked, source)
+            contract = ground.contract(source.release)
+            if contract is not None:
+                _require_free(ground, sites, contract)
+        if contract is None:
+            raise Refused(f"no contract of {source.release} was published here", hint="build it, or give --iso")
+        trials = _tried(ground, sites, contract)
+    record.write("result.json", document_of(run_id, now(), trials, terms, contract))
+    print_report(place.console, trials, terms, contract)
+    return 0 if all(trial.held for trial in trials) else 1
+
+
+def _require_consent(asked: Asked, environ: Mapping[str, str]) -> None:
+    if environ.get(OPT_IN) != "yes":
+        raise Refused(
+            "an acceptance run makes things at real sites, and costs money",
+            hint=f"see what it would do with --dry-run; then set {OPT_IN}=yes",
+        )
+    if asked.max_eur is None:
+        raise Refused("no cap of cost is given", hint="give --max-eur; --dry-run prints the estimate")
+
+
+def _named(ground: Ground) -> Source:
+    version = named_version(ground.states)
+    if version is None or ground.contract(version) is None:
+        raise Refused("the build slot names no record that was published here", hint="build one, or give --iso")
+    return Source(version)
+
+
+def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite], Terms | None]:
+    """Return the sites, and what the run costs at most.
+
+    Raises:
+        Refused: none is left, or the estimate is above the cap.
+    """
+    settings, sites, terms = ground.settings, list[TrialSite](), None
+    if (name := _chosen(asked.proxmox_site, default_site(settings.sites.proxmox))) is not None:
+        private = settings.repository.kind == "directory" and settings.repository.public_base_url is None
+        settings.proxmox_site(name)
+        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), upload=private))
+    if (name := _chosen(asked.hetzner_site, default_site(settings.sites.hetzner))) is not None:
+        site, client = settings.hetzner_site(name), HetznerProjects(settings).client(name)
+        contract = ground.contract(source.release)
+        disk_bytes = contract.record.disk.size_bytes if contract else settings.build.disk_bytes
+        terms = hetzner_terms(client, site, disk_bytes=disk_bytes)
+        if asked.max_eur is not None and terms.eur > asked.max_eur:
+            raise Refused(
+                f"the run may cost {terms.eur:.4f} EUR, the cap is {asked.max_eur:.4f} EUR",
+                hint="raise --max-eur, or leave the Hetzner site out: --hetzner-site -",
+            )
+        sites.append(HetznerTrial(name, site, client, terms.offer))
+    if not sites:
+        raise Refused("no site is left", hint="configure one in config/pipeline.yml under sites, or name it")
+    if INSTANCE in (*settings.sites.proxmox, *settings.sites.hetzner):
+        raise Refused(f"a site is called {INSTANCE}: its state is what this run writes", hint="rename the site")
+    return sites, terms
+
+
+def _chosen(named: str, default: str | None) -> str | None:
+    return None if named == LEFT_OUT else named or default
+
+
+def _require_free(ground: Ground, sites: list[TrialSite], contract: Contract) -> None:
+    """See that no site holds the record, or is expected to, and that nobody is at work there.
+
+    Raises:
+        Refused: one is.
+    """
+    with open_instance(ground.place.root) as instance:
+        for site in sites:
+            if busy := at_work(instance, site):
+                raise Refused(f"run {busy} seeds at {site.name}", hint="wait for it")
+            site.require_absent(contract.record)
+            if _document(site, contract) in ground.store.list_names(site.cloud.asset.to_user_string()):
+                raise Refused(
+                    f"{contract.record.version} was seeded at {site.name}, and is gone from there",
+                    hint="see hyops drift; seed it again, or use a revision: hyops rebuild",
+                )
+            former = ground.states.find(StateRef(site.module, INSTANCE))
+            if former is not None and former.status != "destroyed":
+                raise Refused(
+                    f"acceptance run {former.run_id} was killed, or could not remove what it made",
+                    hint=f"look at {ground.states.path(StateRef(site.module, INSTANCE))}; remove what its outputs "
+                    "name, then the file",
+                )
+
+
+def _tried(ground: Ground, sites: list[TrialSite], contract: Contract) -> list[Trial]:
+    """Try one site after the other. One's failure stops no other; what was made is removed, whatever happens."""
+    root, version = ground.place.root, contract.record.version
+    with ExitStack() as stack:
+        stack.enter_context(shown(ground.place.console))
+        live = stack.enter_context(open_instance(root))
+        # An instance of its own: what is removed again must not count as seeded in the grids.
+        own = stack.enter_context(open_instance(root, root.acceptance_home))
+        add_version(own, version)
+        graph = Graph(root, own, tags={MODULE_RUN_TAG: ground.run_id, INSTANCE_TAG: INSTANCE})
+        return [_try(ground, site, graph, live, contract) for site in sites]
+
+
+def _try(ground: Ground, site: TrialSite, graph: Graph, live: dg.DagsterInstance, contract: Contract) -> Trial:
+    trial, ref, begun = Trial(site), StateRef(site.module, INSTANCE), time.monotonic()
+    try:
+        ground.states.begin(
+            ref, Begun(ground.run_id, "acceptance", str(ground.record.directory)), lab=ground.settings.lab
+        )
+        trial.ran = site.seed(graph, contract.record.version)
+        trial.wrong += _judged(site, trial.ran, contract)
+    except HyopsError as error:
+        trial.wrong.append(error.message)
+    finally:
+        trial.seconds = time.monotonic() - begun
+        _remove(ground, trial, graph.instance, live, contract)
+        for text in (*trial.removed, *trial.wrong):
+            typer.echo(ground.redactor.text(f"  {site.name}: {text}"))
+    return trial
+
+
+def _judged(site: TrialSite, ran: Ran, contract: Contract) -> list[str]:
+    """Return what of a seed does not hold: that it was made by this run, its lineage, what is read back."""
+    outcome = ran.metadata[site.cloud.asset.to_user_string()]["outcome"]
+    passed, why = ran.checks.get(_LINEAGE, (False, "the check did not run"))
+    return [
+        *([] if outcome == "created" else [f"it was {outcome}, not created"]),
+        *([] if passed else [f"{_LINEAGE}: {why}"]),
+        *site.wrong(ran, contract.record),
+    ]
+
+
+def _remove(
+    ground: Ground, trial: Trial, own: dg.DagsterInstance, live: dg.DagsterInstance, contract: Contract
+) -> None:
+    """Remove what this run made at a site, and look whether it is gone; what is not is told in `trial.wrong`."""
+    site = trial.site
+    runs = frozenset(run.run_id for run in own.get_runs(dg.RunsFilter(tags={MODULE_RUN_TAG: ground.run_id})))
+    needed = partial(who_needs, live, ground.states, ground.settings, site, contract.record.version, ground.began)
+    try:
+        findings = site.undo(contract.record, runs, needed)
+        left = site.remaining(runs)
+    except HyopsError as error:
+        trial.wrong.append(f"it could not be looked at what is left there: {error.message}; next: {error.hint}")
+        return
+    trial.removed += [f"removed {finding.what}" for finding in findings if finding.verdict == "removed"]
+    trial.wrong += [f"{finding.what} stays: {finding.why}" for finding in findings if finding.verdict != "removed"]
+    trial.wrong += [f"{what} is left, and may cost money: remove it by hand" for what in left]
+    if not left:
+        ground.store.forget_document(site.cloud.asset.to_user_string(), _document(site, contract))
+        ground.states.destroy(StateRef(site.module, INSTANCE), run_id=ground.run_id)
+
+
+def _document(site: TrialSite, contract: Contract) -> str:
+    return str(site.cloud.seed(site.name, contract.record.version))

@@ -1,0 +1,115 @@
+"""What an acceptance run prints and keeps: the plan of its dry run, and what became of each site."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hyops_assets.cli.acceptance_sites import Terms, TrialSite
+from hyops_assets.cli.graph import Ran, Said
+from hyops_assets.contract.evidence import Contract
+
+_NET = "net, by the API's price of the server and the site's setting for snapshots; addresses and VAT are left out"
+
+
+@dataclass
+class Trial:
+    """What became of one site: what was seeded, what does not hold, what was removed."""
+
+    site: TrialSite
+    ran: Ran | None = None
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list[str])
+    removed: list[str] = field(default_factory=list[str])
+
+    @property
+    def held(self) -> bool:
+        """Whether everything held: seeded, audited, removed."""
+        return self.ran is not None and not self.wrong
+
+    @property
+    def said(self) -> Said:
+        """What the seed said of itself; nothing where it failed."""
+        return self.ran.metadata.get(self.site.cloud.asset.to_user_string(), {}) if self.ran else {}
+
+
+def print_plan(
+    console: Console, sites: list[TrialSite], terms: Terms | None, contract: Contract | None, *, source: str
+) -> None:
+    """Print the changing calls of a run, in order, and what it costs at most. `source` names the record or the ISO."""
+    if contract is None:
+        console.print(f"build      {source}: every gate, then publish it; published names stay", soft_wrap=True)
+    else:
+        console.print(f"record     {contract.record.key} {contract.record.version}, published already")
+    for site in sites:
+        table = Table(title=f"{site.cloud.name} site {site.name}", title_justify="left")
+        for heading in ("call", "path", "why"):
+            table.add_column(heading, overflow="fold")
+        for call in site.calls(contract):
+            table.add_row(call.method, call.path, call.why)
+        console.print(table)
+    _print_cost(console, terms)
+    console.print("nothing was changed; what only reads, or is asked again after a passing failure, is not listed")
+
+
+def print_report(console: Console, trials: list[Trial], terms: Terms | None, contract: Contract) -> None:
+    """Print what was done at each site, with ids, digests, seconds and cost."""
+    record = contract.record
+    table = Table(title=f"acceptance of {record.key} {record.version}", title_justify="left")
+    for heading in ("site", "outcome", "id", "seconds", "disk sha256", "removed", "held"):
+        table.add_column(heading, overflow="fold")
+    for trial in trials:
+        said = trial.said
+        table.add_row(
+            f"{trial.site.cloud.name} {trial.site.name}",
+            str(said.get("outcome", "failed")),
+            str(said.get("image_ref") or said.get("vmid") or ""),
+            f"{trial.seconds:.1f}",
+            str(said.get("readback_sha256") or said.get("disk_sha256") or ""),
+            str(len(trial.removed)),
+            "yes" if trial.held else "no",
+        )
+    console.print(table)
+    for trial in trials:
+        if cost := trial.said.get("cost"):
+            console.print(f"cost       {cost} ({_NET})", soft_wrap=True)
+        if smoke := trial.said.get("smoke"):
+            console.print(f"smoke gate {smoke}")
+    _print_cost(console, terms)
+    console.print("left       the published record, and the qcow2 on the node's import storage")
+
+
+def document_of(
+    run_id: str, recorded_at: str, trials: list[Trial], terms: Terms | None, contract: Contract
+) -> dict[str, Any]:
+    """Return what the run record keeps."""
+    return {
+        "run_id": run_id,
+        "recorded_at": recorded_at,
+        "version": contract.record.version,
+        "record_digest": contract.record_digest,
+        "disk_sha256": contract.record.disk.sha256,
+        "at_most": asdict(terms) if terms else None,
+        "sites": [
+            {
+                "site": trial.site.name,
+                "cloud": trial.site.cloud.name,
+                "held": trial.held,
+                "seconds": round(trial.seconds, 3),
+                "said": dict(trial.said),
+                "wrong": trial.wrong,
+                "removed": trial.removed,
+            }
+            for trial in trials
+        ],
+    }
+
+
+def _print_cost(console: Console, terms: Terms | None) -> None:
+    if terms is not None:
+        console.print(
+            f"at most    {terms.eur:.4f} EUR: {terms.offer.server_type} in {terms.offer.location} for "
+            f"{terms.cost.server_hours} h, {terms.cost.snapshot_gb} GB for a month ({_NET})",
+            soft_wrap=True,
+        )

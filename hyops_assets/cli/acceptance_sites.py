@@ -1,0 +1,269 @@
+"""A site of an acceptance run, of either cloud: what it would ask for, whether it may, seed, audit, remove.
+
+What belongs here: the two clouds behind one shape. What a seed or a removal does stands in `resources/`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import dagster as dg
+
+from hyops_assets.assets.leftovers import seeding_at
+from hyops_assets.assets.seeding import instance_of
+from hyops_assets.checks.links import Link, image_links, template_links
+from hyops_assets.cli.acceptance_calls import Call, hetzner_calls, proxmox_calls
+from hyops_assets.cli.graph import Graph, Ran
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import Record
+from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED
+from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.site_settings import HetznerSite, default_site
+from hyops_assets.contract.superseding import IMAGES, TEMPLATES, mentioned
+from hyops_assets.contract.superseding import Cloud as Words
+from hyops_assets.contract.upkeep import Finding, Needed
+from hyops_assets.partitions import HETZNER, HETZNER_SITES, PROXMOX, PROXMOX_SITES, Cloud
+from hyops_assets.seed_log import SeedLog
+from resources.hetzner import undoing as at_hetzner
+from resources.hetzner.client import HetznerClient
+from resources.hetzner.cost import Cost
+from resources.hetzner.inventory import Offer
+from resources.hetzner.seed import HetznerSeeder
+from resources.hetzner.workbench import choose_offers
+from resources.proxmox import undoing as at_proxmox
+from resources.proxmox.preflight import require_readable
+from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.survey import survey
+from resources.states.store import StateStore
+
+INSTANCE = "acceptance"
+"""The state instance of what an acceptance run seeds: no live slot ever names what is about to be removed."""
+
+_REVISION = "use a revision, which no site holds: hyops rebuild <version> --reason acceptance"
+
+
+class TrialSite(Protocol):
+    """What an acceptance run does at one site.
+
+    Attributes:
+        cloud: whose partitions its seeds are.
+        words: how states speak of what the cloud holds.
+        module: whose state a seed writes.
+    """
+
+    cloud: ClassVar[Cloud]
+    words: ClassVar[Words]
+    module: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        ...
+
+    def calls(self, contract: Contract | None) -> list[Call]:
+        """Return the changing calls of a run, in order."""
+        ...
+
+    def require_absent(self, record: Record) -> None:
+        """See that the site holds nothing of the record. Reads only.
+
+        Raises:
+            Refused: it does: adopting it would prove nothing.
+        """
+        ...
+
+    def seed(self, graph: Graph, version: str) -> Ran:
+        """Seed; raises as the graph does."""
+        ...
+
+    def wrong(self, ran: Ran, record: Record) -> list[str]:
+        """Read back what a run seeded, and return what does not hold."""
+        ...
+
+    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
+        """Remove what these runs made; return what became of each."""
+        ...
+
+    def remaining(self, runs: frozenset[str]) -> list[str]:
+        """Return what still carries the id of one of these runs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The server that writes, fixed before the run so that no dearer one is taken, and what the run costs at most."""
+
+    offer: Offer
+    cost: Cost
+
+    @property
+    def eur(self) -> float:
+        """Net: the server, and the snapshot for a month."""
+        return round(self.cost.server_eur + (self.cost.snapshot_eur_per_month or 0.0), 4)
+
+
+def hetzner_terms(client: HetznerClient, site: HetznerSite, *, disk_bytes: int) -> Terms:
+    """Return what a seed of a disk takes and costs at most, by the API's prices now. Reads only.
+
+    Raises:
+        Refused: no server type fits, or the API tells no price of it, so that no cap could hold.
+    """
+    fitting = choose_offers(client.list_offers(), disk_bytes, site.locations)
+    if not fitting:
+        raise Refused(
+            f"no server type for a disk of {disk_bytes} bytes is to be had in {', '.join(site.locations)}",
+            hint="add locations to the site's settings, or try again later",
+        )
+    offer = fitting[0]
+    if offer.hourly <= 0:
+        raise Refused(f"Hetzner tells no price of {offer.server_type} in {offer.location}", hint="try again later")
+    cost = Cost.at_most(
+        offer,
+        disk_bytes=disk_bytes,
+        # Longer than all that a seed waits for: after that its server counts as a leftover, and is swept.
+        seconds=client.patience.lifetime,
+        eur_per_gb_month=site.snapshot_eur_per_gb_month,
+    )
+    return Terms(offer, cost)
+
+
+@dataclass(frozen=True)
+class HetznerTrial:
+    """A Hetzner project."""
+
+    name: str
+    site: HetznerSite
+    client: HetznerClient
+    offer: Offer
+
+    cloud: ClassVar[Cloud] = HETZNER
+    words: ClassVar[Words] = IMAGES
+    module: ClassVar[str] = IMAGE_SEED
+
+    def calls(self, contract: Contract | None) -> list[Call]:
+        """Return what a run asks for."""
+        return hetzner_calls(self.site, self.offer, contract.record if contract else None)
+
+    def require_absent(self, record: Record) -> None:
+        """See that nothing here holds the record."""
+        if found := HetznerSeeder(self.client, self.site).find(record):
+            raise Refused(f"{self.name} holds {record.version} already: snapshot {found[0].id}", hint=_REVISION)
+
+    def seed(self, graph: Graph, version: str) -> Ran:
+        """Seed it, by the server whose cost was told and no other."""
+        pinned = {"seed_server_type": self.offer.server_type, "seed_location": self.offer.location}
+        return graph.seed_hetzner(self.name, version, pinned)
+
+    def wrong(self, ran: Ran, record: Record) -> list[str]:
+        """Return what does not hold."""
+        said = ran.metadata["hetzner_image"]
+        found = [] if said["readback_sha256"] == record.disk.sha256 else ["the disk was not read back as the record's"]
+        seeded = _seeded_at(self.name, str(said["image_ref"]), record)
+        audit = HetznerSeeder(self.client, self.site).audit
+        return found + _broken(list(image_links(seeded, record, lambda: audit(seeded.ref))))
+
+    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
+        """Remove what these runs made."""
+        return at_hetzner.undo(self.client, self.name, runs, needed=needed)
+
+    def remaining(self, runs: frozenset[str]) -> list[str]:
+        """Return what is left of these runs."""
+        return at_hetzner.remaining(self.client, runs)
+
+
+@dataclass(frozen=True)
+class ProxmoxTrial:
+    """A Proxmox VE node."""
+
+    name: str
+    seeder: ProxmoxSeeder
+    upload: bool
+
+    cloud: ClassVar[Cloud] = PROXMOX
+    words: ClassVar[Words] = TEMPLATES
+    module: ClassVar[str] = TEMPLATE_SEED
+
+    def calls(self, contract: Contract | None) -> list[Call]:
+        """Return what a run asks for."""
+        upload = contract.urls["qcow2"].startswith("file:") if contract else self.upload
+        return proxmox_calls(self.seeder.site, upload=upload)
+
+    def require_absent(self, record: Record) -> None:
+        """See that nothing here holds the record."""
+        require_readable(self.seeder.client)
+        seed_id = SeedRequest(record=record, url="", run_id="", site=self.name).seed_id
+        standing = survey(self.seeder.client, record, seed_id)
+        for facts in (*standing.complete, *standing.unfinished, *standing.changed, *standing.rivals):
+            raise Refused(f"{self.name} holds {record.version} already: VMID {facts.vmid}", hint=_REVISION)
+
+    def seed(self, graph: Graph, version: str) -> Ran:
+        """Seed it."""
+        return graph.seed_proxmox(self.name, version)
+
+    def wrong(self, ran: Ran, record: Record) -> list[str]:
+        """Return what does not hold."""
+        seeded = _seeded_at(self.name, str(ran.metadata["proxmox_template"]["vmid"]), record)
+        return _broken(list(template_links(seeded, record, lambda: self.seeder.audit(int(seeded.ref)))))
+
+    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
+        """Remove what these runs made."""
+        return at_proxmox.undo(self.seeder, self.name, record, runs, needed=needed)
+
+    def remaining(self, runs: frozenset[str]) -> list[str]:
+        """Return what is left of these runs."""
+        return at_proxmox.remaining(self.seeder, runs)
+
+
+def at_work(live: dg.DagsterInstance, site: TrialSite) -> str | None:
+    """Return a run of the environment that seeds at a site now."""
+    return seeding_at(live, HETZNER_SITES if site.cloud.name == "hetzner" else PROXMOX_SITES, site.name)
+
+
+def who_needs(
+    live: dg.DagsterInstance,
+    states: StateStore,
+    settings: Settings,
+    site: TrialSite,
+    version: str,
+    since: float,
+    ref: str,
+) -> str | None:
+    """Return who needs what an acceptance run made: a run at work there, one that adopted it, a state. None: nobody.
+
+    Args:
+        live: the environment's own instance.
+        states: the environment's.
+        settings: the environment's.
+        site: where it stands.
+        version: of the record.
+        since: when the acceptance run began, in epoch seconds.
+        ref: the snapshot's id, or the VMID.
+    """
+    if busy := at_work(live, site):
+        return f"run {busy} seeds at this site"
+    cell = str(site.cloud.seed(site.name, version))
+    adopted = SeedLog(live, site.cloud).seeded([cell]).get(cell)
+    if adopted is not None and adopted.at > since:
+        return f"run {adopted.run_id} seeded it here meanwhile"
+    configured = site.cloud.sites(settings)
+    # VMIDs are the same in every cluster: what another site's seed calls 9200 is not here.
+    elsewhere = {instance_of(name, default_site(configured)) for name in configured if name != site.name}
+    concerned = [
+        (other, state)
+        for other, state in states.list()
+        if not (other.module in site.words.naming and other.instance in {*elsewhere, INSTANCE})
+    ]
+    named = mentioned(concerned).get(ref)
+    return f"{named} names it" if named else None
+
+
+def _seeded_at(site: str, ref: str, record: Record) -> SeededAt:
+    return SeededAt(
+        site=site, ref=ref, version=record.version, record_digest=record.digest, disk_sha256=record.disk.sha256
+    )
+
+
+def _broken(links: list[Link]) -> list[str]:
+    return [f"{link.name}: {link.found!r}, not {link.expected!r}" for link in links if not link.holds]

@@ -1,0 +1,93 @@
+"""Undoing what named runs made on a node: smoke clones and half-made templates, then their templates; nothing else.
+
+A machine is theirs where the lineage in it names its own VMID and one of the runs. Each is read once more right
+before it goes. The image on the import storage stays: a token that may delete there may delete more.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.record import Record
+from hyops_assets.contract.upkeep import Finding, Needed
+from resources.proxmox.errors import NoSuchObject, StillLinked, TaskFailed
+from resources.proxmox.facts import TemplateFacts, audit, linked_clones
+from resources.proxmox.journal import Journal
+from resources.proxmox.lineage import OUR_TAG
+from resources.proxmox.removal import destroy
+from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.survey import active_tasks
+from resources.proxmox.sweep import Sweep
+
+
+def undo(seeder: ProxmoxSeeder, where: str, record: Record, runs: frozenset[str], *, needed: Needed) -> list[Finding]:
+    """Remove what the runs made, and return what became of each. One that cannot be removed stops no other.
+
+    Args:
+        seeder: of the site.
+        where: the site's name.
+        record: what they seeded: workers that are busy with it are waited for first.
+        runs: ids of runs that have ended.
+        needed: tells who needs a template by now; that one stays.
+    """
+    journal = Journal(seeder.client, seeder.limits)
+    for task in active_tasks(seeder.client, record, frozenset()):
+        # What a worker that failed left is looked at below.
+        with suppress(TaskFailed, NoSuchObject):
+            journal.wait(task.type, task.upid)
+    sweep = Sweep(
+        seeder.client,
+        where,
+        limits=seeder.limits,
+        is_live=lambda run_id: run_id not in runs,
+        at_work=lambda: None,
+        clock=time.time,
+    )
+    done = [finding for finding in sweep.reap() if finding.verdict in ("removed", "failed")]
+    return done + [_undone(seeder, where, facts, runs, needed) for facts in list(_made_by(seeder, runs))]
+
+
+def remaining(seeder: ProxmoxSeeder, runs: frozenset[str]) -> list[str]:
+    """Return what still carries the id of one of the runs."""
+    return [_name(facts) for facts in _made_by(seeder, runs)]
+
+
+def _made_by(seeder: ProxmoxSeeder, runs: frozenset[str]) -> Iterator[TemplateFacts]:
+    low, high = seeder.site.vmid_range
+    for machine in seeder.client.list_machines():
+        if machine.node == seeder.site.node and (low <= machine.vmid <= high or OUR_TAG in machine.tag_set):
+            with suppress(NoSuchObject):
+                facts = audit(seeder.client, machine.vmid)
+                if _is_theirs(facts, runs):
+                    yield facts
+
+
+def _is_theirs(facts: TemplateFacts, runs: frozenset[str]) -> bool:
+    lineage = facts.lineage
+    return lineage is not None and lineage.vmid == facts.vmid and lineage.run_id in runs
+
+
+def _undone(seeder: ProxmoxSeeder, where: str, facts: TemplateFacts, runs: frozenset[str], needed: Needed) -> Finding:
+    finding = Finding(_name(facts), where, "remove", "this run made it")
+    journal = Journal(seeder.client, seeder.limits)
+    try:
+        now = audit(seeder.client, facts.vmid)
+        if now.own_lineage is None or not now.template or not _is_theirs(now, runs):
+            return finding.turned("keep", "it is not what this run made by now")
+        if clones := linked_clones(seeder.client, now):
+            return finding.turned("keep", f"machines are linked to its disk: {', '.join(clones)}")
+        if why := needed(str(now.vmid)):
+            return finding.turned("keep", why)
+        destroy(seeder.client, journal, now.vmid)
+    except NoSuchObject:
+        return finding.turned("removed", "gone meanwhile")
+    except StillLinked:
+        return finding.turned("keep", "machines are linked to its disk")
+    except HyopsError as error:
+        return finding.turned("failed", error.message)
+    return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
+
+
+def _name(facts: TemplateFacts) -> str:
+    return f"{'template' if facts.template else 'machine'} {facts.name or 'without a name'} ({facts.vmid})"
