@@ -33,6 +33,7 @@ from hyops_assets.cli.prepare import reach_environment, redactor_of
 from hyops_assets.cli.progress import shown
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.source_iso import Source, source_of
+from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.redaction import Redactor
@@ -275,8 +276,16 @@ def _remove(
     trial.wrong += [f"{finding.what} stays: {finding.why}" for finding in findings if finding.verdict != "removed"]
     trial.wrong += [f"{what} is left, and may cost money: remove it by hand" for what in left]
     if not left:
-        ground.store.forget_document(site.cloud.asset.to_user_string(), _document(site, contract))
+        _forget(ground, site, contract, trial.removed)
         ground.states.destroy(StateRef(site.module, INSTANCE), run_id=ground.run_id)
+
+
+def _forget(ground: Ground, site: TrialSite, contract: Contract, removed: list[str]) -> None:
+    """Expect there no more what was removed; what another run seeded there meanwhile is still expected."""
+    asset, cell = site.cloud.asset.to_user_string(), _document(site, contract)
+    document = ground.store.find_document(asset, cell, SeededAt)
+    if document is not None and any(f"({document.ref})" in what for what in removed):
+        ground.store.forget_document(asset, cell)
 
 
 def _document(site: TrialSite, contract: Contract) -> str:
