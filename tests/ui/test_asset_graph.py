@@ -1,11 +1,10 @@
 """The UI in a real browser: every asset in its group, and what the shell materialized."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from hyops_assets.cli.instance import environment_of
 from tests.assets.house import RELEASE, House
@@ -21,19 +20,6 @@ ASSETS = (
     "hetzner_image",
 )
 SECONDS = 60_000
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        page = browser.new_page(viewport={"width": 1900, "height": 1000})
-        page.set_default_timeout(SECONDS)
-        yield page
-        browser.close()
 
 
 def open_graph(page: Page, ui: Ui) -> None:

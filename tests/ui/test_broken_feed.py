@@ -1,0 +1,204 @@
+"""A release feed that breaks while nobody looks: the daemon notices, and the UI says why, in a real browser."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.version import iso_file_name
+from hyops_assets.lab.authority import Authority
+from hyops_assets.lab.feed import FEED_NAME, ReleaseServer
+from hyops_assets.lab.iso_layout import built_at
+from hyops_assets.lab.running import running
+from hyops_assets.lab.signing import LabKey
+from hyops_assets.lab.trace import Trace
+from resources.settings import save_settings
+from tests.ui.served import Ui, serving, wait_until
+
+HISTORY = "2026.03.01-0027-rolling"
+REPLAYED = "2026.03.02-0027-rolling"
+KNOWN = "2026.03.03-0027-rolling"
+SENSOR = 'repositoryName: "__repository__", repositoryLocationName: "hyops_assets", sensorName: "vyos_rolling_release"'
+TICKS = (
+    f"{{sensorOrError(sensorSelector: {{{SENSOR}}}) {{... on Sensor {{sensorState {{ticks(limit: 20) "
+    "{tickId timestamp status skipReason runIds error {message causes {message}}}}}}}"
+)
+LIMIT = 180.0
+"""For what takes five to thirty seconds where the machine has nothing else to do."""
+SECONDS = 60_000
+Tick = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The lab's feed, of which one release was taken up, and the UI of the environment that polls it.
+
+    Attributes:
+        whole: what the feed says while nothing is wrong.
+        run: the run that was asked for when the release appeared.
+        outage: stops the feed's server.
+    """
+
+    server: ReleaseServer
+    ui: Ui
+    whole: bytes
+    run: str
+    outage: Callable[[], None]
+
+    @property
+    def feed(self) -> Path:
+        return self.server.directory / FEED_NAME
+
+    def say(self, content: bytes | list[Any]) -> None:
+        """Have the feed say something else, from one moment to the next."""
+        changed = self.feed.with_name(".changed")
+        changed.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        changed.replace(self.feed)
+
+    def entries(self) -> list[dict[str, str]]:
+        """What the feed said when nothing was wrong, newest first."""
+        return json.loads(self.whole)
+
+    def tick(self, status: str, *words: str) -> Tick:
+        """Wait for a tick of this status whose skip reason or error has these words."""
+
+        def found() -> Tick | None:
+            said = ((tick, json.dumps(tick)) for tick in ticks(self.ui) if tick["status"] == status)
+            return next((tick for tick, text in said if all(word in text for word in words)), None)
+
+        return wait_until(f"a tick, {status}, that says {words}", found, within=LIMIT)
+
+
+def ticks(ui: Ui) -> list[Tick]:
+    state = ui.ask(TICKS)["sensorOrError"].get("sensorState")
+    return state["ticks"] if state else []
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A release was taken up. Nobody whom we trust signed its ISO, so that nothing is built."""
+    directory = tmp_path_factory.mktemp("broken-feed")
+    authority = Authority(directory / "authority")
+    server = ReleaseServer(directory / "feed", Trace(directory / "trace.jsonl"), authority)
+    iso = directory / "some.iso"
+    iso.write_bytes(b"no ISO")
+    stranger = LabKey.generate()
+
+    def publish(release: str) -> None:
+        signed = stranger.sign_file(iso, file_name=iso_file_name(release), signed_at=built_at(release))
+        server.publish(release, iso, signed, built_at(release))
+
+    environment = {"SSL_CERT_FILE": str(authority.bundle_file), "NO_PROXY": "127.0.0.1,localhost"}
+    root = RuntimeRoot(directory / "root")
+    command = [sys.executable, "-m", "hyops_assets.cli.main", "dev", "--root", str(root.path), "--port", "{port}"]
+    with ExitStack() as serves:
+        serves.enter_context(running(server))
+        publish(HISTORY)
+        feed = {"urls": [server.feed_url], "iso_hosts": ["127.0.0.1"], "github_api": server.url, "skip": [HISTORY]}
+        settings = FeedSettings.model_validate({**feed, "poll_seconds": 5, "sensor": "running"})
+        save_settings(root, Settings(feed=settings), heading="test")
+        with serving(command, environment, directory / "dev.log", within=LIMIT) as ui:
+            wait_until("the first tick", lambda: any(tick["status"] == "SKIPPED" for tick in ticks(ui)), within=LIMIT)
+            publish(KNOWN)
+            (run,) = wait_until("a run", lambda: [run for tick in ticks(ui) for run in tick["runIds"]], within=LIMIT)
+            yield Scene(server, ui, (server.directory / FEED_NAME).read_bytes(), run, serves.close)
+
+
+def details_of(page: Page, scene: Scene, tick: Tick) -> Locator:
+    """Open the details of a tick as a user does: the sensor's page, the tick's row, its result."""
+    at = datetime.fromtimestamp(tick["timestamp"], UTC)
+    shown = f"{at:%b} {at.day}, {at.hour % 12 or 12}:{at:%M:%S %p}"
+    page.goto(f"{scene.ui.url}/locations/hyops_assets/sensors/vyos_rolling_release")
+    page.get_by_role("row").filter(has_text=shown).get_by_role("button", name="runs requested").click()
+    return page.get_by_role("dialog")
+
+
+def expect_check_to_say(page: Page, scene: Scene, reason: str) -> None:
+    page.goto(f"{scene.ui.url}/assets/vyos_release?view=checks&checkDetail=feed_is_sound")
+    expect(page.get_by_text(reason).first).to_be_visible(timeout=SECONDS)
+
+
+def moved(scene: Scene) -> list[Any]:
+    newest, *others = scene.entries()
+    return [newest | {"url": f"{scene.server.url}/{KNOWN}/{iso_file_name(KNOWN)}"}, *others]
+
+
+def replaying(scene: Scene) -> list[Any]:
+    newest, oldest = scene.entries()
+    old = {name: value.replace(KNOWN, REPLAYED) for name, value in newest.items()}
+    return [newest, old | {"timestamp": f"{built_at(REPLAYED):%Y-%m-%dT%H:%M:%SZ}"}, oldest]
+
+
+@pytest.mark.slow
+def test_a_refused_entry_is_shown_with_its_reason_and_the_tick_is_not_red(scene: Scene, page: Page) -> None:
+    scene.say([*scene.entries(), {"url": "https://127.0.0.1/vyos.iso", "version": "", "timestamp": ""}])
+    scene.tick("SKIPPED", "refused entry 2", "the version is empty")
+    expect_check_to_say(page, scene, "the version is empty")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        pytest.param(moved, f"the URL of {KNOWN} changed from", id="moved-url"),
+        pytest.param(replaying, f"{REPLAYED} appears now, and is older than what was seen before", id="replay"),
+        pytest.param(lambda scene: scene.entries()[1:], "the feed went backwards", id="backwards"),
+    ],
+)
+def test_a_feed_that_contradicts_itself_is_a_red_tick_that_says_why(
+    scene: Scene, page: Page, broken: Callable[[Scene], list[Any]], reason: str
+) -> None:
+    scene.say(broken(scene))
+    tick = scene.tick("FAILURE", reason)
+    expect(details_of(page, scene, tick).get_by_text(reason)).to_be_visible(timeout=SECONDS)
+
+
+@pytest.mark.slow
+def test_a_contradiction_fails_the_feeds_check_until_the_feed_is_mended(scene: Scene, page: Page) -> None:
+    scene.say(scene.entries()[1:])
+    scene.tick("FAILURE", "the feed went backwards")
+    expect_check_to_say(page, scene, "the feed went backwards: its newest release is")
+    scene.say(scene.whole)
+    wait_until("a tick that is not red", lambda: ticks(scene.ui)[0]["status"] == "SKIPPED", within=LIMIT)
+    expect_check_to_say(page, scene, "none contradicts an earlier reading")
+
+
+@pytest.mark.slow
+def test_a_release_that_nobody_trusted_signed_is_a_failed_run_that_says_why(scene: Scene, page: Page) -> None:
+    page.goto(f"{scene.ui.url}/runs/{scene.run}")
+    expect(page.get_by_text("which is not trusted").first).to_be_visible(timeout=LIMIT * 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        pytest.param(lambda scene: scene.feed.unlink(), "answers 404", id="404"),
+        pytest.param(lambda scene: scene.say(b"<html>moved</html>"), "not JSON", id="not-json"),
+    ],
+)
+def test_a_feed_that_gives_no_answer_is_a_reason_and_not_silence(
+    scene: Scene, page: Page, broken: Callable[[Scene], None], reason: str
+) -> None:
+    broken(scene)
+    tick = scene.tick("SKIPPED", reason)
+    expect(details_of(page, scene, tick).get_by_text(reason)).to_be_visible(timeout=SECONDS)
+
+
+@pytest.mark.slow
+def test_a_feed_that_is_out_of_reach_for_long_is_a_red_tick_that_says_so(scene: Scene, page: Page) -> None:
+    scene.outage()
+    tick = scene.tick("FAILURE", "polls failed in a row", "Connection refused")
+    details = details_of(page, scene, tick)
+    expect(details.get_by_text("polls failed in a row")).to_be_visible(timeout=SECONDS)
+    expect(details.get_by_text("Connection refused")).to_be_visible(timeout=SECONDS)
