@@ -190,7 +190,9 @@ class TemplateSeedInputs(SeedInputs, TemplateOptions):
 
     @model_validator(mode="after")
     def _a_command_has_no_options(self) -> Self:
-        said = [name for name in TemplateOptions.model_fields if name in self.model_fields_set]
+        # Compared, not "was it given": from a shell the module's defaults lie below what is typed.
+        fields = TemplateOptions.model_fields.items()
+        said = [name for name, field in fields if getattr(self, name) != field.get_default(call_default_factory=True)]
         if self.seed_command and not self.record_state_ref and said:
             message = f"seed_command makes the template: {', '.join(said)} would not count beside it"
             raise ValueError(message)
