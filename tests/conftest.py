@@ -1,6 +1,9 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.version import iso_file_name
@@ -9,8 +12,23 @@ from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.lookalike import make_lookalike
 
+# Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
+
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 LOOKALIKE_DISK_BYTES = 2 << 30
+
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was() -> Iterator[None]:
+    """Put the process's variables back: whoever opens an instance sets some, and the next test would find them."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

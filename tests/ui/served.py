@@ -66,7 +66,7 @@ def serving(argv: list[str], environment: Mapping[str, str], log: Path, *, withi
         process = subprocess.Popen(
             [word.format(port=port) for word in argv],
             cwd=CHECKOUT,
-            env=os.environ | dict(environment),
+            env={name: os.environ[name] for name in ("HOME", "PATH")} | dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

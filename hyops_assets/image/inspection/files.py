@@ -251,14 +251,15 @@ def parse_listing(lines: Sequence[str]) -> Iterator[tuple[int, str, Entry]]:
             raise UnreadableFileSystem(f"a directory lists {line!r}")
         mode, name = int(listed[2], 8), listed[5]
         # An unused entry of a directory has inode 0 and no name.
-        if listed[1] == "0" or name in (".", ".."):
+        inode = int(listed[1])
+        if inode == 0 or name in (".", ".."):
             continue
         if not name or "\0" in name:
             raise UnreadableFileSystem(f"a directory lists {line!r}")
         # Which devices are whiteouts, their numbers tell: not the listing.
         kind = "whiteout" if stat.S_ISCHR(mode) else _KINDS.get(stat.S_IFMT(mode), "other")
         owners = int(listed[3]), int(listed[4])
-        yield parent, name, Entry(int(listed[1]), kind, stat.S_IMODE(mode), *owners, int(listed[6] or 0))
+        yield parent, name, Entry(inode, kind, stat.S_IMODE(mode), *owners, int(listed[6] or 0))
 
 
 def parse_details(lines: Sequence[str]) -> dict[int, Details]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.errors import HyopsError
@@ -135,6 +135,7 @@ def test_any_file_is_a_disk_or_refused(content: bytes, magic: bytes, tmp_path: P
 
 @OFTEN
 @given(lines=LINES)
+@example(lines=["/00/000000/0/0/0//"])
 def test_any_listing_is_read_or_refused(lines: list[str]) -> None:
     with suppress(UnreadableFileSystem):
         for _, name, entry in parse_listing(lines):
