@@ -39,11 +39,8 @@ fetch() {
   fi
 }
 blkdiscard -f "$disk" || echo 'blkdiscard failed; the readback will tell' >&2
-# Threads cost half as much processor time again, and dd needs a core of its own (docs/benchmarks.md).
-threads=1
-[ "$(nproc)" -gt 2 ] && threads=0
 # tee -p goes on hashing when xz has given up, so that wrong bytes are told from a failing disk.
-fetch | tee -p "$room/transport" | xz "-T$threads" -dc | dd of="$disk" bs=4M $conv status=progress
+fetch | tee -p "$room/transport" | xz -T0 -dc | dd of="$disk" bs=4M $conv status=progress
 statuses=("${PIPESTATUS[@]}")
 wait "$hash_id"
 statuses+=($?)
