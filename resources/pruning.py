@@ -6,11 +6,21 @@ removed, stands beside the cloud's client.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.superseding import Policy, States
-from hyops_assets.contract.upkeep import Finding
+from hyops_assets.contract.superseding import (
+    Cloud,
+    Current,
+    Held,
+    NotSettled,
+    Policy,
+    States,
+    currents,
+    judge_versions,
+)
+from hyops_assets.contract.upkeep import Finding, Verdict
 
 Thing = TypeVar("Thing")
 Looked = Sequence[tuple[Thing, Finding]]
@@ -36,7 +46,28 @@ class Ground:
     at_work: Callable[[], str | None]
     policy: Policy
     clock: Callable[[], float]
-    forget: Callable[[str], None]
+    forget: Callable[[str], object]
+
+    def judge(
+        self, held: Sequence[Held], states: States, cloud: Cloud, confirm: Callable[[Sequence[Current]], None]
+    ) -> dict[str, tuple[Verdict, str]]:
+        """Decide by version, by id: nothing may go where it is not confirmed what is current.
+
+        Args:
+            held: what is ready at the site.
+            states: as they were read for this look.
+            cloud: `IMAGES` or `TEMPLATES`.
+            confirm: raises NotSettled where what the active states name does not stand at the site, whole.
+        """
+        busy = self.at_work()
+        if busy is not None:
+            return {one.ref: ("keep", f"run {busy} seeds at this site") for one in held}
+        try:
+            current = currents(states, cloud, self.instance)
+            confirm(current)
+        except NotSettled as error:
+            return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
+        return judge_versions(held, current, self.policy, now=datetime.fromtimestamp(self.clock(), UTC))
 
 
 class Pruning(Generic[Thing]):

@@ -69,11 +69,23 @@ class RunProcess:
             return True
         return self.pid_space == here.pid_space and _started(self.pid) != self.started
 
+    def is_seen(self) -> bool:
+        """Tell whether it certainly runs."""
+        here = RunProcess.this()
+        same = (self.host, self.boot, self.pid_space) == (here.host, here.boot, here.pid_space)
+        return same and _started(self.pid) == self.started
+
 
 def is_live(instance: dg.DagsterInstance, run_id: str) -> bool | None:
     """Tell whether a run is still at work: what it put into a cloud is then not a leftover. None: not known here."""
     run = instance.get_run_by_id(run_id)
-    return None if run is None else not run.is_finished and not _was_killed(run)
+    if run is None:
+        return None
+    if run.status is dg.DagsterRunStatus.CANCELED:
+        # "Force termination" in the UI ends the run at once, and its process when that has cleaned up.
+        process = RunProcess.of(run)
+        return process is not None and process.is_seen()
+    return not run.is_finished and not _was_killed(run)
 
 
 def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

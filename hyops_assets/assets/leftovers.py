@@ -14,7 +14,7 @@ from hyops_assets.assets.executing import is_live
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import PROXMOX_SITES
+from hyops_assets.partitions import PROXMOX, Cloud
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
 from resources.proxmox.resource import ProxmoxSeeders
@@ -99,20 +99,20 @@ def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str)
         site,
         limits=seeder.limits,
         is_live=partial(is_live, instance),
-        at_work=lambda: seeding_at(instance, PROXMOX_SITES, site),
+        at_work=lambda: seeding_at(instance, PROXMOX, site),
         clock=time.time,
     )
 
 
-def seeding_at(instance: dg.DagsterInstance, sites: dg.DynamicPartitionsDefinition, site: str) -> str | None:
+def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | None:
     """Return a run that seeds at a site now: it may have taken over what says another run's name.
 
     Args:
         instance: knows the runs.
-        sites: `PROXMOX_SITES` or `HETZNER_SITES`.
+        cloud: the kind of the site.
         site: the site's name.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={f"dagster/partition/{sites.name}": site}))
+    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={cloud.site_tag: site}))
     return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
 
 

@@ -24,7 +24,7 @@ from hyops_assets.contract.site_settings import HetznerSite, default_site
 from hyops_assets.contract.superseding import IMAGES, TEMPLATES, mentioned
 from hyops_assets.contract.superseding import Cloud as Words
 from hyops_assets.contract.upkeep import Finding, Needed
-from hyops_assets.partitions import HETZNER, HETZNER_SITES, PROXMOX, PROXMOX_SITES, Cloud
+from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from hyops_assets.seed_log import SeedLog
 from resources.hetzner import undoing as at_hetzner
 from resources.hetzner.client import HetznerClient
@@ -218,7 +218,7 @@ class ProxmoxTrial:
 
 def at_work(live: dg.DagsterInstance, site: TrialSite) -> str | None:
     """Return a run of the environment that seeds at a site now."""
-    return seeding_at(live, HETZNER_SITES if site.cloud.name == "hetzner" else PROXMOX_SITES, site.name)
+    return seeding_at(live, site.cloud, site.name)
 
 
 def who_needs(

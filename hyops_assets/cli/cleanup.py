@@ -25,7 +25,7 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import HETZNER_SITES, PROXMOX_SITES, hetzner_seed, proxmox_seed
+from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.superseded import superseded_snapshots
@@ -106,32 +106,25 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
 def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> Iterator[Part]:
     projects, seeders = HetznerProjects(settings), ProxmoxSeeders(settings)
     store, states = ArtifactStore(place.root.artifacts), StateStore(place.root)
-    policy = Policy(settings.upkeep.keep, settings.upkeep.keep_days)
+
+    def ground(cloud: Cloud, name: str) -> Ground:
+        return Ground(
+            where=name,
+            instance=instance_of(name, default_site(cloud.sites(settings))),
+            states=states.list,
+            at_work=partial(seeding_at, instance, cloud, name),
+            policy=Policy(settings.upkeep.keep, settings.upkeep.keep_days),
+            clock=time.time,
+            # What was removed on purpose is not missing there.
+            forget=lambda version: store.forget_document(cloud.asset.to_user_string(), cloud.seed(name, version)),
+        )
 
     for name in settings.sites.hetzner:
         yield Part("leftovers of seeds", name, partial(project_sweep, instance, projects, name))
-        ground = Ground(
-            where=name,
-            instance=instance_of(name, default_site(settings.sites.hetzner)),
-            states=states.list,
-            at_work=partial(seeding_at, instance, HETZNER_SITES, name),
-            policy=policy,
-            clock=time.time,
-            forget=lambda version, name=name: _forget(store, "hetzner_image", hetzner_seed(name, version)),
-        )
-        yield Part("superseded snapshots", name, partial(_snapshots, projects, settings, ground))
+        yield Part("superseded snapshots", name, partial(_snapshots, projects, settings, ground(HETZNER, name)))
     for name in settings.sites.proxmox:
         yield Part("leftovers of seeds", name, partial(node_sweep, instance, seeders, name))
-        ground = Ground(
-            where=name,
-            instance=instance_of(name, default_site(settings.sites.proxmox)),
-            states=states.list,
-            at_work=partial(seeding_at, instance, PROXMOX_SITES, name),
-            policy=policy,
-            clock=time.time,
-            forget=lambda version, name=name: _forget(store, "proxmox_template", proxmox_seed(name, version)),
-        )
-        yield Part("superseded templates", name, partial(_templates, seeders, ground))
+        yield Part("superseded templates", name, partial(_templates, seeders, ground(PROXMOX, name)))
         yield Part("files on the node", name, partial(_ByHand, name))
     yield Part("local remains", "this host", partial(LocalRemains, store, clock=time.time))
 
@@ -159,11 +152,6 @@ def _snapshots(projects: HetznerProjects, settings: Settings, ground: Ground) ->
 def _templates(seeders: ProxmoxSeeders, ground: Ground) -> Look:
     seeder = seeders.seeder(ground.where)
     return superseded_templates(seeder.client, seeder.limits, ground)
-
-
-def _forget(store: ArtifactStore, asset: str, partition: str) -> None:
-    """Expect it there no more: what was removed on purpose is not missing."""
-    store.forget_document(asset, partition)
 
 
 def _all(parts: Sequence[Part], *, apply: bool) -> list[Finding]:

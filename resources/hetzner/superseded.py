@@ -5,19 +5,9 @@ from it; and if what the site's active state names stands in the project, whole.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from hyops_assets.contract.site_settings import HetznerSite
-from hyops_assets.contract.superseding import (
-    IMAGES,
-    Current,
-    Held,
-    NotSettled,
-    States,
-    currents,
-    judge_versions,
-    mentioned,
-)
+from hyops_assets.contract.superseding import IMAGES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.inventory import Snapshot
@@ -121,7 +111,7 @@ def _look(client: HetznerClient, site: HetznerSite, ground: Ground) -> list[tupl
         for snapshot in snapshots
         if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
     ]
-    versions = _by_version(held, snapshots, states, ground)
+    versions = ground.judge(held, states, IMAGES, lambda current: require_current(current, snapshots))
     found: list[tuple[Snapshot, Finding]] = []
     for snapshot in snapshots:
         judged = judge_snapshot(
@@ -131,18 +121,3 @@ def _look(client: HetznerClient, site: HetznerSite, ground: Ground) -> list[tupl
             what = f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})"
             found.append((snapshot, Finding(what, ground.where, *judged)))
     return found
-
-
-def _by_version(
-    held: list[Held], snapshots: list[Snapshot], states: States, ground: Ground
-) -> dict[str, tuple[Verdict, str]]:
-    """Return what is decided by version, by id: nothing may go where it is not confirmed what is current."""
-    busy = ground.at_work()
-    if busy is not None:
-        return {one.ref: ("keep", f"run {busy} seeds at this site") for one in held}
-    try:
-        current = currents(states, IMAGES, ground.instance)
-        require_current(current, snapshots)
-    except NotSettled as error:
-        return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
-    return judge_versions(held, current, ground.policy, now=datetime.fromtimestamp(ground.clock(), UTC))

@@ -1,9 +1,11 @@
 """One machine as its node tells it: what it is, what it says about itself, and what speaks against it. Reads only."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hyops_assets.contract.record import Record
-from resources.proxmox.answers import MachineConfig, StorageStatus
+from resources.proxmox.answers import MachineConfig, StorageStatus, Volume
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.lineage import TemplateLineage, parse_lineage
 
@@ -162,17 +164,23 @@ def audit(client: ProxmoxClient, vmid: int) -> TemplateFacts:
 def linked_clones(client: ProxmoxClient, template: TemplateFacts) -> list[str]:
     """Return the volumes that read from a template's disk, as far as the token may see them.
 
-    A directory keeps a clone's base in its name (`9200/base-9200-disk-0.qcow2/9300/vm-9300-disk-0.qcow2`), other
-    storages tell it as `parent` (pve-storage, `parse_volname` and `list_images`). The node itself refuses to destroy
-    a base that is in use, by clones that the token may not see too.
+    The node looks once more before it destroys a base, for clones that the token may not see too.
     """
     if template.volid is None:
         return []
-    storage, _, volume = template.volid.partition(":")
-    base = volume.rpartition("/")[2]
+    storage = template.volid.partition(":")[0]
+    return linked_volumes(client.list_volumes(storage, "images", node=template.node), template.vmid)
+
+
+def linked_volumes(volumes: Sequence[Volume], vmid: int) -> list[str]:
+    """Return the volumes that read from a template's disk.
+
+    Storages tell it in two ways (pve-storage, `parse_volname` and `list_images`): by a parent (ZFS, RBD, qcow2 in a
+    directory), or in the volume's own id (`local:9200/base-9200-disk-0.qcow2/105/vm-105-disk-0.qcow2`).
+    """
+    base = re.compile(rf"(^|[/:])base-{vmid}-")
     return [
-        found.volid
-        for found in client.list_volumes(storage, "images", node=template.node)
-        if found.volid != template.volid
-        and ((found.parent or "").rpartition("/")[2].partition("@")[0] == base or f"/{base}/" in found.volid)
+        volume.volid
+        for volume in volumes
+        if base.search(volume.parent or "") or re.search(rf"[/:]base-{vmid}-[^/]*/", volume.volid)
     ]

@@ -164,7 +164,8 @@ class ProxmoxSeeder:
         """Take the steps that are left, from the first or from where a killed run was; return the ready template."""
         client, journal = build.client, build.journal
         if begun is not None:
-            machine = build.require_disk(begun.vmid)
+            with journal.step("resume"):
+                machine = build.take_over(begun.vmid)
         else:
             with journal.step("image"):
                 build.bring_image()

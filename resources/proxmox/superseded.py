@@ -1,28 +1,16 @@
-"""Superseded templates of a node: which they are, and how one is removed.
+"""Superseded templates of a node, and scratches of templates that stand: which they are, and how one is removed.
 
 A template goes only if its own lineage says `ready`; if no state mentions it; if no machine is linked to its disk; if
 nobody protected or locked it; and if what the site's active state names stands on the node, whole.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
-from hyops_assets.contract.superseding import (
-    TEMPLATES,
-    Current,
-    Held,
-    NotSettled,
-    States,
-    currents,
-    judge_versions,
-    mentioned,
-)
+from hyops_assets.contract.superseding import TEMPLATES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
-from resources.proxmox.answers import Volume
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
-from resources.proxmox.facts import TemplateFacts, audit
+from resources.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.removal import destroy
 from resources.pruning import Ground, Pruning
@@ -36,12 +24,13 @@ def superseded_templates(client: ProxmoxClient, limits: SeedLimits, ground: Grou
 
     def remove(facts: TemplateFacts, finding: Finding) -> Finding:
         journal = Journal(client, limits)
+        # The version of a scratch stays: its template stands.
+        if facts.lineage is not None and facts.lineage.scratch_for is None:
+            ground.forget(facts.lineage.version)
         try:
             destroy(client, journal, facts.vmid)
         except StillLinked:
             return finding.turned("keep", "machines are linked to its disk")
-        if facts.lineage is not None:
-            ground.forget(facts.lineage.version)
         return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 
     return Pruning(look, remove)
@@ -100,33 +89,36 @@ def judge_template(
     return versions[str(facts.vmid)]
 
 
-def linked_volumes(volumes: Sequence[Volume], vmid: int) -> list[str]:
-    """Return the volumes that read from a template's disk.
-
-    Storages tell it in two ways: by a parent (ZFS, RBD, qcow2 in a directory), or in the volume's own id
-    (`local:9200/base-9200-disk-0.qcow2/105/vm-105-disk-0.qcow2`). The node looks once more before it removes a base.
-    """
-    base = re.compile(rf"(^|[/:])base-{vmid}-")
-    return [
-        volume.volid
-        for volume in volumes
-        if base.search(volume.parent or "") or re.search(rf"[/:]base-{vmid}-[^/]*/", volume.volid)
-    ]
-
-
 def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Finding]]:
     machines, states = _templates(client), ground.states()
     ready = [facts for facts in machines if _is_ready(facts)]
-    versions = _by_version(ready, machines, states, ground)
-    storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
-    volumes = [volume for storage in sorted(storages) for volume in client.list_volumes(storage, "images")]
+    held = [
+        Held(str(facts.vmid), facts.lineage.key, facts.lineage.version, facts.lineage.seeded_at)
+        for facts in ready
+        if facts.lineage is not None
+    ]
+    versions = ground.judge(held, states, TEMPLATES, lambda current: require_current(current, machines))
+    if ground.at_work() is None:
+        spent = _spent_scratches(ready)
+        versions |= {ref: ("remove", why) for ref, why in spent.items() if versions[ref][0] != "unknown"}
     mentions = mentioned(states)
     found: list[tuple[TemplateFacts, Finding]] = []
     for facts in ready:
-        linked = linked_volumes(volumes, facts.vmid)
+        linked = linked_clones(client, facts)
         judged = judge_template(facts, mentions=mentions, linked=linked, versions=versions)
         if judged is not None:
             found.append((facts, Finding(f"template {facts.name} ({facts.vmid})", ground.where, *judged)))
+    return found
+
+
+def _spent_scratches(ready: list[TemplateFacts]) -> dict[str, str]:
+    """Return the templates that were made only until another one of the same record stands, which it does; and why."""
+    whole = {facts.vmid: facts.lineage for facts in ready if facts.converted and facts.lineage is not None}
+    found: dict[str, str] = {}
+    for vmid, lineage in whole.items():
+        template = whole.get(lineage.scratch_for) if lineage.scratch_for is not None else None
+        if template is not None and template.scratch_for is None and template.record_digest == lineage.record_digest:
+            found[str(vmid)] = f"it was made until VMID {template.vmid} stands, and that one does"
     return found
 
 
@@ -151,23 +143,3 @@ def _is_ready(facts: TemplateFacts) -> bool:
         and (lineage.vmid, lineage.state, lineage.smoke_of) == (facts.vmid, "ready", None)
         and facts.template
     )
-
-
-def _by_version(
-    ready: list[TemplateFacts], machines: list[TemplateFacts], states: States, ground: Ground
-) -> dict[str, tuple[Verdict, str]]:
-    """Return what is decided by version, by VMID: nothing may go where it is not confirmed what is current."""
-    held = [
-        Held(str(facts.vmid), facts.lineage.key, facts.lineage.version, facts.lineage.seeded_at)
-        for facts in ready
-        if facts.lineage is not None
-    ]
-    busy = ground.at_work()
-    if busy is not None:
-        return {one.ref: ("keep", f"run {busy} seeds at this site") for one in held}
-    try:
-        current = currents(states, TEMPLATES, ground.instance)
-        require_current(current, machines)
-    except NotSettled as error:
-        return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
-    return judge_versions(held, current, ground.policy, now=datetime.fromtimestamp(ground.clock(), UTC))

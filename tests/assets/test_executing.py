@@ -71,6 +71,26 @@ def test_a_run_is_live_until_its_process_is_killed_even_before_anybody_waited_fo
         assert not is_live(instance, run.run_id)
 
 
+def test_a_run_that_was_terminated_by_force_is_live_until_its_process_has_cleaned_up(
+    instance: dg.DagsterInstance,
+) -> None:
+    with forked() as (pid, process):
+        run = executed_by(instance, process)
+        instance.report_run_canceled(run)
+        assert is_live(instance, run.run_id)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert not is_live(instance, run.run_id)
+
+
+@pytest.mark.parametrize("place", ["host", "boot", "pid_space"])
+def test_a_cancelled_run_whose_process_cannot_be_seen_is_over(instance: dg.DagsterInstance, place: str) -> None:
+    elsewhere = dataclasses.replace(RunProcess.this(), **{place: "another"})
+    run = executed_by(instance, elsewhere)
+    instance.report_run_canceled(run)
+    assert not is_live(instance, run.run_id)
+
+
 def test_a_number_that_was_given_to_a_later_process_is_not_the_run(instance: dg.DagsterInstance) -> None:
     earlier = dataclasses.replace(RunProcess.this(), started="1")
     assert not is_live(instance, executed_by(instance, earlier).run_id)

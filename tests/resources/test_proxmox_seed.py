@@ -1,11 +1,13 @@
 """The seeder against the lab's node, through the real proxmoxer over TLS. No clone is booted here (smoke gate off)."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.urls import BadUrl
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, DropAfterCommit, Rule
@@ -209,6 +211,25 @@ def test_a_worker_that_was_killed_is_worth_another_attempt(scene: Scene) -> None
         scene.seeder().seed(scene.request())
     scene.stand_in.workers.exit_statuses.clear()
     assert scene.seeder().seed(scene.request()).outcome == "resumed"
+
+
+def test_a_machine_that_a_run_takes_over_says_that_runs_name_and_time(scene: Scene) -> None:
+    busy = Answer(500, "", "the node is busy")
+    scene.stand_in.faults.add(Rule("POST", "/nodes/pve1/qemu/9200/template", busy, nth=frozenset()))
+    with pytest.raises(HyopsError, match="busy"):
+        scene.seeder().seed(replace(scene.request(), run_id="run-1"))
+    begun = scene.seeder().audit(9200).lineage
+    assert begun is not None
+    scene.machine(9200).config["description"] = description_of(begun.model_copy(update={"expires": 1}))
+
+    with pytest.raises(HyopsError, match="busy"):
+        scene.seeder().seed(replace(scene.request(), run_id="run-2"))
+
+    taken_over = scene.seeder().audit(9200).lineage
+    assert taken_over is not None
+    assert (begun.run_id, taken_over.run_id, taken_over.state) == ("run-1", "run-2", "building")
+    assert taken_over.expires is not None
+    assert taken_over.expires > time.time()
 
 
 def test_a_machine_stuck_under_creation_is_left_and_the_way_to_free_it_is_told(scene: Scene) -> None:

@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.references import ONPREM_EDGE, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, Status
 from hyops_assets.contract.superseding import Policy, States
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
+from hyops_assets.lab.faults import Answer, Rule
 from resources import pruning
 from resources.proxmox import removal, superseded
 from resources.proxmox.answers import Volume
-from resources.proxmox.facts import TemplateFacts
+from resources.proxmox.facts import TemplateFacts, linked_volumes
 from resources.proxmox.lineage import description_of
-from resources.proxmox.superseded import linked_volumes, superseded_templates
+from resources.proxmox.superseded import superseded_templates
 from resources.pruning import Ground, Pruning
 from tests.killing import killed_at_each_line
 from tests.proxmox_scene import LIMITS, Scene, make_record, proxmox_scene
 
 KEY = "vyos-1.5"
-OLD, CURRENT = "2026.03.01-0027-rolling", "2026.03.02-0027-rolling"
+OLD, CURRENT, NEXT = (f"2026.03.0{day}-0027-rolling" for day in (1, 2, 3))
 OLD_VMID, CURRENT_VMID = 9200, 9201
 
 
@@ -176,6 +179,55 @@ def test_a_template_that_a_state_mentions_since_it_was_listed_stays(scene: Scene
 
     assert why(findings) == ("keep", f"{ONPREM_EDGE} names it")
     assert OLD_VMID in scene.templates()
+
+
+@pytest.fixture
+def scratch(scene: Scene) -> int:
+    """What a replacement leaves that ended between its last two steps: another record's template stands under the
+    current VMID, and the one that was made until it stood is still there."""
+    scene.stand_in.faults.add(Rule("DELETE", "/nodes/pve1/qemu/9202", Answer(500, "", "the node is busy")))
+    record = make_record(scene.directory / "objects", version=NEXT, seed=b"next")
+    url = f"https://127.0.0.1:{scene.objects.port}/{record.variants['qcow2'].file_name}"
+    options = TemplateOptions(template_vm_id=CURRENT_VMID, rebuild_if_exists=True)
+    with pytest.raises(HyopsError, match="the node is busy"):
+        scene.seeder().seed(scene.request(record, url=url), options)
+    assert sorted(scene.templates()) == [OLD_VMID, CURRENT_VMID, 9202]
+    return 9202
+
+
+def test_a_scratch_whose_template_stands_goes_and_its_version_is_expected_as_before(
+    scene: Scene, scratch: int
+) -> None:
+    forgotten: list[str] = []
+
+    findings = pruned(scene, [naming(version=NEXT)], forget=forgotten.append).reap()
+
+    assert why(findings, scratch) == ("removed", f"it was made until VMID {CURRENT_VMID} stands, and that one does")
+    assert why(findings, CURRENT_VMID)[0] == "keep"
+    assert (scene.templates(), forgotten) == ([CURRENT_VMID], [OLD])
+
+
+def test_a_scratch_that_a_state_names_or_a_machine_is_linked_to_stays(scene: Scene, scratch: int) -> None:
+    edge = state(ONPREM_EDGE, {"template_vm_id": scratch})
+    assert why(pruned(scene, [naming(version=NEXT), edge]).find(), scratch)[0] == "keep"
+    scene.finish(scene.client().create_clone(scratch, 9300, name="edge", full=0))
+
+    found = why(pruned(scene, [naming(version=NEXT)]).find(), scratch)
+
+    assert found == ("keep", "machines are linked to its disk: local-lvm:vm-9300-disk-0")
+
+
+def test_a_scratch_whose_template_does_not_stand_stays(scene: Scene, scratch: int) -> None:
+    del scene.stand_in.inventory.machines[CURRENT_VMID]
+
+    assert why(pruned(scene, [naming(version=NEXT)]).reap(), scratch)[0] == "unknown"
+    assert scratch in scene.templates()
+
+
+def test_while_a_seed_is_at_work_its_scratch_stays(scene: Scene, scratch: int) -> None:
+    findings = pruned(scene, [naming(version=NEXT)], at_work=lambda: "r1").reap()
+
+    assert why(findings, scratch) == ("keep", "run r1 seeds at this site")
 
 
 @pytest.mark.parametrize(
