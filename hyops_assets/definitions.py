@@ -99,7 +99,7 @@ def build_definitions(
             "states": StateStoreResource(root=where),
             "proxmox": ProxmoxSites(root=where),
             "hetzner": HetznerSites(root=where),
-            "boot_gate": BootGateResource(),
+            "boot_gate": BootGateResource(root=where),
             "notifier": NotifierResource(root=where),
             **(overrides or {}),
         },

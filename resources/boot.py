@@ -1,43 +1,70 @@
 """The boot gate: QEMU on this host, with an accelerator that was proven by running a guest."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
-from hyops_assets.image.boot import accelerator
+from hyops_assets.image.boot.accelerator import Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, Firmware, boot_gate
+from hyops_assets.image.boot.turns import host_directory, turn
+from resources.settings import load_settings
 
 
 class BootGate:
-    """Boots a record's qcow2 and tells what happened."""
+    """Boots a record's qcow2 and tells what happened.
+
+    Args:
+        emulated_at_once: guests that this host emulates at a time; the others wait. Under KVM nobody waits.
+        locks: directory of the locks by which they are counted; this user's own where it is not given.
+        probe: finds the accelerator.
+    """
+
+    def __init__(
+        self,
+        *,
+        emulated_at_once: int = 1,
+        locks: Path | None = None,
+        probe: Callable[[], Accelerator] = probe,
+    ) -> None:
+        self.emulated_at_once = emulated_at_once
+        self._locks = locks or host_directory()
+        self._probe = probe
 
     @cached_property
-    def _accelerator(self) -> accelerator.Accelerator:
-        return accelerator.probe()
+    def _accelerator(self) -> Accelerator:
+        return self._probe()
 
     def boot(
         self, qcow2: Path, *, release: str, firmware: Firmware, timeout: float, scratch: Path, progress: Progress
     ) -> tuple[bool, dict[str, JsonValue]]:
         """Return whether the disk booted to the end of cloud-init, and what an auditor asks about it.
 
+        The timeout begins when it is this guest's turn.
+
         Raises:
             MissingProgram: QEMU or the firmware is not installed.
         """
         found = self._accelerator
         facts: dict[str, JsonValue] = {"firmware": firmware, "accelerator": found.kind, "why": found.reason}
+        emulated = found.kind == "tcg"
+        waiting = turn(self._locks, at_once=self.emulated_at_once, progress=progress) if emulated else nullcontext()
         try:
-            proof = boot_gate(
-                qcow2,
-                release=release,
-                firmware=firmware,
-                accelerator=found,
-                timeout=timeout,
-                scratch=scratch,
-                progress=progress,
-            )
+            with waiting:
+                proof = boot_gate(
+                    qcow2,
+                    release=release,
+                    firmware=firmware,
+                    accelerator=found,
+                    timeout=timeout,
+                    scratch=scratch,
+                    progress=progress,
+                )
         except BootFailed as failure:
             return False, facts | {"failure": str(failure)}
         return True, facts | {"boot_seconds": round(proof.seconds, 1), "guest": proof.report}
@@ -46,6 +73,9 @@ class BootGate:
 class BootGateResource(dg.ConfigurableResource[BootGate]):
     """The boot gate of this host."""
 
+    root: str = Field(description="runtime root of the environment")
+
     def create_resource(self, context: dg.InitResourceContext) -> BootGate:
         """Return the gate; the accelerator is probed when it is first needed."""
-        return BootGate()
+        build = load_settings(RuntimeRoot(Path(self.root))).build
+        return BootGate(emulated_at_once=build.emulated_guests_at_once)

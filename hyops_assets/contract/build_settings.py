@@ -94,6 +94,11 @@ class BuildSettings(Frozen):
         default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
     )
     boot_timeout_seconds: int = Field(default=600, ge=30, description="until a gate's boot must have answered")
+    emulated_guests_at_once: int = Field(
+        default=1,
+        ge=1,
+        description="gates that boot at a time on a host without KVM, from the UI and from every shell; others wait",
+    )
     rebuild_when_recipe_changes: bool = Field(
         default=False,
         description="build the newest record again, as a revision, when helper, builder, lock or packages change",

@@ -10,7 +10,11 @@ import dagster as dg
 import pytest
 
 from hyops_assets.assets.steps import LOGGER
+from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.lab import SITE
+from hyops_assets.image.boot.accelerator import Accelerator
+from hyops_assets.image.boot.turns import turn
+from resources.boot import BootGate
 from tests import processes
 from tests.assets.house import RELEASE, House
 from tests.assets.test_killed_runs import leftovers
@@ -33,22 +37,23 @@ SEED_STAGES = [("hetzner_image", "write"), ("hetzner_image", "read back")]
 
 
 class Interruption(logging.Handler):
-    """Sends what Ctrl-C sends, once, when a step reports a stage."""
+    """Sends what Ctrl-C sends, or another signal, once, when a step reports a stage that begins like this."""
 
-    def __init__(self, step: str, stage: str) -> None:
+    def __init__(self, step: str, stage: str, sign: signal.Signals) -> None:
         super().__init__(logging.DEBUG)
-        self._at = (step, stage)
+        self._step, self._stage, self._sign = step, stage, sign
         self.sent = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not self.sent and (vars(record).get("step"), vars(record).get("stage")) == self._at:
+        told = vars(record)
+        if not self.sent and told.get("step") == self._step and str(told.get("stage")).startswith(self._stage):
             self.sent = True
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self._sign)
 
 
 @contextmanager
-def interrupted(step: str, stage: str) -> Iterator[None]:
-    handler = Interruption(step, stage)
+def interrupted(step: str, stage: str, sign: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    handler = Interruption(step, stage, sign)
     level = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     LOGGER.addHandler(handler)
@@ -81,3 +86,15 @@ def test_a_run_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next
     assert leftovers(home) == {"servers": 0, "keys": 0, "images": 1, "machines": 1}
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     assert home.instance.get_runs(unfinished) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(home: House) -> None:
+    locks = home.root.path / "turns"
+    graph = home.graph(boot_gate=BootGate(locks=locks, probe=lambda: Accelerator("tcg", "test")))
+    with turn(locks, at_once=1), ended_as_by_hand():
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            with interrupted("boots_bios", f"wait for the guest of process {os.getpid()}", sign):
+                graph.build(RELEASE)
+            assert list((home.root.artifacts / "scratch").glob("*")) == []
+    assert home.published() == {}

@@ -1,0 +1,92 @@
+"""Turns at booting: how many guests this host emulates at once, whichever process or environment asks.
+
+An emulated guest takes every core it is given for minutes. Two at once on two cores gain nothing, and come near the
+limits after which a sound disk counts as hung. Dagster's queue counts only the runs that pass through it: none of a
+shell's.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.progress import Progress, silent
+
+_LOOK_EVERY_SECONDS = 0.5
+
+
+class ForeignDirectory(HyopsError):
+    """The directory of the locks belongs to somebody else, who could hold every turn for ever."""
+
+
+def host_directory() -> Path:
+    """Return where this user's locks lie: the same for all of the user's environments on this host."""
+    return Path(tempfile.gettempdir()) / f"hyops-{os.getuid()}"
+
+
+@contextmanager
+def turn(
+    directory: Path, *, at_once: int, progress: Progress = silent, look_every: float = _LOOK_EVERY_SECONDS
+) -> Iterator[None]:
+    """Hold one of a host's turns for as long as the block lasts; wait until one is free.
+
+    The kernel frees the turn of a holder that dies.
+
+    Args:
+        directory: of the locks; made where it is missing.
+        at_once: turns there are. Whoever names more has the further ones to itself.
+        progress: told whom it waits for, at every look; what it raises ends the waiting.
+        look_every: seconds between two looks.
+
+    Raises:
+        ForeignDirectory: the directory is not this user's own.
+    """
+    _own(directory)
+    locks = [directory / f"boot-{number}.lock" for number in range(at_once)]
+    while (holding := _hold_one(locks)) is None:
+        progress(f"wait for the guest of {' and '.join(map(_holder, locks))} ({at_once} at once emulated)", 0, None)
+        time.sleep(look_every)
+    try:
+        os.ftruncate(holding, 0)
+        os.write(holding, f"process {os.getpid()}".encode())
+        yield
+    finally:
+        # What the file says is of the last holder: only the lock tells whether there is one.
+        os.close(holding)
+
+
+def _hold_one(locks: list[Path]) -> int | None:
+    """Lock the first free file and return its descriptor, which no child inherits."""
+    for lock in locks:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        # A sweeper of old files may have removed it between the two calls: then nobody else would find it held.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _holder(lock: Path) -> str:
+    try:
+        return lock.read_text() or "another process"
+    except FileNotFoundError:
+        return "another process"
+
+
+def _own(directory: Path) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ForeignDirectory(
+            f"{directory} is not a directory of user {os.getuid()}", hint="have it removed, or set TMPDIR to your own"
+        )
