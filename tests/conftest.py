@@ -10,7 +10,11 @@ from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.grub_modules import lab_cache
+from hyops_assets.lab.hetzner.answers import WITNESSES
 from hyops_assets.lab.lookalike import make_lookalike
+from hyops_assets.lab.proxmox.server import OBSERVERS
+from tests.specs import HETZNER, OpenApi, require_specification
+from tests.specs_proxmox import PROXMOX, SpecWatch
 
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", derandomize=True, print_blob=True)
@@ -19,6 +23,33 @@ if os.environ.get("CI"):
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 LOOKALIKE_DISK_BYTES = 2 << 30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watched() -> Iterator[tuple[OpenApi, SpecWatch]]:
+    """Look at every request and answer of every stand-in of this process, whoever makes it."""
+    hetzner, proxmox = OpenApi(HETZNER), SpecWatch()
+    WITNESSES.append(hetzner)
+    OBSERVERS.append(proxmox)
+    yield hetzner, proxmox
+    WITNESSES.remove(hetzner)
+    OBSERVERS.remove(proxmox)
+
+
+@pytest.fixture(autouse=True)
+def all_that_is_said_fits_the_vendors_schemas(watched: tuple[OpenApi, SpecWatch]) -> Iterator[None]:
+    """Fail the test in which a stand-in was asked, or answered, what the vendor's schema does not have."""
+    hetzner, proxmox = watched
+    before = hetzner.watched, proxmox.watched
+    yield
+    problems = [*hetzner.problems, *proxmox.violations]
+    hetzner.problems.clear()
+    proxmox.violations.clear()
+    assert problems == []
+    # In a lone clone, the tests that are about the schemas are skipped; where a red run blocks everybody, all fail.
+    if (hetzner.watched, proxmox.watched) != before and os.environ.get("CI") == "true":
+        require_specification(HETZNER)
+        require_specification(PROXMOX)
 
 
 @pytest.fixture(autouse=True)

@@ -1,65 +1,84 @@
 """The vendors' published API schemas: every request that the product sends and every answer of a stand-in fits them.
 
 They are no part of the repository: `$HYOPS_API_SPECS`, or `../shared/specs` beside the repository. Where they are
-absent, a test that needs them is skipped with a reason; under `CI=true` it fails.
+absent, a test that needs them is skipped with a reason; under `CI=true` it fails. No test has to ask for it:
+`tests/conftest.py` watches every stand-in that is made in the tests' process.
 """
 
 import json
 import os
 import re
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from hyops_assets.lab.hetzner.answers import Exchange
+
+HETZNER = "hetzner-cloud.openapi.json"
+NOWHERE = "/nothing"
+"""A path that no API has: whoever asks for it wants to see its refusal."""
+
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "specs"
 
 
-def specification(file_name: str) -> dict[str, Any]:
-    """Return a schema file; skip or fail the test where there is none."""
-    path = Path(os.environ.get("HYOPS_API_SPECS", _BESIDE)) / file_name
+def specification_file(file_name: str) -> Path:
+    """Return where a schema file lies, or would lie."""
+    return Path(os.environ.get("HYOPS_API_SPECS") or _BESIDE) / file_name
+
+
+def require_specification(file_name: str) -> None:
+    """Skip the test where there is no such schema; fail it under CI."""
+    path = specification_file(file_name)
     if not path.is_file():
         reason = f"no {path}; set HYOPS_API_SPECS to the directory of the vendors' schemas"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    return _load(path)
 
 
 @cache
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
+    """Return a schema; read once."""
     return json.loads(path.read_text())
 
 
-def openapi_validator(file_name: str = "hetzner-cloud.openapi.json") -> "OpenApi":
-    """Return a validator for an OpenAPI 3.0 description."""
-    return OpenApi(specification(file_name))
-
-
-@dataclass
 class OpenApi:
-    """Collects what does not fit. `problems` stays empty as long as everything does."""
+    """Holds what a stand-in is asked and answers against an OpenAPI 3.0 description.
 
-    document: dict[str, Any]
-    problems: list[str] = field(default_factory=list)
-    checked: int = 0
+    Attributes:
+        problems: what does not fit; stays empty as long as everything does.
+        watched: exchanges that were looked at, whether there is a description or not.
+        checked: those that were held against it.
+    """
 
-    def check(self, method: str, path: str, query: dict[str, list[str]], body: Any, status: int, answer: Any) -> None:
-        """Hold one exchange against the description; `path` is below the API's root."""
-        operation = self._operation(method, path)
+    def __init__(self, file_name: str) -> None:
+        self._path = specification_file(file_name)
+        self._validators: dict[int, jsonschema.Draft202012Validator] = {}
+        self.problems: list[str] = []
+        self.watched = 0
+        self.checked = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Hold one exchange against the description; its path is below the API's root."""
+        self.watched += 1
+        if not self._path.is_file() or exchange.path == NOWHERE:
+            return
+        where = f"{exchange.method} {exchange.path}"
+        operation = self._operation(exchange.method, exchange.path)
         if operation is None:
-            self.problems.append(f"{method} {path} is not in the description")
+            self.problems.append(f"{where} is not in the description")
             return
         self.checked += 1
-        where = f"{method} {path}"
         known = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"}
-        self.problems += [f"{where}: unknown query parameter {name}" for name in query.keys() - known]
-        if status < 400:
-            self._fits(f"{where} request", body, _schema(operation.get("requestBody", {})))
-        self._fits(f"{where} answer {status}", answer, self._answer_schema(where, operation, status))
+        self.problems += [f"{where}: unknown query parameter {name}" for name in exchange.query.keys() - known]
+        if exchange.status < 400:
+            self._fits(f"{where} request", exchange.body, _schema(operation.get("requestBody", {})))
+        answer = self._answer_schema(where, operation, exchange.status)
+        self._fits(f"{where} answer {exchange.status}", exchange.answer, answer)
 
     def _answer_schema(self, where: str, operation: dict[str, Any], status: int) -> dict[str, Any] | None:
         responses = operation["responses"]
@@ -69,11 +88,19 @@ class OpenApi:
             return None
         return _schema(response)
 
+    @cached_property
+    def _operations(self) -> list[tuple[int, str, re.Pattern[str], dict[str, Any]]]:
+        return [
+            (template.count("{"), method, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template)), operation)
+            for template, operations in load(self._path)["paths"].items()
+            for method, operation in operations.items()
+        ]
+
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:
         fitting = [
-            (template.count("{"), operations[method.lower()])
-            for template, operations in self.document["paths"].items()
-            if method.lower() in operations and re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
+            (names, operation)
+            for names, its_method, pattern, operation in self._operations
+            if its_method == method.lower() and pattern.fullmatch(path)
         ]
         return min(fitting, key=lambda each: each[0])[1] if fitting else None
 
@@ -82,8 +109,15 @@ class OpenApi:
             if value not in (None, {}):
                 self.problems.append(f"{where}: a body where none is described: {value!r}")
             return
-        for error in jsonschema.Draft202012Validator(_strict(schema)).iter_errors({} if value is None else value):
+        for error in self._errors(schema, {} if value is None else value):
             self.problems.append(f"{where}: {error.json_path}: {error.message[:200]}")
+
+    def _errors(self, schema: dict[str, Any], value: Any) -> Iterator[Any]:
+        # By identity: the description lives as long as the process, and a schema of it is no key.
+        validator = self._validators.get(id(schema))
+        if validator is None:
+            validator = self._validators[id(schema)] = jsonschema.Draft202012Validator(_strict(schema))
+        return validator.iter_errors(value)
 
 
 def _schema(part: dict[str, Any]) -> dict[str, Any] | None:

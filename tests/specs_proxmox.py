@@ -1,21 +1,16 @@
 """The published API schema of Proxmox VE 9.2, and a validator for what is sent and what is answered.
 
-The schema is no part of the repository: it is found where `HYOPS_API_SPECS` points, or beside the checkout. In CI
-its absence is a failure.
+Where the schema is found, and what its absence means: `tests/specs.py`.
 """
 
-import json
-import os
 import re
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import pytest
-
 from hyops_assets.lab.proxmox.server import Exchange
+from tests.specs import load, specification_file
 
-_FILE = "proxmox-ve-9.2.api.json"
+PROXMOX = "proxmox-ve-9.2.api.json"
 _FORMATS = {
     "pve-vmid": r"[1-9]\d{2,8}",
     "pve-node": r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?",
@@ -26,38 +21,24 @@ _FORMATS = {
 """Named formats of PVE::JSONSchema that a request of ours uses."""
 
 
-@cache
-def known_paths() -> dict[str, Any] | None:
-    """Return the schema's paths, or None where it is not there; in CI that is a failure."""
-    file = _file()
-    if file.exists():
-        return json.loads(file.read_text())["paths"]
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"the Proxmox API schema is not at {file}; set HYOPS_API_SPECS")
-    return None
-
-
-def require_schema() -> None:
-    """Skip a test that is about the schema where it is not there."""
-    if known_paths() is None:
-        pytest.skip(f"the Proxmox API schema is not at {_file()}; set HYOPS_API_SPECS")
-
-
-def _file() -> Path:
-    beside = Path(__file__).parents[2] / "shared" / "specs"
-    return Path(os.environ.get("HYOPS_API_SPECS") or beside) / _FILE
-
-
 class SpecWatch:
     """An observer of the stand-in: every exchange is held against the schema."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
+        self.watched = 0
         self.seen: set[tuple[str, str]] = set()
         self.outside: set[tuple[str, str]] = set()
-        self.paths = [(re.compile(_pattern(path)), path, calls) for path, calls in (known_paths() or {}).items()]
+
+    @cached_property
+    def paths(self) -> list[tuple[re.Pattern[str], str, dict[str, Any]]]:
+        """The schema's paths and their calls; none where the schema is not there."""
+        file = specification_file(PROXMOX)
+        described = load(file)["paths"] if file.is_file() else {}
+        return [(re.compile(_pattern(path)), path, calls) for path, calls in described.items()]
 
     def __call__(self, exchange: Exchange) -> None:
+        self.watched += 1
         for pattern, path, calls in self.paths:
             match = pattern.fullmatch(exchange.path)
             if match and exchange.method in calls:

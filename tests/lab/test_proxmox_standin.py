@@ -17,7 +17,8 @@ from hyops_assets.lab.running import running
 from resources.proxmox.errors import TaskFailed
 from resources.proxmox.tasks import wait_task
 from tests.proxmox_scene import TOKEN, Scene, make_stand_in, proxmox_scene
-from tests.specs_proxmox import require_schema
+from tests.specs import require_specification
+from tests.specs_proxmox import PROXMOX
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_a_taken_port_is_an_error(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_every_call_of_the_stand_in_is_one_of_the_api(scene: Scene) -> None:
-    require_schema()
+    require_specification(PROXMOX)
     known = {(method, path) for _, path, calls in scene.specs.paths for method in calls}
     routes = {
         (method, path.replace(":[0-9]+", "").replace(":.+", "")) for method, path, *_ in scene.stand_in.api.routes()

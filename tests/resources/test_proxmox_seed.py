@@ -15,7 +15,8 @@ from hyops_assets.lab.proxmox.inventory import Machine
 from resources.proxmox.errors import AnswerLost, NodeUnreachable, SiteNotReady, TaskFailed, TaskInterrupted
 from resources.proxmox.lineage import description_of
 from tests.proxmox_scene import Scene, make_record, proxmox_scene
-from tests.specs_proxmox import require_schema
+from tests.specs import require_specification
+from tests.specs_proxmox import PROXMOX
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_second_seed_adopts_with_no_changing_call_and_no_bytes(scene: Scene) -
 
 
 def test_every_request_and_answer_of_a_seed_is_in_the_api_schema(scene: Scene) -> None:
-    require_schema()
+    require_specification(PROXMOX)
     scene.seeder().seed(scene.request())
 
     assert scene.specs.violations == []

@@ -50,6 +50,9 @@ class Exchange:
 
 Witness = Callable[[Exchange], None]
 
+WITNESSES: list[Witness] = []
+"""Called with every request and answer of every project in this process, whoever made it."""
+
 
 def not_found(what: str, id_: object) -> ApiError:
     """Return the answer to a reference to something that is not there."""
@@ -171,8 +174,11 @@ async def _bear_witness(
     answer = response.body if isinstance(response, web.Response) else None
     answered = answer if isinstance(answer, bytes) else b""
     trace.add(Request("hetzner", request.method, path, response.status, len(sent), len(answered)))
-    if witness is not None:
+    witnesses = [*WITNESSES, *([witness] if witness is not None else [])]
+    if witnesses:
         query = {key: request.query.getall(key) for key in request.query}
         body = json.loads(sent) if sent else None
         seen = json.loads(answered) if answered else None
-        witness(Exchange(request.method, path, query, body, response.status, seen))
+        exchange = Exchange(request.method, path, query, body, response.status, seen)
+        for each in witnesses:
+            each(exchange)

@@ -44,6 +44,10 @@ class Exchange:
     data: object
 
 
+OBSERVERS: list[Callable[[Exchange], None]] = []
+"""Called with every request and answer of every cluster in this process, whoever made it."""
+
+
 class ProxmoxStandIn:
     """One Proxmox VE cluster on loopback, reached through one of its nodes.
 
@@ -168,7 +172,7 @@ class ProxmoxStandIn:
             await asyncio.sleep(fault.seconds)
         body = {"data": data} | ({"errors": errors} if errors else {})
         answer = web.json_response(body, status=status, reason=reason)
-        for observe in self.observers:
+        for observe in (*OBSERVERS, *self.observers):
             observe(Exchange(request.method, path, call.parameters, status, data))
         dropped = kills(fault, "after") or isinstance(fault, DropAfterCommit)
         self._record(request, status, received, answer, dropped=dropped)
