@@ -21,7 +21,6 @@ from hyops_assets.assets.seeding import (
     others_live,
     request_of,
     seeded_at,
-    url_of,
 )
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
@@ -75,6 +74,8 @@ class ImageSeedConfig(PaidSeed):
         """Return what an auditor is told of it."""
         if self.takes(contract) == "qcow2":
             return f"{contract.urls['qcow2']}, wrapped by this host"
+        if "raw.xz" not in contract.urls:
+            return "none: the snapshot was there"
         unused = "; nothing was wrapped: the record has a raw.xz" if self.wrapper_base_url else ""
         return f"{contract.urls['raw.xz']}{unused}"
 
@@ -104,7 +105,8 @@ def hetzner_image(
             return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
         if absent and config.may_create:
             require_within_cap(context, config, settings)
-        request = request_of(context, contract, url_of(contract, config.takes(contract)))
+        # Without one of the variant that is taken, only what is there already is found; the seeder refuses the rest.
+        request = request_of(context, contract, contract.urls.get(config.takes(contract), ""))
         seeded = seeder.seed(request, wishes=config.wishes(), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(

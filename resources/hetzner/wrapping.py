@@ -19,7 +19,7 @@ from hyops_assets.image.programs import find_program
 from hyops_assets.image.variants import rawxz
 from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
-from resources.hetzner.serving import require_public_url, require_reached, serving
+from resources.hetzner.serving import Shelf, require_public_url, require_reached, serving
 from resources.hetzner.staging import staged
 from resources.hetzner.wishes import Wrapper
 from resources.public_files import fetch_file
@@ -42,10 +42,7 @@ def wrapped(request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Prog
         VariantDiffers: it holds another disk than the record's.
         Refused: the port or the staging directory cannot be had.
     """
-    find_program("qemu-img")
-    require_public_url(wrapper.base_url, lab=lab)
-    with staged(wrapper.staging) as room, serving(wrapper) as shelf:
-        require_reached(shelf, room)
+    with _reached(wrapper, lab=lab) as (room, shelf):
         qcow2 = _qcow2(request, room, progress)
         raw_xz = room / Path(published_name(request.record.key, request.record.record_version, "raw.xz")).name
         made = rawxz.encode(qcow2, raw_xz, disk_format="qcow2", progress=progress)
@@ -53,6 +50,28 @@ def wrapped(request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Prog
             raise rawxz.VariantDiffers(found=made.disk, expected=request.record.disk)
         variant = Variant(file_name=raw_xz.name, size_bytes=made.size_bytes, sha256=made.sha256)
         yield Source(variant, url=shelf.put(raw_xz), clear=True)
+
+
+def require_wrapping(wrapper: Wrapper, *, lab: bool) -> None:
+    """See that this host could wrap and serve now: it does so for a moment, with nothing but a probe.
+
+    Raises:
+        MissingProgram: qemu-img or curl is not installed.
+        NotReachable: this host's public URL does not lead here.
+        Refused: the port or the staging directory cannot be had.
+    """
+    with _reached(wrapper, lab=lab):
+        pass
+
+
+@contextmanager
+def _reached(wrapper: Wrapper, *, lab: bool) -> Iterator[tuple[Path, Shelf]]:
+    """Yield a private directory, and a shelf that the public URL was seen to lead to."""
+    find_program("qemu-img")
+    require_public_url(wrapper.base_url, lab=lab)
+    with staged(wrapper.staging) as room, serving(wrapper) as shelf:
+        require_reached(shelf, room)
+        yield room, shelf
 
 
 def _qcow2(request: SeedRequest, room: Path, progress: Progress) -> Path:

@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hyops_assets.cli.modules.in_graph import seed_command
 from hyops_assets.cli.modules.seeds import record_version, seed_site
 from hyops_assets.cli.modules.work import Check, Intended, Work
+from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs, TemplateSeedInputs
@@ -25,7 +27,7 @@ def plan(work: Work) -> list[Intended]:
         HyopsError: the site does not tell.
     """
     site, version = seed_site(work), record_version(work)
-    contract = ArtifactStore(work.place.root.artifacts).find_document("published_contract", version, Contract)
+    contract = _contract(work)
     what = "template" if isinstance(work.inputs, TemplateSeedInputs) else "image"
     if contract is None:
         return [Intended(what, "seed", f"{version} at {site}, unless it is there: this host does not hold its record")]
@@ -34,6 +36,10 @@ def plan(work: Work) -> list[Intended]:
         return [Intended(what, "adopt", f"{version} at {site}: {found}")]
     source = contract.urls.get("qcow2" if what == "template" else "raw.xz") or _wrapped(work)
     return [Intended(what, "seed", f"{version} at {site} from {source}")]
+
+
+def _contract(work: Work) -> Contract | None:
+    return ArtifactStore(work.place.root.artifacts).find_document("published_contract", record_version(work), Contract)
 
 
 def _wrapped(work: Work) -> str:
@@ -59,10 +65,24 @@ def checks(work: Work) -> list[Check]:
             )
         ]
     reached = proxmox_reached if proxmox else hetzner_reached
-    return [
-        Check(f"credentials:{provider}", "ok", f"{variable} is set"),
-        tried(f"site:{provider}:{site}", lambda: reached(work.settings, site)),
-    ]
+    there = tried(f"site:{provider}:{site}", lambda: reached(work.settings, site))
+    wrapping = _wrapping(work, site) if there.status == "ok" else []
+    return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), there, *wrapping]
+
+
+def _wrapping(work: Work, site: str) -> list[Check]:
+    """Return whether what a record without raw.xz needs is there, where a snapshot of it has to be made."""
+    inputs, contract = work.inputs, _contract(work)
+    if not isinstance(inputs, ImageSeedInputs) or contract is None or "raw.xz" in contract.urls:
+        return []
+    if seed_command(inputs) or inputs.image_ref or not inputs.seed_if_missing:
+        return []
+    found = tried("wrapper:purpose", lambda: _found(work, contract))
+    if found.status != "ok":
+        return [found]
+    if found.detail:
+        return [Check("wrapper:purpose", "ok", f"nothing is to be wrapped: {found.detail} holds the record")]
+    return wrapper_checks(inputs, contract, lab=work.settings.hetzner_site(site).lab)
 
 
 def tried(name: str, look: Callable[[], str]) -> Check:
