@@ -1,7 +1,6 @@
 """`hyops rebuild`: the same release again, as the next free revision, with the reason in its evidence."""
 
 import os
-from collections.abc import Mapping
 from contextlib import closing
 
 from hyops_assets.cli.environment import Place
@@ -15,14 +14,13 @@ from resources.repository.revisions import is_published, next_free_revision
 from resources.settings import load_settings
 
 
-def rebuild(place: Place, version: str, reason: str, *, overrides: Mapping[str, object] | None = None) -> None:
+def rebuild(place: Place, version: str, reason: str) -> None:
     """Build a published release again and publish it as a revision; what is published stays as it is.
 
     Args:
         place: the environment.
         version: a release, or a revision of it.
         reason: why; it stands in the evidence.
-        overrides: resources by name, in place of the real ones.
 
     Raises:
         Refused: no reason is given, or the version is not published.
@@ -38,5 +36,5 @@ def rebuild(place: Place, version: str, reason: str, *, overrides: Mapping[str, 
             raise Refused(f"{key} {asked} is not published: there is nothing to rebuild", hint="build it: hyops apply")
         revision = next_free_revision(repository, key, asked)
     with shown(place.console), open_instance(place.root) as instance:
-        ran = Graph(place.root, instance, overrides=overrides).build(str(revision), rebuild_reason=reason.strip())
+        ran = Graph(place.root, instance).build(str(revision), rebuild_reason=reason.strip())
     place.console.print(f"{revision} is published: {ran.metadata['published_contract']['evidence']}", soft_wrap=True)
