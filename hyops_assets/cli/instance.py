@@ -28,6 +28,9 @@ concurrency:
       # Two cores boot one disk at a time.
       - key: "hyops/build"
         limit: 1
+run_queue:
+  # What is queued waits for a look at the queue twice between release and image: Dagster's own pace is 5 s.
+  dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300
