@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import machine, rawxz, records, rescue, scale, sites, ticks, uploads
+from benchmarks import machine, rawxz, records, release, rescue, scale, sites, ticks, uploads
 from benchmarks.comparison import Comparison, print_table
 
 CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
@@ -20,6 +20,7 @@ CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
     "uploads": uploads.compare,
     "ticks": ticks.compare,
     "rescue": rescue.compare,
+    "release": release.compare,
 }
 """Every benchmark; adding one is adding a row."""
 _PAPER_WIDTH = 140
