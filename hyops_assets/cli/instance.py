@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from hyops_assets.assets.executing import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
@@ -83,7 +84,8 @@ def open_instance(root: RuntimeRoot, home: Path | None = None) -> dg.DagsterInst
     """
     home = prepare_instance(root, home)
     os.environ.update(environment_of(root))
-    with dg.DagsterInstance.from_config(str(home)) as configured:
+    # Whoever comes first makes the databases: two at once leave tables of which Dagster can use none.
+    with FileLock(home / ".opening.lock"), dg.DagsterInstance.from_config(str(home)) as configured:
         ref = configured.get_ref()
     copied = ref.compute_logs_data
     if copied is not None:

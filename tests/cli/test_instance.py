@@ -1,0 +1,37 @@
+"""The instance of an environment that is new: whoever opens it first makes it, and whoever comes meanwhile waits."""
+
+import subprocess
+from pathlib import Path
+
+from tests.cli.shell import CHECKOUT, HYOPS, environment
+
+OPEN = (
+    "import sys; from pathlib import Path\n"
+    "from hyops_assets.cli.instance import open_instance; from hyops_assets.contract.layout import RuntimeRoot\n"
+    "print('ready', flush=True); sys.stdin.readline()\n"
+    "with open_instance(RuntimeRoot(Path(sys.argv[1]))) as instance:\n"
+    "    print(instance.get_runs())"
+)
+
+
+def test_a_new_instance_is_opened_by_several_processes_at_once(tmp_path: Path) -> None:
+    opening = [
+        subprocess.Popen(
+            [HYOPS[0], "-W", "ignore", "-c", OPEN, tmp_path / "root"],
+            cwd=CHECKOUT,
+            env=environment(tmp_path),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in opening:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in opening:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=120) for process in opening] == [("[]\n", "")] * len(opening)
