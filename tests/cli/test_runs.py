@@ -234,7 +234,7 @@ def test_two_applies_of_one_slot_at_once_both_end_well(seeded: House, inputs: Pa
         )
         for _ in range(2)
     ]
-    ended = [(one.communicate(timeout=120), one.returncode) for one in running]
+    ended = [(one.communicate(timeout=300), one.returncode) for one in running]
     assert [code for _, code in ended] == [0, 0], ended
     assert seeded.state(LATEST)["status"] == "ok"
 
