@@ -8,23 +8,15 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 
 import dagster as dg
 import typer
 
 from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+from hyops_assets.cli.acceptance_killed import KilledTrials
+from hyops_assets.cli.acceptance_removal import INSTANCE, Made, alone, at_work
 from hyops_assets.cli.acceptance_report import Trial, document_of, print_plan, print_report
-from hyops_assets.cli.acceptance_sites import (
-    INSTANCE,
-    HetznerTrial,
-    ProxmoxTrial,
-    Terms,
-    TrialSite,
-    at_work,
-    hetzner_terms,
-    who_needs,
-)
+from hyops_assets.cli.acceptance_sites import HetznerTrial, ProxmoxTrial, Terms, TrialSite, hetzner_terms
 from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran
@@ -33,7 +25,6 @@ from hyops_assets.cli.prepare import reach_environment, redactor_of
 from hyops_assets.cli.progress import shown
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.source_iso import Source, source_of
-from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.redaction import Redactor
@@ -117,29 +108,70 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
     redactor = redactor_of(settings, None, os.environ)
     record = RunRecord(place.root.path / "logs" / "acceptance" / run_id, below=place.root.path, redactor=redactor)
     ground = Ground(place, settings, run_id, record, redactor)
-    source = source_of(asked.iso) if asked.iso else _named(ground)
+    if asked.dry_run:
+        _foresee(ground, asked)
+        return 0
+    with ended_as_by_hand(), alone(place.root):
+        _remove_what_killed_ones_left(ground)
+        trials, terms, contract = _run(ground, asked)
+    record.write("result.json", document_of(run_id, now(), trials, terms, contract))
+    print_report(place.console, trials, terms, contract)
+    return 0 if all(trial.held for trial in trials) else 1
+
+
+def _foresee(ground: Ground, asked: Asked) -> None:
+    """Print what a run would do. Reads only."""
+    if left := KilledTrials(ground.place.root, ground.settings).find():
+        raise Refused(
+            f"an acceptance run was killed: {'; '.join(f'{one.what} at {one.where}: {one.why}' for one in left)}",
+            hint=f"hyops cleanup {ground.place.flag} --apply removes it, and so does the next run",
+        )
+    source = _source(ground, asked)
     sites, terms = _sites(ground, asked, source)
     contract = ground.contract(source.release)
     if contract is not None:
         _require_free(ground, sites, contract)
-    if asked.dry_run:
-        print_plan(place.console, sites, terms, contract, source=source.source_iso_url or source.release)
-        return 0
-    with ended_as_by_hand():
-        if asked.iso:
-            with shown(place.console), open_instance(place.root) as instance:
-                Graph(place.root, instance).build(source.release, source_iso_url=source.source_iso_url)
-            # Again: the record is known by now.
-            sites, terms = _sites(ground, asked, source)
-            contract = ground.contract(source.release)
-            if contract is not None:
-                _require_free(ground, sites, contract)
-        if contract is None:
-            raise Refused(f"no contract of {source.release} was published here", hint="build it, or give --iso")
-        trials = _tried(ground, sites, contract)
-    record.write("result.json", document_of(run_id, now(), trials, terms, contract))
-    print_report(place.console, trials, terms, contract)
-    return 0 if all(trial.held for trial in trials) else 1
+    print_plan(ground.place.console, sites, terms, contract, source=source.source_iso_url or source.release)
+
+
+def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Terms | None, Contract]:
+    source = _source(ground, asked)
+    sites, terms = _sites(ground, asked, source)
+    contract = ground.contract(source.release)
+    if contract is not None:
+        _require_free(ground, sites, contract)
+    if asked.iso:
+        root = ground.place.root
+        with shown(ground.place.console), open_instance(root) as instance:
+            Graph(root, instance).build(source.release, source_iso_url=source.source_iso_url)
+        # Again: the record is known by now.
+        sites, terms = _sites(ground, asked, source)
+        contract = ground.contract(source.release)
+        if contract is not None:
+            _require_free(ground, sites, contract)
+    if contract is None:
+        raise Refused(f"no contract of {source.release} was published here", hint="build it, or give --iso")
+    return _tried(ground, sites, contract), terms, contract
+
+
+def _remove_what_killed_ones_left(ground: Ground) -> None:
+    """Remove it before anything else is made.
+
+    Raises:
+        Refused: it does not go, or it cannot be looked at.
+    """
+    findings = KilledTrials(ground.place.root, ground.settings).reap_alone()
+    for finding in findings:
+        typer.echo(ground.redactor.text(f"  {finding.where}: {finding.what}: {finding.verdict}: {finding.why}"))
+    if stays := [finding for finding in findings if finding.verdict != "removed"]:
+        raise Refused(
+            f"an acceptance run was killed, and {stays[0].what} at {stays[0].where} stays: {stays[0].why}",
+            hint="see hyops cleanup; where somebody needs it by now, remove the state called acceptance alone",
+        )
+
+
+def _source(ground: Ground, asked: Asked) -> Source:
+    return source_of(asked.iso) if asked.iso else _named(ground)
 
 
 def _require_consent(asked: Asked, environ: Mapping[str, str]) -> None:
@@ -169,7 +201,7 @@ def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite
     if (name := _chosen(asked.proxmox_site, default_site(settings.sites.proxmox))) is not None:
         private = settings.repository.kind == "directory" and settings.repository.public_base_url is None
         settings.proxmox_site(name)
-        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), upload=private))
+        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), private))
     if (name := _chosen(asked.hetzner_site, default_site(settings.sites.hetzner))) is not None:
         site, client = settings.hetzner_site(name), HetznerProjects(settings).client(name)
         contract = ground.contract(source.release)
@@ -180,7 +212,7 @@ def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite
                 f"the run may cost {terms.eur:.4f} EUR, the cap is {asked.max_eur:.4f} EUR",
                 hint="raise --max-eur, or leave the Hetzner site out: --hetzner-site -",
             )
-        sites.append(HetznerTrial(name, site, client, terms.offer))
+        sites.append(HetznerTrial(name, client, site, terms.offer))
     if not sites:
         raise Refused("no site is left", hint="configure one in config/pipeline.yml under sites, or name it")
     if INSTANCE in (*settings.sites.proxmox, *settings.sites.hetzner):
@@ -207,13 +239,6 @@ def _require_free(ground: Ground, sites: list[TrialSite], contract: Contract) ->
                 raise Refused(
                     f"{contract.record.version} was seeded at {site.name}, and is gone from there",
                     hint="see hyops drift; seed it again, or use a revision: hyops rebuild",
-                )
-            former = ground.states.find(StateRef(site.module, INSTANCE))
-            if former is not None and former.status != "destroyed":
-                raise Refused(
-                    f"acceptance run {former.run_id} was killed, or could not remove what it made",
-                    hint=f"look at {ground.states.path(StateRef(site.module, INSTANCE))}; remove what its outputs "
-                    "name, then the file",
                 )
 
 
@@ -264,28 +289,21 @@ def _remove(
 ) -> None:
     """Remove what this run made at a site, and look whether it is gone; what is not is told in `trial.wrong`."""
     site = trial.site
-    runs = frozenset(run.run_id for run in own.get_runs(dg.RunsFilter(tags={MODULE_RUN_TAG: ground.run_id})))
-    needed = partial(who_needs, live, ground.states, ground.settings, site, contract.record.version, ground.began)
+    made = Made(
+        ground.place.root, ground.settings, live, own, ground.run_id, site, contract.record, since=ground.began
+    )
+    typer.echo(f"  {site.name}: removing what this run made")
     try:
-        findings = site.undo(contract.record, runs, needed)
-        left = site.remaining(runs)
+        findings = made.remove()
     except HyopsError as error:
         trial.wrong.append(f"it could not be looked at what is left there: {error.message}; next: {error.hint}")
         return
     trial.removed += [f"removed {finding.what}" for finding in findings if finding.verdict == "removed"]
-    trial.wrong += [f"{finding.what} stays: {finding.why}" for finding in findings if finding.verdict != "removed"]
-    trial.wrong += [f"{what} is left, and may cost money: remove it by hand" for what in left]
-    if not left:
-        _forget(ground, site, contract, trial.removed)
-        ground.states.destroy(StateRef(site.module, INSTANCE), run_id=ground.run_id)
-
-
-def _forget(ground: Ground, site: TrialSite, contract: Contract, removed: list[str]) -> None:
-    """Expect there no more what was removed; what another run seeded there meanwhile is still expected."""
-    asset, cell = site.cloud.asset.to_user_string(), _document(site, contract)
-    document = ground.store.find_document(asset, cell, SeededAt)
-    if document is not None and any(f"({document.ref})" in what for what in removed):
-        ground.store.forget_document(asset, cell)
+    trial.wrong += [
+        f"{finding.what} is left, and may cost money: {finding.why}; hyops cleanup --apply tries again"
+        for finding in findings
+        if finding.verdict != "removed"
+    ]
 
 
 def _document(site: TrialSite, contract: Contract) -> str:

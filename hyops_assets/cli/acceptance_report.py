@@ -39,7 +39,9 @@ def print_plan(
 ) -> None:
     """Print the changing calls of a run, in order, and what it costs at most. `source` names the record or the ISO."""
     if contract is None:
-        console.print(f"build      {source}: every gate, then publish it; published names stay", soft_wrap=True)
+        console.print(
+            f"build      {source}: every gate, then publish it; no site is asked; published names stay", soft_wrap=True
+        )
     else:
         console.print(f"record     {contract.record.key} {contract.record.version}, published already")
     for site in sites:

@@ -4,63 +4,31 @@ What belongs here: the two clouds behind one shape. What a seed or a removal doe
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
-import dagster as dg
-
-from hyops_assets.assets.leftovers import seeding_at
-from hyops_assets.assets.seeding import instance_of
 from hyops_assets.checks.links import Link, image_links, template_links
 from hyops_assets.cli.acceptance_calls import Call, hetzner_calls, proxmox_calls
+from hyops_assets.cli.acceptance_removal import TriedNode, TriedProject, TriedSite
 from hyops_assets.cli.graph import Graph, Ran
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, default_site
-from hyops_assets.contract.superseding import IMAGES, TEMPLATES, mentioned
-from hyops_assets.contract.superseding import Cloud as Words
-from hyops_assets.contract.upkeep import Finding, Needed
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
-from hyops_assets.seed_log import SeedLog
-from resources.hetzner import undoing as at_hetzner
+from hyops_assets.contract.site_settings import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.cost import Cost
 from resources.hetzner.inventory import Offer
 from resources.hetzner.seed import HetznerSeeder
 from resources.hetzner.workbench import choose_offers
-from resources.proxmox import undoing as at_proxmox
 from resources.proxmox.preflight import require_readable
-from resources.proxmox.seed import ProxmoxSeeder
 from resources.proxmox.survey import survey
-from resources.states.store import StateStore
-
-INSTANCE = "acceptance"
-"""The state instance of what an acceptance run seeds: no live slot ever names what is about to be removed."""
 
 _REVISION = "use a revision, which no site holds: hyops rebuild <version> --reason acceptance"
 
 
-class TrialSite(Protocol):
-    """What an acceptance run does at one site.
-
-    Attributes:
-        cloud: whose partitions its seeds are.
-        words: how states speak of what the cloud holds.
-        module: whose state a seed writes.
-    """
-
-    cloud: ClassVar[Cloud]
-    words: ClassVar[Words]
-    module: ClassVar[str]
-
-    @property
-    def name(self) -> str:
-        """The site's name."""
-        ...
+class TrialSite(TriedSite, Protocol):
+    """What an acceptance run does at one site, besides removing what it made."""
 
     def calls(self, contract: Contract | None) -> list[Call]:
         """Return the changing calls of a run, in order."""
@@ -80,14 +48,6 @@ class TrialSite(Protocol):
 
     def wrong(self, ran: Ran, record: Record) -> list[str]:
         """Read back what a run seeded, and return what does not hold."""
-        ...
-
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made; return what became of each."""
-        ...
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what still carries the id of one of these runs."""
         ...
 
 
@@ -130,17 +90,11 @@ def hetzner_terms(client: HetznerClient, site: HetznerSite, *, disk_bytes: int) 
 
 
 @dataclass(frozen=True)
-class HetznerTrial:
-    """A Hetzner project."""
+class HetznerTrial(TriedProject):
+    """A Hetzner project, and the server that writes."""
 
-    name: str
     site: HetznerSite
-    client: HetznerClient
     offer: Offer
-
-    cloud: ClassVar[Cloud] = HETZNER
-    words: ClassVar[Words] = IMAGES
-    module: ClassVar[str] = IMAGE_SEED
 
     def calls(self, contract: Contract | None) -> list[Call]:
         """Return what a run asks for."""
@@ -164,26 +118,12 @@ class HetznerTrial:
         audit = HetznerSeeder(self.client, self.site).audit
         return found + _broken(list(image_links(seeded, record, lambda: audit(seeded.ref))))
 
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made."""
-        return at_hetzner.undo(self.client, self.name, runs, needed=needed)
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what is left of these runs."""
-        return at_hetzner.remaining(self.client, runs)
-
 
 @dataclass(frozen=True)
-class ProxmoxTrial:
-    """A Proxmox VE node."""
+class ProxmoxTrial(TriedNode):
+    """A Proxmox VE node; `upload`: whether a record that is not built yet will be sent there from this host."""
 
-    name: str
-    seeder: ProxmoxSeeder
     upload: bool
-
-    cloud: ClassVar[Cloud] = PROXMOX
-    words: ClassVar[Words] = TEMPLATES
-    module: ClassVar[str] = TEMPLATE_SEED
 
     def calls(self, contract: Contract | None) -> list[Call]:
         """Return what a run asks for."""
@@ -206,57 +146,6 @@ class ProxmoxTrial:
         """Return what does not hold."""
         seeded = _seeded_at(self.name, str(ran.metadata["proxmox_template"]["vmid"]), record)
         return _broken(list(template_links(seeded, record, lambda: self.seeder.audit(int(seeded.ref)))))
-
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made."""
-        return at_proxmox.undo(self.seeder, self.name, record, runs, needed=needed)
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what is left of these runs."""
-        return at_proxmox.remaining(self.seeder, runs)
-
-
-def at_work(live: dg.DagsterInstance, site: TrialSite) -> str | None:
-    """Return a run of the environment that seeds at a site now."""
-    return seeding_at(live, site.cloud, site.name)
-
-
-def who_needs(
-    live: dg.DagsterInstance,
-    states: StateStore,
-    settings: Settings,
-    site: TrialSite,
-    version: str,
-    since: float,
-    ref: str,
-) -> str | None:
-    """Return who needs what an acceptance run made: a run at work there, one that adopted it, a state. None: nobody.
-
-    Args:
-        live: the environment's own instance.
-        states: the environment's.
-        settings: the environment's.
-        site: where it stands.
-        version: of the record.
-        since: when the acceptance run began, in epoch seconds.
-        ref: the snapshot's id, or the VMID.
-    """
-    if busy := at_work(live, site):
-        return f"run {busy} seeds at this site"
-    cell = str(site.cloud.seed(site.name, version))
-    adopted = SeedLog(live, site.cloud).seeded([cell]).get(cell)
-    if adopted is not None and adopted.at > since:
-        return f"run {adopted.run_id} seeded it here meanwhile"
-    configured = site.cloud.sites(settings)
-    # VMIDs are the same in every cluster: what another site's seed calls 9200 is not here.
-    elsewhere = {instance_of(name, default_site(configured)) for name in configured if name != site.name}
-    concerned = [
-        (other, state)
-        for other, state in states.list()
-        if not (other.module in site.words.naming and other.instance in {*elsewhere, INSTANCE})
-    ]
-    named = mentioned(concerned).get(ref)
-    return f"{named} names it" if named else None
 
 
 def _seeded_at(site: str, ref: str, record: Record) -> SeededAt:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from hyops_assets.assets.leftovers import node_sweep, project_sweep, seeding_at
 from hyops_assets.assets.seeding import instance_of
+from hyops_assets.cli.acceptance_killed import KilledTrials
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment, redactor_of
@@ -119,6 +120,7 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
             forget=lambda version: store.forget_document(cloud.asset.to_user_string(), cloud.seed(name, version)),
         )
 
+    yield Part("killed acceptance runs", "this environment", partial(KilledTrials, place.root, settings))
     for name in settings.sites.hetzner:
         yield Part("leftovers of seeds", name, partial(project_sweep, instance, projects, name))
         yield Part("superseded snapshots", name, partial(_snapshots, projects, settings, ground(HETZNER, name)))

@@ -4,10 +4,12 @@ Each seed is a run of the graph as any other, on the same instance, seen in the 
 their time, so threads do; what they share (settings, the instance, the definitions) does not change.
 """
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
@@ -52,15 +54,22 @@ class Fleet:
         graph: runs each of them.
         most: sites that are seeded at the same time.
         told: called with each seed that ended, by the thread that ran it, one at a time.
+        stopping: called once it was interrupted, before it waits for the seeds at work.
     """
 
     def __init__(
-        self, graph: Graph, *, most: int = MOST_AT_ONCE, told: Callable[[Ended], None] = lambda _: None
+        self,
+        graph: Graph,
+        *,
+        most: int = MOST_AT_ONCE,
+        told: Callable[[Ended], None] = lambda _: None,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
         _configure_logging_once(graph.instance)
         self._graph = graph
         self._most = most
         self._told = told
+        self._stopping = stopping
         self._telling = threading.Lock()
         self._stopped = threading.Event()
 
@@ -68,7 +77,8 @@ class Fleet:
         """Seed every cell, sites in parallel, the cells of a site in their order; a failure stops no other cell.
 
         Interrupted, it starts no further seed, lets those at work end, and raises: a seed that is cut off in the
-        middle costs its next run more than its end does.
+        middle costs its next run more than its end does. A second interrupt kills the process, and the next seeds
+        resume.
 
         Raises:
             KeyboardInterrupt: after the seeds at work ended.
@@ -77,11 +87,14 @@ class Fleet:
         for cell in cells:
             by_site.setdefault((cell.cloud.name, cell.site), []).append(cell)
         with ThreadPoolExecutor(max(1, min(self._most, len(by_site))), thread_name_prefix="site") as pool:
-            rows = [pool.submit(self._seed_site, own, over_daily_cap=over_daily_cap) for own in by_site.values()]
             try:
+                rows = [pool.submit(self._seed_site, own, over_daily_cap=over_daily_cap) for own in by_site.values()]
                 return [ended for row in rows for ended in row.result()]
             except KeyboardInterrupt:
                 self._stopped.set()
+                with _the_next_one_kills():
+                    self._stopping()
+                    pool.shutdown(cancel_futures=True)
                 raise
 
     def _seed_site(self, cells: Sequence[Cell], *, over_daily_cap: bool) -> list[Ended]:
@@ -106,6 +119,16 @@ class Fleet:
         except HyopsError as error:
             return Ended(cell, time.monotonic() - begun, error=error)
         return Ended(cell, time.monotonic() - begun, ran=ran)
+
+
+@contextmanager
+def _the_next_one_kills() -> Iterator[None]:
+    """Have Ctrl-C end the process by itself: an exception would wait for the threads all the same."""
+    former = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _configure_logging_once(instance: dg.DagsterInstance) -> None:

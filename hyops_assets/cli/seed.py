@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.fleet import Cell, Ended, Fleet
 from hyops_assets.cli.graph import Graph
@@ -45,12 +46,21 @@ def seed(place: Place, asked: Asked) -> int:
     Raises:
         Refused: nothing is chosen, or a version that was never published.
         SettingsError: no such site.
+        KeyboardInterrupt: whoever sits at the shell ended it; the seeds at work came to their end.
     """
     reach_lab(place.root)
-    with open_instance(place.root) as instance:
+    with ended_as_by_hand(), open_instance(place.root) as instance:
         graph = Graph(place.root, instance)
         cells = _chosen(place, asked, graph)
-        fleet = Fleet(graph, most=asked.at_once, told=lambda ended: _print_ended(place.console, ended))
+        fleet = Fleet(
+            graph,
+            most=asked.at_once,
+            told=lambda ended: _print_ended(place.console, ended),
+            stopping=lambda: place.console.print(
+                "stopping: the seeds at work end first; Ctrl-C again cuts them off, and the next run resumes them",
+                soft_wrap=True,
+            ),
+        )
         if asked.sites:
             return _status(fleet.seed(cells, over_daily_cap=asked.over_daily_cap))
         first = [cell for cell in cells if cell.cloud.sites(graph.settings)[cell.site].canary]

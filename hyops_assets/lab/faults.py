@@ -98,6 +98,7 @@ class FaultTable:
 
     def add(self, rule: Rule) -> None:
         """Put a rule behind the others; its count starts now."""
+        self.matched.pop(rule, None)
         self.rules.append(rule)
 
     def due(self, method: str, path: str) -> Action | None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from hyops_assets.cli.acceptance_sites import HetznerTrial, who_needs
+from hyops_assets.cli.acceptance_removal import TriedProject, who_needs
 from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.main import app
 from hyops_assets.contract.build_settings import AptSource
@@ -21,7 +22,6 @@ from hyops_assets.lab.faults import Answer, Rule
 from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.lab.signing import LabKey
 from hyops_assets.lab.trace import Request
-from resources.hetzner.inventory import Offer
 from resources.hetzner.resource import HetznerProjects
 from resources.states.store import StateStore
 from tests.assets.house import RELEASE, House, house
@@ -147,6 +147,31 @@ def test_a_dry_run_changes_nothing_and_lists_the_calls_of_the_run_that_then_leav
     assert token not in ran.stdout + ran.stderr + json.dumps(result)
 
 
+@pytest.mark.slow
+def test_the_calls_for_a_record_that_this_host_sends_itself_are_listed_too(
+    tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIso
+) -> None:
+    with house(tmp_path, lab_key.trusted_as("lab"), packages) as private:
+        private.configure(repository=private.settings.repository.model_copy(update={"public_base_url": None}))
+        private.announce(miniature)
+        private.graph().build(RELEASE)
+        count = len(private.lab.files.trace().requests())
+        dry = acceptance(private, "--dry-run", consent={})
+        ran = acceptance(private, *CAP)
+        asked = [key for key, _ in groupby(shape(one.method, one.path) for one in changing(private, count))]
+    assert (dry.returncode, ran.returncode) == (0, 0), (dry, ran)
+    assert printed(dry.stdout) == asked
+    assert any(path.endswith("/upload") for _, path in asked)
+
+
+def test_a_dry_run_with_an_iso_says_that_its_build_asks_no_site(published: House) -> None:
+    count = len(changing(published))
+    iso = "/nowhere/vyos-2026.03.09-0027-rolling-generic-amd64.iso"
+    dry = acceptance(published, "--dry-run", "--iso", iso, consent={})
+    assert (dry.returncode, "no site is asked" in dry.stdout) == (0, True), dry
+    assert len(changing(published)) == count
+
+
 def test_what_is_removed_again_does_not_count_as_seeded(published: House) -> None:
     assert acceptance(published, *CAP, "--proxmox-site", "-").returncode == 0
     missing = command(published, "seed", "--missing")
@@ -180,7 +205,8 @@ def test_a_seed_that_fails_leaves_nothing_and_ends_with_1(
     assert (held(published), slots(published)) == (stands, before)
 
 
-def test_what_cannot_be_removed_is_named_and_keeps_the_next_run_from_starting(published: House) -> None:
+def test_what_cannot_be_removed_is_named_stops_the_next_run_and_goes_with_the_cleanup(published: House) -> None:
+    stands = held(published)
     rule = Rule("DELETE", "/images/[0-9]+", Answer(422, "invalid_input"), nth=frozenset())
     published.lab.hetzner.faults.add(rule)
     ran = acceptance(published, *CAP, "--proxmox-site", "-")
@@ -190,13 +216,14 @@ def test_what_cannot_be_removed_is_named_and_keeps_the_next_run_from_starting(pu
     assert (ran.returncode, f"({left.id}) is left" in ran.stdout) == (1, True), ran
     assert str(state(published, "core__hetzner__vyos-image-seed")["outputs"]["image_ref"]) == str(left.id)
     before = len(changing(published))
+    published.lab.hetzner.faults.add(rule)
     again = acceptance(published, *CAP)
-    assert (again.returncode, f"holds {RELEASE} already: snapshot {left.id}" in again.stderr) == (1, True), again
-    assert len(changing(published)) == before
-    del contents.images[left.id]
-    (published.root.states / "core__hetzner__vyos-image-seed/instances/acceptance.json").unlink()
-    document = next(published.root.artifacts.rglob("hetzner_image/*"))
-    document.unlink()
+    published.lab.hetzner.faults.rules.remove(rule)
+    assert (again.returncode, f"({left.id}) at {SITE} stays" in again.stderr) == (1, True), again
+    assert {one.method for one in changing(published)[before:]} == {"DELETE"}
+    assert command(published, "cleanup", "--apply").returncode == 0
+    assert (held(published), state(published, "core__hetzner__vyos-image-seed")["status"]) == (stands, "destroyed")
+    assert list(published.root.artifacts.rglob("hetzner_image/*")) == []
 
 
 def test_a_site_that_is_called_as_the_slot_is_refused(published: House) -> None:
@@ -212,11 +239,11 @@ def test_what_the_environment_came_to_need_meanwhile_is_known(published: House) 
     site = published.settings.hetzner_site(SITE)
     other = site.model_copy(update={"token_env": "OTHER_TOKEN", "default": False})
     two = published.settings.model_copy(update={"sites": Sites(hetzner={SITE: site, "other": other})})
-    trial = HetznerTrial(SITE, site, client, Offer("cx23", "fsn1", 40, 0.01))
+    tried = TriedProject(SITE, client)
     states = StateStore(published.root)
 
     def needed(ref: str) -> str | None:
-        return who_needs(published.instance, states, two, trial, RELEASE, 0.0, ref)
+        return who_needs(published.instance, states, two, tried, RELEASE, 0.0, ref)
 
     for instance, ref in ((None, "77"), ("acceptance", "78"), ("other", "79")):
         states.commit(StateRef(IMAGE_SEED, instance), run_id="x", outputs={"image_ref": ref, "lab": True})

@@ -2,7 +2,10 @@
 
 import os
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,10 @@ from typer.testing import CliRunner
 from benchmarks.fleet_lab import FleetLab, fleet_lab
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.main import app
+from hyops_assets.lab.faults import Delay, Rule
 from resources.settings import load_settings, save_settings
+from tests.cli.shell import CHECKOUT, HYOPS
+from tests.hetzner_scene import wait_until
 
 
 @pytest.fixture
@@ -78,3 +84,70 @@ def test_what_cannot_be_meant_is_refused_before_any_seed(lab: FleetLab, words: t
     ran = CliRunner().invoke(app, ["seed", "--root", str(lab.root.path), *words])
     assert why in str(ran.exception)
     assert lab.snapshots() == 0
+
+
+@contextmanager
+def started(lab: FleetLab, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`hyops seed` as a terminal starts it: a group of its own, in which Ctrl-C counts."""
+    process = subprocess.Popen(
+        [*HYOPS, "seed", "--root", str(lab.root.path), *words],
+        cwd=CHECKOUT,
+        env=dict(lab.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background jobs have it ignored, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def files(lab: FleetLab) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in lab.root.states.rglob("*.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_seed_of_many_sites_that_is_ended_by_hand_ends_those_at_work_and_starts_no_other(
+    lab: FleetLab, sign: signal.Signals
+) -> None:
+    for site in lab.sites[:2]:
+        lab.projects[site].faults.add(Rule("POST", "/servers/[0-9]+/actions/poweron", Delay(3)))
+    with started(lab, "--at-once", "2") as process:
+        wait_until(lambda: lab.servers() == 2, within=120)
+        os.killpg(process.pid, sign)
+        said, wrong = process.communicate(timeout=120)
+    assert (process.returncode, wrong) == (130, "cancelled\n")
+    assert "stopping: the seeds at work end first" in said
+    assert len(re.findall(r" created ", said)) == 2
+    assert (lab.snapshots(), lab.servers()) == (2, 0)
+    status, said = seed(lab)
+    assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0)
+    assert len(re.findall(r" adopted ", said)) == 2
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_cuts_off_at_once_and_the_next_command_resumes(lab: FleetLab) -> None:
+    before = files(lab)
+    for site in lab.sites:
+        lab.projects[site].faults.add(Rule("POST", "/servers/[0-9]+/actions/poweron", Delay(30)))
+    with started(lab) as process:
+        wait_until(lambda: lab.servers() == 3, within=120)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("stopping: ")
+        os.killpg(process.pid, signal.SIGINT)
+        _, wrong = process.communicate(timeout=10)
+    assert (process.returncode, wrong) == (-signal.SIGINT, "")
+    assert files(lab) == before
+    status, said = seed(lab)
+    assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0), said
+    with open_instance(lab.root) as instance:
+        runs = instance.get_runs()
+    assert sorted(run.status.value for run in runs) == ["FAILURE"] * 3 + ["SUCCESS"] * 3
