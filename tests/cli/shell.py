@@ -1,9 +1,11 @@
 """`hyops` as a user runs it: a process in the checkout, with an environment of its own."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -28,6 +30,28 @@ def hyops(
         check=False,
         timeout=within,
     )
+
+
+@contextmanager
+def hyops_in_a_terminal(environ: Mapping[str, str], *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A command as a terminal starts it: a group of its own, in which Ctrl-C counts. Ended with the block."""
+    process = subprocess.Popen(
+        [*HYOPS, *words],
+        env=dict(environ),
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background jobs have it ignored, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def files_below(directory: Path) -> list[Path]:

@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 
 from hyops_assets.lab.faults import Delay, Rule
 from tests.assets.house import RELEASE, House
-from tests.cli.shell import CHECKOUT, HYOPS
+from tests.cli.shell import hyops_in_a_terminal
 from tests.cli.test_acceptance import CAP, CONSENT, Ended, acceptance, changing, command, held, published, slots, state
 from tests.hetzner_scene import wait_until
 
@@ -26,26 +25,8 @@ PROXMOX = ("--hetzner-site", "-")
 HELD_UP = 20.0
 
 
-@contextmanager
-def started(home: House, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`hyops acceptance` as a terminal starts it: a group of its own, in which Ctrl-C counts."""
-    process = subprocess.Popen(
-        [*HYOPS, "acceptance", "--root", str(home.root.path), *CAP, *words],
-        cwd=CHECKOUT,
-        env={**os.environ, **CONSENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell's background jobs have it ignored, and what they start inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+def started(home: House, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return hyops_in_a_terminal({**os.environ, **CONSENT}, "acceptance", "--root", home.root.path, *CAP, *words)
 
 
 def ended(home: House, cloud: str, rule: Rule, sign: signal.Signals) -> Ended:

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.main import app
 from hyops_assets.lab.faults import Delay, Rule
 from resources.settings import load_settings, save_settings
-from tests.cli.shell import CHECKOUT, HYOPS
+from tests.cli.shell import hyops_in_a_terminal
 from tests.hetzner_scene import wait_until
 
 
@@ -86,26 +86,8 @@ def test_what_cannot_be_meant_is_refused_before_any_seed(lab: FleetLab, words: t
     assert lab.snapshots() == 0
 
 
-@contextmanager
-def started(lab: FleetLab, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`hyops seed` as a terminal starts it: a group of its own, in which Ctrl-C counts."""
-    process = subprocess.Popen(
-        [*HYOPS, "seed", "--root", str(lab.root.path), *words],
-        cwd=CHECKOUT,
-        env=dict(lab.environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell's background jobs have it ignored, and what they start inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+def started(lab: FleetLab, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return hyops_in_a_terminal(lab.environment, "seed", "--root", lab.root.path, *words)
 
 
 def files(lab: FleetLab) -> dict[str, bytes]:
