@@ -24,13 +24,13 @@ def superseded_templates(client: ProxmoxClient, limits: SeedLimits, ground: Grou
 
     def remove(facts: TemplateFacts, finding: Finding) -> Finding:
         journal = Journal(client, limits)
-        # The version of a scratch stays: its template stands.
-        if facts.lineage is not None and facts.lineage.scratch_for is None:
-            ground.forget(facts.lineage.version)
         try:
             destroy(client, journal, facts.vmid)
         except StillLinked:
             return finding.turned("keep", "machines are linked to its disk")
+        # Not before: clones that only the node sees may keep it. The version of a scratch stays: its template stands.
+        if facts.lineage is not None and facts.lineage.scratch_for is None:
+            ground.forget(facts.lineage.version)
         return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 
     return Pruning(look, remove)
