@@ -4,9 +4,10 @@ What belongs here: the order of looking and removing, the same for every cloud. 
 removed, stands beside the cloud's client.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from hyops_assets.contract.errors import HyopsError
@@ -49,7 +50,13 @@ class Ground:
     forget: Callable[[str], object]
 
     def judge(
-        self, held: Sequence[Held], states: States, cloud: Cloud, confirm: Callable[[Sequence[Current]], None]
+        self,
+        held: Sequence[Held],
+        states: States,
+        cloud: Cloud,
+        confirm: Callable[[Sequence[Current]], None],
+        *,
+        spent: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, tuple[Verdict, str]]:
         """Decide by version, by id: nothing may go where it is not confirmed what is current.
 
@@ -58,6 +65,7 @@ class Ground:
             states: as they were read for this look.
             cloud: `IMAGES` or `TEMPLATES`.
             confirm: raises NotSettled where what the active states name does not stand at the site, whole.
+            spent: what of it served its purpose, whatever its version, by id, and why.
         """
         busy = self.at_work()
         if busy is not None:
@@ -67,7 +75,8 @@ class Ground:
             confirm(current)
         except NotSettled as error:
             return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
-        return judge_versions(held, current, self.policy, now=datetime.fromtimestamp(self.clock(), UTC))
+        removed: dict[str, tuple[Verdict, str]] = {ref: ("remove", why) for ref, why in spent.items()}
+        return judge_versions(held, current, self.policy, now=datetime.fromtimestamp(self.clock(), UTC)) | removed
 
 
 class Pruning(Generic[Thing]):

@@ -127,31 +127,35 @@ def _foresee(ground: Ground, asked: Asked) -> None:
             hint=f"hyops cleanup {ground.place.flag} --apply removes it, and so does the next run",
         )
     source = _source(ground, asked)
-    sites, terms = _sites(ground, asked, source)
-    contract = ground.contract(source.release)
-    if contract is not None:
-        _require_free(ground, sites, contract)
+    sites, terms, contract = _looked_at(ground, asked, source)
     print_plan(ground.place.console, sites, terms, contract, source=source.source_iso_url or source.release)
 
 
 def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Terms | None, Contract]:
     source = _source(ground, asked)
-    sites, terms = _sites(ground, asked, source)
-    contract = ground.contract(source.release)
-    if contract is not None:
-        _require_free(ground, sites, contract)
+    sites, terms, contract = _looked_at(ground, asked, source)
     if asked.iso:
         root = ground.place.root
         with shown(ground.place.console), open_instance(root) as instance:
             Graph(root, instance).build(source.release, source_iso_url=source.source_iso_url)
         # Again: the record is known by now.
-        sites, terms = _sites(ground, asked, source)
-        contract = ground.contract(source.release)
-        if contract is not None:
-            _require_free(ground, sites, contract)
+        sites, terms, contract = _looked_at(ground, asked, source)
     if contract is None:
         raise Refused(f"no contract of {source.release} was published here", hint="build it, or give --iso")
     return _tried(ground, sites, contract), terms, contract
+
+
+def _looked_at(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite], Terms | None, Contract | None]:
+    """Return the sites, what the run costs at most, and the record's contract, None as long as it is not built.
+
+    Raises:
+        Refused: no site is left, the estimate is above the cap, or a site holds the record.
+    """
+    sites, terms = _sites(ground, asked, source)
+    contract = ground.contract(source.release)
+    if contract is not None:
+        _require_free(ground, sites, contract)
+    return sites, terms, contract
 
 
 def _remove_what_killed_ones_left(ground: Ground) -> None:

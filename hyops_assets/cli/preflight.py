@@ -12,14 +12,14 @@ import typer
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
-from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.modules.work import Check, program_check
 from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.settings import Settings
-from hyops_assets.image.programs import PACKAGES, MissingProgram, find_program
+from hyops_assets.image.programs import PACKAGES
 from resources.settings import load_settings
 
 OK = 0
@@ -89,7 +89,7 @@ def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redac
         return Looked([*runtime, broken], "", []), Redactor(os.environ)
     if asked is not None:
         return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
-    programs = [_program(name) for name in PACKAGES if name not in _UNNEEDED] if not target else []
+    programs = [program_check(name) for name in PACKAGES if name not in _UNNEEDED] if not target else []
     looked = Looked([*programs, *runtime, configured, *_sites(settings, target)], "", [])
     return looked, redactor_of(settings, None, os.environ)
 
@@ -130,13 +130,6 @@ def _sites(settings: Settings, target: str) -> list[Check]:
 
 def _reached(settings: Settings, kind: str, name: str) -> str:
     return proxmox_reached(settings, name) if kind == "proxmox" else hetzner_reached(settings, name)
-
-
-def _program(name: str) -> Check:
-    try:
-        return Check(f"cmd:{name}", "ok", find_program(name))
-    except MissingProgram as error:
-        return Check(f"cmd:{name}", "missing", error.hint)
 
 
 def exit_status(looked: Looked, *, strict: bool) -> int:

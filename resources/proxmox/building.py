@@ -140,8 +140,8 @@ class Build:
             )
         return facts
 
-    def take_over(self, vmid: int) -> TemplateFacts:
-        """Return a machine that an earlier run of this seed began; from now on it says this run's name and time.
+    def take_over(self, vmid: int) -> None:
+        """Have a machine that an earlier run of this seed began say this run's name and time.
 
         Under the dead run's it would count as a leftover for whoever does not know this run: another environment's
         sweep of the same node, or the next sweep once that time is over.
@@ -151,7 +151,6 @@ class Build:
         """
         facts = self.require_disk(vmid)
         self.client.ensure_config(vmid, description=description_of(self.lineage(vmid)), digest=facts.digest)
-        return self.require_disk(vmid)
 
     def convert(self, vmid: int) -> TemplateFacts:
         """Make the machine a template; complete a conversion that was killed half way.

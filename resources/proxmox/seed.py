@@ -165,15 +165,16 @@ class ProxmoxSeeder:
         client, journal = build.client, build.journal
         if begun is not None:
             with journal.step("resume"):
-                machine = build.take_over(begun.vmid)
+                vmid = begun.vmid
+                build.take_over(vmid)
         else:
             with journal.step("image"):
                 build.bring_image()
             with journal.step("create"):
-                machine = build.create(standing.taken, at=at)
+                vmid = build.create(standing.taken, at=at).vmid
         with journal.step("template"):
-            template = build.convert(machine.vmid)
-        lineage = build.lineage(machine.vmid)
+            template = build.convert(vmid)
+        lineage = build.lineage(vmid)
         smoke: Literal["passed", "off"] = "passed" if client.site.template_smoke_gate else "off"
         if smoke == "passed":
             with journal.step("smoke"):

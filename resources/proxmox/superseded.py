@@ -10,7 +10,7 @@ from hyops_assets.contract.superseding import TEMPLATES, Current, Held, NotSettl
 from hyops_assets.contract.upkeep import Finding, Verdict
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
-from resources.proxmox.facts import TemplateFacts, audit, linked_clones
+from resources.proxmox.facts import TemplateFacts, audit, linked_volumes
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.removal import destroy
 from resources.pruning import Ground, Pruning
@@ -97,14 +97,15 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
         for facts in ready
         if facts.lineage is not None
     ]
-    versions = ground.judge(held, states, TEMPLATES, lambda current: require_current(current, machines))
-    if ground.at_work() is None:
-        spent = _spent_scratches(ready)
-        versions |= {ref: ("remove", why) for ref, why in spent.items() if versions[ref][0] != "unknown"}
+    versions = ground.judge(
+        held, states, TEMPLATES, lambda current: require_current(current, machines), spent=_spent_scratches(ready)
+    )
+    storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
+    volumes = [volume for storage in sorted(storages) for volume in client.list_volumes(storage, "images")]
     mentions = mentioned(states)
     found: list[tuple[TemplateFacts, Finding]] = []
     for facts in ready:
-        linked = linked_clones(client, facts)
+        linked = linked_volumes(volumes, facts.vmid)
         judged = judge_template(facts, mentions=mentions, linked=linked, versions=versions)
         if judged is not None:
             found.append((facts, Finding(f"template {facts.name} ({facts.vmid})", ground.where, *judged)))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from hyops_assets.cli.modules.work import Check, Intended, Work
+from hyops_assets.cli.modules.work import Check, Intended, Work, program_check
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import SignedIso
@@ -12,7 +12,6 @@ from hyops_assets.contract.inputs import GCS_KEY_VARIABLES, BuildInputs
 from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
-from hyops_assets.image.programs import MissingProgram, find_program
 from resources.artifacts.store import ArtifactStore
 from resources.feed.parse import is_upstreams
 from resources.repository.base import ObjectRepository
@@ -50,7 +49,7 @@ def plan(work: Work) -> list[Intended]:
 def checks(work: Work) -> list[Check]:
     """Return what a build needs on this host, and whether the repository answers and strangers can read it."""
     inputs = build_inputs(work)
-    programs = [_program(name) for name in (*PROGRAMS, *_OF_METHOD.get(work.settings.build.method, ()))]
+    programs = [program_check(name) for name in (*PROGRAMS, *_OF_METHOD.get(work.settings.build.method, ()))]
     try:
         with _repository(work, inputs.repo_state_ref) as repository:
             found = _repository_check(repository)
@@ -158,10 +157,3 @@ def _credentials(work: Work, repo_state_ref: str) -> list[Check]:
     named = next((name for name in GCS_KEY_VARIABLES if os.environ.get(name, "").strip()), None)
     found = f"{named} is set" if named else "no key is set: application default credentials serve, if there are any"
     return [Check("credentials:gcp", "ok", found)]
-
-
-def _program(name: str) -> Check:
-    try:
-        return Check(f"cmd:{name}", "ok", find_program(name))
-    except MissingProgram as error:
-        return Check(f"cmd:{name}", "missing", error.hint)

@@ -10,6 +10,7 @@ from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState, Outputs
+from hyops_assets.image.programs import MissingProgram, find_program
 from resources.states.store import StateStore
 
 
@@ -69,6 +70,14 @@ class Check:
     name: str
     status: str
     detail: str = ""
+
+
+def program_check(name: str) -> Check:
+    """Return whether a program is installed, and how to get it where it is not."""
+    try:
+        return Check(f"cmd:{name}", "ok", find_program(name))
+    except MissingProgram as error:
+        return Check(f"cmd:{name}", "missing", error.hint)
 
 
 @dataclass(frozen=True)

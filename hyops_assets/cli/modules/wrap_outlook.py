@@ -3,11 +3,10 @@
 Source document, "Record shape": the host has `qemu-img`, it can be reached from outside, and it wraps on purpose.
 """
 
-from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.modules.work import Check, program_check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs
-from hyops_assets.image.programs import MissingProgram, find_program
 
 _PROGRAMS = ("qemu-img", "curl")
 
@@ -30,18 +29,11 @@ def wrapper_checks(inputs: ImageSeedInputs, contract: Contract, *, lab: bool) ->
             else ""
         )
         return [Check("wrapper:purpose", "missing", f"{contract.record.version} has no raw.xz; {hint}")]
-    programs = [_program(name) for name in _PROGRAMS]
+    programs = [program_check(name) for name in _PROGRAMS]
     purpose = Check("wrapper:purpose", "ok", f"this host wraps its qcow2, as {base_url}")
     if any(check.status != "ok" for check in programs):
         return [purpose, *programs]
     return [purpose, *programs, _reached(inputs, lab=lab)]
-
-
-def _program(name: str) -> Check:
-    try:
-        return Check(f"cmd:{name}", "ok", find_program(name))
-    except MissingProgram as error:
-        return Check(f"cmd:{name}", "missing", f"{error.message}; {error.hint}")
 
 
 def _reached(inputs: ImageSeedInputs, *, lab: bool) -> Check:
