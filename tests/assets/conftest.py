@@ -4,43 +4,66 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.build_settings import AptSource
-from hyops_assets.lab.miniature import MadeIso, make_miniature
-from hyops_assets.lab.packages import make_repository
+from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.lab.signing import LabKey
-from tests.assets.house import RELEASE, House, house
+from tests.assets.ground import Ground, make_ground
+from tests.assets.house import House
+from tests.shared_ground import made_once
 
 
 @pytest.fixture(scope="session")
-def lab_key() -> LabKey:
-    return LabKey.generate()
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """The miniature's environments, made once per test run: docs/testing.md says which copy to take."""
+    ground = Ground(made_once(tmp_path_factory, "miniature-graph", make_ground))
+    yield ground
+    ground.require_unchanged()
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> AptSource:
-    return make_repository(tmp_path_factory.mktemp("packages"))
+def lab_key(ground: Ground) -> LabKey:
+    return ground.key
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey) -> MadeIso:
-    return make_miniature(tmp_path_factory.mktemp("miniature"), RELEASE, lab_key)
+def packages(ground: Ground) -> AptSource:
+    return ground.packages
+
+
+@pytest.fixture(scope="session")
+def miniature(ground: Ground) -> MadeIso:
+    return ground.miniature
 
 
 @pytest.fixture
-def home(tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIso) -> Iterator[House]:
-    """A house whose lab announced the miniature."""
-    with house(tmp_path, lab_key.trusted_as("lab"), packages) as built:
-        built.announce(miniature)
-        yield built
+def home(tmp_path: Path, ground: Ground) -> Iterator[House]:
+    """A house whose lab announced the miniature, and whose instance ran nothing yet."""
+    with ground.environment("announced", tmp_path) as copy:
+        yield copy
+
+
+@pytest.fixture
+def built(tmp_path: Path, ground: Ground) -> Iterator[House]:
+    """A house in which both records exist and passed their gates; nothing is published."""
+    with ground.environment("built", tmp_path) as copy:
+        yield copy
+
+
+@pytest.fixture
+def published(tmp_path: Path, ground: Ground) -> Iterator[House]:
+    """A house whose record was built, gated and published, and is held by no site."""
+    with ground.environment("published", tmp_path) as copy:
+        yield copy
+
+
+@pytest.fixture
+def released(tmp_path: Path, ground: Ground) -> Iterator[House]:
+    """A house whose record was built, published and seeded at both clouds."""
+    with ground.environment("seeded", tmp_path) as copy:
+        yield copy
 
 
 @pytest.fixture(scope="module")
-def seeded(
-    tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
-) -> Iterator[House]:
-    """A house whose record was built, published and seeded. Its tests share it: each puts back what it changes."""
-    with house(tmp_path_factory.mktemp("seeded"), lab_key.trusted_as("lab"), packages) as built:
-        built.announce(miniature)
-        graph = built.graph()
-        graph.build(RELEASE)
-        built.seed_everywhere(graph)
-        yield built
+def seeded(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
+    """What `released` is, shared by the tests of a module: each puts back what it changes."""
+    with ground.environment("seeded", tmp_path_factory.mktemp("seeded")) as copy:
+        yield copy

@@ -19,12 +19,15 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import SigningKey
-from hyops_assets.lab.ensemble import Ensemble
+from hyops_assets.definitions import build_definitions
+from hyops_assets.lab.ensemble import HOST, Ensemble
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import MadeIso
+from hyops_assets.partitions import add_version
 from resources.boot import BootGate
 from resources.proxmox.resource import ProxmoxSites
-from resources.settings import save_settings
+from resources.settings import load_settings, save_settings
+from tests.assets.relocation import relocate
 
 RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20
@@ -84,6 +87,22 @@ class House:
     def state(self, path: str) -> dict[str, Any]:
         return json.loads((self.root.states / path).read_text())
 
+    def build_records(self) -> None:
+        """Build both records of RELEASE and pass their gates; publish nothing."""
+        # The selection that the UI's "Materialize" makes of three assets and their checks.
+        selected = dg.AssetSelection.assets("vyos_iso", "qcow2_record", "raw_xz_record")
+        definitions = dg.Definitions.merge(
+            build_definitions(self.root, self.settings, overrides=quick(self.root)),
+            dg.Definitions(jobs=[dg.define_asset_job("records_alone", selection=selected)]),
+        )
+        add_version(self.instance, RELEASE)
+        ran = definitions.resolve_job_def("records_alone").execute_in_process(
+            instance=self.instance,
+            partition_key=RELEASE,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert all(one.passed for one in ran.get_asset_check_evaluations())
+
     def seed_everywhere(self, graph: Graph, version: str = RELEASE) -> None:
         graph.seed_proxmox(SITE, version)
         graph.seed_hetzner(SITE, version)
@@ -93,21 +112,58 @@ class House:
 def house(directory: Path, key: SigningKey, packages: AptSource, *, gcs: bool = False) -> Iterator[House]:
     """Yield a house whose lab serves for as long as the block lasts; with a bucket, if it is wanted."""
     root = RuntimeRoot(directory / "root")
+    with _lab_up(root, gcs=gcs) as lab:
+        base = lab_settings(lab.files)
+        settings = base.model_copy(
+            update={
+                "feed": base.feed.model_copy(update={"keys": [key]}),
+                "build": BuildSettings(disk_bytes=DISK_BYTES, apt_sources=[packages]),
+            }
+        )
+        save_settings(root, settings, heading="test")
+        with open_instance(root) as instance:
+            yield House(root, lab, instance, settings)
+
+
+@contextmanager
+def reopened(directory: Path) -> Iterator[House]:
+    """Yield the house that an earlier block made in a directory."""
+    root = RuntimeRoot(directory / "root")
+    with _lab_up(root) as lab, open_instance(root) as instance:
+        yield House(root, lab, instance, load_settings(root))
+
+
+@contextmanager
+def moved(directory: Path, *, former: Path, gcs: bool = False) -> Iterator[House]:
+    """Yield the house whose files were copied into a directory, at ports of its own.
+
+    Args:
+        directory: holds the copy below `root`.
+        former: the root that its files still name.
+        gcs: whether its lab gets a bucket besides.
+    """
+    root = RuntimeRoot(directory / "root")
+    ports = root.lab / "ports.json"
+    before = json.loads(ports.read_text())
+    ports.unlink()
+    with _lab_up(root, gcs=gcs) as lab:
+        now = json.loads(ports.read_text())
+        addresses = {f"{HOST}:{before[name]}": f"{HOST}:{now[name]}" for name in before}
+        # The sites of pipeline.yml name a Proxmox node's port by itself.
+        own = {f"port: {before[name]}": f"port: {now[name]}" for name in before}
+        relocate(root.path, {str(former): str(root.path), **addresses, **own})
+        with open_instance(root) as instance:
+            yield House(root, lab, instance, load_settings(root))
+
+
+@contextmanager
+def _lab_up(root: RuntimeRoot, *, gcs: bool = False) -> Iterator[Ensemble]:
     lab = Ensemble(root.lab, gcs=gcs)
     before = dict(os.environ)
     try:
         with lab.up():
             os.environ.update(lab.environment)
-            base = lab_settings(lab.files)
-            settings = base.model_copy(
-                update={
-                    "feed": base.feed.model_copy(update={"keys": [key]}),
-                    "build": BuildSettings(disk_bytes=DISK_BYTES, apt_sources=[packages]),
-                }
-            )
-            save_settings(root, settings, heading="test")
-            with open_instance(root) as instance:
-                yield House(root, lab, instance, settings)
+            yield lab
     finally:
         os.environ.clear()
         os.environ.update(before)

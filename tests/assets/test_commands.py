@@ -25,7 +25,7 @@ def disk(seeded: House) -> Path:
     return store.blob(record.variants["qcow2"].sha256)
 
 
-def built(home: House, **given: Any) -> Ran:
+def run(home: House, **given: Any) -> Ran:
     inputs = read_inputs(IMAGE_BUILD, BuildInputs, {"record_version": RELEASE, **given})
     graph = Graph(home.root, home.instance, overrides=quick(home.root), commands=commands(inputs))
     return graph.build(RELEASE, smoke=smoke(inputs))
@@ -36,17 +36,17 @@ def contract(home: House) -> Contract:
 
 
 @pytest.fixture
-def shelf(home: House) -> Path:
+def shelf(built: House) -> Path:
     """A directory that a web server serves, where a publish command may put files."""
-    directory = home.lab.files.objects / "theirs"
+    directory = built.lab.files.objects / "theirs"
     directory.mkdir(parents=True)
     return directory
 
 
 @pytest.fixture
-def publish(home: House, shelf: Path) -> str:
+def publish(built: House, shelf: Path) -> str:
     """A publish command that copies a file to a web server and prints where it is."""
-    base = str(home.settings.repository.public_base_url).rstrip("/")
+    base = str(built.settings.repository.public_base_url).rstrip("/")
     name = '"$(basename "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH")"'
     return (
         f'echo "$HYOPS_VYOS_ARTIFACT_FORMAT" >> {shelf}/../../order; echo copying >&2; '
@@ -56,7 +56,7 @@ def publish(home: House, shelf: Path) -> str:
 
 def test_a_build_command_makes_the_disk_of_this_run_and_passes_the_same_gates(home: House, disk: Path) -> None:
     line = f'cp {disk} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
-    ran = built(home, build_command=line)
+    ran = run(home, build_command=line)
     said = ran.metadata["qcow2_record"]
     assert isinstance(said["build"], dict)
     assert said["build"]["method"] == "command"
@@ -67,13 +67,14 @@ def test_a_build_command_makes_the_disk_of_this_run_and_passes_the_same_gates(ho
 
 def test_a_build_command_that_fails_publishes_nothing(home: House) -> None:
     with pytest.raises(RunFailed, match="exit status 3"):
-        built(home, build_command="echo no disk >&2; exit 3")
+        run(home, build_command="echo no disk >&2; exit 3")
     assert home.published() == {}
 
 
-def test_a_smoke_command_is_a_gate_and_gets_the_record_by_variables(home: House, tmp_path: Path) -> None:
+def test_a_smoke_command_is_a_gate_and_gets_the_record_by_variables(built: House, tmp_path: Path) -> None:
+    home = built
     line = f'env -0 > {tmp_path}/env; echo broken >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; test -s {tmp_path}/env'
-    ran = built(home, smoke_verify_command=line, smoke_verify_workdir=str(tmp_path))
+    ran = run(home, smoke_verify_command=line, smoke_verify_workdir=str(tmp_path))
     assert ran.metadata["qcow2_record"]["smoke verify command"] == "passed"
     told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)
     assert told["HYOPS_VYOS_ARTIFACT_KEY"] == "vyos-1.5"
@@ -86,20 +87,22 @@ def test_a_smoke_command_is_a_gate_and_gets_the_record_by_variables(home: House,
     assert gates["smoke_verify_command"] is True
 
 
-def test_a_failing_smoke_command_refuses_unless_it_is_not_required(home: House) -> None:
+def test_a_failing_smoke_command_refuses_unless_it_is_not_required(built: House) -> None:
+    home = built
     with pytest.raises(RunFailed, match="smoke_verify_command refuses the disk"):
-        built(home, smoke_verify_command="echo no boot; false")
+        run(home, smoke_verify_command="echo no boot; false")
     assert home.published() == {}
-    ran = built(home, smoke_verify_command="echo no boot; false", smoke_verify_required=False)
+    ran = run(home, smoke_verify_command="echo no boot; false", smoke_verify_required=False)
     assert "warning, not required" in str(ran.metadata["qcow2_record"]["smoke verify command"])
     assert home.state(BUILD)["status"] == "ok"
 
 
 def test_a_publish_command_publishes_every_object_the_commit_point_last(
-    home: House, publish: str, shelf: Path
+    built: House, publish: str, shelf: Path
 ) -> None:
+    home = built
     before = home.published()
-    ran = built(home, publish_command=publish)
+    ran = run(home, publish_command=publish)
     made = contract(home)
     order = (shelf.parent.parent / "order").read_text().split()
     assert [order[0], order[1], order[-1]] == ["qcow2", "raw.xz", "record.json"]
@@ -110,19 +113,20 @@ def test_a_publish_command_publishes_every_object_the_commit_point_last(
     assert outputs["record_url"] == made.urls["qcow2"]
     assert ran.metadata["published_contract"]["outcome"] == "created"
 
-    again = built(home, publish_command=publish)
+    again = run(home, publish_command=publish)
     assert again.metadata["published_contract"]["outcome"] == "adopted"
     assert (shelf.parent.parent / "order").read_text().split() == order
     home.seed_everywhere(home.graph())
 
 
 def test_a_publish_command_that_uploads_other_bytes_is_found_by_reading_back(
-    home: House, publish: str, shelf: Path
+    built: House, publish: str, shelf: Path
 ) -> None:
+    home = built
     with pytest.raises(RunFailed, match=r"answers .* bytes"):
-        built(home, publish_command='echo more >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; ' + publish)
+        run(home, publish_command='echo more >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; ' + publish)
     assert not (home.root.states / BUILD).exists()
-    built(home, publish_command=publish)
+    run(home, publish_command=publish)
     assert json.loads((shelf / f"vyos-1.5-{RELEASE}.record.json").read_text())["version"] == RELEASE
 
 

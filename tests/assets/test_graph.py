@@ -15,6 +15,7 @@ from hyops_assets.contract.record import Record
 from hyops_assets.lab.miniature import MadeIso, make_miniature
 from hyops_assets.lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
+from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House, NeverBoots
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
@@ -31,11 +32,8 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_signed_iso_becomes_records_contract_template_and_image(home: House, tmp_path: Path) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
-    home.seed_everywhere(graph)
-
+def test_a_signed_iso_becomes_records_contract_template_and_image(released: House, tmp_path: Path) -> None:
+    home = released
     disk = contract_of(home).record.disk
     objects = home.lab.files.objects
     raw = tmp_path / "disk.raw"
@@ -70,10 +68,8 @@ def as_raw(volume: Path, directory: Path) -> Path:
     return raw
 
 
-def test_the_documents_verification_commands_find_the_states(home: House) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
-    home.seed_everywhere(graph)
+def test_the_documents_verification_commands_find_the_states(released: House) -> None:
+    home = released
     for path in (BUILD, IMAGE, TEMPLATE):
         printed = subprocess.run(
             ["jq", ".status,.outputs", home.root.states / path], check=True, capture_output=True, text=True
@@ -85,10 +81,8 @@ def test_the_documents_verification_commands_find_the_states(home: House) -> Non
     assert (home.root.states / BUILD).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_run_adopts_everything_and_changes_nothing(home: House) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
-    home.seed_everywhere(graph)
+def test_a_second_run_adopts_everything_and_changes_nothing(released: House) -> None:
+    home, graph = released, released.graph()
     before = home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]
 
     again = graph.build(RELEASE).metadata
@@ -102,8 +96,8 @@ def test_a_second_run_adopts_everything_and_changes_nothing(home: House) -> None
     assert again["published_contract"]["bytes_sent"] == template["bytes_transferred"] == image["bytes_written"] == 0
 
 
-def test_the_published_record_is_the_canonical_identity(home: House) -> None:
-    home.graph().build(RELEASE)
+def test_the_published_record_is_the_canonical_identity(published: House) -> None:
+    home = published
     text = home.published()[f"{OBJECTS}.record.json"]
     record = Record.model_validate_json(text)
     assert record.digest == contract_of(home).record_digest
@@ -132,7 +126,7 @@ def test_a_gate_that_failed_is_asked_again_and_may_pass(home: House) -> None:
 
 
 def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: House, miniature: MadeIso) -> None:
-    served = home.lab.files.feed / RELEASE / miniature.iso.name
+    served = own_copy(home.lab.files.feed / RELEASE / miniature.iso.name)
     content = bytearray(served.read_bytes())
     content[len(content) // 2] ^= 1
     served.write_bytes(content)
@@ -151,7 +145,8 @@ def test_an_iso_of_an_untrusted_key_is_refused(home: House, tmp_path: Path) -> N
     assert home.published() == {}
 
 
-def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(home: House) -> None:
+def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(built: House) -> None:
+    home = built
     repository = home.settings.repository.model_copy(update={"lab": False})
     home.configure(repository=repository)
     with pytest.raises(RunFailed, match="lab key"):
@@ -159,9 +154,8 @@ def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(home: House) -> 
     assert home.published() == {}
 
 
-def test_seeding_an_older_version_moves_no_slot(home: House, miniature: MadeIso) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
+def test_seeding_an_older_version_moves_no_slot(published: House) -> None:
+    home, graph = published, published.graph()
     graph.build(f"{RELEASE}-r2")
     graph.seed_hetzner(SITE, RELEASE)
     assert not (home.root.states / IMAGE).exists()

@@ -3,34 +3,43 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from hyops_assets.cli.instance import open_instance
 from tests import processes
+from tests.assets.ground import Ground, Stage
 from tests.assets.house import RELEASE, House
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 
-# One in the middle of each asset, and two more where a cloud is half done.
-STAGES = [
-    ("vyos_iso", "download"),
-    ("qcow2_record", "root file system"),
-    ("raw_xz_record", "encode raw.xz"),
-    ("published_contract", "read back"),
-    ("proxmox_template", "download"),
-    ("proxmox_template", "template"),
-    ("hetzner_image", "write"),
-    ("hetzner_image", "read back"),
+# One in the middle of each asset, and two more where a cloud is half done; and what stands before the run begins.
+STAGES: list[tuple[Stage, str, str]] = [
+    ("announced", "vyos_iso", "download"),
+    ("announced", "qcow2_record", "root file system"),
+    ("announced", "raw_xz_record", "encode raw.xz"),
+    ("built", "published_contract", "read back"),
+    ("published", "proxmox_template", "download"),
+    ("published", "proxmox_template", "template"),
+    ("published", "hetzner_image", "write"),
+    ("published", "hetzner_image", "read back"),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("step", "stage"), STAGES, ids=[f"{step}-{stage}".replace(" ", "-") for step, stage in STAGES]
+    ("before", "step", "stage"), STAGES, ids=[f"{step}-{stage}".replace(" ", "-") for _, step, stage in STAGES]
 )
-def test_a_killed_run_is_resumed_to_one_of_each_thing(home: House, step: str, stage: str) -> None:
+def test_a_killed_run_is_resumed_to_one_of_each_thing(
+    ground: Ground, tmp_path: Path, before: Stage, step: str, stage: str
+) -> None:
+    with ground.environment(before, tmp_path) as home:
+        _kill_and_resume(home, step, stage)
+
+
+def _kill_and_resume(home: House, step: str, stage: str) -> None:
     doomed = subprocess.Popen(
         [sys.executable, "-m", "tests.assets.doomed", str(home.root.path), step, stage],
         start_new_session=True,

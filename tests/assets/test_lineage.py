@@ -81,9 +81,10 @@ def template(home: House) -> Machine:
 
 @contextmanager
 def restored(path: Path) -> Iterator[Path]:
-    """A file that a test may change, rot or remove."""
+    """A file that a test may change, rot or remove: a copy of its own, as the original may be shared."""
     kept = path.with_name(f"{path.name}.kept")
-    shutil.copy2(path, kept)
+    path.replace(kept)
+    shutil.copy2(kept, path)
     try:
         yield path
     finally:
@@ -199,14 +200,10 @@ def test_a_template_that_is_no_template_any_more_is_found(seeded: House) -> None
 
 def test_a_templates_disk_of_another_size_is_found(seeded: House) -> None:
     disk = seeded.lab.proxmox.volume_path(str(template(seeded).config["scsi0"]).split(",")[0])
-    size, mode = disk.stat().st_size, disk.stat().st_mode
-    disk.chmod(0o600)
-    os.truncate(disk, 2 << 30)
-    try:
+    with restored(disk):
+        disk.chmod(0o600)
+        os.truncate(disk, 2 << 30)
         link = broken(audit(seeded, TEMPLATE))
-    finally:
-        os.truncate(disk, size)
-        disk.chmod(mode)
     assert "has no other fault" in link["link"]
     assert str(2 << 30) in link["found"]
 

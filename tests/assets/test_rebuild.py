@@ -40,8 +40,10 @@ def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(ho
 
 
 @pytest.mark.slow
-def test_a_rebuild_is_the_next_free_revision_with_its_reason_and_a_changed_recipe_asks_for_one(home: House) -> None:
-    home.graph().build(RELEASE)
+def test_a_rebuild_is_the_next_free_revision_with_its_reason_and_a_changed_recipe_asks_for_one(
+    published: House,
+) -> None:
+    home = published
     before = home.published()
     assert "built by today's recipe" in str(tick(home).skip_reason)
     # The same bytes: the miniature, which has nothing to boot, passed its gates.

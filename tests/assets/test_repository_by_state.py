@@ -10,32 +10,27 @@ from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 
 from hyops_assets.cli.graph import Graph, RunFailed
 from hyops_assets.cli.lab import REPOSITORY, offer_repository
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.object_repo import BadRepository
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.resolution import UnresolvedState
 from hyops_assets.lab.ensemble import GCS_BUCKET
-from hyops_assets.lab.miniature import MadeIso
-from hyops_assets.lab.signing import LabKey
 from resources.states.store import StateStore
-from tests.assets.house import RELEASE, House, house, quick
+from tests.assets.ground import Ground
+from tests.assets.house import RELEASE, House, quick
 from tests.gcs_scene import BOUNDARY_IS_ASKED
 
 NAME = f"network/vyos/vyos-1.5-{RELEASE}"
 
 
 @pytest.fixture(scope="module")
-def home(
-    tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
-) -> Iterator[House]:
+def home(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
     """A house with a bucket, in which one record is built and not yet published."""
     with pytest.MonkeyPatch.context() as patch:
         # google-auth asks Google, in a thread, for an account's regional boundary: not in tests, some of which fork.
         patch.setattr(CredentialsWithRegionalAccessBoundary, BOUNDARY_IS_ASKED, lambda _: False)
-        with house(tmp_path_factory.mktemp("bucket"), lab_key.trusted_as("lab"), packages, gcs=True) as built:
-            built.announce(miniature)
-            offer_repository(built.root)
-            yield built
+        with ground.environment("built", tmp_path_factory.mktemp("bucket"), gcs=True) as copy:
+            offer_repository(copy.root)
+            yield copy
 
 
 def publishing(home: House, reference: str = str(REPOSITORY)) -> Graph:

@@ -14,9 +14,8 @@ from tests.assets.house import RELEASE, House
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 
 
-def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(home: House, tmp_path: Path) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
+def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: House, tmp_path: Path) -> None:
+    home, graph = published, published.graph()
     client = ProxmoxSeeders(home.settings).seeder(SITE).client
     machine = client._api.nodes(home.settings.sites.proxmox[SITE].node).qemu
     machine.post(vmid=9100, name="by-command")

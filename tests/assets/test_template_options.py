@@ -14,9 +14,8 @@ REPLACE = {**AT, "rebuild_if_exists": True}
 
 
 @pytest.mark.slow
-def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_names_it(home: House) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
+def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_names_it(published: House) -> None:
+    home, graph = published, published.graph()
     graph.seed_proxmox(SITE, RELEASE, {**AT, "template_name": "edge", "cpu_cores": 3})
     outputs = home.state(STATE)["outputs"]
     assert (outputs["template_vm_id"], outputs["template_name"]) == (VMID, "edge")

@@ -1,3 +1,3 @@
-from tests.assets.conftest import home, lab_key, miniature, packages, seeded
+from tests.assets.conftest import built, ground, home, lab_key, miniature, packages, published, released, seeded
 
-__all__ = ["home", "lab_key", "miniature", "packages", "seeded"]
+__all__ = ["built", "ground", "home", "lab_key", "miniature", "packages", "published", "released", "seeded"]

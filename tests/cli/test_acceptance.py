@@ -15,30 +15,24 @@ from typer.testing import CliRunner
 from hyops_assets.cli.acceptance_removal import TriedProject, who_needs
 from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.main import app
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.site_settings import Sites
 from hyops_assets.lab.faults import Answer, Rule
-from hyops_assets.lab.miniature import MadeIso
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.lab.trace import Request
 from resources.hetzner.resource import HetznerProjects
 from resources.states.store import StateStore
-from tests.assets.house import RELEASE, House, house
+from tests.assets.ground import Ground
+from tests.assets.house import RELEASE, House
 
 CONSENT = {"HYOPS_ACCEPTANCE": "yes"}
 CAP = ("--max-eur", "5")
 
 
 @pytest.fixture(scope="module")
-def published(
-    tmp_path_factory: pytest.TempPathFactory, lab_key: LabKey, packages: AptSource, miniature: MadeIso
-) -> Iterator[House]:
+def published(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
     """A house whose record was built and published, and is held by no site. Its tests share it."""
-    with house(tmp_path_factory.mktemp("published"), lab_key.trusted_as("lab"), packages) as built:
-        built.announce(miniature)
-        built.graph().build(RELEASE)
-        yield built
+    with ground.environment("published", tmp_path_factory.mktemp("published")) as copy:
+        yield copy
 
 
 @dataclass(frozen=True)
@@ -148,12 +142,9 @@ def test_a_dry_run_changes_nothing_and_lists_the_calls_of_the_run_that_then_leav
 
 
 @pytest.mark.slow
-def test_the_calls_for_a_record_that_this_host_sends_itself_are_listed_too(
-    tmp_path: Path, lab_key: LabKey, packages: AptSource, miniature: MadeIso
-) -> None:
-    with house(tmp_path, lab_key.trusted_as("lab"), packages) as private:
+def test_the_calls_for_a_record_that_this_host_sends_itself_are_listed_too(tmp_path: Path, ground: Ground) -> None:
+    with ground.environment("built", tmp_path) as private:
         private.configure(repository=private.settings.repository.model_copy(update={"public_base_url": None}))
-        private.announce(miniature)
         private.graph().build(RELEASE)
         count = len(private.lab.files.trace().requests())
         dry = acceptance(private, "--dry-run", consent={})

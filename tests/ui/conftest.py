@@ -3,9 +3,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.assets.conftest import home, lab_key, miniature, packages
+from tests.assets.conftest import ground, home, lab_key, miniature, packages, released
 
-__all__ = ["home", "lab_key", "miniature", "packages"]
+__all__ = ["ground", "home", "lab_key", "miniature", "packages", "released"]
 
 
 @pytest.fixture

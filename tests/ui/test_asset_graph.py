@@ -30,11 +30,10 @@ def open_graph(page: Page, ui: Ui) -> None:
 
 
 @pytest.mark.slow
-def test_the_browser_shows_every_asset_and_the_materialized_partition(home: House, page: Page, tmp_path: Path) -> None:
-    graph = home.graph()
-    graph.build(RELEASE)
-    home.seed_everywhere(graph)
-    with serving(webserver(), environment_of(home.root), tmp_path / "webserver.log") as ui:
+def test_the_browser_shows_every_asset_and_the_materialized_partition(
+    released: House, page: Page, tmp_path: Path
+) -> None:
+    with serving(webserver(), environment_of(released.root), tmp_path / "webserver.log") as ui:
         open_graph(page, ui)
         for asset in ASSETS:
             expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=SECONDS)
