@@ -312,7 +312,7 @@ def test_a_service_that_does_not_answer_is_given_up(scene: GcsScene):
     repository = repository_of(
         scene, patience=Patience(deadline_seconds=0.5, first_delay_seconds=0.05, answer_seconds=0.2)
     )
-    scene.fault("GET", ".*", Delay(1.0), *range(1, 100))
+    scene.fault("GET", ".*", Delay(0.5), *range(1, 100))
     with pytest.raises(Unavailable, match="could not look up"):
         publish(repository)
 
