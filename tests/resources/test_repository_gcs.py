@@ -479,7 +479,7 @@ def test_a_public_base_url_that_serves_something_else_is_found(scene: GcsScene):
 
 
 def test_a_key_that_was_deleted_is_told_without_its_content(scene: GcsScene, repository: GcsRepository):
-    scene.stand_in.accounts.disable(scene.email(PUBLISHER))
+    scene.stand_in.accounts.disable(scene.key(PUBLISHER)["client_email"])
     with pytest.raises(RepositoryFailed, match="does not accept the credentials") as caught:
         publish(repository)
     assert "keys list" in caught.value.hint
