@@ -201,8 +201,9 @@ def test_a_node_that_comes_back_within_the_patience_fails_nothing(scene: Scene, 
     silent = Answer(status, "", "Connection timed out")
     for path in ("/version", "/nodes", "/cluster/resources", "/nodes/pve1/tasks"):
         scene.stand_in.faults.add(Rule("GET", path, silent, nth=frozenset({1, 2, 3})))
+    client = ProxmoxClient(scene.site(), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
 
-    assert scene.seeder().seed(scene.request()).outcome == "created"
+    assert ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request()).outcome == "created"
 
 
 def test_an_api_that_stays_silent_is_given_up_on_in_time(scene: Scene) -> None:
