@@ -1,4 +1,4 @@
-"""How much a piece of work does, whatever else the machine does: what a stopwatch says only where nothing disturbs it."""
+"""How much a piece of work does, counted in calls: a stopwatch would count what else the machine does, too."""
 
 import sys
 from collections.abc import Callable

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +126,9 @@ def test_cancelling_stops_the_commands_whole_process_group(tmp_path: Path) -> No
 
 
 def test_a_process_that_a_command_leaves_behind_does_not_hold_the_build(tmp_path: Path) -> None:
-    begun = time.monotonic()
+    # It holds the command's output open: what waited for that would fail when the minute is over.
     said = run_logged(["bash", "-c", f"sleep 300 & echo $! > {tmp_path}/pid; echo done"], stage="x", timeout=60)
     assert said.text == "done"
-    assert time.monotonic() - begun < 30
     assert_ended(int((tmp_path / "pid").read_text()))
 
 
