@@ -48,6 +48,9 @@ _LEFT_OUT = (
     "/lib/modules/*/kernel/*",
     # 20 MiB that name vendors of hardware, and that udev reads for every device.
     "/lib/udev/hwdb.d/*",
+    # GRUB for networks and CDs, and character sets that no program here converts.
+    *("/usr/lib/grub/x86_64-efi-signed/gcd*", "/usr/lib/grub/x86_64-efi-signed/grubnet*"),
+    "/usr/lib/x86_64-linux-gnu/gconv/*",
     # What the initrd does not need: device mapper, checks of file systems, fans.
     *(f"/usr/share/initramfs-tools/hooks/{name}" for name in ("dmsetup", "fsck", "thermal")),
     # systemd starts every generator before its first unit; a program costs an emulated guest up to a second.
@@ -134,7 +137,8 @@ def _bootstrap(scratch: Path) -> None:
             *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
             *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
         ],
-        env={name: os.environ[name] for name in _PROXIES if name in os.environ},
+        # INITRD: the kernel's package makes none, and no package after it makes it again: `finish` makes the only one.
+        env={"INITRD": "No"} | {name: os.environ[name] for name in _PROXIES if name in os.environ},
         timeout=_TIMEOUT_SECONDS,
     )
 
