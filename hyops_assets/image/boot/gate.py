@@ -258,7 +258,8 @@ def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Ac
         *("setpriv", "--pdeathsig", "KILL", find_program(QEMU), "-nodefaults", "-no-user-config", "-no-reboot"),
         # graphics=off: SeaBIOS shows on the serial port too what it and GRUB's rescue prompt write to the screen.
         # Without the HPET: a guest that hung had just made it its clock, with QEMU's main loop at full load.
-        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
+        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments),
+        *("-smp", str(accelerator.processors), "-m", str(MEMORY_MIB)),
         *("-display", "none", "-vga", "std", "-nic", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),
