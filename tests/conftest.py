@@ -13,6 +13,7 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.hetzner.answers import WITNESSES
 from hyops_assets.lab.lookalike import make_lookalike
 from hyops_assets.lab.proxmox.server import OBSERVERS
+from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import PROXMOX, SpecWatch
 
@@ -71,23 +72,28 @@ def cache() -> Path:
 @pytest.fixture(scope="session")
 def lookalike(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unsigned look-alike ISO of LOOKALIKE_RELEASE that boots: a minute the first time, then seconds."""
-    destination = tmp_path_factory.mktemp("lookalike") / iso_file_name(LOOKALIKE_RELEASE)
-    return make_lookalike(destination, LOOKALIKE_RELEASE, cache=cache)
+    name = iso_file_name(LOOKALIKE_RELEASE)
+
+    def make(directory: Path) -> None:
+        make_lookalike(directory / name, LOOKALIKE_RELEASE, cache=cache)
+
+    return made_once(tmp_path_factory, "lookalike", make) / name
 
 
 @pytest.fixture(scope="session")
 def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The look-alike's raw disk, built as the pipeline builds it. Whoever changes it makes a copy before."""
-    scratch = tmp_path_factory.mktemp("lookalike-disk")
-    disk = scratch / "disk.raw"
-    build_disk(
-        lookalike,
-        release=LOOKALIKE_RELEASE,
-        settings=BuildSettings(disk_bytes=LOOKALIKE_DISK_BYTES),
-        helper=canonical_helper(),
-        lock=None,
-        cache=cache / "packages",
-        destination=disk,
-        scratch=scratch,
-    )
-    return disk
+
+    def make(directory: Path) -> None:
+        build_disk(
+            lookalike,
+            release=LOOKALIKE_RELEASE,
+            settings=BuildSettings(disk_bytes=LOOKALIKE_DISK_BYTES),
+            helper=canonical_helper(),
+            lock=None,
+            cache=cache / "packages",
+            destination=directory / "disk.raw",
+            scratch=directory,
+        )
+
+    return made_once(tmp_path_factory, "lookalike-disk", make) / "disk.raw"
