@@ -14,11 +14,10 @@ Firmware = Literal["bios", "uefi"]
 FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
 
 _FAILURES = re.compile(
-    r"Kernel panic - not syncing.*\n"
-    r"|\(initramfs\) "
-    r"|grub rescue> "
+    r"(?P<shell>\(initramfs\) |grub rescue> "
     # GRUB's shell; its prompt itself is drawn with cursor movements.
-    r"|Minimal BASH-like line editing is supported"
+    r"|Minimal BASH-like line editing is supported)"
+    r"|Kernel panic - not syncing.*\n"
     r"|You are in (?:emergency|rescue) mode"
     r"|Give root password for maintenance"
     r"|No bootable device"
@@ -57,7 +56,16 @@ def verdict(console: str, challenge: Challenge, *, release: str, firmware: Firmw
         wrong = wrong_facts(facts, release=release, firmware=firmware)
         return Failed("; ".join(wrong)) if wrong else Proven(facts)
     failure = _FAILURES.search(console)
-    return Failed(f"the console shows {failure[0].strip()!r}") if failure else None
+    if failure is None:
+        return None
+    shown = f"the console shows {failure[0].strip()!r}"
+    return Failed(f"{shown} after {_last_words(console[: failure.start()])!r}" if failure["shell"] else shown)
+
+
+def _last_words(before: str) -> str:
+    """Return what a loader or an initrd said before it gave up and offered a shell: GRUB's error, or the last line."""
+    error = re.search(r"error: .*", before)
+    return (error[0] if error else before.rstrip().rpartition("\n")[2]).strip()
 
 
 def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -> list[str]:

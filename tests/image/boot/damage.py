@@ -1,7 +1,9 @@
 """A look-alike's disk, spoiled through debugfs: by each damage that the boot gate must find."""
 
+import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.image.boot.verdict import Firmware
@@ -91,18 +93,34 @@ def nothing(disk: SpoiledDisk) -> None:
     """Leave the disk as it was built."""
 
 
-DAMAGES: dict[str, tuple[Firmware, Callable[[SpoiledDisk], None]]] = {
-    "sound-bios": ("bios", nothing),
-    "sound-uefi": ("uefi", nothing),
-    "no-work-directory": ("bios", no_work_directory),
-    "rw-elsewhere": ("bios", rw_elsewhere),
-    "other-label-bios": ("bios", other_label),
-    "other-label-uefi": ("uefi", other_label),
-    "entry-of-another-release": ("bios", entry_of_another_release),
-    "default-names-no-entry": ("bios", default_names_no_entry),
-    "no-initrd": ("bios", no_initrd),
-    "no-squashfs": ("bios", no_squashfs),
-    "emergency": ("bios", emergency),
-    "no-grub-modules": ("bios", no_grub_modules),
+def empty(disk: SpoiledDisk) -> None:
+    """Leave nothing that any firmware could start."""
+    os.truncate(disk.raw, 0)
+    os.truncate(disk.raw, 64 << 20)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to a disk, and the firmware that then starts it."""
+
+    firmware: Firmware
+    harm: Callable[[SpoiledDisk], None]
+
+
+DAMAGES = {
+    "sound-bios": Damage("bios", nothing),
+    "sound-uefi": Damage("uefi", nothing),
+    "no-work-directory": Damage("bios", no_work_directory),
+    "rw-elsewhere": Damage("bios", rw_elsewhere),
+    "other-label-bios": Damage("bios", other_label),
+    "other-label-uefi": Damage("uefi", other_label),
+    "entry-of-another-release": Damage("bios", entry_of_another_release),
+    "default-names-no-entry": Damage("bios", default_names_no_entry),
+    "no-initrd": Damage("bios", no_initrd),
+    "no-squashfs": Damage("bios", no_squashfs),
+    "emergency": Damage("bios", emergency),
+    "no-grub-modules": Damage("bios", no_grub_modules),
+    "empty-bios": Damage("bios", empty),
+    "empty-uefi": Damage("uefi", empty),
 }
-"""By the name of the recorded console: the firmware, and what is done to the disk."""
+"""By the name of the recorded console."""
