@@ -1,7 +1,7 @@
 """How many guests a test run boots up to cloud-init, and the limit: each takes minutes under emulation.
 
-A gate is passed by bytes (docs/decisions/0006): a disk's positive boot is made once per firmware and run, and whoever
-needs it later adopts it. A test that boots a guest that far says so by `note_boot`; docs/testing.md lists them.
+A gate is passed by bytes: the positive boot of a disk is made once per firmware and run, and is adopted afterwards.
+docs/decisions/0006-a-gate-is-passed-by-bytes.md lists the boots there are. A test that makes one says so: `note_boot`.
 """
 
 import os

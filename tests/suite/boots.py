@@ -34,7 +34,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for what in boots:
         terminalreporter.write_line(what)
     if much:
-        terminalreporter.write_line("too many: adopt a gate of equal bytes, see docs/testing.md", red=True)
+        terminalreporter.write_line("too many: adopt a gate of equal bytes, see docs/decisions/0006", red=True)
 
 
 def _forget(name: str) -> None:
