@@ -14,9 +14,9 @@ Firmware = Literal["bios", "uefi"]
 FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
 
 _FAILURES = re.compile(
-    r"(?P<shell>\(initramfs\) |grub rescue> "
+    r"(?P<initrd>\(initramfs\) )"
     # GRUB's shell; its prompt itself is drawn with cursor movements.
-    r"|Minimal BASH-like line editing is supported)"
+    r"|(?P<grub>grub rescue> |Minimal BASH-like line editing is supported)"
     r"|Kernel panic - not syncing.*\n"
     r"|You are in (?:emergency|rescue) mode"
     r"|Give root password for maintenance"
@@ -58,14 +58,12 @@ def verdict(console: str, challenge: Challenge, *, release: str, firmware: Firmw
     failure = _FAILURES.search(console)
     if failure is None:
         return None
-    shown = f"the console shows {failure[0].strip()!r}"
-    return Failed(f"{shown} after {_last_words(console[: failure.start()])!r}" if failure["shell"] else shown)
-
-
-def _last_words(before: str) -> str:
-    """Return what a loader or an initrd said before it gave up and offered a shell: GRUB's error, or the last line."""
-    error = re.search(r"error: .*", before)
-    return (error[0] if error else before.rstrip().rpartition("\n")[2]).strip()
+    before, shown = console[: failure.start()], f"the console shows {failure[0].strip()!r}"
+    # What each of them says before it gives up and offers a shell: the initrd in its last line, GRUB as an error.
+    if failure["initrd"]:
+        return Failed(f"{shown} after {before.rstrip().rpartition(chr(10))[2]!r}")
+    error = re.search(r"error: .*", before) if failure["grub"] else None
+    return Failed(f"{shown} after {error[0].strip()!r}" if error else shown)
 
 
 def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -> list[str]:

@@ -83,10 +83,8 @@ def emergency(disk: SpoiledDisk) -> None:
     disk.replace(_ENTRY, f"vyos-union={BOOT}", f"vyos-union={BOOT} systemd.unit=emergency.target")
 
 
-def no_grub_modules(disk: SpoiledDisk) -> None:
-    """GRUB's core finds its file system, and nothing to go on with."""
-    for platform in ("i386-pc", "x86_64-efi"):
-        disk.debugfs(f"rm /boot/grub/{platform}/normal.mod")
+def no_menu(disk: SpoiledDisk) -> None:
+    disk.debugfs("rm /boot/grub/grub.cfg")
 
 
 def nothing(disk: SpoiledDisk) -> None:
@@ -119,7 +117,7 @@ DAMAGES = {
     "no-initrd": Damage("bios", no_initrd),
     "no-squashfs": Damage("bios", no_squashfs),
     "emergency": Damage("bios", emergency),
-    "no-grub-modules": Damage("bios", no_grub_modules),
+    "no-menu": Damage("bios", no_menu),
     "empty-bios": Damage("bios", empty),
     "empty-uefi": Damage("uefi", empty),
 }

@@ -31,7 +31,7 @@ FOUND = {
     "no-initrd": r"'Kernel panic - not syncing: VFS: Unable to mount root fs",
     "no-squashfs": rf"after 'vyos-union: .*/{LOOKALIKE_RELEASE}\.squashfs is missing",
     "emergency": r"'You are in emergency mode'",
-    "no-grub-modules": r"'grub rescue>' after 'error: file .*normal\.mod' not found",
+    "no-menu": r"'Minimal BASH-like line editing is supported'$",
     "empty-bios": r"'Boot failed: not a bootable disk'",
     "empty-uefi": r"'(?:No bootable option or device was found|Shell>)'",
 }
@@ -110,6 +110,12 @@ def test_a_proof_that_the_kernel_wrote_into_is_read_from_its_second_copy() -> No
 )
 def test_other_known_failures_end_the_wait(text: str) -> None:
     assert judged(f"on its way\n{text}\n") == Failed(f"the console shows {text.strip()!r}")
+
+
+def test_grubs_rescue_shell_is_named_with_the_error_that_led_there() -> None:
+    """Of a loader of the distribution's own: ours has everything that it needs in its core image."""
+    found = judged("GRUB loading.\nerror: unknown filesystem.\nEntering rescue mode...\ngrub rescue> ")
+    assert found == Failed("the console shows 'grub rescue>' after 'error: unknown filesystem.'")
 
 
 @pytest.mark.parametrize("wrong", sorted(GOOD))
