@@ -23,7 +23,7 @@ settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-pytest_plugins = ["tests.suite.boots"]
+pytest_plugins = ["tests.suite.boot_limit"]
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 LOOKALIKE_DISK_BYTES = 2 << 30

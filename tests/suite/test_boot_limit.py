@@ -14,7 +14,7 @@ TEST = "from tests.boot_count import note_boot\ndef test_it(): [note_boot('a gue
 def run_of(boots: int, directory: Path, *, ledger: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a suite of one test that notes some boots."""
     (directory / "test_it.py").write_text(TEST.format(boots))
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.suite.boots", "-c", os.devnull]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.suite.boot_limit", "-c", os.devnull]
     kept = {name: value for name, value in os.environ.items() if name != LEDGER and "XDIST" not in name}
     given = {} if ledger is None else {LEDGER: str(ledger)}
     return subprocess.run(
