@@ -33,7 +33,7 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 	@$(BIN)/hyops dev
 
 .PHONY: test
-test: setup lint ## everything, the slow tests too
+test: setup lint ## everything, the slow tests too: two workers, then what needs the machine alone
 	@status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
 	$(BIN)/pytest -m "alone" || status=$$?; \

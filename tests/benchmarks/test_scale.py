@@ -51,6 +51,7 @@ def test_versions_are_distinct_and_in_order() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_thousand_versions_at_twenty_sites_are_evaluated_twice_in_ten_seconds(
     tmp_path: Path,
 ) -> None:

@@ -32,8 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = longest_first(items)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the groups down, in every worker: they are the same in all."""
+    """Write the groups down before xdist says what was collected; every worker does, and all write the same."""
     if hasattr(session.config, "workerinput"):
         groups = groups_file(session.config)
         own = groups.with_suffix(f".{os.getpid()}")

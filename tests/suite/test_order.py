@@ -78,7 +78,7 @@ def order(suite: pytest.Pytester) -> list[str]:
 
 def test_slow_tests_begin_first_and_alone_unless_they_share_with_their_file(suite: pytest.Pytester) -> None:
     run(suite, "-n2").assert_outcomes(passed=10)
-    (groups,) = suite.path.glob("runpytest-*/groups.json")
+    groups = suite.path / "runpytest-0" / "groups.json"
     group_of = json.loads(groups.read_text())
     assert [(name, group_of[name]) for name in order(suite)] == [
         ("tests/assets/test_large.py::test_slow", "tests/assets/test_large.py::test_slow"),
@@ -110,6 +110,7 @@ class Node:
     """A worker of which the scheduler asks no more than this."""
 
     shutting_down = False
+    gateway = SimpleNamespace(id="a worker")
 
     def __init__(self) -> None:
         self.given: list[int] = []
@@ -122,7 +123,7 @@ class Node:
 
 
 def test_one_group_is_ahead_of_a_worker_and_the_next_goes_to_the_one_that_is_done_first(
-    tmp_path: Path, pytestconfig: pytest.Config
+    tmp_path: Path,
 ) -> None:
     names = ["long", "short", "a", "b", "c", "d"]
     groups = tmp_path / "groups.json"
