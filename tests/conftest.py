@@ -18,14 +18,18 @@ from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import PROXMOX, SpecWatch
 
-pytest_plugins = ["pytester", "tests.suite.order", "tests.suite.pace", "tests.suite.preflight"]
+pytest_plugins = [
+    "pytester",
+    "tests.suite.boot_limit",
+    "tests.suite.order",
+    "tests.suite.pace",
+    "tests.suite.preflight",
+]
 
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
-
-pytest_plugins = ["tests.suite.boot_limit"]
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 LOOKALIKE_DISK_BYTES = 2 << 30

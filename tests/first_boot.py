@@ -14,6 +14,7 @@ import yaml
 from hyops_assets.image.boot.accelerator import probe
 from hyops_assets.image.programs import run
 from tests.boot_count import note_boot
+from tests.boots import turn_to_boot
 from tests.shared_ground import made_once
 from tests.tools.console import Console, converse
 from tests.tools.seeds import SEEDS
@@ -77,7 +78,8 @@ def _boot(built: Path, directory: Path) -> None:
     user_data = SEEDS["proxmox"]["user-data"] + yaml.safe_dump(_ADDED)
     seed = _seed_iso({**SEEDS["proxmox"], "user-data": user_data}, directory)
     note_boot("first boot on a larger disk, with Proxmox' cloud-init drive")
-    printed = converse(disk, _dialogue, accelerator=probe(), scratch=directory, timeout=_SECONDS, seed=seed)
+    with turn_to_boot():
+        printed = converse(disk, _dialogue, accelerator=probe(), scratch=directory, timeout=_SECONDS, seed=seed)
     (directory / "console").write_text(printed)
 
 

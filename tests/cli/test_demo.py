@@ -7,9 +7,10 @@ import pytest
 
 from hyops_assets.cli.demo import RELEASE
 from tests.boot_count import note_boot
+from tests.boots import turn_to_boot
 from tests.cli.released import BUILD, SEEDS, Home
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lookalike")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("released")]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def test_what_was_published_had_booted_from_its_own_overlay(released: Home, firm
 
 def test_the_snapshot_that_was_seeded_boots_to_the_end_of_cloud_init(released: Home) -> None:
     note_boot("hyops lab boot, of the snapshot that was seeded")
-    printed = released.hyops("lab", "boot", "--env", "dev", within=900)
+    with turn_to_boot():
+        printed = released.hyops("lab", "boot", "--env", "dev", within=900)
     rows = (line.split("│") for line in printed.splitlines() if line.count("│") == 3)
     facts = {cells[1].strip(): cells[2].strip() for cells in rows}
     assert (facts["stage"], facts["root"], facts["commands"]) == ("final", "overlay", "applied")

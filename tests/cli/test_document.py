@@ -109,7 +109,7 @@ def test_validating_imports_nothing_that_only_the_graph_needs(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("released")
 def test_the_document_s_commands_run_as_printed(shell: Shell, released: Home) -> None:
     shell.run("hyops lab up --env dev", within=600)
     shell.run(VALIDATE)
@@ -139,7 +139,7 @@ def test_the_document_s_commands_run_as_printed(shell: Shell, released: Home) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("released")
 def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell: Shell) -> None:
     asked = LabFiles(shell.root / "work" / "lab").trace().requests()
     assert [one.status for one in asked if one.system == "feed" and one.path.endswith(".iso")] == [200]
@@ -151,14 +151,14 @@ def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("released")
 def test_no_key_of_the_lab_is_on_disk(shell: Shell) -> None:
     held = [path for path in shell.root.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
     assert not [path for path in held if b"BEGIN PRIVATE KEY" in path.read_bytes()]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("released")
 def test_applied_again_the_document_sends_nothing(shell: Shell) -> None:
     state = shell.root / "state/modules/core__shared__vyos-image-build/instances/vyos_default_build.json"
     before = json.loads(state.read_text())["outputs"]

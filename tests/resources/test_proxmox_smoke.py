@@ -20,6 +20,7 @@ from resources.proxmox.lineage import description_of
 from resources.proxmox.report import SeededTemplate
 from resources.proxmox.seed import ProxmoxSeeder
 from tests.boot_count import note_boot
+from tests.boots import turn_to_boot
 from tests.first_boot import FirstBoot
 from tests.proxmox_scene import Scene, proxmox_scene
 
@@ -107,13 +108,14 @@ def smoked(first_boot: FirstBoot, tmp_path_factory: pytest.TempPathFactory) -> I
         client = scene.client(template_smoke_gate=True)
         seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=300, poll=0.5))
         note_boot("a clone of a Proxmox template, until its agent answers")
-        seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=900))
+        with turn_to_boot():
+            seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=900))
         (console,) = scene.directory.rglob("*.console")
         yield Smoked(scene, record, seeded, console.read_text(errors="replace"))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("first-boot")
 def test_a_clone_that_boots_with_its_agent_passes(smoked: Smoked) -> None:
     assert smoked.seeded.smoke == "passed"
     assert list(smoked.scene.stand_in.inventory.machines) == [smoked.seeded.vmid]
@@ -122,7 +124,7 @@ def test_a_clone_that_boots_with_its_agent_passes(smoked: Smoked) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
+@pytest.mark.xdist_group("first-boot")
 def test_a_disk_that_has_grown_boots_again_and_nothing_is_changed(smoked: Smoked) -> None:
     """Its agent answers after the growing: the first boot left it so."""
     assert "hyops-grow-persistence: NOCHANGE: partition 3" in smoked.console

@@ -13,7 +13,7 @@ from hyops_assets.image.programs import run
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.first_boot import REFUSED, FirstBoot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lookalike")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-boot")]
 
 GOLDEN = Path(__file__).parent / "golden" / "proxmox.boot"
 UPPER = f"/boot/{LOOKALIKE_RELEASE}/rw"

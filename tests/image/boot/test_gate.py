@@ -14,6 +14,7 @@ from hyops_assets.image.boot.accelerator import Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, boot_gate
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
+from tests.boots import turn_to_boot
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.image.boot import damage
 from tests.image.boot.damage import SpoiledDisk
@@ -127,25 +128,24 @@ def test_qemu_dies_with_a_gate_that_is_killed(tmp_path):
 def boot_spoiled(harm: Callable[[SpoiledDisk], None], disk: Path, scratch: Path) -> None:
     spoiled = SpoiledDisk(disk, scratch)
     harm(spoiled)
-    boot_gate(
-        spoiled.as_qcow2(),
-        release=LOOKALIKE_RELEASE,
-        firmware="bios",
-        accelerator=probe(),
-        timeout=TIMEOUT,
-        scratch=scratch,
-    )
+    with turn_to_boot():
+        boot_gate(
+            spoiled.as_qcow2(),
+            release=LOOKALIKE_RELEASE,
+            firmware="bios",
+            accelerator=probe(),
+            timeout=TIMEOUT,
+            scratch=scratch,
+        )
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
 def test_a_disk_that_fails_in_its_loader_is_refused_once_the_loader_says_so(lookalike_disk, tmp_path):
     with pytest.raises(BootFailed, match=r"Minimal BASH-like .* after 'error: no such device: persistence"):
         boot_spoiled(damage.other_label, lookalike_disk, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lookalike")
 def test_a_disk_that_fails_in_its_initrd_is_refused_once_the_initrd_says_so(lookalike_disk, tmp_path):
     with pytest.raises(BootFailed, match=r"\(initramfs\)' after '.*work/work is missing"):
         boot_spoiled(damage.no_work_directory, lookalike_disk, tmp_path)

@@ -10,6 +10,7 @@ from subprocess import PIPE
 from typing import Literal
 
 from hyops_assets.image.programs import running
+from tests.boots import turn_to_boot
 
 Machine = Literal["bios", "uefi", "secure boot"]
 """`secure boot`: UEFI with Microsoft's keys enrolled, whose variables only the firmware itself may write."""
@@ -29,14 +30,15 @@ def serial_until(disk: Path, machine: Machine, *awaited: bytes) -> bytes:
         AssertionError: none of them came in time; it shows the last lines.
     """
     printed = b""
-    deadline = time.monotonic() + SECONDS
     with (
+        turn_to_boot(),
         tempfile.TemporaryDirectory(prefix="machine.") as own,
         running(["setpriv", "--pdeathsig", "KILL", *_qemu(disk, machine, Path(own))], stdout=PIPE) as qemu,
         selectors.DefaultSelector() as selector,
     ):
         assert qemu.stdout is not None
         selector.register(qemu.stdout, selectors.EVENT_READ)
+        deadline = time.monotonic() + SECONDS
         while not any(text in printed for text in awaited):
             assert selector.select(deadline - time.monotonic()), printed[-2000:]
             chunk = os.read(qemu.stdout.fileno(), 65536)

@@ -18,7 +18,7 @@ ROOT_IS_UP = f"vyos-union: /boot/{LOOKALIKE_RELEASE} is the root".encode()
 ENFORCED = (b"secureboot: Secure boot enabled", b"Kernel is locked down from EFI Secure Boot")
 GRUB_PROMPT = b"Minimal BASH-like line editing"
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lookalike")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hyops_assets.image.programs import run
 from tests.conftest import LOOKALIKE_DISK_BYTES
 from tests.first_boot import GROWN_BYTES, FirstBoot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lookalike")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-boot")]
 
 
 @pytest.fixture(scope="module")
