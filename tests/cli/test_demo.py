@@ -8,21 +8,21 @@ import pytest
 from hyops_assets.cli.demo import RELEASE
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
-from tests.cli.released import BUILD, SEEDS, Home
+from tests.cli.gated import BUILD, SEEDS, Home
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("released")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gated")]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, released: Home) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory, gated: Home) -> Home:
     """A home in which nothing was run, but which adopts the boots that this run has made of the same disk."""
     home = Home(tmp_path_factory.mktemp("home"))
-    home.adopt_boots(released)
+    home.adopt_boots(gated)
     return home
 
 
-def test_a_release_put_into_the_feed_is_built_and_seeded_with_no_hand_on_it(released: Home) -> None:
-    build, image, template = (released.state(path) for path in (BUILD, *SEEDS))
+def test_a_release_put_into_the_feed_is_built_and_seeded_with_no_hand_on_it(gated: Home) -> None:
+    build, image, template = (gated.state(path) for path in (BUILD, *SEEDS))
     assert [build["status"], image["status"], template["status"]] == ["ok", "ok", "ok"]
     assert build["outputs"]["record_version"] == RELEASE
     assert image["outputs"]["image_version"] == RELEASE
@@ -30,9 +30,9 @@ def test_a_release_put_into_the_feed_is_built_and_seeded_with_no_hand_on_it(rele
 
 
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_what_was_published_had_booted_from_its_own_overlay(released: Home, firmware: str) -> None:
-    outputs = released.state(BUILD)["outputs"]
-    document = json.loads(released.boots()[f"boots_{firmware}/{outputs['record_sha256']}.2.json"])
+def test_what_was_published_had_booted_from_its_own_overlay(gated: Home, firmware: str) -> None:
+    outputs = gated.state(BUILD)["outputs"]
+    document = json.loads(gated.boots()[f"boots_{firmware}/{outputs['record_sha256']}.2.json"])
     assert document["passed"]
     guest = document["detail"]["guest"]
     assert guest["disk_sha256"] == outputs["record_sha256"]
@@ -40,10 +40,10 @@ def test_what_was_published_had_booted_from_its_own_overlay(released: Home, firm
     assert (guest["root"], guest["upper"]) == ("overlay", f"/boot/{RELEASE}/rw")
 
 
-def test_the_snapshot_that_was_seeded_boots_to_the_end_of_cloud_init(released: Home) -> None:
+def test_the_snapshot_that_was_seeded_boots_to_the_end_of_cloud_init(gated: Home) -> None:
     note_boot("hyops lab boot, of the snapshot that was seeded")
     with turn_to_boot():
-        printed = released.hyops("lab", "boot", "--env", "dev", within=900)
+        printed = gated.hyops("lab", "boot", "--env", "dev", within=900)
     rows = (line.split("│") for line in printed.splitlines() if line.count("│") == 3)
     facts = {cells[1].strip(): cells[2].strip() for cells in rows}
     assert (facts["stage"], facts["root"], facts["commands"]) == ("final", "overlay", "applied")
@@ -51,9 +51,9 @@ def test_the_snapshot_that_was_seeded_boots_to_the_end_of_cloud_init(released: H
     assert "GiB" in facts["disk_bytes"], "the first boot finds the server's disk, not the record's"
 
 
-def test_the_demo_takes_a_look_alike_through_the_whole_graph(home: Home, released: Home) -> None:
+def test_the_demo_takes_a_look_alike_through_the_whole_graph(home: Home, gated: Home) -> None:
     printed = home.hyops("demo", within=1200)
-    home.assert_adopted(released)
+    home.assert_adopted(gated)
     for line in ("ISO", "signature key", "disk", "qcow2 record", "raw.xz record", "contract", "Proxmox template"):
         assert line in printed
     assert "boots_bios" in printed
@@ -63,8 +63,8 @@ def test_the_demo_takes_a_look_alike_through_the_whole_graph(home: Home, release
     assert "make dev" in printed
 
 
-def test_two_environments_make_the_same_record_of_one_release(home: Home, released: Home) -> None:
-    one, other = (environment.state(BUILD)["outputs"]["record_variants"] for environment in (home, released))
+def test_two_environments_make_the_same_record_of_one_release(home: Home, gated: Home) -> None:
+    one, other = (environment.state(BUILD)["outputs"]["record_variants"] for environment in (home, gated))
     assert {name: one[name]["sha256"] for name in one} == {name: other[name]["sha256"] for name in other}
 
 

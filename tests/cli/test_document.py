@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.lab.ensemble import LabFiles
-from tests.cli.released import Home
+from tests.cli.gated import Home
 from tests.ui.served import CHECKOUT
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -75,10 +75,10 @@ def created(shell: Shell) -> int:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory, released: Home) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory, gated: Home) -> Iterator[Shell]:
     """A home that adopts the boots which this run has made of the same disk."""
     shell = Shell(tmp_path_factory.mktemp("home"))
-    shell.adopt_boots(released)
+    shell.adopt_boots(gated)
     yield shell
     shell.run("hyops lab down --env dev")
 
@@ -109,12 +109,12 @@ def test_validating_imports_nothing_that_only_the_graph_needs(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("released")
-def test_the_document_s_commands_run_as_printed(shell: Shell, released: Home) -> None:
+@pytest.mark.xdist_group("gated")
+def test_the_document_s_commands_run_as_printed(shell: Shell, gated: Home) -> None:
     shell.run("hyops lab up --env dev", within=600)
     shell.run(VALIDATE)
     assert "module=core/shared/vyos-image-build status=ok" in shell.run(APPLY, within=900)
-    shell.assert_adopted(released)
+    shell.assert_adopted(gated)
     for cloud, seed in (("hetzner", "vyos-image-seed"), ("onprem", "vyos-template-seed")):
         module = f"core/{cloud}/{seed}"
         inputs = f"modules/{module}/examples/inputs.state.yml"
@@ -139,7 +139,7 @@ def test_the_document_s_commands_run_as_printed(shell: Shell, released: Home) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("released")
+@pytest.mark.xdist_group("gated")
 def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell: Shell) -> None:
     asked = LabFiles(shell.root / "work" / "lab").trace().requests()
     assert [one.status for one in asked if one.system == "feed" and one.path.endswith(".iso")] == [200]
@@ -151,14 +151,14 @@ def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("released")
+@pytest.mark.xdist_group("gated")
 def test_no_key_of_the_lab_is_on_disk(shell: Shell) -> None:
     held = [path for path in shell.root.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
     assert not [path for path in held if b"BEGIN PRIVATE KEY" in path.read_bytes()]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("released")
+@pytest.mark.xdist_group("gated")
 def test_applied_again_the_document_sends_nothing(shell: Shell) -> None:
     state = shell.root / "state/modules/core__shared__vyos-image-build/instances/vyos_default_build.json"
     before = json.loads(state.read_text())["outputs"]

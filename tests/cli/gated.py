@@ -78,9 +78,9 @@ class Home:
         assert mine == theirs, f"this disk was booted although {sorted(theirs)} were: found {sorted(mine)}"
 
 
-def released_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def gated_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Return the home of this run in which RELEASE was built and seeded with no hand on it; nothing runs there."""
-    return Home(made_once(tmp_path_factory, "released", _release))
+    return Home(made_once(tmp_path_factory, "gated-home", _release))
 
 
 def _release(directory: Path) -> None:
