@@ -26,7 +26,7 @@ GROWN_BYTES = 3 << 30
 BAD_LINE = "set system host-nam 'x'"
 REFUSED = "Login incorrect"
 
-_SECONDS = 600
+_SECONDS = 900
 _LOOK = (
     "for _ in 1 2; do echo seen: $(lsblk -bno SIZE /dev/disk/by-label/persistence) "
     "$(df -B1 --output=size,avail / | tail -n 1); done"
