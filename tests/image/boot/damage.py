@@ -106,8 +106,7 @@ class Damage:
 
 
 DAMAGES = {
-    "sound-bios": Damage("bios", nothing),
-    "sound-uefi": Damage("uefi", nothing),
+    "sound": Damage("bios", nothing),
     "no-work-directory": Damage("bios", no_work_directory),
     "rw-elsewhere": Damage("bios", rw_elsewhere),
     "other-label-bios": Damage("bios", other_label),
