@@ -85,10 +85,10 @@ def _boot(built: Path, directory: Path) -> None:
 
 def _dialogue(console: Console) -> None:
     console.wait_for(r"login: $")
-    assert _log_in(console, "vyos", "vyos") == REFUSED
+    assert _log_in(console, "vyos", "vyos") == REFUSED, console.text[-3000:]
     console.wait_for(r"login: $")
     # The same door opens for whom the owner named, so that the refusal means something.
-    assert _log_in(console, "netadmin", PASSWORD) != REFUSED
+    assert _log_in(console, "netadmin", PASSWORD) != REFUSED, console.text[-3000:]
     console.type(_LOOK)
     console.wait_for(r"seen: \d+ \d+ \d+(?s:.*)\$ $")
 
