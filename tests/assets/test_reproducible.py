@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +26,11 @@ PYTHON = "/usr/bin/python3"
 
 
 @pytest.fixture
-def open_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that every user may enter and write, and so are its parents made by pytest."""
-    directory = tmp_path_factory.mktemp("anyone")
-    directory.chmod(0o777)
-    for parent in directory.parents:
-        if "pytest" in parent.name:
-            parent.chmod(0o755)
-    return directory
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may enter and write: not below pytest's own, which each run closes to others."""
+    with tempfile.TemporaryDirectory(prefix="hyops-anyone-") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
 
 
 def can_run(words: list[str], environment: dict[str, str]) -> bool:
