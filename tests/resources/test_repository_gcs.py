@@ -298,11 +298,11 @@ def test_a_service_that_stays_busy_is_given_up_at_the_deadline_and_a_later_run_s
     path = f"/storage/v1/b/{BUCKET}/o/{NAME}" if method == "GET" else UPLOADS
     scene.stand_in.faults.rules.clear()
     scene.fault(method, path, Answer(503, "backendError", "come back later"), *range(1, 100))
-    begun = time.monotonic()
     with pytest.raises(Unavailable, match="come back later") as caught:
         publish(repository, LARGE)
     assert isinstance(caught.value, TransientError)
-    assert time.monotonic() - begun < 3
+    # Of the hundred busy answers that stood ready, a few were asked for within its half second.
+    assert 1 < sum(one.status == 503 for one in scene.trace.requests()) < 100
     assert objects(scene) == []
     scene.stand_in.faults.rules.clear()
     assert publish(repository, LARGE).outcome == "created"
@@ -366,10 +366,10 @@ def test_a_server_of_an_unknown_authority_is_not_believed_and_not_asked_again(
 ):
     repository = repository_of(scene, patience=Patience(deadline_seconds=30, first_delay_seconds=5))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path / "stranger").certificate_file))
-    begun = time.monotonic()
+    before = len(scene.trace.requests())
     with pytest.raises(Untrusted, match="REQUESTS_CA_BUNDLE"):
         repository.head(NAME)
-    assert time.monotonic() - begun < 15
+    assert len(scene.trace.requests()) == before
 
 
 # --- what the bucket and the credentials allow

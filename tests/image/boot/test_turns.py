@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -108,10 +107,8 @@ def test_a_lock_file_that_is_swept_away_is_made_anew(tmp_path: Path) -> None:
         pass
     for lock in tmp_path.iterdir():
         lock.unlink()
-    begun = time.monotonic()
     with turn(tmp_path, at_once=1, progress=refuse), pytest.raises(Waited), turn(tmp_path, at_once=1, progress=refuse):
         pass
-    assert time.monotonic() - begun < 60
 
 
 def test_a_directory_that_is_not_ones_own_is_refused(tmp_path: Path) -> None:
