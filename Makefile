@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ISO ?=
 ARGS ?=
+WORKERS ?= 2
 
 .PHONY: help
 help: ## list the targets
@@ -32,12 +33,19 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 	@$(BIN)/hyops dev
 
 .PHONY: test
-test: setup lint ## everything, the slow tests too
-	@$(BIN)/pytest
+test: setup lint ## everything, the slow tests too: two workers, then what needs the machine alone
+	@status=0; \
+	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
+	$(BIN)/pytest -m "alone" || status=$$?; \
+	exit $$status
 
 .PHONY: test-fast
 test-fast: setup ## the tests that take seconds
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not alone"
+
+.PHONY: long
+long: setup ## the long forms of what short tests cover
+	@$(BIN)/pytest -n $(WORKERS) -m "long"
 
 .PHONY: lint
 lint: setup ## format, lint, types, floors

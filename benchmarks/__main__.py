@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import machine, rawxz, records, release, rescue, scale, sites, ticks, uploads
+from benchmarks import commands, machine, rawxz, records, release, rescue, scale, sites, ticks, uploads
 from benchmarks.comparison import Comparison, print_table
 
 CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
@@ -18,6 +18,7 @@ CASES: Mapping[str, Callable[..., Iterator[Comparison]]] = {
     "scale": scale.compare,
     "sites": sites.compare,
     "uploads": uploads.compare,
+    "commands": commands.compare,
     "ticks": ticks.compare,
     "rescue": rescue.compare,
     "release": release.compare,

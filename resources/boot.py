@@ -11,8 +11,9 @@ from pydantic import Field, JsonValue
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image.boot.accelerator import Accelerator, probe
-from hyops_assets.image.boot.gate import BootFailed, Firmware, boot_gate
+from hyops_assets.image.boot.gate import BootFailed, boot_gate
 from hyops_assets.image.boot.turns import host_directory, turn
+from hyops_assets.image.boot.verdict import Firmware
 from resources.settings import load_settings
 
 

@@ -13,9 +13,18 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.hetzner.answers import WITNESSES
 from hyops_assets.lab.lookalike import make_lookalike
 from hyops_assets.lab.proxmox.server import OBSERVERS
+from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import PROXMOX, SpecWatch
+
+pytest_plugins = [
+    "pytester",
+    "tests.suite.boot_limit",
+    "tests.suite.order",
+    "tests.suite.pace",
+    "tests.suite.preflight",
+]
 
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", derandomize=True, print_blob=True)
@@ -97,3 +106,9 @@ def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPa
         )
 
     return made_once(tmp_path_factory, "lookalike-disk", make) / "disk.raw"
+
+
+@pytest.fixture(scope="session")
+def first_boot(lookalike_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstBoot:
+    """The look-alike's first boot as a Proxmox guest on a larger disk: its disk afterwards, and its console."""
+    return first_boot_of(lookalike_disk, tmp_path_factory)

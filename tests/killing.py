@@ -5,7 +5,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -48,7 +47,7 @@ def _killer(files: set[str], line: int) -> Callable[[FrameType, str, Any], Any]:
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
-        if str(Path(frame.f_code.co_filename)) not in files:
+        if frame.f_code.co_filename not in files:
             return None
         if event == "line":
             left -= 1

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
@@ -130,27 +132,34 @@ class Scene:
 def make_record(
     directory: Path, *, version: str = VERSION, seed: bytes = b"vyos", disk_bytes: int = DISK_BYTES
 ) -> Record:
-    """Make a sparse disk with something in it, its qcow2, and the record of both."""
-    directory.mkdir(parents=True, exist_ok=True)
-    raw = directory / "disk.raw"
-    with raw.open("wb") as disk:
-        disk.truncate(disk_bytes)
-        for offset in (0, 5 << 20, disk_bytes - 4096):
-            disk.seek(offset)
-            disk.write(hashlib.sha512(seed + bytes([offset % 251])).digest() * 64)
+    """Put the qcow2 of a sparse disk with something in it into a directory, and return the record of both."""
+    disk, packed = _disk_and_qcow2(seed, disk_bytes)
     qcow2 = directory / f"vyos-1.5-{version}.qcow2"
-    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2])
-    disk_sha256 = sha256_of_file(raw)
-    raw.unlink()
+    directory.mkdir(parents=True, exist_ok=True)
+    qcow2.write_bytes(packed)
     return Record(
         key="vyos-1.5",
         version=version,
-        disk=Disk(size_bytes=disk_bytes, sha256=disk_sha256),
+        disk=disk,
         variants={
-            "qcow2": Variant(file_name=qcow2.name, size_bytes=qcow2.stat().st_size, sha256=sha256_of_file(qcow2))
+            "qcow2": Variant(file_name=qcow2.name, size_bytes=len(packed), sha256=hashlib.sha256(packed).hexdigest())
         },
         lab=True,
     )
+
+
+@cache
+def _disk_and_qcow2(seed: bytes, disk_bytes: int) -> tuple[Disk, bytes]:
+    """Make a disk and its qcow2 once per process: a few hundred kilobytes that every scene gets a copy of."""
+    with TemporaryDirectory() as scratch:
+        raw, qcow2 = Path(scratch, "disk.raw"), Path(scratch, "disk.qcow2")
+        with raw.open("wb") as disk:
+            disk.truncate(disk_bytes)
+            for offset in (0, 5 << 20, disk_bytes - 4096):
+                disk.seek(offset)
+                disk.write(hashlib.sha512(seed + bytes([offset % 251])).digest() * 64)
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2])
+        return Disk(size_bytes=disk_bytes, sha256=sha256_of_file(raw)), qcow2.read_bytes()
 
 
 @contextmanager
@@ -187,6 +196,7 @@ def make_stand_in(
         token=TOKEN,
         port=port,
         nodes=nodes,
-        ca_bundle=authority.bundle_file,
+        # The lab's authority alone: the system's hundreds take longer to load than a whole scene to open.
+        ca_bundle=authority.certificate_file,
         boot_guests=boot_guests,
     )

@@ -8,35 +8,19 @@ copies before.
 import json
 import os
 import re
-import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.suite.clock import Seconds
 
-@dataclass
-class Spent:
-    """What this process spent on shared ground so far: making it, or waiting for the worker that does.
-
-    Attributes:
-        wall: seconds on the clock.
-        cpu: processor seconds, of this process and of the programs that it ran.
-    """
-
-    wall: float = 0.0
-    cpu: float = 0.0
-
-
-SPENT = Spent()
-"""The test that happened to ask first is not slow for it: tests/suite/pace.py takes these seconds off its own."""
-
+_spent = Seconds()
 _asking = 0
 
 
@@ -61,7 +45,8 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Every run has one of its own, numbered by pytest, which keeps it locked until the run ends.
     """
     base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    # The name that xdist gives a worker's own. A run that a test starts inherits the variable, but not the directory.
+    return base.parent if base.name == f"popen-{os.environ.get('PYTEST_XDIST_WORKER')}" else base
 
 
 def made_once_below(ground: Path, name: str, make: Callable[[Path], object]) -> Path:
@@ -97,24 +82,23 @@ def seconds_of_ground(run: Path) -> dict[str, float]:
     return {file.stem: json.loads(file.read_text())["seconds"] for file in sorted((run / "ground").glob("*.finished"))}
 
 
-def processor_seconds() -> float:
-    """Return what this process and the programs that it ran and awaited have used of the processor."""
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    )
+def spent() -> Seconds:
+    """Return what this process spent on shared ground so far: making it, or waiting for the worker that does.
+
+    The test that happened to ask first is not slow for it (tests/suite/pace.py).
+    """
+    return _spent
 
 
 @contextmanager
 def _spending() -> Iterator[None]:
-    """Add the block to SPENT. Ground that is made from other ground counts once."""
-    global _asking
-    wall, cpu = time.monotonic(), processor_seconds()
+    """Count the block as spent. Ground that is made from other ground counts once."""
+    global _asking, _spent
+    began = Seconds.now()
     _asking += 1
     try:
         yield
     finally:
         _asking -= 1
         if not _asking:
-            SPENT.wall += time.monotonic() - wall
-            SPENT.cpu += processor_seconds() - cpu
+            _spent += Seconds.now() - began

@@ -58,6 +58,7 @@ class OpenApi:
     def __init__(self, file_name: str) -> None:
         self._path = specification_file(file_name)
         self._validators: dict[int, jsonschema.Draft202012Validator] = {}
+        self._fitting: set[tuple[int, str]] = set()
         self.problems: list[str] = []
         self.watched = 0
         self.checked = 0
@@ -109,8 +110,17 @@ class OpenApi:
             if value not in (None, {}):
                 self.problems.append(f"{where}: a body where none is described: {value!r}")
             return
-        for error in self._errors(schema, {} if value is None else value):
-            self.problems.append(f"{where}: {error.json_path}: {error.message[:200]}")
+        # What is asked again and again is looked at once.
+        text = json.dumps(value)
+        if (id(schema), text) in self._fitting:
+            return
+        problems = [
+            f"{where}: {error.json_path}: {error.message[:200]}"
+            for error in self._errors(schema, {} if value is None else value)
+        ]
+        if not problems:
+            self._fitting.add((id(schema), text))
+        self.problems += problems
 
     def _errors(self, schema: dict[str, Any], value: Any) -> Iterator[Any]:
         # By identity: the description lives as long as the process, and a schema of it is no key.
@@ -134,6 +144,10 @@ def _strict(schema: Any) -> Any:
     if "properties" in schema and isinstance(schema["properties"], dict):
         converted["properties"] = {name: _strict(value) for name, value in schema["properties"].items()}
         converted.setdefault("additionalProperties", False)
-    if schema.get("nullable"):
-        return {"anyOf": [converted, {"type": "null"}]}
-    return converted
+    if not schema.get("nullable"):
+        return converted
+    if isinstance(schema.get("type"), str):
+        # The same as the alternative below, in a third of the time.
+        either = {"type": [schema["type"], "null"]}
+        return converted | either | ({"enum": [*schema["enum"], None]} if "enum" in schema else {})
+    return {"anyOf": [converted, {"type": "null"}]}

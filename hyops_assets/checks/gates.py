@@ -16,7 +16,7 @@ from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import gate
-from hyops_assets.image.boot.gate import Firmware
+from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.inspection import questions
 from hyops_assets.image.variants import qcow2
 from hyops_assets.image.variants.decoded import decoded_disks

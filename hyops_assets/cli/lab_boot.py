@@ -7,7 +7,7 @@ from hyops_assets.cli.progress import in_bytes
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.version import RecordVersion
-from hyops_assets.image.boot.gate import Firmware
+from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.lab.booted import boot_disk
 from hyops_assets.lab.ensemble import LabFiles
 from hyops_assets.lab.hetzner.project import Project

@@ -11,7 +11,8 @@ from typing import Literal
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import probe
-from hyops_assets.image.boot.gate import BootProof, Firmware, boot_gate
+from hyops_assets.image.boot.gate import BootProof, boot_gate
+from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
 
 BOOT_SECONDS = 900.0

@@ -81,7 +81,7 @@ class Ensemble:
         directory: what the lab holds.
         gcs: whether Google Cloud Storage is among them, with a bucket to publish into and a key of the account that
             may. The repository of `pipeline.yml` is the directory all the same.
-        hetzner_delays: seconds that Hetzner's actions take besides their work, by command.
+        hetzner_delays: what Hetzner's actions wait for before their work, by command.
     """
 
     def __init__(self, directory: Path, *, gcs: bool = False, hetzner_delays: Delays | None = None) -> None:

@@ -13,6 +13,12 @@ PLATFORMS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
 """Each platform that a disk boots on, and the Debian package that holds its modules."""
 
 _HOST = Path("/usr/lib/grub")
+_IMAGES = ("boot.img", "diskboot.img", "kernel.img", "lzma_decompress.img", "moddep.lst", "modinfo.sh")
+_CORE = (
+    *("biosdisk", "configfile", "echo", "efi_gop", "efi_uga", "ext2", "fat", "linux", "loadenv", "normal"),
+    *("part_gpt", "regexp", "search", "search_label", "serial", "terminal", "test"),
+)
+"""What a disk's core images are made of, for either platform."""
 
 
 def lab_cache() -> Path:
@@ -47,6 +53,26 @@ def grub_modules(cache: Path) -> Path:
                 if not unpacked.exists():
                     raise
     return unpacked
+
+
+def files_of_core(directory: Path) -> list[str]:
+    """Return the names of the files that `grub-mkimage` reads for a disk's core image: modules with what they need.
+
+    Args:
+        directory: a platform's modules, with Debian's `moddep.lst`.
+    """
+    needs = {
+        module: needed.split()
+        for module, _, needed in (line.partition(":") for line in (directory / "moddep.lst").read_text().splitlines())
+    }
+    modules: set[str] = set()
+    wanted = list(_CORE)
+    while wanted:
+        module = wanted.pop()
+        if module not in modules and (directory / f"{module}.mod").exists():
+            modules.add(module)
+            wanted += needs.get(module, [])
+    return sorted([name for name in _IMAGES if (directory / name).exists()] + [f"{module}.mod" for module in modules])
 
 
 def _download(scratch: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import run
-from hyops_assets.lab.grub_modules import PLATFORMS, grub_modules, lab_cache
+from hyops_assets.lab.grub_modules import PLATFORMS, files_of_core, grub_modules, lab_cache
 from hyops_assets.lab.iso_layout import KERNEL_VERSION, LiveFiles, built_at, set_modes, version_json, write_iso
 from hyops_assets.lab.signing import LabKey
 
@@ -165,17 +165,18 @@ def make_miniature(
 
 
 def stage_grub(root: Path, modules: Path) -> None:
-    """Put GRUB's modules and the boot menu's templates where VyOS keeps them.
+    """Put the GRUB modules that a disk boots with, and the boot menu's templates, where VyOS keeps them.
 
     Args:
         root: the root directory that becomes a squashfs.
         modules: from `grub_modules`.
     """
     for platform in PLATFORMS:
-        # monolithic/ holds whole signed loaders of 12 MB, which no disk of ours carries.
-        shutil.copytree(
-            modules / platform, root / "usr/lib/grub" / platform, ignore=shutil.ignore_patterns("monolithic")
-        )
+        staged = root / "usr/lib/grub" / platform
+        staged.mkdir(parents=True)
+        # All three hundred modules are most of what building, opening and inspecting a miniature would take.
+        for name in files_of_core(modules / platform):
+            shutil.copyfile(modules / platform / name, staged / name)
     templates = root / "usr/share/vyos/templates/grub"
     templates.mkdir(parents=True)
     for template in resources.files("hyops_assets.lab").joinpath(_GRUB_TEMPLATES).iterdir():
@@ -190,7 +191,8 @@ def default_config(release: str) -> str:
 def _stage_boot(root: Path, release: str) -> tuple[Path, Path]:
     boot = root / "boot"
     boot.mkdir(parents=True)
-    files = {f"vmlinuz-{KERNEL_VERSION}": 1 << 20, f"initrd.img-{KERNEL_VERSION}": 2 << 20}
+    # Enough for a squashfs of more than 4 MiB: a disk's large files are written in another way than its small ones.
+    files = {f"vmlinuz-{KERNEL_VERSION}": 1 << 20, f"initrd.img-{KERNEL_VERSION}": 4 << 20}
     for name, size in files.items():
         (boot / name).write_bytes(_noise(f"{release}/{name}", size))
         (boot / name.removesuffix(f"-{KERNEL_VERSION}")).symlink_to(name)

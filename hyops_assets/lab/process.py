@@ -19,7 +19,6 @@ from typing import TextIO
 from filelock import FileLock, Timeout
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.lab.ensemble import Ensemble
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -139,6 +138,9 @@ def serve(directory: Path, *, bound: bool) -> None:
 
     Prints `ready` once every stand-in listens.
     """
+    # Only who serves needs the servers: who starts, finds or stops a lab waits for none of their libraries.
+    from hyops_assets.lab.ensemble import Ensemble
+
     end = socket.socketpair()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: end[1].send(b"."))

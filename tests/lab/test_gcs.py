@@ -347,7 +347,7 @@ def test_a_key_of_another_account_or_a_deleted_one_gets_no_token(scene: GcsScene
     with pytest.raises(RefreshError, match="invalid_grant"):
         scene.bucket("forged").reload()
     scene.bucket(PUBLISHER).get_blob("absent")
-    scene.stand_in.accounts.disable(scene.email(PUBLISHER))
+    scene.stand_in.accounts.disable(scene.key(PUBLISHER)["client_email"])
     with pytest.raises(RefreshError, match="invalid_grant"):
         scene.bucket(PUBLISHER).get_blob("absent")
 

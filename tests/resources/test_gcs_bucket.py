@@ -110,7 +110,7 @@ def test_a_longer_retention_and_a_wider_grant_stay_as_their_owner_made_them(scen
     bucket.retention_period = 365 * 86400
     bucket.patch()
     before = held(scene, BUCKET)
-    keeper(scene, bucket_name=BUCKET, location="US", retention_days=30).bring()
+    keeper(scene, bucket_name=BUCKET, location="EU", retention_days=30).bring()
     assert scene.client().get_bucket(BUCKET).retention_period == 365 * 86400
     assert held(scene, BUCKET) == before | PUBLISHING
 

@@ -3,6 +3,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -202,12 +203,14 @@ def test_a_run_killed_in_the_middle_of_the_write_leaves_nothing_that_the_next_do
 def test_a_snapshot_that_outlives_its_killed_run_is_awaited_and_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with hetzner_lab(tmp_path, monkeypatch, delays={"create_image": 1.0}) as lab:
+    killed = Event()
+    with hetzner_lab(tmp_path, monkeypatch, delays={"create_image": killed.is_set}) as lab:
         child = Child(lab, lab.request(run_id="killed")).go()
         wait_until(lambda: len(lab.snapshots()) == 1)
         child.kill()
         child.wait()
         assert lab.snapshots()[0].status == "creating"
+        killed.set()
 
         image = lab.seeder().seed(lab.request(run_id="rerun"))
 

@@ -7,6 +7,7 @@ import pytest
 
 from hyops_assets.contract.errors import TransientError
 from hyops_assets.lab.faults import Answer, DropAfterCommit
+from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.limits import RateLimit
 from resources.hetzner.errors import BadToken, HetznerUnavailable, RateLimited
 from resources.hetzner.transport import pace
@@ -39,8 +40,17 @@ def test_without_headers_to_go_by_the_pause_is_our_own(told: dict[str, str]) -> 
 
 
 def test_a_project_whose_requests_are_used_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with hetzner_lab(tmp_path, monkeypatch, rate=RateLimit(limit=10, per_second=20.0)) as lab:
-        lab.standin.rate.drain()
+    # It fills up slowly until a request was refused, so that one is, on a busy machine too.
+    rate = RateLimit(limit=10, per_second=2.0)
+
+    def fill_up(exchange: Exchange) -> None:
+        if exchange.status == 429:
+            rate.per_second = 50.0
+
+    with hetzner_lab(tmp_path, monkeypatch, rate=rate) as lab:
+        lab.patience = replace(QUICK, rate=60.0)
+        lab.watchers.append(fill_up)
+        rate.drain()
 
         assert_seeded(lab, lab.seeder().seed(lab.request()))
 

@@ -201,12 +201,13 @@ def test_a_node_that_comes_back_within_the_patience_fails_nothing(scene: Scene, 
     silent = Answer(status, "", "Connection timed out")
     for path in ("/version", "/nodes", "/cluster/resources", "/nodes/pve1/tasks"):
         scene.stand_in.faults.add(Rule("GET", path, silent, nth=frozenset({1, 2, 3})))
+    client = ProxmoxClient(scene.site(), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
 
-    assert scene.seeder().seed(scene.request()).outcome == "created"
+    assert ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request()).outcome == "created"
 
 
 def test_an_api_that_stays_silent_is_given_up_on_in_time(scene: Scene) -> None:
-    scene.stand_in.faults.add(Rule("GET", "/version", Delay(2.0), nth=frozenset()))
+    scene.stand_in.faults.add(Rule("GET", "/version", Delay(0.5), nth=frozenset()))
     client = ProxmoxClient(scene.site(), TOKEN, timeout_seconds=0.1, patience_seconds=0.3, retry_seconds=0.01)
 
     with pytest.raises(NodeUnreachable, match="ReadTimeout"):

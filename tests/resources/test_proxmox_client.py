@@ -75,8 +75,8 @@ def test_a_closed_port_is_a_transient_error(scene: Scene) -> None:
 
 
 def test_a_slow_answer_is_given_up_on(scene: Scene) -> None:
-    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(1.0), nth=frozenset()))
-    client = ProxmoxClient(scene.site(), TOKEN, timeout_seconds=0.05, retry_seconds=0.01)
+    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(0.3), nth=frozenset()))
+    client = ProxmoxClient(scene.site(), TOKEN, timeout_seconds=0.05, patience_seconds=0.2, retry_seconds=0.01)
 
     with pytest.raises(NodeUnreachable, match="ReadTimeout"):
         client.list_nodes()

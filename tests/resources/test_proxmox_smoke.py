@@ -1,14 +1,15 @@
 """The smoke gate against a node that boots no guests: it fails truthfully and leaves no clone behind.
 
-That a booted guest passes it is shown by the slow test below.
+That a booted guest passes it is shown by the slow tests below.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.record import Disk, Variant
+from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
@@ -16,7 +17,11 @@ from hyops_assets.lab.proxmox.inventory import Machine
 from resources.proxmox.errors import SeedBusy, TaskFailed
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.lineage import description_of
+from resources.proxmox.report import SeededTemplate
 from resources.proxmox.seed import ProxmoxSeeder
+from tests.boot_count import note_boot
+from tests.boots import turn_to_boot
+from tests.first_boot import FirstBoot
 from tests.proxmox_scene import Scene, proxmox_scene
 
 
@@ -75,23 +80,53 @@ def test_what_a_live_run_is_building_is_not_taken_over(scene: Scene) -> None:
         other.seed(type(request)(record=request.record, url=request.url, run_id="run-2", site=request.site))
 
 
-@pytest.mark.slow
-def test_a_clone_that_boots_with_its_agent_passes(lookalike_disk: Path, tmp_path: Path) -> None:
-    """The look-alike's disk, as the pipeline builds it, seeded and booted; its own agent answers."""
-    with proxmox_scene(tmp_path, boot_guests=True) as scene:
-        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", lookalike_disk, scene.qcow2])
+# --- a clone that boots ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Smoked:
+    """A node whose template was seeded with the gate on, and what its clone printed."""
+
+    scene: Scene
+    record: Record
+    seeded: SeededTemplate
+    console: str
+
+
+@pytest.fixture(scope="module")
+def smoked(first_boot: FirstBoot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Smoked]:
+    """A template of a router that has booted before, on whose disk it has grown; its clone boots without metadata."""
+    with proxmox_scene(tmp_path_factory.mktemp("smoked"), boot_guests=True) as scene:
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", first_boot.disk, scene.qcow2])
         qcow2 = Variant(
             file_name=scene.qcow2.name,
             size_bytes=scene.qcow2.stat().st_size,
             sha256=sha256_of_file(scene.qcow2),
         )
-        disk = Disk(size_bytes=lookalike_disk.stat().st_size, sha256=sha256_of_file(lookalike_disk))
+        disk = Disk(size_bytes=first_boot.disk.stat().st_size, sha256=sha256_of_file(first_boot.disk))
         record = scene.record.model_copy(update={"disk": disk, "variants": {"qcow2": qcow2}})
         client = scene.client(template_smoke_gate=True)
         seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=300, poll=0.5))
+        note_boot("a clone of a Proxmox template, until its agent answers")
+        with turn_to_boot():
+            seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=900))
+        (console,) = scene.directory.rglob("*.console")
+        yield Smoked(scene, record, seeded, console.read_text(errors="replace"))
 
-        seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=900))
 
-        assert seeded.smoke == "passed"
-        assert list(scene.stand_in.inventory.machines) == [seeded.vmid]
-        assert sha256_of_file(scene.stand_in.volume_path(seeded.volid)) == disk.sha256
+@pytest.mark.slow
+@pytest.mark.xdist_group("first-boot")
+def test_a_clone_that_boots_with_its_agent_passes(smoked: Smoked) -> None:
+    assert smoked.seeded.smoke == "passed"
+    assert list(smoked.scene.stand_in.inventory.machines) == [smoked.seeded.vmid]
+    volume = smoked.scene.stand_in.volume_path(smoked.seeded.volid)
+    assert sha256_of_file(volume) == smoked.record.disk.sha256
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("first-boot")
+def test_a_disk_that_has_grown_boots_again_and_nothing_is_changed(smoked: Smoked) -> None:
+    """Its agent answers after the growing: the first boot left it so."""
+    assert "hyops-grow-persistence: NOCHANGE: partition 3" in smoked.console
+    assert "Nothing to do!" in smoked.console
+    assert "CHANGED: partition=3" not in smoked.console

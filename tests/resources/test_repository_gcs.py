@@ -312,7 +312,7 @@ def test_a_service_that_does_not_answer_is_given_up(scene: GcsScene):
     repository = repository_of(
         scene, patience=Patience(deadline_seconds=0.5, first_delay_seconds=0.05, answer_seconds=0.2)
     )
-    scene.fault("GET", ".*", Delay(1.0), *range(1, 100))
+    scene.fault("GET", ".*", Delay(0.5), *range(1, 100))
     with pytest.raises(Unavailable, match="could not look up"):
         publish(repository)
 
@@ -479,7 +479,7 @@ def test_a_public_base_url_that_serves_something_else_is_found(scene: GcsScene):
 
 
 def test_a_key_that_was_deleted_is_told_without_its_content(scene: GcsScene, repository: GcsRepository):
-    scene.stand_in.accounts.disable(scene.email(PUBLISHER))
+    scene.stand_in.accounts.disable(scene.key(PUBLISHER)["client_email"])
     with pytest.raises(RepositoryFailed, match="does not accept the credentials") as caught:
         publish(repository)
     assert "keys list" in caught.value.hint

@@ -6,7 +6,7 @@ through the real sensor on a real Dagster instance.
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -167,6 +167,10 @@ class Real(Daemon):
     def by_hand(self, version: str) -> None:
         self.launch(version)
 
+    def _new_run(self, tags: dict[str, str]) -> dg.DagsterRun:
+        """Create the run with all its events: the automation of seeds reads what a run plans to make."""
+        return self.instance.create_run_for_job(self.build, tags=tags)
+
     def end(self, builds: int) -> None:
         """Let builds end: each published its contract, whose blocking check passed."""
         running = [run for run in self.runs() if not run.is_finished]
@@ -187,10 +191,10 @@ class Real(Daemon):
         self.cursor = None
 
 
-def live(house: House, story: Sequence[Hour]) -> Counter[str]:
-    """Live through a story and the quiet days after it; return what had to be built, each once."""
+def live(house: House, story: Sequence[Hour], *, quiet: int = 48) -> Counter[str]:
+    """Live through a story and so many quiet hours after it; return what had to be built, each once."""
     world, by_hand = World(), set[str]()
-    for hour in [*story, *[QUIET] * 48]:
+    for hour in [*story, *[QUIET] * quiet]:
         document, now = world.document(hour), world.clock(hour)
         if hour.by_hand is not None:
             version = world.published[-1 - min(hour.by_hand, len(world.published) - 1)]
@@ -216,25 +220,55 @@ UNCAPPED = {"paid_seeds_a_day": 1000}
 KILLS = {"events": "events", "partitions": "partitions", "runs killed": "runs"}
 
 
-@settings(max_examples=100, deadline=None)
-@given(hours)
-def test_in_any_72_hours_every_good_release_that_was_seen_is_built_once_and_nothing_else(story: list[Hour]) -> None:
+def live_on_paper(story: Sequence[Hour], *, quiet: int = 48) -> None:
+    """Live through a story with the plan alone."""
     house = Paper()
-    due = live(house, story)
+    due = live(house, story, quiet=quiet)
     assert Counter(house.built()) == due
 
 
-@pytest.mark.slow
-@settings(
-    max_examples=2,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.data_too_large],
-)
+@settings(max_examples=15, deadline=None)
 @given(hours)
-def test_the_same_hours_through_the_real_sensor_and_the_automation_of_seeds(story: list[Hour]) -> None:
+def test_in_any_72_hours_every_good_release_that_was_seen_is_built_once_and_nothing_else(story: list[Hour]) -> None:
+    live_on_paper(story)
+
+
+@pytest.mark.long
+@settings(max_examples=1000, deadline=None)
+@given(hours)
+def test_in_a_thousand_times_72_hours_every_good_release_is_built_once(story: list[Hour]) -> None:
+    live_on_paper(story)
+
+
+def live_for_real(story: Sequence[Hour], *, quiet: int = 48) -> None:
+    """Live through a story with the real sensor, the automation of seeds, and a Dagster instance."""
     with tempfile.TemporaryDirectory() as directory, dg.DagsterInstance.ephemeral() as instance:
         house = Real(Path(directory), instance)
-        due = live(house, story)
+        due = live(house, story, quiet=quiet)
         assert Counter(house.built()) == due
         assert house.seeds == Counter(f"auto|{version}" for version in due for _ in ("proxmox", "hetzner"))
+
+
+EVERY_KIND_OF_HOUR = [
+    Hour(publishes=True, listed=2, feed="good", behind=0, daemon="runs", by_hand=None, ended=0),
+    Hour(publishes=True, listed=3, feed="empty version", behind=0, daemon="events", by_hand=None, ended=1),
+    Hour(publishes=False, listed=3, feed="gone", behind=0, daemon="runs", by_hand=None, ended=1),
+    Hour(publishes=True, listed=3, feed="moved", behind=3, daemon="partitions", by_hand=0, ended=1),
+    Hour(publishes=True, listed=3, feed="future", behind=-3, daemon="runs killed", by_hand=None, ended=2),
+    Hour(publishes=False, listed=1, feed="rolled back", behind=0, daemon="asleep", by_hand=None, ended=1),
+    Hour(publishes=False, listed=2, feed="no JSON", behind=0, daemon="cursor reset", by_hand=None, ended=1),
+    Hour(publishes=True, listed=1, feed="good", behind=0, daemon="runs", by_hand=None, ended=2),
+]
+"""A bad day: each way in which the feed fails and the daemon dies, once."""
+
+
+@pytest.mark.parametrize("live_through", [live_on_paper, live_for_real])
+def test_a_day_of_every_trouble_ends_with_each_release_built_once(live_through: Callable[..., None]) -> None:
+    live_through(EVERY_KIND_OF_HOUR, quiet=10)
+
+
+@pytest.mark.long
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.data_too_large])
+@given(hours)
+def test_the_same_hours_through_the_real_sensor_and_the_automation_of_seeds(story: list[Hour]) -> None:
+    live_for_real(story)

@@ -137,7 +137,7 @@ def test_killed_at_any_line_it_leaves_no_default_login_once_it_has_written(guest
     left = set()
     work = functools.partial(guest.boot, password=HASH, vyos_config_commands=["set system time-zone UTC"])
     # Thousands of lines between the two writes; the writes themselves are killed at every line, below.
-    for _ in killed_at_each_line(work, guest.module, every=101):
+    for _ in killed_at_each_line(work, guest.module, every=503):
         left.add(guest.text)
         guest.config.write_text(started)
     left.add(guest.text)

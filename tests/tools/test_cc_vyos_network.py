@@ -219,7 +219,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(
     network=ANYTHING
     | st.lists(ANYTHING).map(lambda entries: {"version": 1, "config": entries})

@@ -5,17 +5,15 @@ for a fixed time: the serial console is read until the proof, a known failure, o
 """
 
 import os
-import re
 import selectors
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
-from typing import Literal
 
 from pydantic import JsonValue
 
@@ -23,12 +21,10 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.boot.verdict import Failed, Firmware, Proven, verdict
 from hyops_assets.image.console import console_tail, plain
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import find_program, running
-
-Firmware = Literal["bios", "uefi"]
-FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
 
 MEMORY_MIB = 768
 """Of the guest. With the emulator's own caches a gate stays below 1 GiB."""
@@ -41,21 +37,6 @@ SILENCE_SECONDS = 150.0
 _READ_BYTES = 1 << 12
 _RECENT_CHARACTERS = 2 * _READ_BYTES
 _QEMU_LOG = "qemu.log"
-
-_FAILURES = re.compile(
-    r"Kernel panic - not syncing.*\n"
-    r"|\(initramfs\) "
-    r"|grub rescue> "
-    # GRUB's shell; its prompt itself is drawn with cursor movements.
-    r"|Minimal BASH-like line editing is supported"
-    r"|You are in (?:emergency|rescue) mode"
-    r"|Give root password for maintenance"
-    r"|No bootable device"
-    r"|No bootable option or device was found"
-    r"|(?m:^Shell> )"
-    r"|Boot failed: .*\n"
-)
-"""What a console shows when a guest will never get further: no reason to wait for the timeout."""
 
 
 class MissingFirmware(HyopsError):
@@ -106,8 +87,9 @@ def boot_gate(
 ) -> BootProof:
     """Boot a disk and return its proof that cloud-init's last stage ran from the release's overlay root.
 
-    A guest that falls silent is powered on once more, and the report says so: a sound disk was seen to hang under
-    emulation, once in some twenty boots, a second into the kernel. A disk that is at fault falls silent again.
+    What counts as a proof and what as a failure is read by `verdict`. A guest that falls silent is powered on once
+    more, and the report says so: a sound disk was seen to hang under emulation, once in some twenty boots, a second
+    into the kernel. A disk that is at fault falls silent again.
 
     Args:
         qcow2: the disk; it is not changed, which is verified.
@@ -131,29 +113,29 @@ def boot_gate(
         seed = write_seed(own / "seed.iso", challenge)
         argv = _qemu_arguments(qcow2, seed, firmware, accelerator, own)
 
-        def power_on(count: int) -> _Proven:
+        def judged(console: str) -> Proven | Failed | None:
+            return verdict(console, challenge, release=release, firmware=firmware)
+
+        def power_on(count: int) -> _Booted:
             started = time.monotonic()
             console = _Console(firmware, progress)
             watch = _Watch(started + timeout, silence, own / _QEMU_LOG)
             with _powered_on(argv, own) as process:
-                facts = _await_proof(process, challenge, console, watch)
-            return _Proven(facts, console.text, time.monotonic() - started, count)
+                proven = _await_proof(process, judged, console, watch)
+            return _Booted(proven.facts, console.text, time.monotonic() - started, count)
 
         try:
-            proven = power_on(1)
+            booted = power_on(1)
         except FellSilent:
-            proven = power_on(2)
-    wrong = wrong_facts(proven.facts, release=release, firmware=firmware)
-    if wrong:
-        raise BootFailed(firmware, "; ".join(wrong), proven.console)
+            booted = power_on(2)
     if sha256_of_file(qcow2) != before:
-        raise BootFailed(firmware, f"{qcow2.name} was changed while it was booted", proven.console)
-    report: dict[str, JsonValue] = {"disk_sha256": before, "power_ons": proven.power_ons, **proven.facts}
-    return BootProof(firmware, accelerator, proven.seconds, console_tail(proven.console), report)
+        raise BootFailed(firmware, f"{qcow2.name} was changed while it was booted", booted.console)
+    report: dict[str, JsonValue] = {"disk_sha256": before, "power_ons": booted.power_ons, **booted.facts}
+    return BootProof(firmware, accelerator, booted.seconds, console_tail(booted.console), report)
 
 
 @dataclass(frozen=True)
-class _Proven:
+class _Booted:
     """A guest that proved itself: its facts, all it printed, how long it took, and at which power-on."""
 
     facts: dict[str, str]
@@ -209,7 +191,9 @@ class _Watch:
         return max(0.0, min(self.deadline - time.monotonic(), self.silence))
 
 
-def _await_proof(process: Popen[bytes], challenge: Challenge, console: _Console, watch: _Watch) -> dict[str, str]:
+def _await_proof(
+    process: Popen[bytes], judged: Callable[[str], Proven | Failed | None], console: _Console, watch: _Watch
+) -> Proven:
     if process.stdout is None:
         raise AssertionError
     descriptor = process.stdout.fileno()
@@ -221,34 +205,14 @@ def _await_proof(process: Popen[bytes], challenge: Challenge, console: _Console,
                 why = f"QEMU ended with status {process.wait()}: {watch.log.read_text(errors='replace').strip()}"
                 raise BootFailed(console.firmware, why, console.text)
             console.add(printed)
-            facts = challenge.verified_facts(console.recent)
-            if facts is not None:
-                return facts
-            failure = _FAILURES.search(console.recent)
-            if failure:
-                raise BootFailed(console.firmware, f"the console shows {failure[0].strip()!r}", console.text)
+            found = judged(console.recent)
+            if isinstance(found, Proven):
+                return found
+            if isinstance(found, Failed):
+                raise BootFailed(console.firmware, found.why, console.text)
     if time.monotonic() < watch.deadline:
         raise FellSilent(console.firmware, f"the console was silent for {watch.silence:.0f} s", console.text)
     raise BootFailed(console.firmware, "no proof before the time ran out", console.text)
-
-
-def wrong_facts(facts: Mapping[str, str], *, release: str, firmware: Firmware) -> list[str]:
-    """Return everything in a guest's proven facts that differs from what must hold; empty is a pass."""
-    expected = {
-        "stage": "final",
-        "root": "overlay",
-        "union": f"/boot/{release}",
-        "upper": f"/boot/{release}/rw",
-        "release": release,
-        "firmware": firmware,
-        "commands": "applied",
-        "default": release,
-    }
-    return [
-        f"{name}: expected {value}, found {facts.get(name, 'nothing')}"
-        for name, value in expected.items()
-        if facts.get(name) != value
-    ]
 
 
 def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Accelerator, own: Path) -> list[str]:
@@ -258,7 +222,8 @@ def _qemu_arguments(qcow2: Path, seed: Path, firmware: Firmware, accelerator: Ac
         *("setpriv", "--pdeathsig", "KILL", find_program(QEMU), "-nodefaults", "-no-user-config", "-no-reboot"),
         # graphics=off: SeaBIOS shows on the serial port too what it and GRUB's rescue prompt write to the screen.
         # Without the HPET: a guest that hung had just made it its clock, with QEMU's main loop at full load.
-        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments, "-smp", "2", "-m", str(MEMORY_MIB)),
+        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments),
+        *("-smp", str(accelerator.processors), "-m", str(MEMORY_MIB)),
         *("-display", "none", "-vga", "std", "-nic", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),

@@ -60,24 +60,28 @@ class Accounts:
         self._tokens: dict[str, Token] = {}
         directory.mkdir(parents=True, exist_ok=True)
 
-    def create(self, name: str, *, token_uri: str) -> dict[str, str]:
-        """Return a new key of an account, as the JSON file that a user downloads."""
-        email = f"{name}@{self.project}.iam.gserviceaccount.com"
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def email(self, name: str) -> str:
+        """Return an account's address, whether or not it has a key."""
+        return f"{name}@{self.project}.iam.gserviceaccount.com"
+
+    def create(self, name: str, *, token_uri: str, private: rsa.RSAPrivateKey | None = None) -> dict[str, str]:
+        """Return a key of an account, as the JSON file that a user downloads; a fresh one where none is given."""
+        email = self.email(name)
+        key = private or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         key_id = secrets.token_hex(20)
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         stored = {"email": email, "public_key": public.decode()}
         (self._directory / f"{key_id}.json").write_text(json.dumps(stored))
-        private = key.private_bytes(
+        pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return {
             "type": "service_account",
             "project_id": self.project,
             "private_key_id": key_id,
-            "private_key": private.decode(),
+            "private_key": pem.decode(),
             "client_email": email,
             "client_id": str(secrets.randbelow(10**20)),
             "token_uri": token_uri,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Action, Answer, Delay, DropAfterCommit, FaultTable, Pretend
@@ -65,7 +66,6 @@ class GcsStandIn:
         self.port = port
         self.faults = faults if faults is not None else FaultTable()
         self.accounts = Accounts(state_dir / "accounts", project)
-        self._project = project
         self._trace = trace
         self._authority = authority
         self._runner: web.AppRunner | None = None
@@ -74,22 +74,25 @@ class GcsStandIn:
         self.uploads = Uploads(state_dir / "spool", self._objects, session_seconds=session_seconds)
         self._buckets = Buckets(state_dir / "buckets")
         self._api = Api(project, self._buckets, self._objects, self.uploads)
-        self._api.project_bindings.append(project_binding(f"owner@{project}.iam.gserviceaccount.com"))
+        self._api.project_bindings.append(project_binding(self.accounts.email("owner")))
 
     @property
     def url(self) -> str:
         """The endpoint, without a slash at its end; its port is known once the server has started."""
         return f"https://{HOST}:{self.port}"
 
-    def key(self, name: str) -> dict[str, str]:
-        """Return a new key of a service account, as the JSON that a user downloads. `owner` may do everything."""
-        return self.accounts.create(name, token_uri=f"{self.url}/token")
+    def key(self, name: str, private: rsa.RSAPrivateKey | None = None) -> dict[str, str]:
+        """Return a key of a service account, as the JSON that a user downloads; a fresh one where none is given.
+
+        `owner` may do everything.
+        """
+        return self.accounts.create(name, token_uri=f"{self.url}/token", private=private)
 
     def provide_bucket(self, name: str, publisher: str) -> None:
         """Have a bucket that anyone may read and one account may add to; what it holds and allows already stays."""
         if name in self._buckets:
             return
-        email = f"{publisher}@{self._project}.iam.gserviceaccount.com"
+        email = self.accounts.email(publisher)
         roles = ("roles/storage.objectCreator", "roles/storage.objectViewer")
         bindings = [{"role": role, "members": [f"serviceAccount:{email}"]} for role in roles]
         bindings.append({"role": "roles/storage.legacyObjectReader", "members": ["allUsers"]})

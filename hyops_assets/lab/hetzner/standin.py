@@ -24,7 +24,7 @@ class HetznerStandIn:
         read_only_token: one that may only read; none where empty.
         port: of the API; 0 picks a free one.
         rescue: where servers boot; one of its own where None.
-        delays: seconds that actions take besides their work, by command.
+        delays: what actions wait for before their work, by command: seconds, or a condition.
         snapshot_limit: snapshots the customer may have; Hetzner's default is 30.
         server_limit: servers the customer may have.
         rate: how many requests are answered.

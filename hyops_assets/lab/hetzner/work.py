@@ -11,11 +11,25 @@ from hyops_assets.lab.hetzner.disks import GIGABYTE, copy_sparse, create_dirty_d
 from hyops_assets.lab.hetzner.project import Failure, Image, Project, Server, Task, remove_disk
 from hyops_assets.lab.hetzner.rescue import RescueHost
 
-Delays = Mapping[str, float]
-"""Seconds that actions take besides their work, by command: `create_image`, `start_server` …; 0 where absent.
+_LOOK_SECONDS = 0.005
+
+Delay = float | Callable[[], bool]
+"""Seconds; or a condition that is looked at until it holds."""
+
+Delays = Mapping[str, Delay]
+"""What actions wait for before their work, by command: `create_image`, `start_server` …; nothing where absent.
 
 `image_available` is no action: it is how long after its action's success a snapshot becomes available.
 """
+
+
+async def _passed(delay: Delay) -> None:
+    """Wait a delay out."""
+    if not callable(delay):
+        await asyncio.sleep(delay)
+        return
+    while not delay():
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class Worker:
@@ -77,7 +91,7 @@ class Worker:
     async def _carry_out(self, task: Task) -> None:
         if task.after is not None and task.after in self._jobs:
             await self._jobs[task.after]
-        await asyncio.sleep(self._delays.get(task.command, 0.0))
+        await _passed(self._delays.get(task.command, 0.0))
         effect = None if task.pretended else self._effects.get(task.command)
         try:
             if effect is not None:
@@ -162,7 +176,7 @@ class Worker:
             else:
                 image.status = "available"
 
-    async def _make_available(self, image: Image, later: float) -> None:
-        await asyncio.sleep(later)
+    async def _make_available(self, image: Image, later: Delay) -> None:
+        await _passed(later)
         image.status = "available"
         self._project.save()

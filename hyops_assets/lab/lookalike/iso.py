@@ -88,6 +88,9 @@ def _squash(rootfs: Rootfs, release: str, squashfs: Path) -> None:
     argv = [
         *(*as_root, "mksquashfs", "-", squashfs, "-tar", "-quiet", "-no-progress", "-noappend"),
         *("-root-mode", "755"),
+        # An emulated guest unpacks what it reads, and the table of files is read most: that is stored as it is. Small
+        # files share no block, all of which would have to be unpacked for one of them.
+        *("-no-fragments", "-noI", "-b", "64K"),
         *("-comp", "zstd", "-Xcompression-level", "3", "-mkfs-time", epoch, "-all-time", epoch),
     ]
     with running(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:

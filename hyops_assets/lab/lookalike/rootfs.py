@@ -38,7 +38,34 @@ PACKAGES = (
 )
 """What a VyOS root holds that the pipeline or its boot needs. No cloud-init: the overlay brings it."""
 
-_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+_GENERATORS = (
+    *("bless-boot", "cryptsetup", "debug", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run"),
+    *("system-update", "sysv", "veritysetup"),
+)
+_LEFT_OUT = (
+    *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"),
+    # Of the kernel's 1,100 modules an emulated guest would load KVM, AES and more, and check the signature of each.
+    "/lib/modules/*/kernel/*",
+    # 20 MiB that name vendors of hardware, and that udev reads for every device.
+    "/lib/udev/hwdb.d/*",
+    # GRUB for networks and CDs, and character sets that no program here converts.
+    *("/usr/lib/grub/x86_64-efi-signed/gcd*", "/usr/lib/grub/x86_64-efi-signed/grubnet*"),
+    "/usr/lib/x86_64-linux-gnu/gconv/*",
+    # What the initrd does not need: device mapper, checks of file systems, fans.
+    *(f"/usr/share/initramfs-tools/hooks/{name}" for name in ("dmsetup", "fsck", "thermal")),
+    # systemd starts every generator before its first unit; a program costs an emulated guest up to a second.
+    *(f"/lib/systemd/system-generators/systemd-{name}-generator" for name in _GENERATORS),
+)
+_KERNEL_MODULES = (
+    *("autofs4", "binfmt_misc", "button", "cdrom", "configfs", "crc16", "crc32c_generic", "efivarfs", "evdev"),
+    *("ext4", "failover", "fat", "isofs", "jbd2", "loop", "mbcache", "net_failover", "nls_ascii", "nls_cp437"),
+    *("nls_iso8859-1", "nls_utf8", "overlay", "rng-core", "scsi_common", "scsi_mod", "sd_mod", "sr_mod", "squashfs"),
+    *("vfat", "virtio", "virtio-rng", "virtio_balloon", "virtio_blk", "virtio_console", "virtio_net", "virtio_pci"),
+    *("virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_ring", "virtio_scsi"),
+    *("crc-t10dif", "crct10dif_common", "crct10dif_generic", "crc64", "crc64-rocksoft", "crc64_rocksoft_generic"),
+)
+"""All that a guest with virtio devices loads, by file name; a module that the kernel has built in may be named."""
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _TIMEOUT_SECONDS = 1200.0
 
@@ -81,13 +108,14 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
 
 
 def _recipe_digest() -> str:
-    recipe = [SUITE, *PACKAGES, *_LEFT_OUT, *(f"{name}\n{text}" for name, text in sorted(_guest_files().items()))]
+    kept = (*PACKAGES, *_LEFT_OUT, *_KERNEL_MODULES)
+    recipe = [SUITE, *kept, *(f"{name}\n{text}" for name, text in sorted(_guest_files().items()))]
     return hashlib.sha256("\0".join(recipe).encode()).hexdigest()
 
 
 def _guest_files() -> dict[str, str]:
     guest = resources.files("hyops_assets.lab.lookalike") / "guest"
-    return {name: (guest / name).read_text() for name in ("finish", "hook", "live", "modules", "prepare")}
+    return {name: (guest / name).read_text() for name in ("delay", "finish", "hook", "live", "modules", "prepare")}
 
 
 def _bootstrap(scratch: Path) -> None:
@@ -101,10 +129,16 @@ def _bootstrap(scratch: Path) -> None:
         [
             *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+            *(f"--dpkgopt=path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES),
+            # A root that is thrown away when the machine fails need not be on the disk after every file.
+            "--dpkgopt=force-unsafe-io",
+            # /usr merged from the beginning: the package usrmerge would do it with the whole of Perl, 50 MB.
+            f"--hook-dir={_MERGED_USR}",
             *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
             *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
         ],
-        env={name: os.environ[name] for name in _PROXIES if name in os.environ},
+        # INITRD: the kernel's package makes none, and no package after it makes it again: `finish` makes the only one.
+        env={"INITRD": "No"} | {name: os.environ[name] for name in _PROXIES if name in os.environ},
         timeout=_TIMEOUT_SECONDS,
     )
 

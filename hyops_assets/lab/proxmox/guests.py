@@ -56,7 +56,8 @@ class Guests:
             # The kernel ends the guest when the lab's process dies, even by SIGKILL.
             *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-vga", "std", "-nic", "none"),
-            *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+            # Without the HPET, as the boot gate: a guest that hung under emulation had just made it its clock.
+            *("-machine", "q35,hpet=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
             *("-m", str(machine.config.get("memory", 1024))),
             *("-device", "virtio-scsi-pci", "-drive", f"if=none,id=scsi0,format={form},file={disk}"),
             *("-device", "scsi-hd,drive=scsi0"),

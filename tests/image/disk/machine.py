@@ -3,12 +3,14 @@
 import os
 import selectors
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from subprocess import PIPE
 from typing import Literal
 
 from hyops_assets.image.programs import running
+from tests.boots import turn_to_boot
 
 Machine = Literal["bios", "uefi", "secure boot"]
 """`secure boot`: UEFI with Microsoft's keys enrolled, whose variables only the firmware itself may write."""
@@ -28,11 +30,15 @@ def serial_until(disk: Path, machine: Machine, *awaited: bytes) -> bytes:
         AssertionError: none of them came in time; it shows the last lines.
     """
     printed = b""
-    deadline = time.monotonic() + SECONDS
-    argv = ["setpriv", "--pdeathsig", "KILL", *_qemu(disk, machine)]
-    with running(argv, stdout=PIPE) as qemu, selectors.DefaultSelector() as selector:
+    with (
+        turn_to_boot(),
+        tempfile.TemporaryDirectory(prefix="machine.") as own,
+        running(["setpriv", "--pdeathsig", "KILL", *_qemu(disk, machine, Path(own))], stdout=PIPE) as qemu,
+        selectors.DefaultSelector() as selector,
+    ):
         assert qemu.stdout is not None
         selector.register(qemu.stdout, selectors.EVENT_READ)
+        deadline = time.monotonic() + SECONDS
         while not any(text in printed for text in awaited):
             assert selector.select(deadline - time.monotonic()), printed[-2000:]
             chunk = os.read(qemu.stdout.fileno(), 65536)
@@ -41,7 +47,7 @@ def serial_until(disk: Path, machine: Machine, *awaited: bytes) -> bytes:
     return printed
 
 
-def _qemu(disk: Path, machine: Machine) -> list[str]:
+def _qemu(disk: Path, machine: Machine, own: Path) -> list[str]:
     secure = machine == "secure boot"
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"]
     argv += ["-machine", f"q35,graphics=off,hpet=off,smm={'on' if secure else 'off'}", "-vga", "std"]
@@ -51,10 +57,9 @@ def _qemu(disk: Path, machine: Machine) -> list[str]:
     argv += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]
     if machine in _UEFI:
         code, variables = (_FIRMWARE / name for name in _UEFI[machine])
-        own = disk.with_name("variables.fd")
-        shutil.copyfile(variables, own)
+        shutil.copyfile(variables, own / "variables.fd")
         argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
-        argv += ["-drive", f"if=pflash,unit=1,format=raw,file={own}"]
+        argv += ["-drive", f"if=pflash,unit=1,format=raw,file={own / 'variables.fd'}"]
     if secure:
         argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     return argv

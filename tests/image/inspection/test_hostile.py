@@ -1,10 +1,9 @@
-"""Bytes that nobody meant: whatever a disk holds, an inspection answers, in seconds, or refuses with a typed error."""
+"""Bytes that nobody meant: whatever a disk holds, an inspection answers, or refuses with a typed error."""
 
 import lzma
 import random
 import shutil
 import struct
-import time
 import uuid
 import zlib
 from contextlib import suppress
@@ -33,9 +32,7 @@ from hyops_assets.image.inspection.questions import QUESTIONS, inspect
 from hyops_assets.image.inspection.superblock import read_superblock
 from hyops_assets.image.variants.qcow2_header import NotPlainQcow2, require_plain_qcow2
 from tests.image.inspection.bench import Bench, expected, failed
-
-MOST_SECONDS = 30.0
-"""For one inspection of the miniature, which takes half a second alone, on a machine that is busy."""
+from tests.work import calls_of
 
 QUICKLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -179,11 +176,13 @@ def test_any_cloud_configuration_is_read_or_refused(content: bytes | str) -> Non
     [b"[" * 50_000, b"a: " * 5_000, b"a: &a [x]\nb: *a\n", b"? [a]\n: b\n", b"a: 9999-99-99\n"],
     ids=["deep", "nested", "alias", "key", "date"],
 )
-def test_a_hostile_cloud_configuration_is_read_or_refused(content: bytes) -> None:
-    begun = time.monotonic()
-    with suppress(BadCloudConfig):
-        parse_cloud_config("x.cfg", content)
-    assert time.monotonic() - begun < MOST_SECONDS
+def test_a_hostile_cloud_configuration_is_read_or_refused_with_little_work(content: bytes) -> None:
+    def parsed() -> None:
+        with suppress(BadCloudConfig):
+            parse_cloud_config("x.cfg", content)
+
+    # A good file takes a hundred calls for each of its bytes: a bad one is refused long before it was read to its end.
+    assert calls_of(parsed) < 2000 + len(content)
 
 
 def test_aliases_that_stand_for_billions_of_values_are_walked_at_once() -> None:
@@ -215,11 +214,9 @@ def flipped_and_inspected(bench: Bench, built: BuiltDisk, seed: int) -> None:
             file.seek(at)
             before.append((at, file.read(1)))
             bench.patch(at, bytes([before[-1][1][0] ^ 1 << dice.randrange(8)]))
-    begun = time.monotonic()
     found = inspect(bench.disk, expected(built), bench.scratch)
     release_on(bench.disk, bench.scratch)
     assert [finding.name for finding in found] == list(QUESTIONS)
-    assert time.monotonic() - begun < MOST_SECONDS
     for at, content in reversed(before):
         bench.patch(at, content)
 

@@ -9,6 +9,7 @@ from hyops_assets.image.programs import run
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import UPPER, Bench, expected, failed, lose_a_cluster
 from tests.image.inspection.faults import DEFAULT_CONFIG, FAULTS, PASSWORD_LINE, UNREADABLE
+from tests.image.inspection.rounds import rounds
 
 PROMISED_ONLY = {"disk_is_the_recorded_one", "container_is_sound"}
 """Questions about more than the raw disk; each has a test of its own here."""
@@ -38,6 +39,24 @@ def test_looking_changes_nothing(built: tuple[Path, BuiltDisk], tmp_path: Path) 
     assert disk.stat().st_mtime_ns == before.st_mtime_ns
 
 
+@pytest.mark.parametrize("faults", rounds(), ids=lambda faults: faults[0])
+def test_each_of_several_faults_is_told_by_its_own_finding(
+    faults: list[str], bench: Bench, built: tuple[Path, BuiltDisk]
+) -> None:
+    for fault in faults:
+        FAULTS[fault][1](bench)
+    found = failed(inspect(bench.disk, expected(built[1]), bench.scratch))
+    told = {FAULTS[fault][0] for fault in faults}
+    assert told <= set(found)
+    if not UNREADABLE & set(faults):
+        assert set(found) == told
+
+
+def test_every_fault_is_planted_once() -> None:
+    assert sorted(fault for faults in rounds() for fault in faults) == sorted(FAULTS)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_told_by_its_own_finding(fault: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     name, plant = FAULTS[fault]

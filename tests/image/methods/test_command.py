@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,12 @@ def test_the_disk_that_a_command_leaves_gets_our_overlay(build: Any, tmp_path: P
 
 def test_the_disk_of_a_complete_command_stays_byte_for_byte(build: Any, installed: Path, tmp_path: Path) -> None:
     build(TAKE, complete=True)
-    assert subprocess.run(["cmp", installed, tmp_path / "disk.raw"], check=False).returncode == 0
+    disk = tmp_path / "disk.raw"
+    assert disk.stat().st_size == installed.stat().st_size
+    # As cmp does, but holes of a GiB are compared as holes.
+    assert (
+        subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", installed, disk], check=False).returncode == 0
+    )
 
 
 def test_what_a_command_may_emulate_is_not_publishable(build: Any) -> None:
@@ -127,10 +131,9 @@ def test_cancelling_stops_the_commands_whole_process_group(tmp_path: Path) -> No
 
 
 def test_a_process_that_a_command_leaves_behind_does_not_hold_the_build(tmp_path: Path) -> None:
-    begun = time.monotonic()
+    # It holds the command's output open: what waited for that would fail when the minute is over.
     said = run_logged(["bash", "-c", f"sleep 300 & echo $! > {tmp_path}/pid; echo done"], stage="x", timeout=60)
     assert said.text == "done"
-    assert time.monotonic() - begun < 30
     assert_ended(int((tmp_path / "pid").read_text()))
 
 

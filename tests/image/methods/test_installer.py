@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -122,10 +121,9 @@ def test_a_login_of_the_past_is_not_taken_for_a_prompt() -> None:
     ],
 )
 def test_what_differs_is_named_at_once_with_the_consoles_last_lines(shows: list[str], why: str) -> None:
-    begun = time.monotonic()
+    # An answer that came only when the time had run out would name the question that did not come.
     with pytest.raises(InstallerDiffers, match=why) as differs:
         converse(Machine(shows))
-    assert time.monotonic() - begun < 3
     assert shows[-1].replace("\x1b[?2004h", "").strip().splitlines()[-1].strip() in differs.value.console_tail
 
 

@@ -415,13 +415,16 @@ except NoSpace as error:
     assert finished.stdout.strip().endswith("['disk.raw'] earlier")
 
 
+FASTEST = ("-Xcompression-level", "1")
+
+
 def changed_squashfs(opened: OpenedIso, directory: Path, *commands: list[str]) -> OpenedIso:
     """Return the ISO with a squashfs that was changed by commands run in its root."""
     run(["unsquashfs", "-quiet", "-no-progress", "-d", directory / "root", opened.squashfs.path])
     for command in commands:
         subprocess.run(command, cwd=directory / "root", check=True)
     image = directory / "changed.squashfs"
-    run(["mksquashfs", directory / "root", image, "-quiet", "-no-progress", "-all-root"])
+    run(["mksquashfs", directory / "root", image, "-quiet", "-no-progress", "-all-root", "-comp", "zstd", *FASTEST])
     return OpenedIso(opened.release, Squashfs(image), hashlib.sha256().hexdigest(), opened.facts, opened.epoch)
 
 

@@ -1,0 +1,40 @@
+"""Two guests at once of all that share the host, a product's gate among them; a third waits."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from hyops_assets.image.boot.turns import host_directory, turn
+from tests.boots import turn_to_boot
+
+
+class Waited(Exception):
+    """It had to wait."""
+
+
+def refuse(stage: str, done: int, total: int | None) -> None:
+    raise Waited(stage)
+
+
+@pytest.fixture(autouse=True)
+def another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def test_a_third_guest_waits_until_one_of_two_has_gone() -> None:
+    with ExitStack() as second:
+        with turn_to_boot(refuse):
+            second.enter_context(turn_to_boot(refuse))
+            with pytest.raises(Waited), turn_to_boot(refuse):
+                pass
+        with turn_to_boot(refuse):
+            pass
+
+
+def test_a_gate_of_the_product_and_a_tests_own_guest_take_the_same_turns() -> None:
+    with turn(host_directory(), at_once=1), turn_to_boot(refuse), pytest.raises(Waited), turn_to_boot(refuse):
+        pass
+    with turn_to_boot(refuse), pytest.raises(Waited), turn(host_directory(), at_once=1, progress=refuse):
+        pass
