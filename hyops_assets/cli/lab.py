@@ -35,7 +35,7 @@ from hyops_assets.lab.ensemble import (
 )
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.lookalike.iso import make_lookalike
+from hyops_assets.lab.lookalike.iso import lookalike_digest, make_lookalike
 from hyops_assets.lab.signing import LabKey
 from resources.settings import load_settings, make_private, save_settings
 from resources.states.store import StateStore
@@ -60,11 +60,11 @@ class LabIso:
 
 
 def lookalike(release: str, progress: Progress = silent) -> LabIso:
-    """Return the signed look-alike of a release: made once, then kept in the cache.
+    """Return the signed look-alike of a release: made once, then kept in the cache until its recipe changes.
 
     The key signs this one ISO and is forgotten; its public half is kept beside the ISO.
     """
-    directory = lab_cache() / "iso" / release
+    directory = lab_cache() / "iso" / f"{release}-{lookalike_digest(release)[:16]}"
     iso = directory / iso_file_name(release)
     found = LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
     if found.public_key.exists():

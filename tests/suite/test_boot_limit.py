@@ -16,7 +16,7 @@ def run_of(boots: int, directory: Path, *, ledger: Path | None = None) -> subpro
     (directory / "test_it.py").write_text(TEST.format(boots))
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.suite.boot_limit", "-c", os.devnull]
     kept = {name: value for name, value in os.environ.items() if name != LEDGER and "XDIST" not in name}
-    given = {} if ledger is None else {LEDGER: str(ledger)}
+    given = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | ({} if ledger is None else {LEDGER: str(ledger)})
     return subprocess.run(
         [*argv, "--rootdir", directory, directory / "test_it.py"],
         cwd=CHECKOUT,

@@ -47,7 +47,8 @@ def turn(
         ForeignDirectory: the directory is not this user's own.
     """
     _own(directory)
-    locks = [directory / f"boot-{number}.lock" for number in range(at_once)]
+    # The further ones first: a caller that names fewer turns can take none of them.
+    locks = [directory / f"boot-{number}.lock" for number in reversed(range(at_once))]
     while (holding := _hold_one(locks)) is None:
         progress(f"wait for the guest of {' and '.join(map(_holder, locks))} ({at_once} at once emulated)", 0, None)
         time.sleep(look_every)

@@ -4,6 +4,7 @@ The squashfs is written from one tar stream, root first and the release's own fi
 so owners, modes and device nodes need no privilege.
 """
 
+import hashlib
 import io
 import os
 import shutil
@@ -18,7 +19,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.programs import ProgramFailed, running
 from hyops_assets.lab.iso_layout import LiveFiles, built_at, version_json, write_iso
 from hyops_assets.lab.lookalike import schema
-from hyops_assets.lab.lookalike.rootfs import Rootfs, debian_rootfs
+from hyops_assets.lab.lookalike.rootfs import Rootfs, debian_rootfs, recipe_digest
 from hyops_assets.lab.miniature import default_config
 
 _COPY_BYTES = 4 << 20
@@ -48,6 +49,12 @@ def make_lookalike(destination: Path, release: str, *, cache: Path, progress: Pr
         progress("ISO", 0, squashfs.stat().st_size)
         live = LiveFiles(squashfs, rootfs.kernel, rootfs.initrd)
         return write_iso(destination, live, release=release, described=version_json(release))
+
+
+def lookalike_digest(release: str) -> str:
+    """Return the digest of what decides a look-alike: another one means that a kept ISO is out of date."""
+    parts = [recipe_digest().encode(), *(part for item in sorted(release_files(release).items()) for part in item)]
+    return hashlib.sha256(b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)).hexdigest()
 
 
 def release_files(release: str) -> dict[str, bytes]:

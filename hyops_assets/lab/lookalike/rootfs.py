@@ -90,7 +90,7 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
         NoSource: this machine's apt has no sources of Debian bookworm.
         ProgramFailed: mmdebstrap failed; its last lines tell why.
     """
-    home = cache / f"rootfs-{_recipe_digest()[:16]}"
+    home = cache / f"rootfs-{recipe_digest()[:16]}"
     made = Rootfs(home / "rootfs.tar", home / "vmlinuz", home / "initrd.img")
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{home.name}.lock"):
@@ -107,7 +107,8 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
     return made
 
 
-def _recipe_digest() -> str:
+def recipe_digest() -> str:
+    """Return the digest of what decides a root besides Debian's packages themselves."""
     kept = (*PACKAGES, *_LEFT_OUT, *_KERNEL_MODULES)
     recipe = [SUITE, *kept, *(f"{name}\n{text}" for name, text in sorted(_guest_files().items()))]
     return hashlib.sha256("\0".join(recipe).encode()).hexdigest()

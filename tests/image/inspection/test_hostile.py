@@ -36,6 +36,7 @@ from tests.work import calls_of
 
 QUICKLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LINE_BY_LINE = settings(max_examples=100, deadline=None)
 CHANGES = st.lists(st.tuples(st.integers(0, 1 << 30), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6)
 YAML_LETTERS = "a:-[]{}&*!|>'\"\n ,#%0"
 LINES = st.lists(
@@ -130,7 +131,7 @@ def test_any_file_is_a_disk_or_refused(content: bytes, magic: bytes, tmp_path: P
         assert arrived.format == "raw"
 
 
-@OFTEN
+@LINE_BY_LINE
 @given(lines=LINES)
 @example(lines=["/00/000000/0/0/0//"])
 def test_any_listing_is_read_or_refused(lines: list[str]) -> None:
@@ -141,7 +142,7 @@ def test_any_listing_is_read_or_refused(lines: list[str]) -> None:
             assert entry.inode > 0
 
 
-@OFTEN
+@LINE_BY_LINE
 @given(lines=LINES)
 def test_any_details_are_read_or_refused(lines: list[str]) -> None:
     with suppress(UnreadableFileSystem):
@@ -221,7 +222,7 @@ def flipped_and_inspected(bench: Bench, built: BuiltDisk, seed: int) -> None:
         bench.patch(at, content)
 
 
-@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 200), marks=pytest.mark.slow)], ids=["few", "many"])
+@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 200), marks=pytest.mark.long)], ids=["few", "many"])
 def test_flipped_bits_are_told_and_never_break_the_inspection(
     seeds: range, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
-import shutil
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def finished(installed: Path, opened: OpenedIso, overlay: Tree, directory: Path)
     return disk, finish(installed, opened, overlay, destination=disk, scratch=scratch)
 
 
+def data_of(disk: Path) -> Iterator[bytes]:
+    """Yield each stretch of a sparse file that is no hole."""
+    with disk.open("rb") as file:
+        size, end = os.fstat(file.fileno()).st_size, 0
+        while end < size:
+            try:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            yield os.pread(file.fileno(), end - begin, begin)
+
+
 def test_an_installed_disk_becomes_an_image_that_every_inspection_passes(
     installed: Path, opened_once: OpenedIso, overlay: Tree, workshop: Workshop, tmp_path: Path
 ) -> None:
@@ -46,7 +60,8 @@ def test_what_the_installer_left_in_its_upper_directory_is_gone_down_to_the_last
     assert {UPPER + CONFIG, UPPER + HOST_KEY} <= set(files_of(installed).tree)
     disk, result = finished(installed, opened_once, overlay, tmp_path)
     assert not {UPPER + CONFIG, UPPER + HOST_KEY} & set(files_of(disk).tree)
-    assert b"a private key" not in disk.read_bytes()
+    assert any(b"a private key" in block for block in data_of(installed))
+    assert not any(b"a private key" in block for block in data_of(disk))
     assert result.dropped >= 2
 
 
@@ -71,14 +86,15 @@ def test_the_same_installed_disk_is_finished_to_the_same_bytes(
 ) -> None:
     one, _ = finished(installed, opened_once, overlay, tmp_path / "one")
     other, _ = finished(installed, opened_once, overlay, tmp_path / "other")
-    assert sha256_of_file(one) == sha256_of_file(other)
+    assert one.stat().st_size == other.stat().st_size
+    run(["qemu-img", "compare", "-f", "raw", "-F", "raw", one, other])
 
 
 def test_a_disk_with_another_image_is_refused_by_name(
     installed: Path, opened_once: OpenedIso, overlay: Tree, tmp_path: Path
 ) -> None:
     disk = tmp_path / "other.raw"
-    shutil.copyfile(installed, disk)
+    run(["cp", "--sparse=auto", installed, disk])
     root = read_table(disk).partitions[2]
     script = tmp_path / "script"
     script.write_text("mkdir /boot/1.4.0\n")
@@ -92,7 +108,7 @@ def test_a_disk_without_the_partition_that_vyos_boots_from_is_refused(
     installed: Path, opened_once: OpenedIso, overlay: Tree, tmp_path: Path
 ) -> None:
     disk = tmp_path / "unlabelled.raw"
-    shutil.copyfile(installed, disk)
+    run(["cp", "--sparse=auto", installed, disk])
     root = read_table(disk).partitions[2]
     with disk.open("r+b") as file:
         file.seek(root.offset)
