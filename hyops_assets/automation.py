@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import dagster as dg
-from dagster._core.definitions.declarative_automation.serialized_objects import AssetSubsetWithMetadata
 from pydantic import BaseModel
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from hyops_assets.dagster_gaps import AssetSubsetWithMetadata
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
 from hyops_assets.waiting import auto_sites, cap_waits, named_version, wave_waits

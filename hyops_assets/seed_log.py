@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster import DagsterEventType
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, Canary, Paid
+from hyops_assets.dagster_gaps import NOT_FINISHED_STATUSES, PartitionKeyFilter
 from hyops_assets.partitions import Cloud, cell_of
 
 CONTRACT = dg.AssetKey("published_contract")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hyops_assets.cli.demo import RELEASE
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.lab.ensemble import LabFiles
 from hyops_assets.lab.grub_modules import lab_cache
 from tests.boot_count import note_boot
@@ -88,7 +89,9 @@ def _release(directory: Path) -> None:
     home = Home(directory)
     home.hyops("lab", "up", "--release", "", within=120)
     try:
-        with serving([*_HYOPS, "dev", "--port", "{port}"], home.environment, directory / "dev.log", within=180) as ui:
+        command = [*_HYOPS, "dev", "--port", "{port}"]
+        log = directory / "dev.log"
+        with serving(command, home.environment, RuntimeRoot(home.root), log, within=180) as ui:
             home.hyops("lab", "release", RELEASE, within=600)
             note_boot("boots_bios, of the release that the daemon built")
             note_boot("boots_uefi, of the release that the daemon built")

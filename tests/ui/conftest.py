@@ -16,7 +16,7 @@ def page() -> Iterator[Page]:
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
         )
-        page = browser.new_page(viewport={"width": 1900, "height": 1000}, timezone_id="UTC")
+        page = browser.new_context(viewport={"width": 1900, "height": 1000}, timezone_id="UTC").new_page()
         page.set_default_timeout(60_000)
         yield page
         browser.close()

@@ -11,9 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
+
+from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.ui.serve import NoUi, open_link
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -35,32 +39,49 @@ def wait_until(what: str, ask: Any, *, within: float, every: float = 0.5) -> Any
         time.sleep(every)
 
 
+def _with_cookies() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+
+
 @dataclass(frozen=True)
 class Ui:
-    """A webserver that answers."""
+    """A UI of an environment, entered by a link as a person enters it."""
 
     url: str
+    root: RuntimeRoot
+    _entered: urllib.request.OpenerDirector = field(default_factory=_with_cookies, repr=False)
 
-    def ask(self, query: str) -> dict[str, Any]:
+    def link(self) -> str:
+        """A fresh link, as `hyops open` prints one: for a browser."""
+        return open_link(self.root)
+
+    def enter(self) -> None:
+        with self._entered.open(self.link(), timeout=60) as answer:
+            assert answer.url == f"{self.url}/"
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Send a GraphQL query."""
         request = urllib.request.Request(
             f"{self.url}/graphql",
-            data=json.dumps({"query": query}).encode(),
+            data=json.dumps({"query": query, "variables": variables}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with self._entered.open(request, timeout=60) as answer:
             return json.loads(answer.read())["data"]
 
     def answers(self) -> bool:
         try:
+            self.enter()
             return "repositoriesOrError" in self.ask("{repositoriesOrError{__typename}}")
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except (NoUi, urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
 
 @contextmanager
-def serving(argv: list[str], environment: Mapping[str, str], log: Path, *, within: float = 120) -> Iterator[Ui]:
-    """Run a command that serves the UI on a port it is given as `{port}`; end its whole group afterwards."""
+def serving(
+    argv: list[str], environment: Mapping[str, str], root: RuntimeRoot, log: Path, *, within: float = 120
+) -> Iterator[Ui]:
+    """Run a command that serves an environment's UI on a port it is given as `{port}`; end its group afterwards."""
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -72,7 +93,7 @@ def serving(argv: list[str], environment: Mapping[str, str], log: Path, *, withi
             start_new_session=True,
         )
     try:
-        ui = Ui(f"http://127.0.0.1:{port}")
+        ui = Ui(f"http://127.0.0.1:{port}", root)
 
         def ready() -> bool:
             assert process.poll() is None, log.read_text()
@@ -92,8 +113,6 @@ def serving(argv: list[str], environment: Mapping[str, str], log: Path, *, withi
                 break
 
 
-def webserver() -> list[str]:
-    return [
-        sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", "{port}",
-        "--workspace", str(CHECKOUT / "workspace.yaml"),
-    ]  # fmt: skip
+def ui_alone(*flags: str) -> list[str]:
+    """The UI without a daemon."""
+    return [sys.executable, "-m", "hyops_assets.cli.main", "ui", "--port", "{port}", *flags]

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from hyops_assets.cli.instance import environment_of
 from tests.assets.house import RELEASE, House
-from tests.ui.served import Ui, serving, webserver
+from tests.ui.served import Ui, serving, ui_alone
 
 ASSETS = (
     "vyos_release",
@@ -33,7 +33,8 @@ def open_graph(page: Page, ui: Ui) -> None:
 def test_the_browser_shows_every_asset_and_the_materialized_partition(
     released: House, page: Page, tmp_path: Path
 ) -> None:
-    with serving(webserver(), environment_of(released.root), tmp_path / "webserver.log") as ui:
+    with serving(ui_alone(), environment_of(released.root), released.root, tmp_path / "webserver.log") as ui:
+        page.goto(ui.link())
         open_graph(page, ui)
         for asset in ASSETS:
             expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=SECONDS)

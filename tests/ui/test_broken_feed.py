@@ -136,11 +136,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         feed = {"urls": [server.feed_url], "iso_hosts": ["127.0.0.1"], "github_api": server.url, "skip": [HISTORY]}
         settings = FeedSettings.model_validate({**feed, "poll_seconds": 5, "sensor": "running"})
         save_settings(root, Settings(feed=settings), heading="test")
-        with serving(command, environment, directory / "dev.log", within=LIMIT) as ui:
+        with serving(command, environment, root, directory / "dev.log", within=LIMIT) as ui:
             wait_until("the first tick", lambda: any(tick["status"] == "SKIPPED" for tick in ticks(ui)), within=LIMIT)
             publish(KNOWN)
             (run,) = wait_until("a run", lambda: [run for tick in ticks(ui) for run in tick["runIds"]], within=LIMIT)
             yield Scene(server, ui, (server.directory / FEED_NAME).read_bytes(), run, serves.close)
+
+
+@pytest.fixture
+def page(page: Page, scene: Scene) -> Page:
+    """A page of a browser that opened the UI by its link."""
+    page.goto(scene.ui.link())
+    return page
 
 
 def details_of(page: Page, scene: Scene, tick: Tick) -> Locator:

@@ -24,14 +24,53 @@ def demo(
     run_demo(place(root, env), iso)
 
 
+Port = Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Show everything, change nothing.")]
+WithoutGuard = Annotated[
+    bool, typer.Option("--without-guard", help="Serve it to every page and every user of this host.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why it is served without its guard.")]
+
+
 @commands.command()
 def dev(
-    port: Annotated[int, typer.Option(help="Port on loopback.")] = 3000, env: Env = None, root: Root = None
+    port: Port = 3000,
+    read_only: ReadOnly = False,
+    without_guard: WithoutGuard = False,
+    reason: Reason = "",
+    env: Env = None,
+    root: Root = None,
 ) -> None:
     """Open the Dagster UI with its daemon, on loopback, on this environment's instance."""
-    from hyops_assets.cli.dev import run_dev
+    from hyops_assets.cli.dev import run_dev, serving_of
 
-    run_dev(place(root, env), port)
+    serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
+    run_dev(place(root, env), serving)
+
+
+@commands.command()
+def ui(
+    port: Port = 3000,
+    read_only: ReadOnly = False,
+    without_guard: WithoutGuard = False,
+    reason: Reason = "",
+    env: Env = None,
+    root: Root = None,
+) -> None:
+    """Open the Dagster UI alone, beside a daemon that runs as a service."""
+    from hyops_assets.cli.dev import run_ui, serving_of
+
+    serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
+    run_ui(place(root, env), serving)
+
+
+@commands.command(name="open")
+def open_(env: Env = None, root: Root = None) -> None:
+    """Print a link that opens the running UI once, within a minute."""
+    from hyops_assets.ui.serve import open_link
+
+    where = place(root, env)
+    where.console.print(open_link(where.root), soft_wrap=True)
 
 
 @commands.command()

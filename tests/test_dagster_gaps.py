@@ -1,0 +1,43 @@
+"""What is not public in Dagster is used in one place, and does in the pinned version what it is used for."""
+
+import ast
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from starlette.applications import Starlette
+
+from hyops_assets import dagster_gaps
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def test_no_other_file_of_the_product_imports_a_private_part_of_dagster() -> None:
+    private: list[str] = []
+    for package in ("hyops_assets", "resources", "sensors"):
+        for path in sorted((CHECKOUT / package).rglob("*.py")):
+            names = [
+                name
+                for node in ast.walk(ast.parse(path.read_text()))
+                for name in (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+            ]
+            if any(name.startswith("dagster") and "._" in name for name in names):
+                private.append(str(path.relative_to(CHECKOUT)))
+    assert private == ["hyops_assets/dagster_gaps.py"]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_the_webservers_application_is_had_without_a_port(tmp_path: Path, read_only: bool) -> None:
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text("load_from: []\n")
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        dagster_gaps.dagster_application(instance, workspace, read_only=read_only) as application,
+    ):
+        assert isinstance(application, Starlette)
