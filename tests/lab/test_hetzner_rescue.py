@@ -155,7 +155,7 @@ def test_it_looks_like_a_rescue_system_with_one_disk(server: OneServer) -> None:
         "touch /etc/ssl/x",
         "ls /home",
         "ls /var/lib",
-        "cat /etc/shadow",
+        "grep -v '^root:[*]:' /etc/shadow",
         "kill -0 $PPID && test -e /proc/1000000",
     ],
 )
