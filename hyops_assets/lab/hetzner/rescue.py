@@ -171,17 +171,21 @@ class RescueHost:
             running.add(task)
             task.add_done_callback(running.discard)
 
-        listener = await asyncssh.listen(
-            address,
-            self.port,
-            server_factory=lambda: _Door(allowed, connections),
-            server_host_keys=[host_key],
-            process_factory=on_command,
-            encoding=None,
-            allow_pty=False,
-            agent_forwarding=False,
-            reuse_address=True,
-        )
+        try:
+            listener = await asyncssh.listen(
+                address,
+                self.port,
+                server_factory=lambda: _Door(allowed, connections),
+                server_host_keys=[host_key],
+                process_factory=on_command,
+                encoding=None,
+                allow_pty=False,
+                agent_forwarding=False,
+                reuse_address=True,
+            )
+        except OSError:
+            await metadata.stop()
+            raise
         self._endpoints[server_id] = _Endpoint(listener, metadata, running, connections)
 
     async def _settle(self, server_id: int, host_key: asyncssh.SSHKey, root_password: str) -> Path:
