@@ -83,8 +83,8 @@ class Question:
         return hmac.digest(hashlib.sha256(secret.encode()).digest(), message.encode(), "sha256").hex()
 
 
-def require_proof(report: Report, question: Question, known: Secrets) -> None:
-    """See that a host's answer proves that it is the rescue system of our server.
+def require_proof(report: Report, question: Question, known: Secrets) -> tuple[str, ...]:
+    """See that a host's answer proves that it is the rescue system of our server; return what proves it.
 
     Args:
         report: what it printed.
@@ -97,10 +97,10 @@ def require_proof(report: Report, question: Question, known: Secrets) -> None:
     if report.get("host_key") != "own":
         why = "it does not have the SSH host key that this connection shows"
     else:
-        by_shadow, by_user_data = _by_shadow(report, question, known), _by_user_data(report, question, known)
-        if by_shadow is None or by_user_data is None:
-            return
-        why = f"by /etc/shadow: {by_shadow}; by user_data: {by_user_data}"
+        failed = {"shadow": _by_shadow(report, question, known), "user_data": _by_user_data(report, question, known)}
+        if held := tuple(kind for kind, failure in failed.items() if failure is None):
+            return held
+        why = "; ".join(f"by {kind}: {failure}" for kind, failure in failed.items())
     raise NotRescue(
         f"the host does not prove that it is the rescue system of server {known.server_id}: {why}",
         hint="try again; if it happens again, look who answers at the server's address. Nothing was written",

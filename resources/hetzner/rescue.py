@@ -60,13 +60,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and proven by reading it back."""
+    """What was written, and proven by reading it back; and what the rescue system proved itself by."""
 
     transport_sha256: str
     readback_sha256: str
     bytes_written: int
     bytes_sent: int
     sparse: bool
+    rescue_proof: tuple[str, ...]
 
 
 def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
@@ -102,14 +103,14 @@ def write_disk(
     """
 
     async def work(shell: Shell, report: Progress) -> Written:
-        await _require_rescue(shell, disk, login.secrets)
+        proof = await _require_rescue(shell, disk, login.secrets)
         found = ""
         for sparse in (True, False):
             transport, count = await _write(shell, source, disk, patience, report, sparse=sparse)
             found = await _read_back(shell, disk, patience, report)
             if found == disk.sha256:
                 sent = source.variant.size_bytes * (1 if sparse else 2)
-                return Written(transport, found, count, sent, sparse)
+                return Written(transport, found, count, sent, sparse, proof)
         raise ReadbackMismatch(
             f"the disk reads back as sha256 {found}, not {disk.sha256}",
             hint="the variant does not decode to the record's disk, or the server's disk is broken: "
@@ -149,11 +150,11 @@ def _in_shell(
     return run_session(session, progress)
 
 
-async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> None:
+async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> tuple[str, ...]:
     question = Question.of(known.server_id, shell.host_key)
     ended = await shell.run(command_line(IDENTIFY, DISK, *question.words), within=_SHORT)
     report = Report.parse(ended.stdout)
-    require_proof(report, question, known)
+    proof = require_proof(report, question, known)
     hostname, root, size = report.get("hostname"), report.get("root"), report.get("disk_bytes")
     if hostname != RESCUE_HOSTNAME or root.startswith(DISK) or root in ("", "unknown"):
         raise NotRescue(
@@ -166,6 +167,7 @@ async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> None:
             f"the server's disk holds {size or 'an unknown number of'} bytes, the record's {disk.size_bytes}",
             hint="use a server type with a larger disk",
         )
+    return proof
 
 
 async def _write(

@@ -46,7 +46,10 @@ def report(question: Question = QUESTION, *, shadow: str = "", nonce: str = "", 
 @pytest.mark.parametrize("withheld", get_args(Withheld))
 def test_one_proof_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, withheld: Withheld) -> None:
     with hetzner_lab(tmp_path, monkeypatch, withholds=[withheld]) as lab:
-        assert_seeded(lab, lab.seeder().seed(lab.request()))
+        image = lab.seeder().seed(lab.request())
+
+        assert image.rescue_proof == tuple(kind for kind in get_args(Withheld) if kind != withheld)
+        assert_seeded(lab, image)
 
 
 def test_the_password_that_counts_is_that_of_the_last_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,17 +173,17 @@ def test_another_number_of_bytes_than_the_disk_has_is_refused(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    "proven",
+    ("proven", "by"),
     [
-        report(shadow=HASH),
-        report(shadow=YESCRYPT, setting="$y$j9T$saltsaltsaltsalt"),
-        report(nonce=NONCE),
-        report(shadow="of another boot", nonce=NONCE),
+        (report(shadow=HASH), "shadow"),
+        (report(shadow=YESCRYPT, setting="$y$j9T$saltsaltsaltsalt"), "shadow"),
+        (report(nonce=NONCE), "user_data"),
+        (report(shadow="of another boot", nonce=NONCE), "user_data"),
     ],
     ids=["sha512crypt", "yescrypt", "nonce", "nonce, and a password that was set anew"],
 )
-def test_the_right_answer_to_this_question_is_a_proof(proven: Report) -> None:
-    require_proof(proven, QUESTION, KNOWN)
+def test_the_right_answer_to_this_question_is_a_proof(proven: Report, by: str) -> None:
+    assert require_proof(proven, QUESTION, KNOWN) == (by,)
 
 
 @pytest.mark.parametrize(
