@@ -30,11 +30,13 @@ from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from resources.hetzner import rescue
 from resources.hetzner.patience import Patience
+from resources.hetzner.proof import Secrets, new_nonce, user_data_with
 from resources.hetzner.shell import Login, logged_in
 
 MIB = 1 << 20
 SERVER_DISK_BYTES = 40_000_000_000
 _ADDRESS = "127.0.0.2"
+_SERVER_ID = 1
 _FILE = "vyos-1.5-2026.03.03-0027-rolling.raw.xz"
 _WITHIN_SECONDS = 1800.0
 _THEIRS = (
@@ -116,21 +118,22 @@ def _rescue(scratch: Path) -> Iterator[tuple[Login, str]]:
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
     public = key.export_public_key().decode()
-    server = processes.Process(target=_serve, args=(scratch, public, theirs))
+    secrets = Secrets(_SERVER_ID, new_nonce())
+    server = processes.Process(target=_serve, args=(scratch, public, secrets, theirs))
     server.start()
     try:
         port, url = ours.recv()
-        yield Login(_ADDRESS, port, key), url
+        yield Login(_ADDRESS, port, key, secrets), url
     finally:
         ours.send(None)
         server.join()
 
 
-def _serve(scratch: Path, public_key: str, door: Connection) -> None:
+def _serve(scratch: Path, public_key: str, secrets: Secrets, door: Connection) -> None:
     authority = Authority(scratch / "authority")
     objects = ObjectServer(scratch / "objects", Trace(scratch / "trace.jsonl"), authority)
     with tempfile.TemporaryDirectory(dir=scratch) as place:
-        host = _Host(Path(place), authority, public_key)
+        host = _Host(Path(place), authority, public_key, secrets)
         with running(objects, host):
             door.send((host.rescue.port, objects.url))
             door.recv()
@@ -139,10 +142,11 @@ def _serve(scratch: Path, public_key: str, door: Connection) -> None:
 class _Host:
     """A rescue host with one server that is up."""
 
-    def __init__(self, directory: Path, authority: Authority, public_key: str) -> None:
+    def __init__(self, directory: Path, authority: Authority, public_key: str, secrets: Secrets) -> None:
         self.rescue = RescueHost(bundle=authority.bundle_file)
         self._directory = directory
         self._key = public_key
+        self._secrets = secrets
 
     async def start(self) -> None:
         disk = self._directory / "disk"
@@ -153,7 +157,13 @@ class _Host:
             raise AssertionError(word)
 
         await self.rescue.boot(
-            1, address=_ADDRESS, hostname="rescue", disk=disk, keys=[self._key], power_down=power_down
+            _SERVER_ID,
+            address=_ADDRESS,
+            hostname="rescue",
+            disk=disk,
+            keys=[self._key],
+            power_down=power_down,
+            user_data=user_data_with(self._secrets.nonce),
         )
 
     async def stop(self) -> None:

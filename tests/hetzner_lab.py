@@ -21,6 +21,7 @@ from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Action, Rule
 from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost
 from hyops_assets.lab.hetzner.answers import Exchange
+from hyops_assets.lab.hetzner.rescue import Withheld
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from resources.hetzner.client import HetznerClient
@@ -170,6 +171,8 @@ def hetzner_lab(
     discard_zeroes: bool = True,
     without: Collection[str] = (),
     resolves: bool = True,
+    withholds: Collection[Withheld] = (),
+    rescues: type[RescueHost] = RescueHost,
     site: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Lab]:
@@ -179,8 +182,12 @@ def hetzner_lab(
     # The lab's authority alone: the system's hundreds take longer to load than a whole lab to open.
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate_file))
     trace = Trace(directory / "trace.jsonl")
-    rescue = RescueHost(
-        bundle=authority.certificate_file, discard_zeroes=discard_zeroes, without=without, resolves=resolves
+    rescue = rescues(
+        bundle=authority.certificate_file,
+        discard_zeroes=discard_zeroes,
+        without=without,
+        resolves=resolves,
+        withholds=withholds,
     )
 
     watchers: list[Callable[[Exchange], None]] = []

@@ -134,6 +134,7 @@ def _told(seeded: SeededImage) -> dict[str, dg.MetadataValue | str | int]:
         "labels": dg.MetadataValue.json(dict(seeded.labels)),
         "transport_sha256": seeded.transport_sha256 or f"{seeded.outcome}: nothing was sent",
         "readback_sha256": seeded.readback_sha256 or f"{seeded.outcome}: nothing was written",
+        "rescue_proof": ", ".join(seeded.rescue_proof) or f"{seeded.outcome}: no server was made",
         "bytes_written": seeded.bytes_written,
         "bytes_sent": seeded.bytes_sent,
         "server_type": seeded.server_type or "none",

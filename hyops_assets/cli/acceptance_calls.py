@@ -36,7 +36,7 @@ def hetzner_calls(site: HetznerSite, offer: Offer, record: Record | None) -> lis
         Call("POST", "/servers", f"{offer.server_type} in {offer.location}, {offer.hourly:.4f} EUR/h, off"),
         Call("POST", f"{server}/actions/enable_rescue", "the next boot goes into the rescue system"),
         Call("POST", f"{server}/actions/poweron", "boot it"),
-        Call("SSH", server, "see that it is the rescue system; write the disk, read it back, power off"),
+        Call("SSH", server, "have it prove to be the rescue system; write the disk, read it back, power off"),
         Call("POST", f"{server}/actions/create_image", f"snapshot {name}, labelled pending"),
         Call("PUT", "/images/{id}", "label it ready: the commit"),
         *([Call("POST", protection, "protect it")] if site.protect else []),

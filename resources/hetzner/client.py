@@ -200,9 +200,26 @@ class HetznerClient:
             return Server.of(self._api.servers.get_by_id(server_id))
 
     def create_server(
-        self, name: str, offer: Offer, *, image: str, key: Key, labels: Mapping[str, str], ipv4: bool = True
+        self,
+        name: str,
+        offer: Offer,
+        *,
+        image: str,
+        key: Key,
+        labels: Mapping[str, str],
+        user_data: str = "",
+        ipv4: bool = True,
     ) -> Server:
-        """Ask for a server that stays off. `wait_server` tells when it stands; `ipv4` gives it such an address too.
+        """Ask for a server that stays off. `wait_server` tells when it stands.
+
+        Args:
+            name: of the server; unique in the project.
+            offer: what kind, and where.
+            image: of its own system.
+            key: let in by its own system.
+            labels: all of them.
+            user_data: what the metadata service tells the server, and nobody else; none where empty.
+            ipv4: whether it has such an address too.
 
         Raises:
             NameTaken: a server of that name exists, perhaps from an attempt whose answer was lost.
@@ -219,6 +236,7 @@ class HetznerClient:
                 # With a key, Hetzner sends no root password by mail.
                 ssh_keys=[SSHKey(name=key.name)],
                 labels=dict(labels),
+                user_data=user_data or None,
                 start_after_create=False,
                 public_net=servers.ServerCreatePublicNetwork(enable_ipv4=ipv4, enable_ipv6=True),
             )
@@ -235,8 +253,11 @@ class HetznerClient:
             self._wait(action, doing)
         return self.get_server(server.id)
 
-    def enable_rescue(self, server: Server, key: Key) -> None:
-        """Make the next boot go into the rescue system, with this key let in."""
+    def enable_rescue(self, server: Server, key: Key) -> str:
+        """Make the next boot go into the rescue system, with this key let in, and return its root password.
+
+        The password is a secret that a rescue system proves itself by; it belongs in memory only.
+        """
         # The library says that ids are text; the API takes integers.
         keys: list[object] = [key.id]
         answer = self._unlocked(
@@ -244,6 +265,7 @@ class HetznerClient:
             lambda: self._api.servers.enable_rescue(servers.Server(id=server.id), type="linux64", ssh_keys=keys),  # pyright: ignore[reportArgumentType]
         )
         self._wait(answer.action, f"enabling the rescue system of {server.name}")
+        return answer.root_password or ""
 
     def power_on(self, server: Server) -> None:
         """Start a server."""

@@ -66,6 +66,10 @@ class RescueNotReached(TransientError):
     """The server did not come up in its rescue system. Nothing was written to it."""
 
 
+class NotRescue(RescueNotReached):
+    """Somebody answers, and it is not the rescue system of our server, or does not prove it. Nothing was written."""
+
+
 class SourceUnreachable(TransientError):
     """The rescue system could not fetch the raw.xz."""
 
@@ -76,6 +80,10 @@ class WrongSource(Refused):
 
 class WriteFailed(TransientError):
     """A program of the rescue system failed while the disk was written."""
+
+
+class WrongCount(HyopsError):
+    """The rescue system says to have written another number of bytes than the record's disk has."""
 
 
 class ReadbackMismatch(HyopsError):

@@ -22,6 +22,7 @@ class SeededImage:
         cost: an estimate of what this run cost, and what the snapshot costs.
         transport_sha256: of the raw.xz as it arrived, None unless this run wrote.
         readback_sha256: of the disk as it was read back, None unless this run wrote.
+        rescue_proof: what the rescue system proved itself by: `shadow`, `user_data`; empty unless this run wrote.
         bytes_written: to the disk, zeros included.
         bytes_sent: of the raw.xz that arrived; 0 unless this run wrote. A disk that is written twice is sent twice.
         server_type: of the server it was written on.
@@ -39,6 +40,7 @@ class SeededImage:
     cost: Cost
     transport_sha256: str | None = None
     readback_sha256: str | None = None
+    rescue_proof: tuple[str, ...] = ()
     bytes_written: int = 0
     bytes_sent: int = 0
     server_type: str | None = None

@@ -1,6 +1,7 @@
 """Writing a disk from a server's rescue system: look where we are, write, read back, compare.
 
-Nothing is written before the host says that it is the rescue system and does not run from the disk.
+Nothing is written, and nothing that the host says is believed, before it proved on this very connection that it is the
+rescue system of our server (`proof.py`); then it says that it does not run from the disk.
 """
 
 import re
@@ -12,13 +13,15 @@ from typing import TypeVar
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk, Variant
 from resources.hetzner.errors import (
+    NotRescue,
     ReadbackMismatch,
-    RescueNotReached,
     SourceUnreachable,
     WriteFailed,
+    WrongCount,
     WrongSource,
 )
 from resources.hetzner.patience import Patience
+from resources.hetzner.proof import Question, Secrets, require_proof
 from resources.hetzner.scripts import DISK, IDENTIFY, POWER_OFF, READ_BACK, WRITE, Report, command_line
 from resources.hetzner.session import run_session
 from resources.hetzner.shell import Ended, Login, Shell, logged_in
@@ -31,14 +34,10 @@ _CURL_HINTS = {
     60: "serve it under a certificate that every system trusts: the rescue system knows no private authority",
 }
 """By curl's exit status (`man curl`, "EXIT CODES")."""
-_COPIED = re.compile(r"(\d+) bytes")
+_COPIED = re.compile(r"\b(\d+) bytes \(")
 _SHORT = 60.0
 
 Result = TypeVar("Result")
-
-
-class NotRescue(RescueNotReached):
-    """Somebody answers, and it is not the rescue system."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +60,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and proven by reading it back."""
+    """What was written, and proven by reading it back; and what the rescue system proved itself by."""
 
     transport_sha256: str
     readback_sha256: str
     bytes_written: int
     bytes_sent: int
     sparse: bool
+    rescue_proof: tuple[str, ...]
 
 
 def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
     """See that the rescue system answers and that the disk is large enough.
 
     Raises:
-        NotRescue: another system booted.
+        NotRescue: another system booted, or the host does not prove that it is our server.
         RescueNotReached: nobody answers.
         WriteFailed: the disk is smaller than the record's.
     """
 
     async def look(shell: Shell, _: Progress) -> None:
-        await _require_rescue(shell, disk)
+        await _require_rescue(shell, disk, login.secrets)
 
     _in_shell(login, patience, look)
 
@@ -93,23 +93,24 @@ def write_disk(
     Where the readback differs (a discard that did not empty the disk), the disk is written once more, zeros included.
 
     Raises:
-        NotRescue: another system booted.
+        NotRescue: another system booted, or the host does not prove that it is our server.
         RescueNotReached: nobody answers.
         SourceUnreachable: the rescue system could not fetch the file.
         WrongSource: it fetched other bytes than the record promises.
         WriteFailed: a program failed, or the connection broke.
+        WrongCount: another number of bytes was written than the disk has.
         ReadbackMismatch: the disk is not the record's disk, twice.
     """
 
     async def work(shell: Shell, report: Progress) -> Written:
-        await _require_rescue(shell, disk)
+        proof = await _require_rescue(shell, disk, login.secrets)
         found = ""
         for sparse in (True, False):
             transport, count = await _write(shell, source, disk, patience, report, sparse=sparse)
             found = await _read_back(shell, disk, patience, report)
             if found == disk.sha256:
                 sent = source.variant.size_bytes * (1 if sparse else 2)
-                return Written(transport, found, count, sent, sparse)
+                return Written(transport, found, count, sent, sparse, proof)
         raise ReadbackMismatch(
             f"the disk reads back as sha256 {found}, not {disk.sha256}",
             hint="the variant does not decode to the record's disk, or the server's disk is broken: "
@@ -149,8 +150,11 @@ def _in_shell(
     return run_session(session, progress)
 
 
-async def _require_rescue(shell: Shell, disk: Disk) -> None:
-    report = Report.parse((await shell.run(command_line(IDENTIFY, DISK), within=_SHORT)).stdout)
+async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> tuple[str, ...]:
+    question = Question.of(known.server_id, shell.host_key)
+    ended = await shell.run(command_line(IDENTIFY, DISK, *question.words), within=_SHORT)
+    report = Report.parse(ended.stdout)
+    proof = require_proof(report, question, known)
     hostname, root, size = report.get("hostname"), report.get("root"), report.get("disk_bytes")
     if hostname != RESCUE_HOSTNAME or root.startswith(DISK) or root in ("", "unknown"):
         raise NotRescue(
@@ -163,6 +167,7 @@ async def _require_rescue(shell: Shell, disk: Disk) -> None:
             f"the server's disk holds {size or 'an unknown number of'} bytes, the record's {disk.size_bytes}",
             hint="use a server type with a larger disk",
         )
+    return proof
 
 
 async def _write(
@@ -172,8 +177,7 @@ async def _write(
 
     def heard(text: str) -> None:
         nonlocal copied
-        for match in _COPIED.finditer(text):
-            copied = int(match[1])
+        copied = _written_bytes(text) or copied
         progress("write", copied, disk.size_bytes)
 
     command = command_line(
@@ -182,7 +186,20 @@ async def _write(
     ended = await shell.run(command, within=patience.write, feed=source.file, heard=heard)
     report = Report.parse(ended.stdout)
     _require_success(ended, report, source)
-    return report.get("transport_sha256"), copied
+    written = _written_bytes(ended.stderr)
+    if written is None or written != disk.size_bytes:
+        raise WrongCount(
+            f"dd wrote {'an unknown number of' if written is None else written} bytes, the record's disk has "
+            f"{disk.size_bytes}",
+            hint="check that the variant decodes to the record's disk, then seed again",
+        )
+    return report.get("transport_sha256"), written
+
+
+def _written_bytes(stderr: str) -> int | None:
+    """Return what dd said last to have written, skipped zeros included; None where it said nothing."""
+    said = _COPIED.findall(stderr)
+    return int(said[-1]) if said else None
 
 
 def _require_success(ended: Ended, report: Report, source: Source) -> None:

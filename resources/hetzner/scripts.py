@@ -12,13 +12,73 @@ DISK = "/dev/sda"
 PROGRAMS = ("source", "tee", "xz", "dd", "hash", "sync")
 """The programs of the write, in the order of the statuses that `WRITE` prints."""
 
-IDENTIFY = """
+PROOF = "hyops-rescue-proof-1"
+"""What an HMAC is for: the first line of its message."""
+
+PROOF_USER_DATA = "hyops-rescue-nonce"
+"""The word before the nonce in a server's user_data."""
+
+IDENTIFY = (
+    rf"""
 export LC_ALL=C
-printf 'hostname=%s\\n' "$(hostname)"
-printf 'root=%s\\n' "$(findmnt -nvo SOURCE / || echo unknown)"
-printf 'disk_bytes=%s\\n' "$(lsblk -bdno SIZE "$1")"
+disk=$1 challenge=$2 server=$3 host_key=$4
+PROOF={PROOF} WORD={PROOF_USER_DATA}
 """
-"""Prints who answers. Parameters: the disk."""
+    r"""
+# Secrets go through builtins and pipes only: the arguments of programs are everybody's to read.
+raw() {
+  local out= i
+  for ((i = 0; i < ${#1}; i += 2)); do out+="\\x${1:i:2}"; done
+  printf "$out"
+}
+block() {
+  local out= i byte
+  for ((i = 0; i < 128; i += 2)); do
+    byte=${1:i:2}
+    printf -v byte %02x $((16#${byte:-00} ^ $2))
+    out+=$byte
+  done
+  raw "$out"
+}
+digest() { sha256sum | cut -c1-64; }
+mac() {
+  # HMAC (RFC 2104) by the digest of a secret, with what every Debian has: neither openssl nor python is certain.
+  local key inner
+  key=$(printf %s "$2" | digest)
+  inner=$({ block "$key" 54; printf '%s\n%s\n%s\n%s\n%s' "$PROOF" "$1" "$challenge" "$server" "$host_key"; } | digest)
+  { block "$key" 92; raw "$inner"; } | digest
+}
+own=other
+for file in /etc/ssh/ssh_host_*_key.pub; do
+  blob=
+  [ -r "$file" ] && read -r _ blob _ <"$file"
+  [ "$blob" = "$host_key" ] && own=own
+done
+printf 'host_key=%s\n' "$own"
+# Nothing is said about a connection whose key another host has: that host is in the middle.
+if [ "$own" = own ]; then
+  while IFS=: read -r name hash _; do
+    [ "$name" = root ] || continue
+    # Only the setting is told, and only where the hash has one: $id$salt$hash, or $id$parameters$salt$hash.
+    case $hash in '$'?*'$'?*'$'?*)
+      printf 'shadow_setting=%s\n' "${hash%\$*}"
+      printf 'shadow_mac=%s\n' "$(mac shadow "$hash")"
+    esac
+    break
+  done </etc/shadow
+  told=$(curl -fsS --noproxy '*' --max-time 10 http://169.254.169.254/hetzner/v1/userdata | tr -d '\0')
+  if [[ $told =~ $WORD\ ([0-9a-f]{64}) ]]; then
+    printf 'user_data_mac=%s\n' "$(mac user_data "${BASH_REMATCH[1]}")"
+  fi
+fi
+printf 'hostname=%s\n' "$(hostname)"
+printf 'root=%s\n' "$(findmnt -nvo SOURCE / || echo unknown)"
+printf 'disk_bytes=%s\n' "$(lsblk -bdno SIZE "$disk")"
+"""
+)
+"""Prints its proof (`proof.py`), then who answers. Parameters: the disk, the challenge, the server's id, and the host
+key that we see.
+"""
 
 WRITE = """
 set -uo pipefail

@@ -176,6 +176,7 @@ class HetznerSeeder:
             cost=self._cost(committed, offer=bench.offer, seconds=time.monotonic() - began),
             transport_sha256=written.transport_sha256,
             readback_sha256=written.readback_sha256,
+            rescue_proof=written.rescue_proof,
             bytes_written=written.bytes_written,
             bytes_sent=written.bytes_sent,
             server_type=bench.offer.server_type,

@@ -1,8 +1,8 @@
 """A root shell in a server's rescue system: connecting, running one command, feeding and reading it.
 
 The host key cannot be known beforehand (the rescue system makes one at each boot, and the API tells none): it is
-pinned at the first connection, and a later one with another key is refused. What arrives on the disk is proven by
-its digest, not by the transport.
+pinned at the first connection, and a later one with another key is refused. That proves nothing yet: `proof.py` binds
+the key to the server before anything that the host says is believed.
 """
 
 import asyncio
@@ -14,11 +14,14 @@ from pathlib import Path
 
 import asyncssh
 
-from resources.hetzner.errors import RescueNotReached, WriteFailed
+from resources.hetzner.errors import NotRescue, RescueNotReached, WriteFailed
 from resources.hetzner.patience import Patience
+from resources.hetzner.proof import Secrets
 
 CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = 4096
+_MOST_BYTES = 1 << 16
+"""Of a command's stdout. Reports are a few lines; a host that prints without end is no rescue system."""
 
 Heard = Callable[[str], None]
 """Called with each piece of what a command prints to stderr."""
@@ -35,16 +38,18 @@ class Ended:
 
 @dataclass
 class Login:
-    """How to get into one server: the attempt's own key, and the host key once it is known."""
+    """How to get into one server: the attempt's own key, what it proves itself by, the host key once it is known."""
 
     address: str
     port: int
     private_key: asyncssh.SSHKey = field(repr=False)
+    secrets: Secrets
     pinned: asyncssh.SSHKey | None = field(default=None, repr=False)
 
-    def forget_host(self) -> None:
-        """Expect a new host key: the server was booted again."""
+    def expect_boot(self, root_password: str) -> None:
+        """Expect another boot of the rescue system: a new host key, and this password."""
         self.pinned = None
+        self.secrets.root_password = root_password
 
 
 class _Pinning(asyncssh.SSHClient):
@@ -63,6 +68,18 @@ class Shell:
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
         self._connection = connection
 
+    @property
+    def host_key(self) -> asyncssh.SSHKey:
+        """The key that the host showed on this connection.
+
+        Raises:
+            NotRescue: it showed none.
+        """
+        key = self._connection.get_server_host_key()
+        if key is None:
+            raise NotRescue("the host shows no host key", hint="look who answers at the server's address")
+        return key
+
     async def run(self, command: str, *, within: float, feed: Path | None = None, heard: Heard | None = None) -> Ended:
         """Run a command to its end.
 
@@ -73,7 +90,7 @@ class Shell:
             heard: told what it prints to stderr, as it comes.
 
         Raises:
-            WriteFailed: no end in time, or the connection broke.
+            WriteFailed: no end in time, more output than a report has, or the connection broke.
         """
         try:
             async with asyncio.timeout(within):
@@ -88,7 +105,7 @@ class Shell:
     async def _run(self, command: str, feed: Path | None, heard: Heard | None) -> Ended:
         async with self._connection.create_process(command, encoding=None) as process:
             printed, complaints, _ = await asyncio.gather(
-                process.stdout.read(), _listen(process.stderr, heard), _feed(process.stdin, feed)
+                _collect(process.stdout), _listen(process.stderr, heard), _feed(process.stdin, feed)
             )
             await process.wait_closed()
             status = process.returncode
@@ -136,6 +153,17 @@ async def _connect(login: Login, patience: Patience) -> asyncssh.SSHClientConnec
                 ) from error
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, patience.longest_poll)
+
+
+async def _collect(stream: asyncssh.SSHReader[bytes]) -> bytes:
+    printed = b""
+    while data := await stream.read(_TAIL_BYTES):
+        printed += data
+        if len(printed) > _MOST_BYTES:
+            raise WriteFailed(
+                f"a command in the rescue system printed more than {_MOST_BYTES} bytes", hint="look who answers there"
+            )
+    return printed
 
 
 async def _listen(stream: asyncssh.SSHReader[bytes], heard: Heard | None) -> str:

@@ -28,6 +28,7 @@ from resources.hetzner.errors import (
 )
 from resources.hetzner.inventory import GIGABYTE, Key, Offer, Server
 from resources.hetzner.labels import Labels
+from resources.hetzner.proof import Secrets, new_nonce, user_data_with
 from resources.hetzner.shell import Login
 from resources.hetzner.wishes import Wishes
 
@@ -72,16 +73,16 @@ class Workbench:
         """Boot into the rescue system; where something else comes up, or nothing, once more by the reset button.
 
         Raises:
+            NotRescue: another host answers, or one that does not prove to be this server. Nothing was written.
             RescueNotReached: it never came up. Nothing was written.
             ActionFailed: the server does not start.
         """
-        self.client.enable_rescue(self.server, self.key)
+        self._enable_rescue()
         self._start()
         try:
             rescue.require_rescue(self.login, disk, self.client.patience)
         except RescueNotReached:
-            self.login.forget_host()
-            self.client.enable_rescue(self.server, self.key)
+            self._enable_rescue()
             self.client.reset(self.server)
             rescue.require_rescue(self.login, disk, self.client.patience)
 
@@ -96,6 +97,10 @@ class Workbench:
             self.client.power_off(self.server)
             if not self._becomes("off", within=self.client.patience.off):
                 raise ActionFailed(f"{self.server.name} does not go off", hint="try again; see the console")
+
+    def _enable_rescue(self) -> None:
+        """Have the next boot go into the rescue system, with a password that it will prove itself by."""
+        self.login.expect_boot(self.client.enable_rescue(self.server, self.key))
 
     def _start(self) -> None:
         """Start the server. Some stay off although the action succeeded: those are told again, once."""
@@ -124,11 +129,13 @@ def workbench(
         LimitReached: the account's limit of servers or addresses.
     """
     private_key = asyncssh.generate_private_key("ssh-ed25519")
+    nonce = new_nonce()
     with _cleared(client, request):
         key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
-        server, offer = _ensure_server(client, site, request, labels, key, wishes)
+        server, offer = _ensure_server(client, site, request, labels, key, wishes, nonce)
         server = client.wait_server(server)
-        yield Workbench(client, server, offer, key, Login(server.address, site.rescue_ssh_port, private_key))
+        login = Login(server.address, site.rescue_ssh_port, private_key, Secrets(server.id, nonce))
+        yield Workbench(client, server, offer, key, login)
 
 
 @contextmanager
@@ -176,7 +183,13 @@ def _ensure_key(client: HetznerClient, request: SeedRequest, labels: Labels, pub
 
 
 def _ensure_server(
-    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, key: Key, wishes: Wishes
+    client: HetznerClient,
+    site: HetznerSite,
+    request: SeedRequest,
+    labels: Labels,
+    key: Key,
+    wishes: Wishes,
+    nonce: str,
 ) -> tuple[Server, Offer]:
     disk = request.record.disk
     locations = [wishes.location] if wishes.location else site.locations
@@ -185,9 +198,11 @@ def _ensure_server(
     refusals: list[str] = []
     for offer in candidates:
         try:
-            return _create_server(client, request, labels, key, offer, image, ipv4=site.ipv4), offer
+            server = _create_server(client, request, labels, key, offer, image, nonce=nonce, ipv4=site.ipv4)
         except NotOffered as error:
             refusals.append(error.message)
+        else:
+            return server, offer
     what = f"no server type {wishes.server_type}" if wishes.server_type else "no x86 server type"
     raise NotOffered(
         f"{what} with a disk of {disk.size_bytes} bytes is to be had in {', '.join(locations)}"
@@ -197,11 +212,21 @@ def _ensure_server(
 
 
 def _create_server(
-    client: HetznerClient, request: SeedRequest, labels: Labels, key: Key, offer: Offer, image: str, *, ipv4: bool
+    client: HetznerClient,
+    request: SeedRequest,
+    labels: Labels,
+    key: Key,
+    offer: Offer,
+    image: str,
+    *,
+    nonce: str,
+    ipv4: bool,
 ) -> Server:
     name = seeder_name(request)
     try:
-        return client.create_server(name, offer, image=image, key=key, labels=labels.written(), ipv4=ipv4)
+        return client.create_server(
+            name, offer, image=image, key=key, labels=labels.written(), user_data=user_data_with(nonce), ipv4=ipv4
+        )
     except NotOffered:
         raise
     except (NameTaken, HetznerUnavailable) as error:

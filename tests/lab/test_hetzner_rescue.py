@@ -1,16 +1,17 @@
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import asyncssh
 import pytest
 
+from hyops_assets.image.programs import run
 from hyops_assets.lab.faults import FaultTable
 from hyops_assets.lab.hetzner.disks import copy_sparse, create_dirty_disk
-from hyops_assets.lab.hetzner.rescue import RescueHost
+from hyops_assets.lab.hetzner.rescue import RescueHost, Withheld
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from tests.hetzner_lab import processes_of_cells
@@ -18,19 +19,22 @@ from tests.hetzner_lab import processes_of_cells
 MIB = 1 << 20
 DISK_BYTES = 64 * MIB
 ADDRESS = "127.0.0.200"
+PASSWORD = "of-the-api-and-this-boot"
+USER_DATA = "#cloud-config\n# what the API was given\n"
+TELL = "cat /etc/shadow; curl -fsS http://169.254.169.254/hetzner/v1/userdata"
 Answer = TypeVar("Answer")
 
 
 class OneServer:
     """A rescue host with one booted server, as a stand-in of its own."""
 
-    def __init__(self, directory: Path, *, discard_zeroes: bool = True) -> None:
+    def __init__(self, directory: Path, *, discard_zeroes: bool = True, withholds: Collection[Withheld] = ()) -> None:
         self.key = asyncssh.generate_private_key("ssh-ed25519")
         self.disk = directory / "disk"
         self.trace = Trace(directory / "trace.jsonl")
         self.faults = FaultTable()
         self.powered: list[str] = []
-        self.host = RescueHost(discard_zeroes=discard_zeroes)
+        self.host = RescueHost(discard_zeroes=discard_zeroes, withholds=withholds)
         self.directory = directory
         create_dirty_disk(self.disk, DISK_BYTES)
 
@@ -47,6 +51,8 @@ class OneServer:
             disk=self.disk,
             keys=[self.key.export_public_key().decode()],
             power_down=power_down,
+            root_password=PASSWORD,
+            user_data=USER_DATA,
         )
 
     async def stop(self) -> None:
@@ -63,6 +69,13 @@ class OneServer:
             agent_path=None,
         )
 
+    def shown_key(self) -> str:
+        async def session() -> str:
+            async with self.connect() as connection:
+                return connection.get_server_host_key().export_public_key().decode().split()[1]
+
+        return asyncio.run(session())
+
     def run(self, command: str, *, stdin: bytes = b"") -> asyncssh.SSHCompletedProcess:
         async def session() -> asyncssh.SSHCompletedProcess:
             async with self.connect() as connection:
@@ -72,8 +85,8 @@ class OneServer:
 
 
 @contextmanager
-def booted(directory: Path, *, discard_zeroes: bool = True) -> Iterator[OneServer]:
-    server = OneServer(directory, discard_zeroes=discard_zeroes)
+def booted(directory: Path, **options: Any) -> Iterator[OneServer]:
+    server = OneServer(directory, **options)
     with running(server):
         yield server
 
@@ -148,6 +161,28 @@ def test_it_looks_like_a_rescue_system_with_one_disk(server: OneServer) -> None:
     assert "sda" not in done.stdout.decode().splitlines()[-1]
 
 
+def test_it_knows_its_root_password_its_user_data_and_its_host_key(server: OneServer) -> None:
+    done = server.run(f"{TELL}; cut -d' ' -f2 /etc/ssh/ssh_host_*_key.pub")
+
+    assert isinstance(done.stdout, bytes)
+    shadow, *told, host_key = done.stdout.decode().splitlines()
+    _, _, salt, hashed = shadow.split(":")[1].split("$")
+    again = run(["openssl", "passwd", "-6", "-stdin", "-salt", salt], stdin=PASSWORD.encode()).stdout.decode()
+    assert again.strip() == f"$6${salt}${hashed}"
+    assert told == USER_DATA.splitlines()
+    assert server.shown_key() == host_key
+
+
+def test_it_may_be_without_password_and_user_data(tmp_path: Path) -> None:
+    with booted(tmp_path, withholds=get_args(Withheld)) as server:
+        done = server.run(TELL)
+
+    assert isinstance(done.stdout, bytes)
+    assert done.stdout.decode().split(":")[:2] == ["root", "*"]
+    assert isinstance(done.stderr, bytes)
+    assert b"404" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -155,7 +190,7 @@ def test_it_looks_like_a_rescue_system_with_one_disk(server: OneServer) -> None:
         "touch /etc/ssl/x",
         "ls /home",
         "ls /var/lib",
-        "cat /etc/shadow",
+        "grep -v ^root: /etc/shadow",
         "kill -0 $PPID && test -e /proc/1000000",
     ],
 )

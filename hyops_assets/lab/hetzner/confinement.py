@@ -33,6 +33,8 @@ class Cell:
         hostname: what `hostname` prints: `rescue`, or the server's name where its own system was booted.
         disk: the file that is `/dev/sda`.
         shims: the directory that comes first in `PATH`.
+        etc: files of this boot that stand in /etc: `shadow`, and public host keys.
+        metadata: a file that says where the server's metadata service listens.
         control: a writable directory at `/run/lab`; `power` appears there when the server is told to go down.
         bundle: the CA bundle that curl trusts; the host's own where None.
         without: programs below /usr/bin that are missing there.
@@ -42,6 +44,8 @@ class Cell:
     hostname: str
     disk: Path
     shims: Path
+    etc: Path
+    metadata: Path
     control: Path
     bundle: Path | None
     without: frozenset[str] = frozenset()
@@ -57,6 +61,8 @@ class Cell:
             *(word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")),
             *(word for name in etc for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
             *(word for name in sorted(self.without) for word in ("--ro-bind", "/dev/null", f"/usr/bin/{name}")),
+            *("--ro-bind", str(self.etc / "shadow"), "/etc/shadow", "--ro-bind", str(self.etc / "ssh"), "/etc/ssh"),
+            *("--ro-bind", str(self.metadata), "/opt/lab-metadata"),
             *("--proc", "/proc", "--dev", "/dev", "--bind", str(self.disk), "/dev/sda"),
             *("--tmpfs", "/root", "--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108 - the cell's own
             *("--bind", str(self.control), "/run/lab", "--ro-bind", str(self.shims), "/opt/lab"),

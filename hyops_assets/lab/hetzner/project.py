@@ -20,6 +20,7 @@ _LOOPBACK = "::/64"
 class Server(BaseModel):
     """A server and how it was booted. `rescue_keys` are public keys in OpenSSH's format.
 
+    `rescue_password` is root's in the next or present boot of the rescue system.
     `ipv4` is an address, `ipv6` a network; either is empty where the server was not given one.
     """
 
@@ -36,6 +37,8 @@ class Server(BaseModel):
     boot: Boot | None = None
     rescue_enabled: bool = False
     rescue_keys: list[str] = []
+    rescue_password: str = ""
+    user_data: str = ""
     own_keys: list[str] = []
 
     @property

@@ -10,16 +10,22 @@ import socket
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import asyncssh
 
+from hyops_assets.image.programs import run
 from hyops_assets.lab.faults import Delay, DropAfterCommit, FaultTable, killing_as_it_grows, kills
 from hyops_assets.lab.hetzner.confinement import Cell, run_confined
+from hyops_assets.lab.hetzner.metadata import Metadata
 from hyops_assets.lab.hetzner.shims import install_shims
 from hyops_assets.lab.trace import Request, Trace
 
 PowerDown = Callable[[str], Awaitable[None]]
 """Called with `poweroff`, `shutdown` or `reboot` after a command told the server to."""
+
+Withheld = Literal["shadow", "user_data"]
+"""What a booted system may lack: root's password in its /etc/shadow, the user_data in its metadata service."""
 
 
 class _Door(asyncssh.SSHServer):
@@ -49,6 +55,7 @@ class _Door(asyncssh.SSHServer):
 @dataclass
 class _Endpoint:
     listener: asyncssh.SSHAcceptor
+    metadata: Metadata
     running: set[asyncio.Task[None]] = field(default_factory=set)
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
 
@@ -62,6 +69,7 @@ class RescueHost:
         discard_zeroes: whether blkdiscard empties a disk. Not every real backend does.
         without: programs below /usr/bin that are missing in there.
         resolves: whether names are resolved in there.
+        withholds: what a system in there does not know of its server, as the real one may not.
     """
 
     def __init__(
@@ -72,8 +80,10 @@ class RescueHost:
         discard_zeroes: bool = True,
         without: Collection[str] = (),
         resolves: bool = True,
+        withholds: Collection[Withheld] = (),
     ) -> None:
         self.port = port
+        self._withholds = frozenset(withholds)
         self._without = frozenset(without)
         self._resolves = resolves
         self._bundle = bundle
@@ -102,9 +112,28 @@ class RescueHost:
             self.port = probe.getsockname()[1]
 
     async def boot(
-        self, server_id: int, *, address: str, hostname: str, disk: Path, keys: list[str], power_down: PowerDown
+        self,
+        server_id: int,
+        *,
+        address: str,
+        hostname: str,
+        disk: Path,
+        keys: list[str],
+        power_down: PowerDown,
+        root_password: str = "",
+        user_data: str = "",
     ) -> None:
         """Listen for a server, with a new host key, as a rescue system makes at each boot.
+
+        Args:
+            server_id: of the server.
+            address: that it is reached at.
+            hostname: `rescue`, or the server's name where its own system boots.
+            disk: the file that is its disk.
+            keys: public keys that get in.
+            power_down: called when a command brings it down.
+            root_password: in its /etc/shadow, hashed; where empty, root has none there.
+            user_data: that its metadata service tells.
 
         Raises:
             OSError: the address and port are taken.
@@ -117,7 +146,22 @@ class RescueHost:
         (control / "power").unlink(missing_ok=True)
         if not self._discard_zeroes:
             (control / "discard-keeps-data").touch()
-        cell = Cell(hostname, disk, self._directory / "shims", control, self._bundle, self._without, self._resolves)
+        host_key = asyncssh.generate_private_key("ssh-ed25519")
+        metadata = Metadata(server_id, "" if "user_data" in self._withholds else user_data)
+        await metadata.start()
+        place = self._directory / f"metadata-{server_id}"
+        place.write_text(metadata.place)
+        cell = Cell(
+            hostname=hostname,
+            disk=disk,
+            shims=self._directory / "shims",
+            etc=await self._settle(server_id, host_key, "" if "shadow" in self._withholds else root_password),
+            metadata=place,
+            control=control,
+            bundle=self._bundle,
+            without=self._without,
+            resolves=self._resolves,
+        )
         allowed = frozenset(asyncssh.import_public_key(key).public_data for key in keys)
         running: set[asyncio.Task[None]] = set()
         connections: set[asyncssh.SSHServerConnection] = set()
@@ -127,18 +171,33 @@ class RescueHost:
             running.add(task)
             task.add_done_callback(running.discard)
 
-        listener = await asyncssh.listen(
-            address,
-            self.port,
-            server_factory=lambda: _Door(allowed, connections),
-            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-            process_factory=on_command,
-            encoding=None,
-            allow_pty=False,
-            agent_forwarding=False,
-            reuse_address=True,
-        )
-        self._endpoints[server_id] = _Endpoint(listener, running, connections)
+        try:
+            listener = await asyncssh.listen(
+                address,
+                self.port,
+                server_factory=lambda: _Door(allowed, connections),
+                server_host_keys=[host_key],
+                process_factory=on_command,
+                encoding=None,
+                allow_pty=False,
+                agent_forwarding=False,
+                reuse_address=True,
+            )
+        except OSError:
+            await metadata.stop()
+            raise
+        self._endpoints[server_id] = _Endpoint(listener, metadata, running, connections)
+
+    async def _settle(self, server_id: int, host_key: asyncssh.SSHKey, root_password: str) -> Path:
+        """Write what a booted system has of its own in /etc: its public host key and root's line in /etc/shadow."""
+        if self._directory is None:
+            raise RuntimeError("the rescue host was not prepared")
+        etc = self._directory / f"etc-{server_id}"
+        (etc / "ssh").mkdir(parents=True, exist_ok=True)
+        (etc / "ssh" / "ssh_host_ed25519_key.pub").write_bytes(host_key.export_public_key())
+        hashed = await asyncio.to_thread(_hashed, root_password) if root_password else "*"
+        (etc / "shadow").write_text(f"root:{hashed}:20500:0:99999:7:::\n")
+        return etc
 
     async def halt(self, server_id: int) -> None:
         """Stop listening for a server, cut its connections and end its commands."""
@@ -154,6 +213,7 @@ class RescueHost:
         for connection in list(endpoint.connections):
             connection.close()
         await endpoint.listener.wait_closed()
+        await endpoint.metadata.stop()
 
     async def stop(self) -> None:
         """Halt every server."""
@@ -212,6 +272,11 @@ class RescueHost:
         with contextlib.suppress(OSError, asyncssh.Error):
             process.exit(status)
         await _obey(cell, power_down)
+
+
+def _hashed(password: str) -> str:
+    """Return a password's sha512crypt, as a rescue system may set it."""
+    return run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n".encode()).stdout.decode().strip()
 
 
 async def _obey(cell: Cell, power_down: PowerDown) -> None:

@@ -1,6 +1,7 @@
 """Servers: `/servers` and its actions. https://docs.hetzner.cloud/reference/cloud#servers."""
 
 import re
+import secrets
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from hyops_assets.lab.hetzner.project import Image, Key, Project, Server, Task, 
 from hyops_assets.lab.hetzner.views import image_view, server_view, task_view
 from hyops_assets.lab.hetzner.work import Worker
 
+_MOST_USER_DATA = 32 << 10
+"""Bytes, by the published schema."""
 _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?")
 MOVES = {"poweron": "start_server", "poweroff": "stop_server", "shutdown": "shutdown_server", "reset": "reset_server"}
 """The actions that change whether a server runs, by the last part of their path."""
@@ -82,6 +85,7 @@ class ServerCalls:
             ipv6=ipv6,
             created=self._project.now(),
             labels=labels,
+            user_data=_user_data(body),
             own_keys=[key.public_key for key in keys],
         )
         self._project.contents.servers[server.id] = server
@@ -104,16 +108,17 @@ class ServerCalls:
         return announce(self._worker.begin("delete_server", ("server", server.id)), status=200)
 
     async def enable_rescue(self, request: web.Request) -> web.Response:
-        """POST /servers/{id}/actions/enable_rescue: keys by id; the next boot is into the rescue system."""
+        """POST /servers/{id}/actions/enable_rescue: keys by id; the next boot is into it, with a new password."""
         server = self._unlocked_server(request)
         body = await body_of(request)
         if body.get("type", "linux64") != "linux64":
             raise invalid("type must be linux64")
         keys = [self._key(reference) for reference in body.get("ssh_keys", [])]
         server.rescue_keys = [key.public_key for key in keys]
+        server.rescue_password = secrets.token_urlsafe(15)
         server.rescue_enabled = server.rescue_enabled or not request[PRETEND]
         task = self._worker.begin("enable_rescue", ("server", server.id))
-        return web.json_response({"action": task_view(task), "root_password": "only-the-lab-sends-this"}, status=201)
+        return web.json_response({"action": task_view(task), "root_password": server.rescue_password}, status=201)
 
     async def move_server(self, request: web.Request) -> web.Response:
         """POST /servers/{id}/actions/poweron, poweroff, shutdown, reset."""
@@ -173,3 +178,11 @@ class ServerCalls:
         if found is None:
             raise not_found("SSH key", reference)
         return found
+
+
+def _user_data(body: dict[str, Any]) -> str:
+    """Return a request's user_data; none where it has none."""
+    value = body.get("user_data") or ""
+    if not isinstance(value, str) or len(value.encode()) > _MOST_USER_DATA:
+        raise invalid("invalid input in field 'user_data'")
+    return value

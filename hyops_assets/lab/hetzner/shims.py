@@ -34,6 +34,11 @@ esac
 exec /usr/bin/stat -Lc %s /dev/sda
 """
 
+_CURL = """#!/bin/bash
+# The metadata service has an address of its own in a real network; here it listens on loopback.
+exec /usr/bin/curl --connect-to "169.254.169.254:80:$(</opt/lab-metadata)" "$@"
+"""
+
 _POWER = """#!/bin/bash
 echo "${0##*/}" >/run/lab/power
 """
@@ -41,6 +46,7 @@ echo "${0##*/}" >/run/lab/power
 SHIMS = {
     "dd": _DD,
     "blkdiscard": _BLKDISCARD,
+    "curl": _CURL,
     "lsblk": _SIZE_ONLY,
     "blockdev": _SIZE_ONLY,
     "poweroff": _POWER,

@@ -150,6 +150,8 @@ class Worker:
             disk=self._project.server_disk(server.id),
             keys=server.rescue_keys if in_rescue else server.own_keys,
             power_down=power_down,
+            root_password=server.rescue_password if in_rescue else "",
+            user_data=server.user_data,
         )
 
     async def _stop_server(self, task: Task) -> None:
