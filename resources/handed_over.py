@@ -88,8 +88,9 @@ class HandedOverRoom:
             raise NotHandedOver(f"{path} was not written by this environment's hyops apply", hint=_AGAIN)
         try:
             document = HandedOverDocument.model_validate_json(body)
-        except ValidationError as error:
-            raise NotHandedOver(f"{path} was handed over by another version of hyops", hint=_AGAIN) from error
+        except ValidationError:
+            # Without the cause: it holds what was handed over, and the event log would keep it.
+            raise NotHandedOver(f"{path} was handed over by another version of hyops", hint=_AGAIN) from None
         if document.errand != errand:
             raise NotHandedOver(
                 f"what was handed over to {document.errand.job} for {document.errand.partition} is not meant for "

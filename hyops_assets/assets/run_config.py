@@ -62,15 +62,16 @@ def asked(root: RuntimeRoot, models: Mapping[str, type[BaseModel]]) -> dg.Resour
         BadReference, BadTag: a tag that names no run, no state and no instance.
         NotHandedOver: the run names inputs that were not handed over to it.
     """
+    return without_config(
+        lambda context: read_asked(root, models, context.run) if context.run else Asked(HandedOver(), {}),
+        "What was asked of this run, and what hyops apply handed over to it in private.",
+    )
 
-    def made(context: dg.InitResourceContext) -> Asked:
-        run = context.run
-        if run is None:
-            return Asked(HandedOver(), {})
-        require_sound_tags(run)
-        return Asked(handed_over_to(root, run), _wishes(run.run_config, models))
 
-    return without_config(made, "What was asked of this run, and what hyops apply handed over to it in private.")
+def read_asked(root: RuntimeRoot, models: Mapping[str, type[BaseModel]], run: dg.DagsterRun) -> Asked:
+    """Return what was asked of a run. Raises as `asked` says."""
+    require_sound_tags(run)
+    return Asked(handed_over_to(root, run), _wishes(run.run_config, models))
 
 
 def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> dict[type[BaseModel], BaseModel]:
@@ -88,7 +89,8 @@ def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]
             raise BadRunConfig(
                 f"the run's configuration of {op}: {wrong}",
                 hint="correct it; commands, paths and names of variables are inputs of hyops apply",
-            ) from error
+                # Without the cause: it holds what was given, and the event log would keep it.
+            ) from None
     return found
 
 

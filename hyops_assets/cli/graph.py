@@ -208,11 +208,17 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             details = {name: value.value for name, value in evaluation.metadata.items()}
             return f"check {evaluation.check_name} on {evaluation.asset_key.to_user_string()} refused: {details}"
     for event in result.all_events:
-        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
-            # Dagster wraps what a step raised; deeper causes are what our own errors were made from.
+        if event.is_step_failure:
+            where, error = f"{event.step_key}: ", event.step_failure_data.error
+        elif event.event_type is dg.DagsterEventType.PIPELINE_FAILURE:
+            where, error = "before its first step: ", event.job_failure_data.error
+        else:
+            continue
+        if error is not None:
+            # Dagster wraps what was raised; deeper causes are what our own errors were made from.
             error = error.cause or error
             # The class stands with its module's path before the text; its name alone is enough for a reader.
-            return f"{event.step_key}: {re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
+            return f"{where}{re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"
 
 
