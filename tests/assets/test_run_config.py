@@ -72,8 +72,8 @@ LEAVES = {
 WHAT_TO_DO = (
     "a run's configuration has another field than LEAVES lists, and who reaches the UI fills it. If it is a command, "
     "the name of a variable, a path or a root, make it a field of HandedOver (docs/decisions/0019). If it is "
-    "harmless, give it a grammar and bounds, and list it here. Never use dg.Config or ConfigurableResource: their texts take "
-    '{"env": NAME}.'
+    "harmless, give it a grammar and bounds, and list it here. Never use dg.Config or ConfigurableResource: their "
+    'texts take {"env": NAME}.'
 )
 UNREAD = {"ops.*": "anything", "resources.*": "anything"}
 """The job behind "Materialize" lets pass what is said of ops and resources that it has not: nothing reads it."""
