@@ -10,29 +10,32 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+from pydantic import BaseModel
 
 from hyops_assets import jobs
 from hyops_assets.assets import publishing, records, upstream
-from hyops_assets.assets.hetzner_image import hetzner_image
+from hyops_assets.assets.hetzner_image import ImageSeedConfig, hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
+from hyops_assets.assets.run_config import asked
 from hyops_assets.automation import seeds_by_themselves
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
-from resources.artifacts.documents import DocumentIOManager
-from resources.artifacts.resource import ArtifactStoreResource
-from resources.boot import BootGateResource
-from resources.feed.resource import ReleaseFeedResource
-from resources.hetzner.resource import HetznerSites
-from resources.notify import NotifierResource
-from resources.proxmox.resource import ProxmoxSites
-from resources.repository.resource import ObjectRepositoryResource
+from resources.artifacts.documents import documents
+from resources.artifacts.resource import artifact_store
+from resources.boot import host_boot_gate
+from resources.feed.resource import release_feed
+from resources.hetzner.resource import hetzner_sites
+from resources.notify import notifier
+from resources.proxmox.resource import proxmox_sites
+from resources.repository.resource import repository_resource
 from resources.settings import load_settings
-from resources.settings_resource import SettingsResource
-from resources.states.resource import StateStoreResource
+from resources.settings_resource import settings_resource
+from resources.states.resource import state_store
 from sensors import upkeep
 from sensors.failures import run_failures
 from sensors.killed import killed_runs
@@ -47,6 +50,15 @@ ASSETS = [
     publishing.published_contract,
     leftover_resources,
 ]
+WISHES: Mapping[str, type[BaseModel]] = {
+    "vyos_iso": upstream.Intake,
+    "qcow2_record": records.HowMade,
+    "published_contract": publishing.Registration,
+    "proxmox_template": TemplateOptions,
+    "hetzner_image": ImageSeedConfig,
+}
+"""What may be asked of which op in a run's configuration."""
+
 CHECKS = [
     feed.feed_is_sound,
     gates.disk_inspection,
@@ -72,7 +84,6 @@ def build_definitions(
             kind takes effect when the location is reloaded; which sites seed by themselves is read at every tick.
         overrides: resources by name, in place of the real ones.
     """
-    where = str(root.path)
     return dg.Definitions(
         assets=[
             _announced(upstream.vyos_release, settings.feed),
@@ -91,20 +102,24 @@ def build_definitions(
         ],
         schedules=[upkeep.leftover_resources(settings.upkeep), upkeep.drift(settings.upkeep)],
         resources={
-            "settings": SettingsResource(root=where),
-            "store": ArtifactStoreResource(root=where),
-            "documents": DocumentIOManager(root=where),
-            "feed": ReleaseFeedResource(root=where),
-            "repository": ObjectRepositoryResource(root=where),
-            "states": StateStoreResource(root=where),
-            "proxmox": ProxmoxSites(root=where),
-            "hetzner": HetznerSites(root=where),
-            "boot_gate": BootGateResource(root=where),
-            "notifier": NotifierResource(root=where),
+            "asked": asked(root, WISHES),
+            "settings": settings_resource(root),
+            "store": artifact_store(root),
+            "documents": documents(root),
+            # In place of Dagster's own, which nothing here uses and whose directory is a config field.
+            "io_manager": documents(root),
+            "feed": release_feed(root),
+            "repository": repository_resource(root),
+            "states": state_store(root),
+            "proxmox": proxmox_sites(root),
+            "hetzner": hetzner_sites(root),
+            "boot_gate": host_boot_gate(root),
+            "notifier": notifier(root),
             **(overrides or {}),
         },
         # Steps follow one another and each is minutes of work: a process per step would only add its start-up.
-        executor=dg.in_process_executor,
+        # Without config fields: a run goes on after no failed step, whatever its configuration says.
+        executor=dg.in_process_executor.configured(lambda _: {}, config_schema={}),
     )
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
@@ -15,6 +15,7 @@ from hyops_assets.image.boot.gate import BootFailed, boot_gate
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware
 from resources.settings import load_settings
+from resources.without_config import without_config
 
 
 class BootGate:
@@ -71,12 +72,9 @@ class BootGate:
         return True, facts | {"boot_seconds": round(proof.seconds, 1), "guest": proof.report}
 
 
-class BootGateResource(dg.ConfigurableResource[BootGate]):
-    """The boot gate of this host."""
-
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> BootGate:
-        """Return the gate; the accelerator is probed when it is first needed."""
-        build = load_settings(RuntimeRoot(Path(self.root))).build
-        return BootGate(emulated_at_once=build.emulated_guests_at_once)
+def host_boot_gate(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the boot gate of this host; the accelerator is probed when it is first needed."""
+    return without_config(
+        lambda _: BootGate(emulated_at_once=load_settings(root).build.emulated_guests_at_once),
+        "QEMU on this host, for the gates that boot a record.",
+    )

@@ -8,11 +8,10 @@ import logging
 import os
 from collections.abc import Mapping
 from contextvars import ContextVar
-from pathlib import Path
 
 import dagster as dg
 import httpx
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from hyops_assets.contract.errors import HyopsError, TransientError
@@ -20,6 +19,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.redaction import Redactor
 from resources.settings import load_settings
+from resources.without_config import without_config
 
 ATTEMPTS = 3
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -115,15 +115,12 @@ class Notifier:
         return url
 
 
-class NotifierResource(dg.ConfigurableResource[Notifier]):
-    """The webhook that `pipeline.yml` names."""
+def notifier(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the webhook that `pipeline.yml` names; nothing is sent yet.
 
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> Notifier:
-        """Return the notifier; nothing is sent yet.
-
-        Raises:
-            SettingsError: `pipeline.yml` does not validate.
-        """
-        return Notifier(load_settings(RuntimeRoot(Path(self.root))).notify, os.environ)
+    When it is needed it raises:
+        SettingsError: `pipeline.yml` does not validate.
+    """
+    return without_config(
+        lambda _: Notifier(load_settings(root).notify, os.environ), "The webhook that is told what failed."
+    )

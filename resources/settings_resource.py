@@ -3,48 +3,48 @@
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.build_settings import Command
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from resources.handed_over import handed_over_to
 from resources.repository.by_state import settings_of_run
 from resources.settings import make_private
+from resources.without_config import without_config
 
 
-class SettingsResource(dg.ConfigurableResource[Settings]):
-    """`pipeline.yml` of one environment; for a run that says so, with the repository of a state."""
+def settings_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of one environment's settings, with what was handed over to the run in their place.
 
-    root: str = Field(description="runtime root of the environment")
-    repo_state_ref: str = Field(default="", description="state that names this run's object repository")
-    build_command: str = Field(default="", description="a line that makes this run's disk, in place of build.method")
-    build_workdir: str = Field(default="", description="where it runs")
-    build_env: list[str] = Field(default=[], description="variables of the host that it gets")
+    At each run it raises:
+        SettingsError: the file does not validate.
+        NotHandedOver: the run names inputs that were not handed over to it.
+        UnresolvedState, BadRepository: the state does not name a repository.
+    """
+    return without_config(
+        lambda context: settings_with(handed_over_to(root, context.run), root), "pipeline.yml of this environment."
+    )
 
-    def create_resource(self, context: dg.InitResourceContext) -> Settings:
-        """Return the validated settings.
 
-        Raises:
-            SettingsError: the file does not validate.
-            UnresolvedState, BadRepository: the state does not name a repository.
-        """
-        root = RuntimeRoot(Path(self.root))
-        settings = settings_of_run(root, self.repo_state_ref)
-        if not self.build_command:
-            return settings
-        configured = settings.build.command
-        command = Command(
-            build_command=self.build_command,
-            build_workdir=Path(self.build_workdir) if self.build_workdir else _workdir(root),
-            environment=self.build_env,
-            # Whether its disk is complete, and whether it may emulate, is for whoever runs the environment to say.
-            complete=configured.complete if configured else False,
-            allow_tcg=configured.allow_tcg if configured else False,
-            timeout_seconds=configured.timeout_seconds if configured else 7200,
-        )
-        return settings.model_copy(
-            update={"build": settings.build.model_copy(update={"method": "command", "command": command})}
-        )
+def settings_with(handed_over: HandedOver, root: RuntimeRoot) -> Settings:
+    """Return an environment's settings for a run that something was handed over to: repository and build command."""
+    settings = settings_of_run(root, handed_over.repo_state_ref)
+    if not handed_over.build_command:
+        return settings
+    configured = settings.build.command
+    command = Command(
+        build_command=handed_over.build_command,
+        build_workdir=Path(handed_over.build_workdir) if handed_over.build_workdir else _workdir(root),
+        environment=list(handed_over.required_env),
+        # Whether its disk is complete, and whether it may emulate, is for whoever runs the environment to say.
+        complete=configured.complete if configured else False,
+        allow_tcg=configured.allow_tcg if configured else False,
+        timeout_seconds=configured.timeout_seconds if configured else 7200,
+    )
+    return settings.model_copy(
+        update={"build": settings.build.model_copy(update={"method": "command", "command": command})}
+    )
 
 
 def _workdir(root: RuntimeRoot) -> Path:

@@ -7,13 +7,13 @@ floor's (`adoption.py`).
 import shutil
 from pathlib import Path
 
-import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.steps import Step
-from hyops_assets.contract.canonical import digest_of
+from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.harmless import OptionalDigest, PublicUrl
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import published_name
@@ -28,35 +28,42 @@ from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file
 
 
-class Elsewhere(dg.Config):
-    """A disk that was built elsewhere, if one is to be taken over instead of built."""
+class Elsewhere(Frozen):
+    """A disk that was built elsewhere, if one is to be taken over. The path of one on this host is handed over."""
 
-    record_url: str = Field(default="", description="https URL of a versioned qcow2 or raw.xz")
-    record_local_path: str = Field(default="", description="path of a qcow2, raw.xz or raw disk on this host")
-    record_sha256: str = Field(default="", description="of that file; required with record_url")
-
-    @property
-    def named(self) -> bool:
-        """Whether a disk is to be taken over."""
-        return bool(self.record_url or self.record_local_path)
+    record_url: PublicUrl = Field(default="", description="https URL of a versioned qcow2 or raw.xz")
+    record_sha256: OptionalDigest = Field(default="", description="of that file; required with record_url")
 
 
 def adopted_record(
-    version: RecordVersion, elsewhere: Elsewhere, settings: Settings, store: ArtifactStore, progress: Step
+    version: RecordVersion,
+    elsewhere: Elsewhere,
+    local_path: str,
+    settings: Settings,
+    store: ArtifactStore,
+    progress: Step,
 ) -> BuiltRecord:
     """Take over the disk, or find the record that an earlier run made of it.
+
+    Args:
+        version: of the record.
+        elsewhere: where the disk is, if it has a URL.
+        local_path: of the disk, if it is on this host.
+        settings: of the environment.
+        store: where the record is kept.
+        progress: of the step.
 
     Raises:
         Refused: both a URL and a path are named.
         NotAdopted, BadUrl: it is not the disk that was named, or not named well enough.
         what decoding and fetching raise.
     """
-    if elsewhere.record_url and elsewhere.record_local_path:
+    if elsewhere.record_url and local_path:
         raise Refused("record_url and record_local_path are both set", hint="set the one that holds the disk")
     if elsewhere.record_url:
         require_adoptable(elsewhere.record_url, elsewhere.record_sha256, version)
     with store.scratch("adopt") as scratch:
-        file = _fetched(elsewhere, settings, scratch, progress)
+        file = _fetched(elsewhere, local_path, settings, scratch, progress)
         recipe = digest_of({"adopted": sha256_of_file(file, stage="hash record", progress=progress)})
         held = store.find_document("qcow2_record", str(version), BuiltRecord)
         if held is not None and held.recipe_digest == recipe and store.has_blob(held.qcow2.sha256):
@@ -87,9 +94,9 @@ def adopted_record(
     return built
 
 
-def _fetched(elsewhere: Elsewhere, settings: Settings, scratch: Path, progress: Step) -> Path:
-    if elsewhere.record_local_path:
-        return Path(elsewhere.record_local_path).expanduser()
+def _fetched(elsewhere: Elsewhere, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:
+    if local_path:
+        return Path(local_path).expanduser()
     file = scratch / Path(elsewhere.record_url).name
     fetch_file(elsewhere.record_url, file, most_bytes=settings.feed.max_iso_bytes, progress=progress)
     return file

@@ -1,8 +1,11 @@
 """What whoever launched a run asked of it, read from the run's tags: how a shell's run and the UI's are told apart."""
 
+import re
+
 import dagster as dg
 
-from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.references import BUILD_STATE, StateRef
 
 MODULE_RUN_TAG = "hyops/run_id"
 """The module run that this run of the graph belongs to: `apply-<time>-<8 hex>`. The UI's runs have none."""
@@ -12,6 +15,26 @@ INSTANCE_TAG = "hyops/state_instance"
 
 RECORD_STATE_TAG = "hyops/record_state"
 """The state reference by which a seed was asked for: `<module>[#<instance>]`."""
+
+_MODULE_RUN = re.compile(r"[a-z][a-z0-9_-]{0,127}", re.IGNORECASE)
+
+
+class BadTag(Refused):
+    """A run's tag holds what it cannot mean. Nothing ran."""
+
+
+def require_sound_tags(run: dg.DagsterRun) -> None:
+    """See that a run's tags name a module run, a state and an instance, and nothing else: they lead to no path.
+
+    Raises:
+        BadTag, BadReference: they do not.
+    """
+    named = run.tags.get(MODULE_RUN_TAG)
+    if named is not None and not _MODULE_RUN.fullmatch(named):
+        raise BadTag(f"the tag {MODULE_RUN_TAG} holds {named[:70]!r}, which names no run", hint="remove it")
+    record_state(run)
+    # Which module's slot it is the asset knows; an instance is one of any module.
+    another_slot(run, BUILD_STATE)
 
 
 def module_run(run: dg.DagsterRun) -> str:
@@ -31,4 +54,4 @@ def another_slot(run: dg.DagsterRun, own: StateRef) -> StateRef | None:
     Whoever asks for another slot keeps what stands in the module's own from moving.
     """
     instance = run.tags.get(INSTANCE_TAG)
-    return StateRef(own.module, instance) if instance else None
+    return StateRef.parse(f"{own.module}#{instance}") if instance else None

@@ -3,23 +3,13 @@
 import re
 from pathlib import Path
 
-import dagster as dg
-from pydantic import Field
-
 from hyops_assets.assets.steps import Step
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from resources.artifacts.store import ArtifactStore
-
-
-class SeedByCommand(dg.Config):
-    """The command that seeds in place of our own way, if any."""
-
-    seed_command: str = Field(default="", description="a line for bash")
-    seed_timeout_s: int = Field(default=7200, description="seconds until it is stopped")
-    seed_env: list[str] = Field(default=[], description="variables that it gets besides HYOPS_VYOS_*")
 
 
 class NothingSaid(HyopsError):
@@ -27,7 +17,7 @@ class NothingSaid(HyopsError):
 
 
 def seeded_by(
-    config: SeedByCommand,
+    handed_over: HandedOver,
     contract: Contract,
     format_: VariantFormat,
     site: str,
@@ -51,7 +41,9 @@ def seeded_by(
         "IMAGE_VERSION": record.record_version.release,
         "SITE": site,
     }
-    command = OperatorCommand(config.seed_command, None, config.seed_env, float(config.seed_timeout_s))
+    command = OperatorCommand(
+        handed_over.seed_command, None, list(handed_over.required_env), float(handed_over.seed_timeout_s)
+    )
     with store.scratch("seed") as scratch:
         said = run_command(
             command,

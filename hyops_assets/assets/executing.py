@@ -54,7 +54,11 @@ class RunProcess:
     def of(cls, run: dg.DagsterRun) -> Self | None:
         """Return the process that executes a run, None where the run does not say."""
         run_id, *words = run.tags.get(PROCESS_TAG, "").split(":")
-        return cls(*words) if run_id == run.run_id and len(words) == len(fields(cls)) else None
+        if run_id != run.run_id or len(words) != len(fields(cls)):
+            return None
+        process = cls(*words)
+        # Its number becomes part of a path.
+        return process if process.pid.isascii() and process.pid.isdecimal() else None
 
     def tag(self, run_id: str) -> dict[str, str]:
         """Return the tag of a run that it executes."""

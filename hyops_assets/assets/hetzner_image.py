@@ -5,12 +5,14 @@ stands in `resources/hetzner`.
 """
 
 from dataclasses import asdict
+from typing import Annotated
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from hyops_assets.assets.by_command import seeded_by
 from hyops_assets.assets.paying import PaidSeed, require_within_cap
+from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.seeding import (
     GROUP,
     instance_of,
@@ -25,6 +27,8 @@ from hyops_assets.assets.seeding import (
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.handed_over import HandedOver
+from hyops_assets.contract.inputs import IMAGE_REF, SEED_LOCATION, SEED_SERVER_TYPE
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
@@ -44,49 +48,64 @@ from resources.states.store import StateStore
 class ImageSeedConfig(PaidSeed):
     """What is asked of one seed besides which record: inputs of `core/hetzner/vyos-image-seed`."""
 
-    image_ref: str = Field(default="", description="id or description of the snapshot that has to hold the record")
+    image_ref: Annotated[str, StringConstraints(pattern=IMAGE_REF)] = Field(
+        default="", description="id or description of the snapshot that has to hold the record"
+    )
     seed_if_missing: bool = Field(default=True, description="make it where there is none")
-    seed_location: str = Field(default="", description="of the server that writes")
-    seed_server_type: str = Field(default="", description="of the server that writes")
-    wrapper_base_url: str = Field(default="", description="of this host: a qcow2 may be wrapped and served here")
-    wrapper_port: int = Field(default=18080, description="that it is served on")
+    seed_location: Annotated[str, StringConstraints(pattern=SEED_LOCATION)] = Field(
+        default="", description="of the server that writes"
+    )
+    seed_server_type: Annotated[str, StringConstraints(pattern=SEED_SERVER_TYPE)] = Field(
+        default="", description="of the server that writes"
+    )
 
     @property
     def may_create(self) -> bool:
         """Whether a snapshot is made where none holds the record."""
         return self.seed_if_missing and not self.image_ref
 
-    def wishes(self) -> Wishes:
+    def wishes(self, wrapper: Wrapper | None) -> Wishes:
         """Return them as the seeder takes them."""
         return Wishes(
             server_type=self.seed_server_type,
             location=self.seed_location,
             image_ref=self.image_ref,
             create=self.seed_if_missing,
-            wrapper=Wrapper(self.wrapper_base_url, self.wrapper_port) if self.wrapper_base_url else None,
+            wrapper=wrapper,
         )
 
-    def takes(self, contract: Contract) -> VariantFormat:
-        """Return which variant of a record is taken: its raw.xz; a qcow2 only where it has none and may be wrapped."""
-        return "qcow2" if self.wrapper_base_url and "raw.xz" not in contract.urls else "raw.xz"
 
-    def source(self, contract: Contract) -> str:
-        """Return what an auditor is told of it."""
-        if self.takes(contract) == "qcow2":
-            return f"{contract.urls['qcow2']}, wrapped by this host"
-        if "raw.xz" not in contract.urls:
-            return "none: the snapshot was there"
-        unused = "; nothing was wrapped: the record has a raw.xz" if self.wrapper_base_url else ""
-        return f"{contract.urls['raw.xz']}{unused}"
+def _wrapper(handed_over: HandedOver) -> Wrapper | None:
+    return Wrapper(handed_over.wrapper_base_url, handed_over.wrapper_port) if handed_over.wrapper_base_url else None
+
+
+def _takes(contract: Contract, wrapper: Wrapper | None) -> VariantFormat:
+    """Return which variant of a record is taken: its raw.xz; a qcow2 only where it has none and may be wrapped."""
+    return "qcow2" if wrapper and "raw.xz" not in contract.urls else "raw.xz"
+
+
+def _source(contract: Contract, wrapper: Wrapper | None) -> str:
+    """Return what an auditor is told of the variant that was taken."""
+    if _takes(contract, wrapper) == "qcow2":
+        return f"{contract.urls['qcow2']}, wrapped by this host"
+    if "raw.xz" not in contract.urls:
+        return "none: the snapshot was there"
+    unused = "; nothing was wrapped: the record has a raw.xz" if wrapper else ""
+    return f"{contract.urls['raw.xz']}{unused}"
 
 
 @dg.asset(
-    partitions_def=HETZNER_SEEDS, group_name=GROUP, kinds={"hetzner"}, code_version="1", io_manager_key="documents"
+    partitions_def=HETZNER_SEEDS,
+    group_name=GROUP,
+    kinds={"hetzner"},
+    code_version="1",
+    io_manager_key="documents",
+    config_schema=fields_of(ImageSeedConfig),
 )
 def hetzner_image(
     context: dg.AssetExecutionContext,
-    config: ImageSeedConfig,
     published_contract: Contract,
+    asked: dg.ResourceParam[Asked],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     states: dg.ResourceParam[StateStore],
@@ -96,18 +115,18 @@ def hetzner_image(
 
     A snapshot that is ready and carries this record's digest is adopted without a mutating call.
     """
-    contract = published_contract
+    contract, config, wrapper = published_contract, asked.of(ImageSeedConfig), _wrapper(asked.handed_over)
     site = site_of(context.partition_key)
     with step(context, "hetzner_image") as progress:
         seeder = hetzner.seeder(site, is_live=others_live(context))
         absent = not seeder.find(contract.record)
-        if config.seed_command and absent:
-            return _image_by_command(context, config, contract, site, settings, store, states, seeder, progress)
+        if asked.handed_over.seed_command and absent:
+            return _image_by_command(context, asked, contract, site, settings, store, states, seeder, progress)
         if absent and config.may_create:
             require_within_cap(context, config, settings)
         # Without one of the variant that is taken, only what is there already is found; the seeder refuses the rest.
-        request = request_of(context, contract, contract.urls.get(config.takes(contract), ""))
-        seeded = seeder.seed(request, wishes=config.wishes(), progress=progress)
+        request = request_of(context, contract, contract.urls.get(_takes(contract, wrapper), ""))
+        seeded = seeder.seed(request, wishes=config.wishes(wrapper), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
         contract,
@@ -122,7 +141,7 @@ def hetzner_image(
         data_version=dg.DataVersion(contract.record.disk.sha256),
         metadata=lineage_of(contract, seeded.outcome)
         | _told(seeded)
-        | {"source": config.source(contract), **move_slot(states, ref, contract, context.run, outputs)},
+        | {"source": _source(contract, wrapper), **move_slot(states, ref, contract, context.run, outputs)},
     )
 
 
@@ -148,7 +167,7 @@ def _told(seeded: SeededImage) -> dict[str, dg.MetadataValue | str | int]:
 
 def _image_by_command(
     context: dg.AssetExecutionContext,
-    config: PaidSeed,
+    asked: Asked,
     contract: Contract,
     site: str,
     settings: Settings,
@@ -160,8 +179,10 @@ def _image_by_command(
     """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""
     known = known_of("hetzner_image", context, contract, store)
     if known is None:
-        require_within_cap(context, config, settings)
-    image_ref = known.ref if known else str(seeded_by(config, contract, "raw.xz", site, "image", store, progress))
+        require_within_cap(context, asked.of(ImageSeedConfig), settings)
+    image_ref = (
+        known.ref if known else str(seeded_by(asked.handed_over, contract, "raw.xz", site, "image", store, progress))
+    )
     claimed = ImageRegisterInputs(
         image_key=contract.record.key, image_ref=image_ref, image_version=contract.record.version
     )

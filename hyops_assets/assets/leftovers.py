@@ -30,6 +30,7 @@ _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
     group_name=GROUP,
     kinds={"proxmox", "hetzner"},
     code_version="1",
+    config_schema={},
     check_specs=[
         dg.AssetCheckSpec(
             GONE,

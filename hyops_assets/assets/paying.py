@@ -5,8 +5,8 @@ import time
 import dagster as dg
 from pydantic import Field
 
-from hyops_assets.assets.by_command import SeedByCommand
 from hyops_assets.assets.executing import is_live
+from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.seed_policy import require_affordable
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import HETZNER, site_of
@@ -14,8 +14,8 @@ from hyops_assets.seed_log import SeedLog
 from hyops_assets.waiting import caps_of
 
 
-class PaidSeed(SeedByCommand):
-    """How a seed that costs money is made, and whether the daily cap counts for it."""
+class PaidSeed(Frozen):
+    """Whether the daily cap counts for a seed that costs money."""
 
     over_daily_cap: bool = Field(
         default=False, description="create the image although as many were created in 24 hours as may be"

@@ -6,7 +6,8 @@ in `resources/proxmox`.
 
 import dagster as dg
 
-from hyops_assets.assets.by_command import SeedByCommand, seeded_by
+from hyops_assets.assets.by_command import seeded_by
+from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.seeding import (
     GROUP,
     instance_of,
@@ -24,6 +25,7 @@ from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.references import TEMPLATE_SEED, StateRef
 from hyops_assets.contract.register_inputs import TemplateImportInputs
 from hyops_assets.contract.settings import Settings
@@ -38,17 +40,18 @@ from resources.proxmox.seed import ProxmoxSeeder
 from resources.states.store import StateStore
 
 
-class SeedTemplate(SeedByCommand, TemplateOptions):
-    """What may be asked for one template, and the command that makes it in place of our own way, if any."""
-
-
 @dg.asset(
-    partitions_def=PROXMOX_SEEDS, group_name=GROUP, kinds={"proxmox"}, code_version="1", io_manager_key="documents"
+    partitions_def=PROXMOX_SEEDS,
+    group_name=GROUP,
+    kinds={"proxmox"},
+    code_version="1",
+    io_manager_key="documents",
+    config_schema=fields_of(TemplateOptions),
 )
 def proxmox_template(
     context: dg.AssetExecutionContext,
-    config: SeedTemplate,
     published_contract: Contract,
+    asked: dg.ResourceParam[Asked],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     states: dg.ResourceParam[StateStore],
@@ -58,15 +61,17 @@ def proxmox_template(
 
     A template that holds this record's disk is adopted without a mutating call.
     """
-    contract = published_contract
+    contract, options, handed_over = published_contract, asked.of(TemplateOptions), asked.handed_over
     site = site_of(context.partition_key)
     with step(context, "proxmox_template") as progress:
         seeder = proxmox.seeder(site, is_live=others_live(context))
-        if config.seed_command and not seeder.find(contract.record):
-            return _template_by_command(context, config, contract, site, settings, store, states, seeder, progress)
-        _require_true_slots(context, config, contract, site, settings, states)
+        if handed_over.seed_command and not seeder.find(contract.record):
+            return _template_by_command(
+                context, handed_over, contract, site, settings, store, states, seeder, progress
+            )
+        _require_true_slots(context, options, contract, site, settings, states)
         request = request_of(context, contract, url_of(contract, "qcow2"))
-        seeded = seeder.seed(request, config.options, progress=progress)
+        seeded = seeder.seed(request, options, progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
         contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
@@ -95,7 +100,7 @@ def proxmox_template(
 
 def _require_true_slots(
     context: dg.AssetExecutionContext,
-    config: SeedTemplate,
+    options: TemplateOptions,
     contract: Contract,
     site: str,
     settings: Settings,
@@ -109,11 +114,11 @@ def _require_true_slots(
     ref = StateRef(TEMPLATE_SEED, instance_of(site, default_site(settings.sites.proxmox)))
     state = states.find(ref)
     outputs = state.outputs if state is not None else {}
-    named = outputs.get("template_vm_id") == config.template_vm_id is not None
+    named = outputs.get("template_vm_id") == options.template_vm_id is not None
     another = outputs.get("record_digest") != contract.record_digest
-    if config.rebuild_if_exists and named and another and not moves_slot(states, ref, contract, context.run):
+    if options.rebuild_if_exists and named and another and not moves_slot(states, ref, contract, context.run):
         raise Refused(
-            f"{ref} names VMID {config.template_vm_id} as {outputs.get('template_image_version')}, and seeding "
+            f"{ref} names VMID {options.template_vm_id} as {outputs.get('template_image_version')}, and seeding "
             f"{contract.record.version} does not move it: it would name what is gone",
             hint="seed the record that the build's state names, or leave template_vm_id out",
         )
@@ -121,7 +126,7 @@ def _require_true_slots(
 
 def _template_by_command(
     context: dg.AssetExecutionContext,
-    config: SeedByCommand,
+    handed_over: HandedOver,
     contract: Contract,
     site: str,
     settings: Settings,
@@ -132,7 +137,9 @@ def _template_by_command(
 ) -> dg.MaterializeResult[SeededAt]:
     """Have the operator's command seed, unless it did; then look at what it made, as an import does."""
     known = known_of("proxmox_template", context, contract, store)
-    vmid = int(known.ref) if known else seeded_by(config, contract, "qcow2", site, "template_vm_id", store, progress)
+    vmid = (
+        int(known.ref) if known else seeded_by(handed_over, contract, "qcow2", site, "template_vm_id", store, progress)
+    )
     claimed = TemplateImportInputs(
         template_key=contract.record.key, template_vm_id=vmid, template_image_version=contract.record.version
     )

@@ -9,6 +9,7 @@ import dagster as dg
 from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.committing import commit, former_version, package_changes
 from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
+from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
@@ -38,12 +39,17 @@ class PublishedBytesDiffer(Refused):
 
 
 @dg.asset(
-    partitions_def=VERSIONS, group_name=GROUP, kinds={"json", "pydantic"}, code_version="1", io_manager_key="documents"
+    partitions_def=VERSIONS,
+    group_name=GROUP,
+    kinds={"json", "pydantic"},
+    code_version="1",
+    io_manager_key="documents",
+    config_schema=fields_of(Registration),
 )
 def published_contract(
     context: dg.AssetExecutionContext,
-    config: Registration,
     raw_xz_record: CandidateRecord | None,
+    asked: dg.ResourceParam[Asked],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],
@@ -59,8 +65,8 @@ def published_contract(
     A record that others published is registered instead, where one is named: read, verified, and taken in under its
     own URLs, as the state `core/shared/vyos-image-artifact`. Nothing of it is published again.
     """
-    if config.named:
-        return _registered(context, config, settings, store, states)
+    if asked.of(Registration).named:
+        return _registered(context, asked, settings, store, states)
     if raw_xz_record is None:
         version = context.partition_key
         raise MissingArtifact(f"the record of {version} is not here", hint=f"run the job build_record for {version}")
@@ -110,17 +116,18 @@ def _outcome(objects: list[Published], *, committed: bool) -> Outcome:
 
 def _registered(
     context: dg.AssetExecutionContext,
-    config: Registration,
+    asked: Asked,
     settings: Settings,
     store: ArtifactStore,
     states: StateStore,
 ) -> dg.MaterializeResult[Contract]:
     """Take in what others published; the read-back that follows may rely on what this run read."""
-    version = RecordVersion.parse(context.partition_key)
+    version, config = RecordVersion.parse(context.partition_key), asked.of(Registration)
     with step(context, "published_contract") as progress, store.lock(f"publish {config.record_key} {version}"):
         contract, found = registered_contract(version, config, settings, store, context.run.run_id, progress)
         slot = another_slot(context.run, ARTIFACT_STATE) or ARTIFACT_STATE
-        outputs = record_outputs(contract) | {"source_iso_url": config.source_iso_url}
+        source = asked.handed_over.source_iso_url or config.source_iso_url
+        outputs = record_outputs(contract) | {"source_iso_url": source}
         changed = states.commit(slot, run_id=module_run(context.run), outputs=outputs)
     return dg.MaterializeResult(
         value=contract,

@@ -10,10 +10,12 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
-from hyops_assets.assets.smoke import SmokeVerify, smoke_verified
+from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.smoke import smoke_verified
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
+from hyops_assets.contract.harmless import Sentence
 from hyops_assets.contract.recipe import Recipe
 from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.settings import Settings
@@ -33,24 +35,29 @@ from resources.repository.revisions import refuse_rebuild
 GROUP = "records"
 
 
-class HowMade(Elsewhere, SmokeVerify):
+class HowMade(Elsewhere):
     """Whether a disk is built, built again, or taken over."""
 
     rebuild_if_exists: bool = Field(
         default=False, description="build again although the store holds the disk; nothing published is replaced"
     )
-    rebuild_reason: str = Field(
+    rebuild_reason: Sentence = Field(
         default="", description="why a release is built again, as a revision (-r2, -r3 …): it stands in the evidence"
     )
 
 
 @dg.asset(
-    partitions_def=VERSIONS, group_name=GROUP, kinds={"qemu", "file"}, code_version="1", io_manager_key="documents"
+    partitions_def=VERSIONS,
+    group_name=GROUP,
+    kinds={"qemu", "file"},
+    code_version="1",
+    io_manager_key="documents",
+    config_schema=fields_of(HowMade),
 )
 def qcow2_record(
     context: dg.AssetExecutionContext,
-    config: HowMade,
     vyos_iso: SignedIso | None,
+    asked: dg.ResourceParam[Asked],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],
@@ -63,17 +70,18 @@ def qcow2_record(
     """
     version = context.partition_key
     parsed = RecordVersion.parse(version)
+    config, handed_over = asked.of(HowMade), asked.handed_over
     if config.rebuild_if_exists:
         refuse_rebuild(repository, settings.build.key_of(parsed.release), parsed)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):
-        if config.named:
-            built = adopted_record(parsed, config, settings, store, progress)
+        if config.record_url or handed_over.record_local_path:
+            built = adopted_record(parsed, config, handed_over.record_local_path, settings, store, progress)
         else:
             built = _built_record(version, vyos_iso, settings, store, progress, again=config.rebuild_if_exists)
             if config.rebuild_reason:
                 why = {"rebuild_reason": config.rebuild_reason}
                 built = built.model_copy(update={"build": built.build | why})
-        smoke = smoke_verified(config, built, settings, store, progress)
+        smoke = smoke_verified(handed_over, built, settings, store, progress)
     return dg.MaterializeResult(
         value=built,
         data_version=dg.DataVersion(built.qcow2.sha256),
@@ -93,7 +101,12 @@ def qcow2_record(
 
 
 @dg.asset(
-    partitions_def=VERSIONS, group_name=GROUP, kinds={"xz", "file"}, code_version="1", io_manager_key="documents"
+    partitions_def=VERSIONS,
+    group_name=GROUP,
+    kinds={"xz", "file"},
+    code_version="1",
+    io_manager_key="documents",
+    config_schema={},
 )
 def raw_xz_record(
     context: dg.AssetExecutionContext,

@@ -15,6 +15,7 @@ from hyops_assets.assets.steps import Step
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.harmless import OptionalDigest, OptionalKey, PublicUrl
 from hyops_assets.contract.record import FORMATS, Disk, Record, Variant, VariantFormat
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import public_url, published_name, require_contract_url
@@ -34,15 +35,18 @@ class NotThatRecord(Refused):
     """What is published is not the record that was claimed. Nothing was registered."""
 
 
-class Registration(dg.Config):
+class Registration(Frozen):
     """A record that is published already, if one is to be registered instead of published."""
 
-    record_key: str = Field(default="", description="key of the record")
-    record_document_url: str = Field(default="", description="https URL of its record.json")
-    urls: dict[str, str] = Field(default={}, description="https URLs by format (qcow2, raw.xz), instead of that")
-    sha256: dict[str, str] = Field(default={}, description="of these files, by format, as far as it was told")
-
-    source_iso_url: str = Field(default="", description="what it was built from, as its builder says")
+    record_key: OptionalKey = Field(default="", description="key of the record")
+    record_document_url: PublicUrl = Field(default="", description="https URL of its record.json")
+    urls: dict[VariantFormat, PublicUrl] = Field(
+        default={}, description="https URLs by format (qcow2, raw.xz), instead of that"
+    )
+    sha256: dict[VariantFormat, OptionalDigest] = Field(
+        default={}, description="of these files, by format, as far as it was told"
+    )
+    source_iso_url: PublicUrl = Field(default="", description="what it was built from, as its builder says")
 
     @property
     def named(self) -> bool:

@@ -3,13 +3,11 @@
 import shutil
 from pathlib import Path
 
-import dagster as dg
-from pydantic import Field
-
 from hyops_assets.assets.steps import Step
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import GATES_VERSION
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
@@ -23,17 +21,8 @@ class SmokeFailed(Refused):
     """The operator's own examination of a disk failed, and it is a gate."""
 
 
-class SmokeVerify(dg.Config):
-    """What examines the disk besides our own gates, if anything."""
-
-    smoke_verify_command: str = Field(default="", description="a line for bash; it fails where the disk is wrong")
-    smoke_verify_workdir: str = Field(default="", description="where it runs")
-    smoke_verify_required: bool = Field(default=True, description="whether its failure refuses the disk")
-    smoke_verify_env: list[str] = Field(default=[], description="variables that it gets besides HYOPS_VYOS_*")
-
-
 def smoke_verified(
-    config: SmokeVerify, built: BuiltRecord, settings: Settings, store: ArtifactStore, progress: Step
+    handed_over: HandedOver, built: BuiltRecord, settings: Settings, store: ArtifactStore, progress: Step
 ) -> str:
     """Run the command on a copy of the qcow2, every time, and return what came of it.
 
@@ -43,12 +32,12 @@ def smoke_verified(
         SmokeFailed: it failed, and is required.
         CommandNotUsable: it cannot be run at all.
     """
-    if not config.smoke_verify_command:
+    if not handed_over.smoke_verify_command:
         return "none was given"
     command = OperatorCommand(
-        config.smoke_verify_command,
-        Path(config.smoke_verify_workdir) if config.smoke_verify_workdir else None,
-        config.smoke_verify_env,
+        handed_over.smoke_verify_command,
+        Path(handed_over.smoke_verify_workdir) if handed_over.smoke_verify_workdir else None,
+        list(handed_over.required_env),
     )
     with store.scratch("smoke") as scratch:
         file = scratch / built.qcow2.file_name
@@ -72,14 +61,17 @@ def smoke_verified(
                 progress=progress,
             )
         except ProgramFailed as error:
-            if config.smoke_verify_required:
+            if handed_over.smoke_verify_required:
                 raise SmokeFailed(
                     f"smoke_verify_command refuses the disk of {built.version}: {error.message}",
                     hint="mend what it found; or set smoke_verify_required to false to be warned only",
                 ) from error
             return f"warning, not required: {error.message}"
     passed = GateResult(
-        name=GATE, passed=True, subject_sha256=built.qcow2.sha256, detail={"required": config.smoke_verify_required}
+        name=GATE,
+        passed=True,
+        subject_sha256=built.qcow2.sha256,
+        detail={"required": handed_over.smoke_verify_required},
     )
     store.write_document(f"gates/{GATE}", f"{built.qcow2.sha256}.{GATES_VERSION}", passed)
     return "passed"

@@ -6,10 +6,12 @@ What belongs here: how a release is announced to the graph, and intake. Reading 
 import dagster as dg
 from pydantic import Field
 
+from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.steps import Step, step
-from hyops_assets.contract.canonical import digest_of
+from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import SignedIso
+from hyops_assets.contract.harmless import PublicUrl
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
@@ -39,13 +41,13 @@ class GithubDiffers(HyopsError):
     """An ISO that a trusted key signed is another one than GitHub has for its release."""
 
 
-class Intake(dg.Config):
-    """Where an ISO is taken from, if not from the mirror or the feed."""
+class Intake(Frozen):
+    """Where an ISO is taken from, if not from the mirror or the feed. A path is handed over."""
 
-    source_iso_url: str = Field(
+    source_iso_url: PublicUrl = Field(
         default="",
-        description="path or https URL of the ISO; its signature lies beside it as <name>.minisig. Upstream's own URL "
-        "of the release lets the mirror come first",
+        description="https URL of the ISO; its signature lies beside it as <name>.minisig. Upstream's own URL of the "
+        "release lets the mirror come first",
     )
 
 
@@ -71,10 +73,11 @@ def release_event(release: Release, version: str, *, announced: bool = False) ->
     kinds={"vyos", "iso"},
     code_version="1",
     io_manager_key="documents",
+    config_schema=fields_of(Intake),
 )
 def vyos_iso(
     context: dg.AssetExecutionContext,
-    config: Intake,
+    asked: dg.ResourceParam[Asked],
     settings: dg.ResourceParam[Settings],
     feed: dg.ResourceParam[ReleaseFeed],
     store: dg.ResourceParam[ArtifactStore],
@@ -84,10 +87,11 @@ def vyos_iso(
     Upstream keeps only thirty builds; from here on a rebuild needs nothing of theirs.
     """
     version = RecordVersion.parse(context.partition_key)
+    source_iso_url = asked.handed_over.source_iso_url or asked.of(Intake).source_iso_url
     with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
-        signed = _stored(version, config, settings, feed, store, progress)
+        signed = _stored(version, source_iso_url, settings, feed, store, progress)
         if signed is None:
-            release = feed.find(version.release, source_iso_url=config.source_iso_url)
+            release = feed.find(version.release, source_iso_url=source_iso_url)
             signed = _take_in(release, feed, settings, store, progress)
             _report_release(context, release)
         else:
@@ -113,7 +117,7 @@ def vyos_iso(
 
 def _stored(
     version: RecordVersion,
-    config: Intake,
+    source_iso_url: str,
     settings: Settings,
     feed: ReleaseFeed,
     store: ArtifactStore,
@@ -128,8 +132,8 @@ def _stored(
     held = store.find_document("iso", version.release, SignedIso)
     if held is None or not store.has_blob(held.sha256):
         return None
-    if config.source_iso_url:
-        named = feed.find(version.release, source_iso_url=config.source_iso_url)
+    if source_iso_url:
+        named = feed.find(version.release, source_iso_url=source_iso_url)
         if held.source_url not in feed.places(named):
             return None
     signature = verify(

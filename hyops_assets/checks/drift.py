@@ -226,7 +226,7 @@ def _result(found: list[Drift]) -> dg.AssetCheckResult:
 _SCHEMA = dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "expected", "found")])
 
 
-@dg.asset_check(asset=PROXMOX.asset, name=CHECK)
+@dg.asset_check(asset=PROXMOX.asset, name=CHECK, config_schema={})
 def templates_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -236,7 +236,7 @@ def templates_stand(
     return _result(list(drift_at_proxmox(settings, store, proxmox)))
 
 
-@dg.asset_check(asset=HETZNER.asset, name=CHECK)
+@dg.asset_check(asset=HETZNER.asset, name=CHECK, config_schema={})
 def images_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -246,7 +246,7 @@ def images_stand(
     return _result(list(drift_at_hetzner(settings, store, hetzner)))
 
 
-@dg.asset_check(asset=PUBLISHED, name=CHECK)
+@dg.asset_check(asset=PUBLISHED, name=CHECK, config_schema={})
 def objects_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],

@@ -71,7 +71,7 @@ def _former(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation | None:
     return event.asset_check_evaluation_data if event else None
 
 
-@dg.asset_check(asset=vyos_release.key, name=NAME)
+@dg.asset_check(asset=vyos_release.key, name=NAME, config_schema={})
 def feed_is_sound(context: dg.AssetCheckExecutionContext, feed: dg.ResourceParam[ReleaseFeed]) -> dg.AssetCheckResult:
     """Every entry of the feed keeps the rules, and none contradicts what the feed said before.
 

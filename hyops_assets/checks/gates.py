@@ -98,6 +98,7 @@ def _boot_check(firmware: Firmware) -> dg.AssetChecksDefinition:
         name=f"boots_{firmware}",
         blocking=True,
         partitions_def=VERSIONS,
+        config_schema={},
         description=(
             f"The qcow2 boots under {firmware.upper()} to the end of cloud-init, from its own overlay: a random "
             "nonce went in on a NoCloud disk, its proof came out on the serial console."
@@ -137,7 +138,7 @@ boots_bios = _boot_check("bios")
 boots_uefi = _boot_check("uefi")
 
 
-@dg.asset_check(asset=raw_xz_record, blocking=True, partitions_def=VERSIONS)
+@dg.asset_check(asset=raw_xz_record, blocking=True, partitions_def=VERSIONS, config_schema={})
 def variants_decode_to_one_disk(
     context: dg.AssetCheckExecutionContext, raw_xz_record: CandidateRecord, store: dg.ResourceParam[ArtifactStore]
 ) -> dg.AssetCheckResult:

@@ -102,6 +102,7 @@ def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
     name="lineage_holds",
     partitions_def=PROXMOX_SEEDS,
     additional_ins={"published_contract": dg.AssetIn("published_contract")},
+    config_schema={},
 )
 def template_lineage_holds(
     context: dg.AssetCheckExecutionContext,
@@ -129,6 +130,7 @@ def template_lineage_holds(
     name="lineage_holds",
     partitions_def=HETZNER_SEEDS,
     additional_ins={"published_contract": dg.AssetIn("published_contract")},
+    config_schema={},
 )
 def image_lineage_holds(
     context: dg.AssetCheckExecutionContext,

@@ -29,7 +29,7 @@ def promises(contract: Contract) -> dict[str, ReadBack]:
     return promised
 
 
-@dg.asset_check(asset=published_contract, blocking=True, partitions_def=VERSIONS)
+@dg.asset_check(asset=published_contract, blocking=True, partitions_def=VERSIONS, config_schema={})
 def anonymous_read_back(
     context: dg.AssetCheckExecutionContext,
     published_contract: Contract,

@@ -23,6 +23,7 @@ def _standing_check(cloud: Cloud) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=cloud.asset,
         name=NAME,
+        config_schema={},
         automation_condition=dg.AutomationCondition.cron_tick_passed(EVERY_HOUR)
         & ~dg.AutomationCondition.in_progress(),
         description=f"Every {cloud.name} site holds the record that the build slot names; who does not, and why.",

@@ -4,14 +4,18 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import dagster as dg
 
 from hyops_assets.assets.executing import RunProcess
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.handed_over import Errand, HandedOver
+from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import add_sites, add_version, hetzner_seed, proxmox_seed
+from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom
 from resources.repository.by_state import settings_of_run
 from resources.settings import load_settings
 
@@ -60,8 +64,7 @@ class Graph:
         instance: its Dagster instance.
         overrides: resources by name, in place of the real ones.
         tags: what every run carries besides the process that executes it (`hyops_assets/assets/asked.py`).
-        repo_state_ref: the state that names where its runs publish; `pipeline.yml` does where it is empty.
-        commands: what the resources `settings` and `repository` are told of the operator's own commands.
+        handed_over: what every run is handed over in private: commands, paths, and where to publish.
     """
 
     def __init__(
@@ -71,15 +74,14 @@ class Graph:
         *,
         overrides: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
-        repo_state_ref: str = "",
-        commands: Mapping[str, Mapping[str, object]] | None = None,
+        handed_over: HandedOver | None = None,
     ) -> None:
         self.root = root
-        self._resources = _of_this_run(root, repo_state_ref, commands or {})
+        self._handed_over = handed_over or HandedOver()
         self._tags = dict(tags or {})
         self.instance = instance
         # Read here too: a state that names no repository is refused before a run is made for it.
-        self.settings = settings_of_run(root, repo_state_ref)
+        self.settings = settings_of_run(root, self._handed_over.repo_state_ref)
         self._definitions = build_definitions(root, self.settings, overrides=overrides)
         add_sites(instance, self.settings)
 
@@ -90,40 +92,27 @@ class Graph:
         source_iso_url: str = "",
         rebuild_if_exists: bool = False,
         rebuild_reason: str = "",
-        smoke: Mapping[str, object] | None = None,
     ) -> Ran:
-        """Build and publish one record version; `smoke` is the asset's `SmokeVerify`, by field.
+        """Build and publish one record version, of an ISO at a path or URL where one is named.
 
         Raises:
             RunFailed: a step failed or a gate refused; nothing half-published is left.
         """
         add_version(self.instance, version)
-        made = {"rebuild_if_exists": rebuild_if_exists, "rebuild_reason": rebuild_reason, **(smoke or {})}
-        config = {
-            "ops": {
-                "vyos_iso": {"config": {"source_iso_url": source_iso_url}},
-                "qcow2_record": {"config": made},
-            }
-        }
-        return self._run("build_record", version, config)
+        public, private = _iso_source(source_iso_url)
+        made = {"rebuild_if_exists": rebuild_if_exists, "rebuild_reason": rebuild_reason}
+        config = {"ops": {"vyos_iso": {"config": public}, "qcow2_record": {"config": made}}}
+        return self._run("build_record", version, config, private)
 
-    def adopt(
-        self,
-        version: str,
-        *,
-        url: str = "",
-        path: str = "",
-        sha256: str = "",
-        smoke: Mapping[str, object] | None = None,
-    ) -> Ran:
-        """Publish a disk that was built elsewhere as a record version.
+    def adopt(self, version: str, *, url: str = "", path: str = "", sha256: str = "") -> Ran:
+        """Publish a disk that was built elsewhere, at a URL or a path of this host, as a record version.
 
         Raises:
             RunFailed: it is not the disk that was named, or a gate refused it.
         """
         add_version(self.instance, version)
-        elsewhere = {"record_url": url, "record_local_path": path, "record_sha256": sha256, **(smoke or {})}
-        return self._run("adopt_record", version, {"ops": {"qcow2_record": {"config": elsewhere}}})
+        config = {"ops": {"qcow2_record": {"config": {"record_url": url, "record_sha256": sha256}}}}
+        return self._run("adopt_record", version, config, {"record_local_path": path} if path else {})
 
     def register(self, version: str, registration: Mapping[str, object]) -> Ran:
         """Take in a record that others published, under its own URLs.
@@ -136,10 +125,12 @@ class Graph:
             RunFailed: what is published there is not the record that is claimed.
         """
         add_version(self.instance, version)
-        return self._run("register_record", version, {"ops": {"published_contract": {"config": dict(registration)}}})
+        public, private = _iso_source(str(registration.get("source_iso_url", "")))
+        config = {"ops": {"published_contract": {"config": {**registration, "source_iso_url": "", **public}}}}
+        return self._run("register_record", version, config, private)
 
     def seed_proxmox(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
-        """Seed one published version at one Proxmox site; `asked` is the asset's `SeedTemplate`, by field.
+        """Seed one published version at one Proxmox site; `asked` is the asset's `TemplateOptions`, by field.
 
         Raises:
             RunFailed: the seed failed; a later run resumes it.
@@ -147,17 +138,24 @@ class Graph:
         self.settings.proxmox_site(site)
         return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", asked))
 
-    def seed_hetzner(self, site: str, version: str, command: Mapping[str, object] | None = None) -> Ran:
-        """Seed one published version at one Hetzner site; `command` is the asset's `SeedByCommand`, by field.
+    def seed_hetzner(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
+        """Seed one published version at one Hetzner site; `asked` is the asset's `ImageSeedConfig`, by field.
 
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.hetzner_site(site)
-        return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", command))
+        return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", asked))
 
-    def _run(self, job: str, partition_key: str, config: Mapping[str, object]) -> Ran:
+    def _run(
+        self,
+        job: str,
+        partition_key: str,
+        config: Mapping[str, object],
+        private: Mapping[str, str] = MappingProxyType({}),
+    ) -> Ran:
         run_id = str(uuid.uuid4())
+        handed_over = self._hand_over(Errand(job=job, partition=str(partition_key)), private)
         result = self._definitions.resolve_job_def(job).execute_in_process(
             run_id=run_id,
             instance=self.instance,
@@ -165,10 +163,9 @@ class Graph:
             # The shell shows its own lines; the event log in the UI has everything.
             run_config={
                 **config,
-                "resources": self._resources,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags=RunProcess.this().tag(run_id) | self._tags,
+            tags=RunProcess.this().tag(run_id) | self._tags | handed_over,
             raise_on_error=False,
         )
         ran = Ran(result.run_id, _metadata(result), _judged(result))
@@ -182,19 +179,20 @@ class Graph:
             )
         return ran
 
+    def _hand_over(self, errand: Errand, private: Mapping[str, str]) -> dict[str, str]:
+        """Leave what has power in the private room, and return the tag by which the run finds it; none for nothing."""
+        inputs = self._handed_over.but(**private)
+        return {HANDED_OVER_TAG: HandedOverRoom(self.root).write(errand, inputs)} if inputs.says_something else {}
+
+
+def _iso_source(where: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return where an ISO is: as a run's configuration may say it, or as only a private document may."""
+    named = {"source_iso_url": where} if where else {}
+    return (named, {}) if is_public_https(where) else ({}, named)
+
 
 def _op(name: str, config: Mapping[str, object] | None) -> dict[str, object]:
     return {"ops": {name: {"config": dict(config)}}} if config else {}
-
-
-def _of_this_run(
-    root: RuntimeRoot, repo_state_ref: str, commands: Mapping[str, Mapping[str, object]]
-) -> dict[str, object]:
-    """Return the run configuration that says where and how a run publishes; the UI shows it, and executes it again."""
-    if not repo_state_ref and not commands:
-        return {}
-    config = {"root": str(root.path), "repo_state_ref": repo_state_ref}
-    return {name: {"config": {**config, **commands.get(name, {})}} for name in ("settings", "repository")}
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -210,11 +208,17 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             details = {name: value.value for name, value in evaluation.metadata.items()}
             return f"check {evaluation.check_name} on {evaluation.asset_key.to_user_string()} refused: {details}"
     for event in result.all_events:
-        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
-            # Dagster wraps what a step raised; deeper causes are what our own errors were made from.
+        if event.is_step_failure:
+            where, error = f"{event.step_key}: ", event.step_failure_data.error
+        elif event.event_type is dg.DagsterEventType.PIPELINE_FAILURE:
+            where, error = "before its first step: ", event.job_failure_data.error
+        else:
+            continue
+        if error is not None:
+            # Dagster wraps what was raised; deeper causes are what our own errors were made from.
             error = error.cause or error
             # The class stands with its module's path before the text; its name alone is enough for a reader.
-            return f"{event.step_key}: {re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
+            return f"{where}{re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"
 
 

@@ -1,7 +1,8 @@
 """Commands of the operator's among a module's inputs: in place of a built-in step, or beside one.
 
 Each is a line for `bash -c`, run in its directory with HybridOps' variables (`HYOPS_VYOS_*`), the variables that
-`required_env` names, and nothing else of ours. A line is no secret: it stands in the run's configuration.
+`required_env` names, and nothing else of ours. A line is no secret, but it has power: it reaches its run as a private
+document, never by the run's configuration (`handed_over.py`).
 """
 
 from typing import Annotated, Self

@@ -24,6 +24,11 @@ from hyops_assets.contract.version import RecordVersion, require_key
 GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
 """Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
 
+IMAGE_REF = r"^([A-Za-z0-9][A-Za-z0-9._:@/-]{0,126})?$"
+SEED_LOCATION = r"^([a-z0-9][a-z0-9-]{1,31})?$"
+SEED_SERVER_TYPE = r"^([a-z][a-z0-9-]{1,31})?$"
+"""What may name a snapshot, a location and a server type of Hetzner Cloud; or nothing."""
+
 _PLACEHOLDER = re.compile(r"CHANGE_ME|REPLACE_ME|YOUR_VALUE", re.IGNORECASE)
 
 
@@ -215,18 +220,18 @@ class ImageSeedInputs(SeedInputs):
 
     image_ref: str = Field(
         default="",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._:@/-]{0,126})?$",
+        pattern=IMAGE_REF,
         description="id or description of the snapshot that has to hold the record; then none is made",
     )
     seed_if_missing: bool = Field(default=True, description="make the snapshot where none holds the record")
     seed_location: str = Field(
         default="",
-        pattern=r"^([a-z0-9][a-z0-9-]{1,31})?$",
+        pattern=SEED_LOCATION,
         description="of the server that writes; the site's locations where empty",
     )
     seed_server_type: str = Field(
         default="",
-        pattern=r"^([a-z][a-z0-9-]{1,31})?$",
+        pattern=SEED_SERVER_TYPE,
         description="of that server; the smallest and cheapest on offer where empty",
     )
     seed_wrapper_public_base_url: str = Field(

@@ -50,6 +50,11 @@ class RuntimeRoot:
         return self.path / "work" / "lab"
 
     @property
+    def handed_over(self) -> Path:
+        """What `hyops apply` leaves for a run in private, and the key that proves it."""
+        return self.path / "work" / "handed-over"
+
+    @property
     def acceptance_home(self) -> Path:
         """The Dagster instance of acceptance runs: what they seed is removed, and must not count as seeded."""
         return self.path / "work" / "acceptance"

@@ -11,6 +11,10 @@ from hyops_assets.contract.canonical import Frozen
 
 _VMID = {"strict": True, "ge": 100, "le": 999_999_999}
 """Proxmox' own range: smaller ones are reserved (https://pve.proxmox.com/pve-docs/api-viewer/, `vmid`)."""
+_STORAGE = r"^([A-Za-z][A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
+"""Proxmox' `pve-storage-id`, or nothing."""
+_BRIDGE = r"^([A-Za-z][A-Za-z0-9_.-]{0,31})?$"
+"""A bridge's or a virtual network's name, or nothing; never a second option of the device."""
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 
 
@@ -32,21 +36,29 @@ class TemplateOptions(Frozen):
         description="replace what stands under template_vm_id, if it is ours and unused, once its successor is ready; "
         "make a new template where this record's own was changed by hand",
     )
-    storage_vm: str = Field(default="", description="storage of the disk; the site's where empty")
-    network_bridge: str = Field(default="", description="the site's where empty")
-    cpu_cores: int = Field(default=2, ge=1, strict=True, description="of the template, if this run makes it")
-    memory_mb: int = Field(default=2048, ge=512, strict=True, description="of the template, if this run makes it")
+    storage_vm: str = Field(default="", pattern=_STORAGE, description="storage of the disk; the site's where empty")
+    network_bridge: str = Field(default="", pattern=_BRIDGE, description="the site's where empty")
+    cpu_cores: int = Field(default=2, ge=1, le=1024, strict=True, description="of the template, if this run makes it")
+    memory_mb: int = Field(
+        default=2048, ge=512, le=4 << 20, strict=True, description="of the template, if this run makes it"
+    )
     ci_username: str = Field(
         default="", pattern=r"^[a-z_][a-z0-9_-]{0,31}$|^$", description="user of Proxmox' own cloud-init drive"
     )
     template_smoke_gate: bool | None = Field(default=None, description="the site's where empty")
     template_smoke_wait_s: int | None = Field(
-        default=None, ge=1, strict=True, description="longest wait for the clone's guest agent; 600 where empty"
+        default=None,
+        ge=1,
+        le=86_400,
+        strict=True,
+        description="longest wait for the clone's guest agent; 600 where empty",
     )
     template_smoke_vmid: int | None = Field(
         default=None, **_VMID, description="of the clone; a free one of vmid_range where empty"
     )
-    template_smoke_bridge: str = Field(default="", description="of the clone; the template's where empty")
+    template_smoke_bridge: str = Field(
+        default="", pattern=_BRIDGE, description="of the clone; the template's where empty"
+    )
 
     @model_validator(mode="before")
     @classmethod

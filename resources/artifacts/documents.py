@@ -3,20 +3,20 @@
 Bytes never pass through here; documents name blobs by digest.
 """
 
-from pathlib import Path
 from typing import get_args
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
 
 
-class DocumentIOManager(dg.ConfigurableIOManager):
+class DocumentIOManager(dg.IOManager):
     """Writes what an asset returns and reads it for the assets and checks downstream of it."""
 
-    root: str = Field(description="runtime root of the environment")
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
         """Write the document of this asset and partition."""
@@ -36,6 +36,11 @@ class DocumentIOManager(dg.ConfigurableIOManager):
             return self._store.find_document(kind, name, optional[0])
         return self._store.read_document(kind, name, wanted)
 
-    @property
-    def _store(self) -> ArtifactStore:
-        return ArtifactStore(RuntimeRoot(Path(self.root)).artifacts)
+
+def documents(root: RuntimeRoot) -> dg.IOManagerDefinition:
+    """Return the IO manager of one environment."""
+    return dg.IOManagerDefinition(
+        resource_fn=lambda _: DocumentIOManager(ArtifactStore(root.artifacts)),
+        config_schema={},
+        description="Documents between assets, in the artifact store.",
+    )

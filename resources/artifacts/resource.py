@@ -1,22 +1,18 @@
 """The artifact store as a Dagster resource."""
 
-from pathlib import Path
-
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
 from resources.settings import make_private
+from resources.without_config import without_config
 
 
-class ArtifactStoreResource(dg.ConfigurableResource[ArtifactStore]):
-    """The store of one environment."""
+def artifact_store(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the store of one environment; its rooms appear when they are first written."""
 
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> ArtifactStore:
-        """Return the store; its rooms appear when they are first written."""
-        root = RuntimeRoot(Path(self.root))
+    def store(_: dg.InitResourceContext) -> ArtifactStore:
         make_private(root.artifacts, below=root.path)
         return ArtifactStore(root.artifacts)
+
+    return without_config(store, "The artifact store of this environment.")

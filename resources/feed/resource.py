@@ -1,24 +1,19 @@
 """The release feed as a Dagster resource."""
 
-from pathlib import Path
-
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.feed.client import ReleaseFeed
 from resources.settings import load_settings
+from resources.without_config import without_config
 
 
-class ReleaseFeedResource(dg.ConfigurableResource[ReleaseFeed]):
-    """The feed, mirror and allowed hosts that `pipeline.yml` names."""
+def release_feed(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the feed's client; it asks nothing yet.
 
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> ReleaseFeed:
-        """Return the feed's client; nothing is asked yet.
-
-        Raises:
-            SettingsError: `pipeline.yml` does not validate.
-        """
-        return ReleaseFeed(load_settings(RuntimeRoot(Path(self.root))).feed)
+    At each run it raises:
+        SettingsError: `pipeline.yml` does not validate.
+    """
+    return without_config(
+        lambda _: ReleaseFeed(load_settings(root).feed), "The feed, mirror and allowed hosts that pipeline.yml names."
+    )

@@ -1,9 +1,6 @@
 """Hetzner sites as a Dagster resource: settings and token are read at every run."""
 
-from pathlib import Path
-
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
@@ -15,6 +12,7 @@ from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
 from resources.secrets import secret
 from resources.settings import load_settings
+from resources.without_config import without_config
 
 
 class HetznerProjects:
@@ -57,15 +55,10 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
     return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
 
 
-class HetznerSites(dg.ConfigurableResource[HetznerProjects]):
-    """The Hetzner sites of one environment."""
+def hetzner_sites(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of one environment's Hetzner projects.
 
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> HetznerProjects:
-        """Return the sites' projects.
-
-        Raises:
-            SettingsError: `pipeline.yml` does not validate.
-        """
-        return HetznerProjects(load_settings(RuntimeRoot(Path(self.root))))
+    At each run it raises:
+        SettingsError: `pipeline.yml` does not validate.
+    """
+    return without_config(lambda _: HetznerProjects(load_settings(root)), "The Hetzner sites of pipeline.yml.")

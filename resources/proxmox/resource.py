@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
@@ -13,6 +12,7 @@ from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder
 from resources.secrets import secret
 from resources.settings import load_settings
+from resources.without_config import without_config
 
 
 class ProxmoxSeeders:
@@ -51,22 +51,22 @@ class ProxmoxSeeders:
         return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
 
 
-class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):
-    """The Proxmox sites of an environment's `pipeline.yml`."""
+def proxmox_sites(
+    root: RuntimeRoot, *, poll_seconds: float = SeedLimits.poll, patience_seconds: float = 120.0
+) -> dg.ResourceDefinition:
+    """Return the resource that makes seeders for one environment's Proxmox sites.
 
-    root: str = Field(description="runtime root of the environment, such as ~/.hybridops/envs/dev")
-    poll_seconds: float = Field(default=SeedLimits.poll, description="pause between two looks at a worker")
-    patience_seconds: float = Field(
-        default=120.0, description="how long a node may be silent before a run gives up; restarts take a minute"
+    At each run it raises:
+        SettingsError: `pipeline.yml` does not validate.
+
+    Args:
+        root: the environment's runtime root, such as ~/.hybridops/envs/dev.
+        poll_seconds: pause between two looks at a worker.
+        patience_seconds: how long a node may be silent before a run gives up; restarts take a minute.
+    """
+    return without_config(
+        lambda _: ProxmoxSeeders(
+            load_settings(root), limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
+        ),
+        "The Proxmox sites of pipeline.yml.",
     )
-
-    def create_resource(self, context: dg.InitResourceContext) -> ProxmoxSeeders:
-        """Return the maker of seeders.
-
-        Raises:
-            SettingsError: `pipeline.yml` does not validate.
-        """
-        settings = load_settings(RuntimeRoot(Path(self.root)))
-        return ProxmoxSeeders(
-            settings, limits=SeedLimits(poll=self.poll_seconds), patience_seconds=self.patience_seconds
-        )

@@ -1,7 +1,7 @@
 """The repository of one run: the bucket that a state names, in place of what `pipeline.yml` names.
 
-A run carries the reference in its own configuration (`repo_state_ref`, of the resources `settings` and `repository`),
-so the UI shows where it publishes, and executing it again publishes there again.
+The reference is handed over to the run by `hyops apply` (`repo_state_ref`); executing the run again publishes there
+again.
 """
 
 from hyops_assets.contract.consumed import require_ready

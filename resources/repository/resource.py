@@ -6,51 +6,46 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.settings import Settings
 from hyops_assets.image.operator_command import OperatorCommand
+from resources.handed_over import handed_over_to
 from resources.repository.base import ObjectRepository
 from resources.repository.by_command import CommandRepository
 from resources.repository.by_state import settings_of_run
 from resources.repository.directory import DirectoryRepository
+from resources.without_config import without_config
 
 
-class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
-    """The repository that `pipeline.yml` names; a directory below the runtime root where it names none.
+def repository_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the repository that `pipeline.yml` names; a directory below the root where it names none.
 
-    For a run that says so, the one that a state names.
+    For a run that something was handed over to, the one that a state names, or what a command publishes into. A
+    directory appears when the first object is created, a bucket has to be there. At each run it raises:
+        SettingsError: `pipeline.yml` does not validate.
+        NotHandedOver: the run names inputs that were not handed over to it.
+        UnresolvedState, BadRepository: the state does not name a repository.
+        BadKey: the environment names a key for the bucket that is none.
     """
 
-    root: str = Field(description="runtime root of the environment")
-    repo_state_ref: str = Field(default="", description="state that names this run's object repository")
-    publish_command: str = Field(default="", description="a line that publishes each object, in place of both")
-    publish_workdir: str = Field(default="", description="where it runs")
-    publish_env: list[str] = Field(default=[], description="variables of the host that it gets")
-
-    def create_resource(self, context: dg.InitResourceContext) -> ObjectRepository:
-        """Return the repository; a directory appears when the first object is created, a bucket has to be there.
-
-        Raises:
-            SettingsError: `pipeline.yml` does not validate.
-            UnresolvedState, BadRepository: the state does not name a repository.
-            BadKey: the environment names a key for the bucket that is none.
-        """
-        root = RuntimeRoot(Path(self.root))
-        settings = settings_of_run(root, self.repo_state_ref)
-        if self.publish_command:
-            workdir = Path(self.publish_workdir) if self.publish_workdir else None
-            command = OperatorCommand(self.publish_command, workdir, self.publish_env)
-            return command_repository(command, settings, root)
-        return object_repository(settings.repository, root, os.environ)
-
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
-        """Yield the repository, and close its connections afterwards."""
-        with closing(self.create_resource(context)) as repository:
+    def opened(context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
+        with closing(_repository(handed_over_to(root, context.run), root)) as repository:
             yield repository
+
+    return without_config(opened, "Where records are published.")
+
+
+def _repository(handed_over: HandedOver, root: RuntimeRoot) -> ObjectRepository:
+    settings = settings_of_run(root, handed_over.repo_state_ref)
+    if not handed_over.publish_command:
+        return object_repository(settings.repository, root, os.environ)
+    workdir = Path(handed_over.publish_workdir) if handed_over.publish_workdir else None
+    command = OperatorCommand(handed_over.publish_command, workdir, list(handed_over.required_env))
+    return command_repository(command, settings, root)
 
 
 def command_repository(command: OperatorCommand, settings: Settings, root: RuntimeRoot) -> CommandRepository:

@@ -1,19 +1,12 @@
 """The state store as a Dagster resource."""
 
-from pathlib import Path
-
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.states.store import StateStore
+from resources.without_config import without_config
 
 
-class StateStoreResource(dg.ConfigurableResource[StateStore]):
-    """The module states of one environment."""
-
-    root: str = Field(description="runtime root of the environment")
-
-    def create_resource(self, context: dg.InitResourceContext) -> StateStore:
-        """Return the store."""
-        return StateStore(RuntimeRoot(Path(self.root)))
+def state_store(root: RuntimeRoot) -> dg.ResourceDefinition:
+    """Return the resource of the module states of one environment."""
+    return without_config(lambda _: StateStore(root), "The module states of this environment.")

@@ -15,6 +15,7 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import SITE, lab_settings
 from hyops_assets.contract.build_settings import AptSource, BuildSettings
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.settings import Settings
@@ -25,7 +26,7 @@ from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.partitions import add_version
 from resources.boot import BootGate
-from resources.proxmox.resource import ProxmoxSites
+from resources.proxmox.resource import proxmox_sites
 from resources.settings import load_settings, save_settings
 from tests.assets.relocation import relocate
 
@@ -50,7 +51,7 @@ class NeverBoots(NothingToBoot):
 
 def quick(root: RuntimeRoot) -> dict[str, object]:
     """What makes the graph take seconds: nothing to boot, and a short pause between two looks at a worker."""
-    return {"boot_gate": NothingToBoot(), "proxmox": ProxmoxSites(root=str(root.path), poll_seconds=0.05)}
+    return {"boot_gate": NothingToBoot(), "proxmox": proxmox_sites(root, poll_seconds=0.05)}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class House:
     instance: dg.DagsterInstance
     settings: Settings
 
-    def graph(self, **overrides: object) -> Graph:
-        return Graph(self.root, self.instance, overrides=quick(self.root) | overrides)
+    def graph(self, handed_over: HandedOver | None = None, **overrides: object) -> Graph:
+        return Graph(self.root, self.instance, overrides=quick(self.root) | overrides, handed_over=handed_over)
 
     def announce(self, made: MadeIso) -> None:
         """Put a release into the lab's feed, as VyOS would."""

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.cli.graph import Graph, Ran, RunFailed
-from hyops_assets.cli.modules.in_graph import commands, smoke
+from hyops_assets.cli.graph import Ran, RunFailed
+from hyops_assets.cli.modules.in_graph import handed_over
 from hyops_assets.contract.evidence import Contract, Evidence
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House, quick
+from tests.assets.house import RELEASE, House
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 
@@ -27,8 +27,7 @@ def disk(seeded: House) -> Path:
 
 def run(home: House, **given: Any) -> Ran:
     inputs = read_inputs(IMAGE_BUILD, BuildInputs, {"record_version": RELEASE, **given})
-    graph = Graph(home.root, home.instance, overrides=quick(home.root), commands=commands(inputs))
-    return graph.build(RELEASE, smoke=smoke(inputs))
+    return home.graph(handed_over(inputs)).build(RELEASE)
 
 
 def contract(home: House) -> Contract:

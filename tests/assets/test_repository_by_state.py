@@ -1,7 +1,6 @@
 """A run whose `repo_state_ref` names a bucket publishes there, whatever `pipeline.yml` says."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 import httpx
@@ -10,13 +9,15 @@ from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 
 from hyops_assets.cli.graph import Graph, RunFailed
 from hyops_assets.cli.lab import REPOSITORY, offer_repository
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.object_repo import BadRepository
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.resolution import UnresolvedState
 from hyops_assets.lab.ensemble import GCS_BUCKET
+from resources.handed_over import handed_over_to
 from resources.states.store import StateStore
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE, House, quick
+from tests.assets.house import RELEASE, House
 from tests.gcs_scene import BOUNDARY_IS_ASKED
 
 NAME = f"network/vyos/vyos-1.5-{RELEASE}"
@@ -34,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[H
 
 
 def publishing(home: House, reference: str = str(REPOSITORY)) -> Graph:
-    return Graph(home.root, home.instance, overrides=quick(home.root), repo_state_ref=reference)
+    return home.graph(HandedOver(repo_state_ref=reference))
 
 
 def beside(home: House, instance: str, **outputs: str | bool) -> str:
@@ -76,11 +77,10 @@ def test_the_record_is_in_the_bucket_and_nowhere_else(home: House) -> None:
         assert stranger.head(f"{base}.record.json").status_code == 200
 
 
-def test_the_run_says_where_it_published_so_that_it_can_be_executed_again(home: House) -> None:
+def test_the_run_names_what_it_was_handed_over_so_that_it_publishes_there_again(home: House) -> None:
     run = home.instance.get_runs(dg.RunsFilter(job_name="build_record"), limit=1)[0]
-    resources: Any = run.run_config["resources"]
-    named = [resources[resource]["config"]["repo_state_ref"] for resource in ("settings", "repository")]
-    assert named == [str(REPOSITORY)] * 2
+    assert handed_over_to(home.root, run) == HandedOver(repo_state_ref=str(REPOSITORY))
+    assert "resources" not in run.run_config
 
 
 def test_published_again_it_is_adopted_with_nothing_sent(home: House) -> None:

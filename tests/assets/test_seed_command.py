@@ -6,7 +6,8 @@ import pytest
 
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.cli.lab import SITE
-from hyops_assets.cli.modules.in_graph import seed_command
+from hyops_assets.cli.modules.in_graph import handed_over
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import TemplateSeedInputs
 from resources.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
@@ -15,12 +16,13 @@ TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 
 
 def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: House, tmp_path: Path) -> None:
-    home, graph = published, published.graph()
+    home = published
     client = ProxmoxSeeders(home.settings).seeder(SITE).client
     machine = client._api.nodes(home.settings.sites.proxmox[SITE].node).qemu
     machine.post(vmid=9100, name="by-command")
     line = f'echo "$HYOPS_VYOS_ARTIFACT_URL" >> {tmp_path}/asked; echo template_vm_id=9100'
-    command = {"seed_command": line, "seed_timeout_s": 60, "seed_env": []}
+    command = HandedOver(seed_command=line, seed_timeout_s=60)
+    graph = home.graph(command)
 
     for wrong, said in (
         ("echo template_vm_id=9101", "9101"),
@@ -29,23 +31,23 @@ def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: Hous
         (line, "is a virtual machine, not a template"),
     ):
         with pytest.raises(RunFailed, match=said):
-            graph.seed_proxmox(SITE, RELEASE, command | {"seed_command": wrong})
+            home.graph(command.but(seed_command=wrong)).seed_proxmox(SITE, RELEASE)
         assert not (home.root.states / TEMPLATE).exists()
 
     machine(9100).template.post()
-    first = graph.seed_proxmox(SITE, RELEASE, command).metadata["proxmox_template"]
+    first = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
     assert (first["outcome"], first["ref"]) == ("created", "9100")
     assert home.state(TEMPLATE)["outputs"]["template_vm_id"] == 9100
     assert home.state(TEMPLATE)["outputs"]["template_seeded"] is True
     asked = (tmp_path / "asked").read_text().split()
     assert set(asked) == {home.state(TEMPLATE)["outputs"]["template_source_url"]}
 
-    again = graph.seed_proxmox(SITE, RELEASE, command).metadata["proxmox_template"]
+    again = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
     assert again["outcome"] == "adopted"
     assert (tmp_path / "asked").read_text().split() == asked
 
     with pytest.raises(RunFailed, match="no snapshot"):
-        graph.seed_hetzner(SITE, RELEASE, command | {"seed_command": "echo image=31415926"})
+        home.graph(command.but(seed_command="echo image=31415926")).seed_hetzner(SITE, RELEASE)
 
 
 def test_a_state_reference_blanks_a_seed_command() -> None:
@@ -53,6 +55,6 @@ def test_a_state_reference_blanks_a_seed_command() -> None:
     given = TemplateSeedInputs(
         seed_command="true", image_source_url=url, record_version=RELEASE, record_sha256="0" * 64
     )
-    assert seed_command(given)["seed_command"] == "true"
+    assert handed_over(given).seed_command == "true"
     named = TemplateSeedInputs(seed_command="true", record_state_ref="core/shared/vyos-image-build#vyos_default_build")
-    assert seed_command(named) == {}
+    assert not handed_over(named).says_something

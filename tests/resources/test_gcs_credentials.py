@@ -17,7 +17,7 @@ from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_clients import NoCredentials, gcs_repository
 from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, BadKey, service_account_key
-from resources.repository.resource import ObjectRepositoryResource, object_repository
+from resources.repository.resource import object_repository, repository_resource
 from resources.settings import save_settings
 from tests.gcs_scene import BUCKET, PUBLISHER, GcsScene, gcs_scene, trust
 
@@ -157,7 +157,7 @@ def test_the_graph_s_resource_is_closed_after_a_run(scene: GcsScene, tmp_path: P
     def publishes(repository: dg.ResourceParam[ObjectRepository]) -> str:
         return repository.create("x", b"x", sha256=SHA256_OF_X, content_type="text/plain", metadata={}).outcome
 
-    @dg.job(resource_defs={"repository": ObjectRepositoryResource(root=str(root.path))})
+    @dg.job(resource_defs={"repository": repository_resource(root)})
     def job() -> None:
         publishes()
 

@@ -7,12 +7,13 @@ import dagster as dg
 import pytest
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.contract.site_settings import HetznerSite, Sites
 from hyops_assets.lab.faults import Answer
 from resources.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
 from resources.hetzner.inventory import Offer
-from resources.hetzner.resource import HetznerProjects, HetznerSites, client_of
+from resources.hetzner.resource import HetznerProjects, client_of, hetzner_sites
 from resources.hetzner.workbench import choose_offers
 from resources.secrets import MissingSecret
 from tests.hetzner_lab import TOKEN, Lab, hetzner_lab, make_record
@@ -118,9 +119,8 @@ def test_a_token_is_never_sent_in_clear_outside_the_lab(monkeypatch: pytest.Monk
 
 
 def test_the_dagster_resource_gives_the_sites_of_an_environment(tmp_path: Path) -> None:
-    resource = HetznerSites(root=str(tmp_path))
-
-    projects = resource.create_resource(dg.build_init_resource_context())
-
-    with pytest.raises(SettingsError, match=r"config/pipeline\.yml"):
-        projects.seeder("prod")
+    with (
+        dg.build_resources({"hetzner": hetzner_sites(RuntimeRoot(tmp_path))}) as resources,
+        pytest.raises(SettingsError, match=r"config/pipeline\.yml"),
+    ):
+        resources.hetzner.seeder("prod")

@@ -9,7 +9,7 @@ import pytest
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.contract.site_settings import Sites
-from resources.proxmox.resource import ProxmoxSeeders, ProxmoxSites
+from resources.proxmox.resource import ProxmoxSeeders, proxmox_sites
 from resources.secrets import MissingSecret
 from resources.settings import save_settings
 from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
@@ -22,10 +22,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def _seeders(scene: Scene, **options: object) -> ProxmoxSeeders:
-    root = scene.directory / "root"
+    root = RuntimeRoot(scene.directory / "root")
     settings = Settings(lab=True, sites=Sites(proxmox={"lab": scene.site(**options)}))
-    save_settings(RuntimeRoot(root), settings, heading="a test's")
-    return ProxmoxSites(root=str(root), poll_seconds=0.02).create_resource(dg.build_init_resource_context())
+    save_settings(root, settings, heading="a test's")
+    with dg.build_resources({"proxmox": proxmox_sites(root, poll_seconds=0.02)}) as resources:
+        return resources.proxmox
 
 
 def test_a_configured_site_is_seeded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

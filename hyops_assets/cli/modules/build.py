@@ -1,7 +1,7 @@
 """`core/shared/vyos-image-build`: one release becomes a published record."""
 
 from hyops_assets.cli.modules.build_outlook import build_inputs, require_public_repository
-from hyops_assets.cli.modules.in_graph import done, graph_of, smoke
+from hyops_assets.cli.modules.in_graph import done, graph_of
 from hyops_assets.cli.modules.work import Done, Work
 
 
@@ -25,7 +25,6 @@ def apply(work: Work) -> Done:
                     url=inputs.record_url,
                     path=inputs.record_local_path,
                     sha256=inputs.record_sha256,
-                    smoke=smoke(inputs),
                 )
             )
         return done(
@@ -33,6 +32,5 @@ def apply(work: Work) -> Done:
                 inputs.record_version,
                 source_iso_url=inputs.source_iso_url,
                 rebuild_if_exists=inputs.rebuild_if_exists,
-                smoke=smoke(inputs),
             )
         )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from hyops_assets.cli.modules.work import Done, Work
-from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, SeedInputs, TemplateSeedInputs
+from hyops_assets.contract.commands import BuildCommands, SeedCommand
+from hyops_assets.contract.handed_over import HandedOver
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Graph, Ran
@@ -22,38 +24,30 @@ def graph_of(work: Work) -> Iterator["Graph"]:
     from hyops_assets.cli.progress import shown
 
     with shown(work.place.console), open_instance(work.place.root) as instance:
-        repository = work.inputs.repo_state_ref if isinstance(work.inputs, BuildInputs) else ""
-        yield Graph(
-            work.place.root,
-            instance,
-            tags=_tags(work),
-            repo_state_ref=repository,
-            commands=commands(work.inputs) if isinstance(work.inputs, BuildInputs) else None,
-        )
+        yield Graph(work.place.root, instance, tags=_tags(work), handed_over=handed_over(work.inputs))
 
 
-def commands(inputs: BuildInputs) -> dict[str, dict[str, object]]:
-    """Return what the resources are told of the commands that build and publish in a run."""
-    told: dict[str, dict[str, object]] = {}
-    for resource, word in (("settings", "build"), ("repository", "publish")):
-        if line := getattr(inputs, f"{word}_command"):
-            told[resource] = {
-                f"{word}_command": line,
-                f"{word}_workdir": getattr(inputs, f"{word}_workdir"),
-                f"{word}_env": list(inputs.required_env),
-            }
-    return told
+def handed_over(inputs: ModuleInputs) -> HandedOver:
+    """Return what of a module's inputs has power: its run is handed it over in private, no configuration holds it."""
+    if isinstance(inputs, BuildInputs):
+        named = (*BuildCommands.model_fields, "required_env", "repo_state_ref")
+        return HandedOver.model_validate({name: getattr(inputs, name) for name in named})
+    if not isinstance(inputs, SeedInputs):
+        return HandedOver()
+    given: dict[str, object] = {}
+    if isinstance(inputs, ImageSeedInputs) and inputs.seed_wrapper_public_base_url:
+        given = {
+            "wrapper_base_url": inputs.seed_wrapper_public_base_url,
+            "wrapper_port": inputs.seed_wrapper_bind_port,
+        }
+    if seeds_by_command(inputs):
+        given |= {name: getattr(inputs, name) for name in (*SeedCommand.model_fields, "required_env")}
+    return HandedOver.model_validate(given)
 
 
-def seed_command(inputs: SeedInputs) -> dict[str, object]:
-    """Return what seeds in place of our own way, as the graph takes it; a reference has blanked it."""
-    if not inputs.seed_command or inputs.record_state_ref:
-        return {}
-    return {
-        "seed_command": inputs.seed_command,
-        "seed_timeout_s": inputs.seed_timeout_s,
-        "seed_env": list(inputs.required_env),
-    }
+def seeds_by_command(inputs: SeedInputs) -> bool:
+    """Tell whether a command seeds in place of our own way; a reference has blanked it."""
+    return bool(inputs.seed_command) and not inputs.record_state_ref
 
 
 def image_wishes(inputs: ImageSeedInputs) -> dict[str, object]:
@@ -63,26 +57,12 @@ def image_wishes(inputs: ImageSeedInputs) -> dict[str, object]:
         "seed_if_missing": inputs.seed_if_missing,
         "seed_location": inputs.seed_location,
         "seed_server_type": inputs.seed_server_type,
-        "wrapper_base_url": inputs.seed_wrapper_public_base_url,
-        "wrapper_port": inputs.seed_wrapper_bind_port,
     }
 
 
 def template_options(inputs: SeedInputs) -> dict[str, object]:
     """Return what was asked for one template, as the graph takes it: what was said, and nothing else."""
     return inputs.options.model_dump(exclude_defaults=True) if isinstance(inputs, TemplateSeedInputs) else {}
-
-
-def smoke(inputs: BuildInputs) -> dict[str, object]:
-    """Return what examines the disk besides our own gates, as the graph takes it."""
-    if not inputs.smoke_verify_command:
-        return {}
-    return {
-        "smoke_verify_command": inputs.smoke_verify_command,
-        "smoke_verify_workdir": inputs.smoke_verify_workdir,
-        "smoke_verify_required": inputs.smoke_verify_required,
-        "smoke_verify_env": list(inputs.required_env),
-    }
 
 
 def _tags(work: Work) -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.in_graph import seed_command
+from hyops_assets.cli.modules.in_graph import seeds_by_command
 from hyops_assets.cli.modules.seeds import record_version, seed_site
 from hyops_assets.cli.modules.work import Check, Intended, Work
 from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
@@ -75,7 +75,7 @@ def _wrapping(work: Work, site: str) -> list[Check]:
     inputs, contract = work.inputs, _contract(work)
     if not isinstance(inputs, ImageSeedInputs) or contract is None or "raw.xz" in contract.urls:
         return []
-    if seed_command(inputs) or inputs.image_ref or not inputs.seed_if_missing:
+    if seeds_by_command(inputs) or inputs.image_ref or not inputs.seed_if_missing:
         return []
     found = tried("wrapper:purpose", lambda: _found(work, contract))
     if found.status != "ok":

@@ -1,6 +1,6 @@
 """`core/onprem/vyos-template-seed` and `core/hetzner/vyos-image-seed`: a record's disk at one site."""
 
-from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, seed_command, template_options
+from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, template_options
 from hyops_assets.cli.modules.sites import Sites, chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Work
 from hyops_assets.contract.inputs import ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
@@ -16,8 +16,7 @@ def apply_template(work: Work) -> Done:
     """
     site, version = seed_site(work), record_version(work)
     with graph_of(work) as graph:
-        inputs = _seed_inputs(work.inputs)
-        return done(graph.seed_proxmox(site, version, template_options(inputs) | seed_command(inputs)))
+        return done(graph.seed_proxmox(site, version, template_options(_seed_inputs(work.inputs))))
 
 
 def apply_image(work: Work) -> Done:
@@ -30,7 +29,7 @@ def apply_image(work: Work) -> Done:
     site, version = seed_site(work), record_version(work)
     with graph_of(work) as graph:
         wishes = image_wishes(work.inputs) if isinstance(work.inputs, ImageSeedInputs) else {}
-        return done(graph.seed_hetzner(site, version, seed_command(_seed_inputs(work.inputs)) | wishes))
+        return done(graph.seed_hetzner(site, version, wishes))
 
 
 def instance(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:

@@ -1,0 +1,49 @@
+"""Types of what a run's configuration may carry: values that name no command, no secret, no path and no root.
+
+Whoever reaches the UI writes a run's configuration, so nothing in it may act by itself (docs/decisions/0019). What has
+power is handed over in private (`handed_over.py`).
+"""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, StringConstraints
+
+from hyops_assets.contract.version import KEY_PATTERN
+
+_MOST_CHARACTERS = 2048
+
+
+def is_public_https(url: str) -> bool:
+    """Tell whether a text is an https URL of a public file: with a host, and no credentials, query or fragment."""
+    if len(url) > _MOST_CHARACTERS or any(one.isspace() or not one.isprintable() or one == "\\" for one in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - parsed when it is asked for
+    except ValueError:
+        return False
+    bare = not (parts.query or parts.fragment or "@" in parts.netloc)
+    return parts.scheme == "https" and bool(parts.hostname) and bare
+
+
+def _public_https(url: str) -> str:
+    if url and not is_public_https(url):
+        scheme, found, _ = url.partition("://")
+        said = f"{ascii(scheme[:20])[1:-1]}:// is not taken" if found and scheme != "https" else "that is none"
+        message = f"an https URL of a public file, without credentials or query: {said}"
+        raise ValueError(message)
+    return url
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_https)]
+"""An https URL that anyone may read, or empty."""
+
+OptionalDigest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
+"""A SHA-256, or empty."""
+
+OptionalKey = Annotated[str, StringConstraints(pattern=rf"^({KEY_PATTERN.pattern})?$")]
+"""The key of a record, or empty."""
+
+Sentence = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+"""One line for people to read."""

@@ -1,0 +1,20 @@
+"""Resources that take nothing from a run's configuration: what they are is decided where they are made."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+
+def without_config(made_by: Callable[[dg.InitResourceContext], object], description: str) -> dg.ResourceDefinition:
+    """Return a resource without one config field.
+
+    Whoever reaches the UI writes a run's configuration; a field for a root, a path or a command would be theirs to
+    fill. Dagster's own `ConfigurableResource` makes a field of each attribute, which also takes the name of an
+    environment variable (docs/decisions/0019).
+
+    Args:
+        made_by: makes the resource for a run; a generator function or context manager closes it afterwards.
+        description: shown in the UI.
+    """
+    # An empty schema, not none: Dagster takes the latter for "anything".
+    return dg.ResourceDefinition(resource_fn=made_by, config_schema={}, description=description)
