@@ -1,8 +1,9 @@
 """The private room in which `hyops apply` leaves inputs for a run, and where the run finds them by their digest.
 
 A run names one document, in a tag. It is believed because it was written by a process of this user on this host: an
-HMAC-SHA256 stands in it, by a key that lies in the room, mode 0600, and nowhere else. Who can launch a run, and that
-is whoever reaches the UI, can repeat what was handed over for that very job and partition, and nothing more.
+HMAC-SHA256 stands in it, by a key that lies in the room, mode 0600, and nowhere else. Anyone who
+can launch a run, which is anyone who reaches the UI, can repeat what was handed over for that very job and partition,
+and nothing more.
 
 Layout of `<root>/work/handed-over`: `key`, 64 hex digits; `<sha256>.json`, a line of canonical JSON and a line with
 its MAC. The name is the digest of both lines, so it says nothing about an input that could be guessed.
@@ -24,6 +25,7 @@ from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.handed_over import Errand, HandedOver, HandedOverDocument
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.image.space import space_needed
 from resources.settings import make_private, write_private
 
 HANDED_OVER_TAG = "hyops/handed_over"
@@ -69,7 +71,8 @@ class HandedOverRoom:
         body = canonical_json(HandedOverDocument(errand=errand, inputs=inputs))
         content = body + b"\n" + self._mac(body, self._made_key()).encode() + b"\n"
         digest = hashlib.sha256(content).hexdigest()
-        write_private(self.path(digest), content)
+        # Two runs may be handed over the same at the same moment: each writes under a name of its own.
+        self._fresh(content).replace(self.path(digest))
         return digest
 
     def read(self, digest: str, errand: Errand) -> HandedOver:
@@ -106,8 +109,7 @@ class HandedOverRoom:
         """Return the key, made if there is none. Of two processes that make one, the first counts for both."""
         make_private(self._key.parent, below=self._root.path)
         if not self._key.exists():
-            fresh = self._key.with_name(f".key-{secrets.token_hex(8)}")
-            write_private(fresh, secrets.token_hex(32).encode() + b"\n")
+            fresh = self._fresh(secrets.token_hex(32).encode() + b"\n")
             try:
                 os.link(fresh, self._key)
             except FileExistsError:
@@ -115,6 +117,13 @@ class HandedOverRoom:
             finally:
                 fresh.unlink()
         return self._held_key()
+
+    def _fresh(self, content: bytes) -> Path:
+        """Write a private file under a name that no other has."""
+        path = self._key.with_name(f".new-{secrets.token_hex(8)}")
+        with space_needed(path.parent, 0):
+            write_private(path, content)
+        return path
 
     def _held_key(self) -> bytes:
         key = _private(self._key, 65, owned=True)

@@ -8,8 +8,8 @@ import dagster as dg
 def without_config(made_by: Callable[[dg.InitResourceContext], object], description: str) -> dg.ResourceDefinition:
     """Return a resource without one config field.
 
-    Whoever reaches the UI writes a run's configuration; a field for a root, a path or a command would be theirs to
-    fill. Dagster's own `ConfigurableResource` makes a field of each attribute, which also takes the name of an
+    Anyone who reaches the UI can write a run's configuration: a field for a root, a path or a command would be theirs
+    to fill. Dagster's own `ConfigurableResource` makes a field of each attribute, which also takes the name of an
     environment variable (docs/decisions/0019).
 
     Args:

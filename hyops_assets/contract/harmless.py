@@ -1,7 +1,7 @@
 """Types of what a run's configuration may carry: values that name no command, no secret, no path and no root.
 
-Whoever reaches the UI writes a run's configuration, so nothing in it may act by itself (docs/decisions/0019). What has
-power is handed over in private (`handed_over.py`).
+Anyone who reaches the UI can write a run's configuration, so nothing in it may act by itself (docs/decisions/0019).
+What has power is handed over in private (`handed_over.py`).
 """
 
 from typing import Annotated
@@ -45,5 +45,5 @@ OptionalDigest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
 OptionalKey = Annotated[str, StringConstraints(pattern=rf"^({KEY_PATTERN.pattern})?$")]
 """The key of a record, or empty."""
 
-Sentence = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+Sentence = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=10_000)]
 """One line for people to read."""
