@@ -432,6 +432,7 @@ def test_a_key_that_others_can_read_is_not_used(launcher: Launcher, room: Handed
         key.chmod(0o600)
 
 
+@pytest.mark.slow
 def test_a_run_executed_again_is_handed_over_the_same(built: House, tmp_path: Path) -> None:
     line = f"echo $HYOPS_VYOS_ARTIFACT_VERSION >> {tmp_path}/ran"
     graph: Graph = built.graph(HandedOver(smoke_verify_command=line))
