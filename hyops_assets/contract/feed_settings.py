@@ -67,7 +67,15 @@ class FeedSettings(Frozen):
         ge=1,
         description="without a new release for so long, the feed is taken for dead and vyos_release fails",
     )
-    max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0, description="what is larger is refused before it is read")
+    max_iso_bytes: int = Field(
+        default=MAX_ISO_BYTES, gt=0, le=1 << 50, description="what is larger is refused before it is read"
+    )
+    slowest_bytes_per_second: int = Field(
+        default=64 << 10,
+        ge=1,
+        le=1 << 30,
+        description="a source that falls a minute behind this rate is given up; what arrived is kept",
+    )
 
     @property
     def hosts(self) -> Mapping[ReleaseLine, tuple[str, ...]]:

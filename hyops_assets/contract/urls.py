@@ -94,7 +94,9 @@ class Url:
 
     def beside(self, name: str) -> "Url":
         """Return the URL of a file in the same directory."""
-        return Url.parse(str(replace(self, path=f"{self.path.rpartition('/')[0]}/{quote(name)}")), schemes=[self.scheme])
+        return Url.parse(
+            str(replace(self, path=f"{self.path.rpartition('/')[0]}/{quote(name)}")), schemes=[self.scheme]
+        )
 
     def suffixed(self, suffix: str) -> "Url":
         """Return the URL whose path has a suffix more."""
@@ -113,6 +115,11 @@ class Url:
     def place(self) -> str:
         """`host:port`, for `is_at`."""
         return f"{self._bracketed}:{self.port}"
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The hosts that this itself is at, for `is_at`."""
+        return frozenset({self.place, self.host})
 
     @property
     def authority(self) -> str:
@@ -157,10 +164,10 @@ def _plain(text: str) -> str:
 def _host_and_port(authority: str, own: int) -> tuple[str, int]:
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
-        raise _bad(f"{ascii(authority[:80])} is no host")
+        raise _bad(f"{authority[:80]!a} is no host")
     try:
         if match["v6"] is not None and ":" not in match["v6"]:
-            raise ValueError(f"{ascii(authority[:80])} is no host")
+            raise ValueError(f"{authority[:80]!a} is no host")
         host = require_host(match["name"] if match["v6"] is None else match["v6"])
         return host, own if match["port"] is None else require_port(match["port"])
     except ValueError as error:
