@@ -60,7 +60,7 @@ def _require_decodable(label: str) -> None:
         decoded = label[4:].encode().decode("punycode")
     except (UnicodeError, OverflowError):
         decoded = ""
-    if decoded.isascii():
+    if decoded.isascii() or not decoded.isprintable():
         raise ValueError(f"{_shown(label)} is no encoded name (IDNA)")
 
 

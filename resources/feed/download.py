@@ -115,6 +115,7 @@ def fetch_iso(
         destination.mkdir(parents=True, exist_ok=True)
     partial = PartialFile(destination / iso_file_name(release.version))
     failures: list[HyopsError] = []
+    reasons: list[str] = []
     # Two runs of one release share the partial file: the second waits, then finds the first one's ISO.
     with FileLock(destination / f".{partial.target.name}.lock"):
         for source in sources(release, settings):
@@ -125,13 +126,12 @@ def fetch_iso(
                 raise
             except HyopsError as error:
                 failures.append(error)
+                reasons.append(error.message if source.iso in error.message else f"{source.iso}: {error.message}")
                 continue
-            passed_over = tuple(failure.message for failure in failures)
-            return DownloadedIso(partial.target, minisig, source.iso, transfer.bytes_received, passed_over)
+            return DownloadedIso(partial.target, minisig, source.iso, transfer.bytes_received, tuple(reasons))
     if len(failures) == 1 and isinstance(failures[0], Refused):
         raise failures[0]
-    why = "; ".join(failure.message for failure in failures)
-    message = f"no source gave the ISO of {release.version} and its signature: {why}"
+    message = f"no source gave the ISO of {release.version} and its signature: {'; '.join(reasons)}"
     if any(isinstance(failure, TransientError) for failure in failures):
         raise IsoUnreachable(message, hint="try again later; what arrived is kept")
     refusals = [failure.hint for failure in failures if isinstance(failure, Refused)]

@@ -1,12 +1,18 @@
-"""A server on loopback that speaks the bytes it is given, at its own pace, and never ends by itself."""
+"""A server on loopback that speaks the bytes it is given, at its own pace.
+
+What goes on for ever ends here after a while, so that a client without an end fails its test instead of holding it.
+"""
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from hyops_assets.lab.authority import Authority
 
+FOR_EVER = 10.0
+"""Seconds: far above every limit that a test gives."""
 Script = Callable[[bytes], Iterator[bytes | float]]
 """From a request's first line to what is sent: bytes, and pauses in seconds."""
 
@@ -81,7 +87,8 @@ def dripping(content: bytes = b"", *, then: bytes = b"x", every: float = 0.02) -
 
     def script(_: bytes) -> Iterator[bytes | float]:
         yield content
-        while True:
+        ends = time.monotonic() + FOR_EVER
+        while time.monotonic() < ends:
             yield then
             yield every
 
