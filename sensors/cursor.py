@@ -1,17 +1,23 @@
 """What a tick of the release sensor remembers for the next one, and how patient it is with a feed that fails."""
 
+import json
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hyops_assets.contract.version import ReleaseLine
-from resources.feed.parse import Release
+from resources.entity_tags import entity_tag
+from resources.feed.parse import Release, ReleaseName
 
 LONGEST_WAIT = timedelta(hours=6)
 TURN_RED_AFTER = 3
 """So many failed polls in a row make red ticks: a dead feed must not look like a quiet one."""
 _LONGEST_TROUBLE = 1000
+
+
+def _tag_or_none(value: object) -> str | None:
+    return entity_tag(value) if isinstance(value, str) else None
 
 
 class Cursor(BaseModel):
@@ -32,28 +38,38 @@ class Cursor(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    etag: str | None = None
+    etag: Annotated[str | None, BeforeValidator(_tag_or_none)] = None
     url: str | None = None
-    newest: dict[ReleaseLine, str] = {}
-    passed: dict[ReleaseLine, str] = {}
+    newest: dict[ReleaseLine, ReleaseName] = {}
+    passed: dict[ReleaseLine, ReleaseName] = {}
     waiting: tuple[Release, ...] = ()
-    asked: dict[ReleaseLine, datetime] = {}
+    asked: dict[ReleaseLine, AwareDatetime] = {}
     refused: str = ""
-    failures: int = 0
+    failures: Annotated[int, Field(ge=0)] = 0
     trouble: str = ""
-    failed_at: datetime | None = None
-    not_before: datetime | None = None
+    failed_at: AwareDatetime | None = None
+    not_before: AwareDatetime | None = None
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Return the cursor of the last tick; a fresh one on the first, and where somebody wrote another text into it.
+        """Return the cursor of the last tick; a fresh one on the first, and where another text stands in its place.
 
-        Nothing is lost with it that partitions do not know, but for releases that waited.
+        A part of it that is wrong counts as if it were not there, and the feed is then read anew: a tick that failed
+        for it would keep it, and so fail for ever. Nothing is lost with it that partitions do not know, but for
+        releases that waited.
         """
         try:
-            return cls.model_validate_json(text) if text else cls()
-        except ValidationError:
+            held = json.loads(text) if text else {}
+        except (ValueError, RecursionError):
             return cls()
+        if not isinstance(held, dict):
+            return cls()
+        try:
+            return cls.model_validate(held)
+        except ValidationError as error:
+            wrong = {problem["loc"][0] for problem in error.errors()}
+            kept = {name: value for name, value in held.items() if name not in {*wrong, "etag"}}
+            return cls.model_validate(kept)
 
     def but(self, **changes: Any) -> Self:
         """Return a copy with other values."""

@@ -9,7 +9,7 @@ import dagster as dg
 
 from hyops_assets.assets.publishing import published_contract
 from hyops_assets.assets.upstream import ANNOUNCED_URL, vyos_release
-from hyops_assets.contract.version import RecordVersion, ReleaseLine, release_line, release_order
+from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.jobs import BUILDS, build_record
 from hyops_assets.partitions import VERSIONS
 from resources.feed.parse import Feed, Release, release_at
@@ -39,8 +39,8 @@ def known_of(instance: dg.DagsterInstance, cursor: Cursor, feed: Feed | None) ->
     candidates = [*relevant(cursor, feed), *(release.version for release in unfinished)]
     if not candidates:
         return Known(taken_up=taken_up, urls=_announced(instance, taken_up))
-    partitions = [RecordVersion.parse(key) for key in instance.get_dynamic_partitions(set_name)]
-    revised = {version.release for version in partitions if version.revision > 1}
+    partitions = [_version(key) for key in instance.get_dynamic_partitions(set_name)]
+    revised = {version.release for version in partitions if version and version.revision > 1}
     # A partition alone proves nothing: a daemon that is killed between adding it and asking for its run leaves one.
     asked = {name for name in candidates if name in revised or _asked(instance, name)}
     return Known(
@@ -51,6 +51,14 @@ def known_of(instance: dg.DagsterInstance, cursor: Cursor, feed: Feed | None) ->
         unfinished=unfinished,
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=build_record.name, statuses=IN_FLIGHT)),
     )
+
+
+def _version(partition: str) -> RecordVersion | None:
+    """Return the version that a partition stands for; None for one that was added by hand and is none."""
+    try:
+        return RecordVersion.parse(partition)
+    except BadVersion:
+        return None
 
 
 def _newest(instance: dg.DagsterInstance) -> dict[ReleaseLine, str]:
@@ -104,6 +112,6 @@ def _announcements(
     for record in instance.fetch_materializations(wanted, limit=limit).records:
         event = record.asset_materialization
         url = event.metadata.get(ANNOUNCED_URL) if event else None
-        if event is not None and event.partition and url is not None:
+        if event is not None and event.partition and url is not None and _version(event.partition):
             found.setdefault(event.partition, str(url.value))
     return found

@@ -14,11 +14,16 @@ from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
 from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed
+from resources.time_budget import NoTimeLeft, TimeBudget
 from sensors.cursor import Cursor
 from sensors.known import known_of
 from sensors.plan import Known, Plan, plan
 
 _GRACE_SECONDS = 1
+POLL_SECONDS = 24.0
+LOOK_UP_SECONDS = 16.0
+"""Dagster ends a tick after 60 s (`DAGSTER_GRPC_TIMEOUT_SECONDS`), and it ends in vain then. What is asked of servers
+takes so long at most, however many URLs and releases there are; the rest is for our own database."""
 
 
 class FeedAlarm(Exception):
@@ -91,7 +96,7 @@ def _look(feed: ReleaseFeed, cursor: Cursor, settings: FeedSettings, now: dateti
         said = f"{cursor.failures} polls failed in a row; the next one is at {until}. Last reason: {cursor.trouble}"
         return Look(cursor, said, dead=cursor.dead)
     try:
-        polled = feed.poll(cursor.etag, cursor.url)
+        polled = feed.poll(cursor.etag, cursor.url, budget=TimeBudget(POLL_SECONDS))
     except TransientError as error:
         return Look(cursor.failed(error.message, now, settings.poll_seconds), error.message)
     after = cursor.read(polled.etag, polled.url)
@@ -104,13 +109,19 @@ def _confirmed(look: Look, known: Known, feed: ReleaseFeed, settings: FeedSettin
     """Decide, and have GitHub confirm what is to be built; what it contradicts waits, and others are decided on."""
     contradicted: dict[str, str] = {}
     confirmed: set[str] = set()
+    budget = TimeBudget(LOOK_UP_SECONDS)
     while True:
         due = plan(look.cursor, look.feed, replace(known, contradicted=contradicted), settings, now)
         unasked = [release for release in due.ask if release.version not in confirmed]
         if not unasked:
             return due
-        for release in unasked:
-            answer = feed.look_up(release)
+        for position, release in enumerate(unasked):
+            try:
+                answer = feed.look_up(release, budget=budget, among=len(unasked) - position)
+            except NoTimeLeft:
+                # As where GitHub cannot be reached: that speaks neither for nor against a release.
+                confirmed.add(release.version)
+                continue
             if answer.status == "contradicted":
                 contradicted[release.version] = answer.reason
             else:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urljoin, urlsplit
 
 import typer
 from rich.console import Console
@@ -20,6 +19,7 @@ from rich.table import Table
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.dpkg import installed
@@ -31,7 +31,7 @@ from hyops_assets.image.intake.iso import OpenedIso, squashfs_epoch
 from hyops_assets.image.overlay.dpkg_status import STATUS
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.sbom import PackageDiff, Subject, package_diff, sbom
-from resources.public_files import fetch_file, is_url, read_document
+from resources.public_files import fetch_file, is_url, read_document, require_file
 
 FAULTY, NOT_ASKED = 1, 2
 _STYLES: dict[Outcome, str] = {
@@ -95,9 +95,9 @@ def run_inspect(asked: Asked) -> int:
     except HyopsError as error:
         typer.echo(f"error: {error}", err=True)
     except OSError as error:
-        if error.filename is None:
-            raise
-        typer.echo(f"error: {error.filename}: {error.strerror}\n  next: name a file that you may read", err=True)
+        # One without a name comes from a read or a write in the middle: of a disk that fails, or of no real file.
+        where = error.filename or "a file could not be read or written"
+        typer.echo(f"error: {where}: {error.strerror or error}\n  next: name a file that you may read", err=True)
     return NOT_ASKED
 
 
@@ -128,10 +128,12 @@ def _arrived(
 ) -> Iterator[Arrived]:
     """Give the disk at a path or URL; what was fetched and decoded for it is gone with the block."""
     room.mkdir()
-    file = Path(source)
     if is_url(source):
-        file = room / (Path(unquote(urlsplit(source).path)).name or "disk")
-        fetch_file(source, file, most_bytes=asked.most_bytes, progress=progress)
+        url = Url.parse(source)
+        file = room / (url.file_name or "disk")
+        fetch_file(url, file, most_bytes=asked.most_bytes, progress=progress)
+    else:
+        file = require_file(Path(source))
     if sha256 is not None:
         found = sha256_of_file(file, progress=progress)
         if found != sha256.lower():
@@ -145,7 +147,8 @@ def _difference(view: View, asked: Asked, scratch: Path, progress: Progress) -> 
     former, sha256 = asked.former or "", None
     if former.endswith(".json"):
         variant = read_promise(read_document(former), former).record.variants["qcow2"]
-        beside = urljoin(former, variant.file_name) if is_url(former) else Path(former).parent / variant.file_name
+        name = variant.file_name
+        beside = Url.parse(former).beside(name) if is_url(former) else Path(former).parent / name
         former, sha256 = str(beside), variant.sha256
     with _arrived(former, scratch / "former", asked, progress, sha256) as arrived:
         release = release_on(arrived.disk, scratch)

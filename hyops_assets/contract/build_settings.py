@@ -6,15 +6,25 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.names import EnvironmentName, RecordKey
+from hyops_assets.contract.names import (
+    MOST_SECONDS,
+    CommandLine,
+    EnvironmentName,
+    Line,
+    LocalPath,
+    PackageName,
+    RecordKey,
+    RelativeFile,
+    Seconds,
+)
 from hyops_assets.contract.version import release_line
 
 
 class AptSource(Frozen):
     """An apt source for the overlay's packages: one line of a sources.list, and the keyring that signs it."""
 
-    line: str = Field(description="one line of a sources.list")
-    keyring: Path = Field(description="the file with the keys that sign it")
+    line: Line = Field(description="one line of a sources.list")
+    keyring: LocalPath = Field(description="the file with the keys that sign it")
 
 
 class VyosVmImages(Frozen):
@@ -23,23 +33,23 @@ class VyosVmImages(Frozen):
     `python` is the interpreter of the play's modules; Debian's has the modules that apt tasks need.
     """
 
-    checkout: Path = Field(description="of vyos-vm-images, cloned and reviewed by you; a build fetches nothing")
-    playbook: str = Field(default="qemu.yml", description="in the checkout")
-    python: Path = Field(
+    checkout: LocalPath = Field(description="of vyos-vm-images, cloned and reviewed by you; a build fetches nothing")
+    playbook: RelativeFile = Field(default="qemu.yml", description="in the checkout")
+    python: LocalPath = Field(
         default=Path("/usr/bin/python3"),
         description="the interpreter of the play's modules; Debian's has those that apt tasks need",
     )
-    timeout_seconds: int = Field(default=7200, ge=1, description="until the play is stopped")
+    timeout_seconds: Seconds = Field(default=7200, description="until the play is stopped")
 
 
 class Packer(Frozen):
     """For the build method `packer`. `allow_tcg` permits a debug build under emulation, which is never published."""
 
-    template: Path | None = Field(default=None, description="one of yours; ours where empty")
+    template: LocalPath | None = Field(default=None, description="one of yours; ours where empty")
     allow_tcg: bool = Field(default=False, description="a debug build under emulation, which is never published")
-    memory_mib: int = Field(default=2048, ge=128, description="of the machine that the installer runs in")
-    boot_timeout_seconds: int = Field(default=900, ge=1, description="until the login prompt")
-    step_timeout_seconds: int = Field(default=900, ge=1, description="until each next question")
+    memory_mib: int = Field(default=2048, ge=128, le=1 << 20, description="of the machine that the installer runs in")
+    boot_timeout_seconds: Seconds = Field(default=900, description="until the login prompt")
+    step_timeout_seconds: Seconds = Field(default=900, description="until each next question")
 
 
 class Command(Frozen):
@@ -50,16 +60,14 @@ class Command(Frozen):
     is published.
     """
 
-    build_command: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$")] = Field(
-        description="one line, run by bash -c"
-    )
-    build_workdir: Path = Field(description="where it runs")
+    build_command: CommandLine = Field(description="one line, run by bash -c")
+    build_workdir: LocalPath = Field(description="where it runs")
     environment: list[EnvironmentName] = Field(
         default=[], description="variables of the host that it gets; what they hold is kept out of the log"
     )
     complete: bool = Field(default=False, description="its disk needs nothing added")
     allow_tcg: bool = Field(default=False, description="it may emulate; then nothing it makes is published")
-    timeout_seconds: int = Field(default=7200, ge=1, description="until it is stopped")
+    timeout_seconds: Seconds = Field(default=7200, description="until it is stopped")
 
 
 BuildMethodName = Literal["native", "vyos-vm-images", "packer", "command"]
@@ -73,6 +81,7 @@ class BuildSettings(Frozen):
     disk_bytes: int = Field(
         default=4 << 30,
         ge=512 << 20,
+        le=1 << 44,
         multiple_of=1 << 20,
         description="size of the disk, whole MiB; the first boot grows it to the disk it finds",
     )
@@ -83,20 +92,24 @@ class BuildSettings(Frozen):
         default=115200, description="of a serial console, in baud"
     )
     menu_timeout_seconds: int = Field(default=5, ge=0, le=300, description="of the boot menu")
-    packages: list[str] = Field(
+    packages: list[PackageName] = Field(
+        max_length=500,
         default=["cloud-init", "qemu-guest-agent", "cloud-guest-utils"],
         description="put into the overlay, with what they depend on",
     )
     apt_sources: list[AptSource] = Field(
         default=[], description="of the ISO's own suite, where this host runs another one (docs/packages.md)"
     )
-    package_lock: Path | None = Field(
+    package_lock: LocalPath | None = Field(
         default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
     )
-    boot_timeout_seconds: int = Field(default=600, ge=30, description="until a gate's boot must have answered")
+    boot_timeout_seconds: int = Field(
+        default=600, ge=30, le=MOST_SECONDS, description="until a gate's boot must have answered"
+    )
     emulated_guests_at_once: int = Field(
         default=1,
         ge=1,
+        le=1000,
         description="gates that boot at a time on a host without KVM, from the UI and from every shell; others wait",
     )
     rebuild_when_recipe_changes: bool = Field(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import MOST, MOST_DAYS, MOST_SECONDS, HostAndPort, HttpUrl, Place
 from hyops_assets.contract.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
 from hyops_assets.contract.version import ReleaseLine, require_release
 
@@ -19,7 +20,8 @@ class FeedSettings(Frozen):
     `keys` holds keys written out, or names of VyOS' own.
     """
 
-    urls: list[str] = Field(
+    urls: list[Place] = Field(
+        max_length=32,
         default=[
             "https://raw.githubusercontent.com/vyos/vyos-nightly-build/rolling/version.json",
             "https://raw.githubusercontent.com/vyos/vyos-nightly-build/HEAD/version.json",
@@ -27,19 +29,19 @@ class FeedSettings(Frozen):
         ],
         description="where version.json is, https URLs or paths; the first that answers counts",
     )
-    iso_hosts: list[str] = Field(
+    iso_hosts: list[HostAndPort] = Field(
         default=["github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"],
-        description="the only hosts that the ISO of a rolling release may come from, redirects included",
+        description="the only hosts, or host:port, that the ISO of a rolling release may come from, redirects too",
     )
-    stream_iso_hosts: list[str] = Field(
+    stream_iso_hosts: list[HostAndPort] = Field(
         default=["community-downloads.vyos.dev"],
-        description="the only hosts that the ISO of a Stream release may come from, redirects included",
+        description="the only hosts, or host:port, that the ISO of a Stream release may come from, redirects too",
     )
-    github_api: str | None = Field(
+    github_api: HttpUrl | None = Field(
         default="https://api.github.com",
         description="asked what it knows of a release on GitHub before it is believed; null where there is no way out",
     )
-    mirror: str | None = Field(
+    mirror: Place | None = Field(
         default=None,
         description="asked for ISOs first: upstream keeps thirty builds; a directory that may be written is filled",
     )
@@ -47,27 +49,41 @@ class FeedSettings(Frozen):
         default=[*TRUSTED_BY_DEFAULT],
         description="who may sign an ISO: names of VyOS' keys (docs/decisions/0012), or keys written out",
     )
-    poll_seconds: int = Field(default=3600, ge=5, description="between two looks of the sensor")
+    poll_seconds: int = Field(default=3600, ge=5, le=MOST_SECONDS, description="between two looks of the sensor")
     sensor: Literal["running", "stopped"] = Field(
         default="stopped", description="running: new releases are built without being asked for"
     )
     min_hours_between_builds: float = Field(
         default=0,
         ge=0,
+        le=24 * 366,
+        allow_inf_nan=False,
         description="of one line; of the releases that appear meanwhile, only the newest is built. 0 builds each",
     )
     skip: list[Annotated[str, AfterValidator(require_release)]] = Field(
         default=[], description="releases that the sensor never asks for"
     )
     max_builds_in_flight: int = Field(
-        default=2, ge=1, description="while so many builds are queued or running, the sensor asks for no other"
+        default=2,
+        ge=1,
+        le=MOST,
+        description="while so many builds are queued or running, the sensor asks for no other",
     )
     stale_after_days: int = Field(
         default=4,
         ge=1,
+        le=MOST_DAYS,
         description="without a new release for so long, the feed is taken for dead and vyos_release fails",
     )
-    max_iso_bytes: int = Field(default=MAX_ISO_BYTES, gt=0, description="what is larger is refused before it is read")
+    max_iso_bytes: int = Field(
+        default=MAX_ISO_BYTES, gt=0, le=1 << 50, description="what is larger is refused before it is read"
+    )
+    slowest_bytes_per_second: int = Field(
+        default=64 << 10,
+        ge=1,
+        le=1 << 30,
+        description="a source that falls a minute behind this rate is given up; what arrived is kept",
+    )
 
     @property
     def hosts(self) -> Mapping[ReleaseLine, tuple[str, ...]]:

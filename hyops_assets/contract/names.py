@@ -1,11 +1,125 @@
-"""Names that settings and inputs are made of, as types that refuse what is none."""
+"""Names that settings and inputs are made of, as types that refuse what is none.
 
+What a name is used in (a path of an API, a list of options, a command) never sees another character. Proxmox VE's
+grammars are those of its own API (`pve-node`, `pve-storage-id`, `pve-bridge-id`, `pve-poolid`).
+"""
+
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from hyops_assets.contract.hosts import require_host, require_port
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import KEY_PATTERN
+
+_LONGEST_PATH = 4096
+
+
+def _plain_path(path: Path) -> Path:
+    if not str(path).isprintable() or len(str(path).encode()) > _LONGEST_PATH:
+        raise ValueError("a path has a control character, or is longer than a system takes")
+    return path
+
+
+def _host_and_port(text: str) -> str:
+    name, separator, port = text.rpartition(":")
+    if not separator or name.count(":"):
+        return require_host(text)
+    require_port(port)
+    return f"{require_host(name)}:{port}"
+
+
+def _https_url(text: str) -> str:
+    _base(text, ("https",))
+    return text
+
+
+def _http_url(text: str) -> str:
+    _base(text, ("https", "http"))
+    return text
+
+
+def _https_origin(text: str) -> str:
+    if _base(text, ("https",)).path != "/" or text.endswith("/"):
+        raise ValueError("it has a path: write https://host or https://host:port")
+    return text
+
+
+def _base(text: str, schemes: tuple[str, ...]) -> Url:
+    parsed = _parsed(text, schemes)
+    if parsed.query is not None:
+        raise ValueError("what other names are put behind has no query")
+    return parsed
+
+
+def _parsed(text: str, schemes: tuple[str, ...]) -> Url:
+    try:
+        return Url.parse(text, schemes=schemes)
+    except BadUrl as error:
+        raise ValueError(error.message) from error
+
+
+def _place(text: str) -> str:
+    if "://" in text and not text.startswith("file://"):
+        _parsed(text, ("https", "http"))
+    else:
+        _plain_path(Path(text))
+    return text
+
 
 SiteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 RecordKey = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN.pattern}$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)]
+"""Of a variable of the process' environment."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, AfterValidator(require_host)]
+"""A DNS name in ASCII, or an IP address."""
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+"""A host, or `host:port`."""
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+"""That other names are put behind: without a query."""
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+"""The same, be it in clear; whether that may be is said where it is used."""
+HttpsOrigin = Annotated[str, AfterValidator(_https_origin)]
+"""`https://host` or `https://host:port`."""
+Place = Annotated[str, AfterValidator(_place)]
+"""A URL, a file URL or a path."""
+LocalPath = Annotated[Path, AfterValidator(_plain_path)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f\u0085\u2028\u2029]+$", max_length=4096)]
+"""Text without a line break or another control character."""
+
+NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
+StorageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$")]
+BridgeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{1,31}$")]
+PoolName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,99})?$")]
+"""One pool, not one inside another; empty for none."""
+TokenId = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[^\x00-\x20\x7f:/!@]{1,60}@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]*$", max_length=128
+    ),
+]
+"""`user@realm!name`."""
+LocationName = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}[0-9]{0,3}$")]
+"""Of Hetzner Cloud, such as `fsn1`."""
+ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]{1,60}:)?[a-z][a-z0-9-]{2,28}[a-z0-9]$")]
+"""Of Google Cloud; an old one has its organisation's domain before it."""
+PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]{0,99}$")]
+"""Of Debian (policy 5.6.1)."""
+RelativeFile = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=255),
+]
+"""A file below a directory."""
+
+MOST_SECONDS = 7 * 24 * 3600
+MOST_DAYS = 36_500
+"""A hundred years: no date leaves the calendar."""
+MOST = 1_000_000
+Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS)]
+
+_SAID = r"[^\x00-\x08\x0a-\x1f\x7f]*"
+CommandLine = Annotated[str, StringConstraints(pattern=rf"^{_SAID}[^\x00-\x20\x7f]{_SAID}$", max_length=65_536)]
+"""What a shell is given: one line, not empty."""

@@ -1,11 +1,11 @@
 """The object repository in `pipeline.yml`: a directory, or a bucket."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import HttpsOrigin, HttpsUrl, LocalPath, ProjectId
 
 
 class RepositorySettings(Frozen):
@@ -19,19 +19,17 @@ class RepositorySettings(Frozen):
     kind: Literal["directory", "gcs"] = Field(
         default="directory", description="a directory, or a bucket of Google Cloud Storage"
     )
-    directory: Path | None = Field(
+    directory: LocalPath | None = Field(
         default=None, description="where records are published; work/repository below the runtime root where empty"
     )
     bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = Field(
         default=None, description="its name; needed by kind gcs"
     )
-    project: str | None = Field(default=None, description="the bucket's; only where Google's tools know none")
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/\s@]+$")] | None = Field(
+    project: ProjectId | None = Field(default=None, description="the bucket's; only where Google's tools know none")
+    endpoint: HttpsOrigin | None = Field(
         default=None, description="of the storage API, where it is not Google's public one"
     )
-    public_base_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@?#]+$")] | None = Field(
-        default=None, description="the URL that anyone reads records below"
-    )
+    public_base_url: HttpsUrl | None = Field(default=None, description="the URL that anyone reads records below")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
     @model_validator(mode="after")

@@ -16,14 +16,15 @@ from typing import Any
 from pydantic import Field
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import Line
 from hyops_assets.contract.version import ReleaseLine
 
 
 class SigningKey(Frozen):
     """A minisign public key we trust, for what, and when."""
 
-    name: str = Field(description="what evidence and errors call it")
-    public_key: str = Field(description="the base64 line of its public key file")
+    name: Line = Field(description="what evidence and errors call it")
+    public_key: Line = Field(description="the base64 line of its public key file")
     line: ReleaseLine | None = Field(
         default=None, description="the only line of releases it may sign; empty: any file, for a key that is not VyOS'"
     )

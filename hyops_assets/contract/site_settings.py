@@ -1,13 +1,26 @@
 """Sites in `pipeline.yml`: the Proxmox VE nodes and Hetzner Cloud projects that records are seeded to."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.names import EnvironmentName, SiteName
+from hyops_assets.contract.names import (
+    MOST,
+    BridgeName,
+    EnvironmentName,
+    Host,
+    HttpUrl,
+    LocalPath,
+    LocationName,
+    NodeName,
+    PoolName,
+    Port,
+    SiteName,
+    StorageName,
+    TokenId,
+)
 
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 """What Proxmox VE takes for a machine (`pve-vmid` in its API schema)."""
@@ -16,20 +29,19 @@ Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 class ProxmoxSite(Frozen):
     """One Proxmox VE node (or a cluster through one of its nodes)."""
 
-    host: str = Field(description="of the API")
-    port: int = Field(default=8006, description="of the API")
-    node: str = Field(description="where templates are made")
-    token_id: str = Field(description="user@realm!name")
+    host: Host = Field(description="of the API")
+    port: Port = Field(default=8006, description="of the API")
+    node: NodeName = Field(description="where templates are made")
+    token_id: TokenId = Field(description="user@realm!name")
     token_env: EnvironmentName = Field(description="the variable that holds the token's secret")
-    ca_file: Path | None = Field(
+    ca_file: LocalPath | None = Field(
         default=None, description="the authority of the host's certificate, where the system does not know it"
     )
-    storage: str = Field(default="local-lvm", description="holds the template's disk")
-    import_storage: str = Field(default="local", description="takes the qcow2; needs content type import")
-    bridge: str = Field(default="vmbr0", description="that the template's network card is plugged into")
-    pool: str = Field(
+    storage: StorageName = Field(default="local-lvm", description="holds the template's disk")
+    import_storage: StorageName = Field(default="local", description="takes the qcow2; needs content type import")
+    bridge: BridgeName = Field(default="vmbr0", description="that the template's network card is plugged into")
+    pool: PoolName = Field(
         default="",
-        pattern=r"^[A-Za-z0-9_.-]*$",
         description="that templates are put into; rights on /pool/<pool> then serve for machines",
     )
     vmid_range: tuple[Vmid, Vmid] = Field(default=(9200, 9299), description="first and last VMID of templates")
@@ -58,11 +70,12 @@ class ProxmoxSite(Frozen):
 class HetznerSite(Frozen):
     """One Hetzner Cloud project, and where its snapshots are written."""
 
-    endpoint: str = Field(default="https://api.hetzner.cloud/v1", description="of the API")
+    endpoint: HttpUrl = Field(default="https://api.hetzner.cloud/v1", description="of the API")
     token_env: EnvironmentName = Field(
         default="HCLOUD_TOKEN", description="the variable that holds the project's token"
     )
-    locations: list[str] = Field(
+    locations: list[LocationName] = Field(
+        max_length=32,
         default=["fsn1", "nbg1", "hel1"],
         description="where the server that writes the image may stand; the smallest and cheapest that fits is taken",
     )
@@ -71,13 +84,17 @@ class HetznerSite(Frozen):
         description="give the server that writes an IPv4 address; without, this host and the object repository need "
         "IPv6",
     )
-    rescue_ssh_port: int = Field(default=22, description="of the rescue system")
+    rescue_ssh_port: Port = Field(default=22, description="of the rescue system")
     protect: bool = Field(default=True, description="protect snapshots from deletion")
     snapshot_limit: int = Field(
-        default=30, ge=1, description="Hetzner's default per customer, counted here over the project"
+        default=30, ge=1, le=MOST, description="Hetzner's default per customer, counted here over the project"
     )
     snapshot_eur_per_gb_month: float = Field(
-        default=0.0143, ge=0, description="net price, for the estimate in the seed's metadata"
+        default=0.0143,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="net price, for the estimate in the seed's metadata",
     )
     seed: Literal["auto", "manual"] = Field(
         default="manual", description="auto: every new record is seeded by the daemon; it costs money"
@@ -87,7 +104,7 @@ class HetznerSite(Frozen):
         description="seeded first; the cloud's other sites wait until it holds (seeding.rest_after_minutes)",
     )
     paid_seeds_a_day: int = Field(
-        default=5, ge=0, description="images that may be created here in any 24 hours; adopting one is free"
+        default=5, ge=0, le=MOST, description="images that may be created here in any 24 hours; adopting one is free"
     )
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import MOST, MOST_DAYS
 
 EveryHours = Literal[1, 2, 3, 4, 6, 8, 12, 24]
 
@@ -17,13 +18,16 @@ class UpkeepSettings(Frozen):
     )
     leftovers_every_hours: EveryHours = Field(default=1, description="between two looks for leftovers")
     keep: int = Field(
-        default=2, ge=0, description="superseded versions that hyops cleanup leaves, per record key and site"
+        default=2, ge=0, le=MOST, description="superseded versions that hyops cleanup leaves, per record key and site"
     )
-    keep_days: int = Field(default=7, ge=0, description="what is younger is left by hyops cleanup")
+    keep_days: int = Field(default=7, ge=0, le=MOST_DAYS, description="what is younger is left by hyops cleanup")
     drift: Literal["running", "stopped"] = Field(
         default="running", description="running: what was seeded and published is looked at again"
     )
     drift_every_hours: EveryHours = Field(default=24, description="between two looks for drift")
     full_hash_days: int = Field(
-        default=30, ge=1, description="after which a published object is read whole again; its head is, at every look"
+        default=30,
+        ge=1,
+        le=MOST_DAYS,
+        description="after which a published object is read whole again; its head is, at every look",
     )

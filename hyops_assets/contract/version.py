@@ -13,9 +13,12 @@ from typing import Literal, Self
 from hyops_assets.contract.errors import Refused
 
 RELEASE_PATTERN = re.compile(
-    r"\d{4}\.\d{2}\.\d{2}-\d{4}-rolling|1\.[45]-rolling-\d{12}|1\.5-stream-\d{4}-Q\d|\d{4}\.\d{2}(?:\.\d+)?"
+    r"\d{4}\.\d{2}\.\d{2}-\d{4}-rolling|1\.[45]-rolling-\d{12}|1\.5-stream-\d{4}-Q\d|\d{4}\.\d{2}(?:\.\d{1,3})?(?![.\d]*\d)"
 )
-"""Every shape VyOS has published: rolling since 2025, rolling until 2025, Stream by quarter, Stream by month."""
+"""Every shape VyOS has published: rolling since 2025, rolling until 2025, Stream by quarter, Stream by month.
+
+All are short: a release names files, whose names are longer than it is and must fit NAME_MAX (255 bytes).
+"""
 
 ReleaseLine = Literal["rolling", "stream"]
 """Nightly builds and quarterly ones. VyOS signs each line with a key of its own."""

@@ -1,16 +1,15 @@
 """The release feed over HTTP: conditional, bounded in size and time, and never mistaking "no answer" for "no news"."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import httpx
-
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.urls import Url
 from hyops_assets.image.digests import sha256_of_bytes
+from resources.entity_tags import entity_tag
 from resources.feed.download import DownloadedIso, fetch_iso, local_path, mirrored_at, sources
 from resources.feed.github import LookedUp, look_up
 from resources.feed.mirror import Kept, ensure_mirrored
@@ -23,7 +22,9 @@ from resources.feed.parse import (
     release_at,
     sibling_of,
 )
-from resources.public_http import anonymous_client, host_of, opened
+from resources.public_files import opened_file
+from resources.public_http import AnonymousClient, Pace, TooManyBytes, anonymous_client, opened
+from resources.time_budget import TimeBudget
 
 MAX_FEED_BYTES = 1 << 20
 """The real one has about 200 bytes per release."""
@@ -59,31 +60,32 @@ class ReleaseFeed:
 
     Args:
         settings: `feed` in `pipeline.yml`.
-        timeout_seconds: for all of one URL's answer. A sensor's tick has 60 s in all: for each of the feed's URLs, and
-            for a look at GitHub for each release that it asks for.
+        timeout_seconds: for all of one URL's answer, and of a look at GitHub; less where a budget is given.
     """
 
     def __init__(self, settings: FeedSettings, *, timeout_seconds: float = 8.0) -> None:
         self.settings = settings
         self._timeout_seconds = timeout_seconds
 
-    def poll(self, etag: str | None = None, url: str | None = None) -> Polled:
+    def poll(self, etag: str | None = None, url: str | None = None, *, budget: TimeBudget | None = None) -> Polled:
         """Read the feed from the first of its URLs that gives one.
 
         Args:
             etag: of an earlier reading, to be told `unchanged`.
             url: where that came from; without it, the first URL of the settings. Others are asked unconditionally,
                 for a validator means nothing elsewhere (RFC 9110 §8.8).
+            budget: of the tick that asks; the URLs share it, so that the last one has its time as well.
 
         Raises:
             FeedUnavailable: every URL failed: absent, unreachable, too large, too slow, or no feed. Says each reason.
         """
         failures: list[str] = []
-        with anonymous_client(self._timeout_seconds) as client:
-            for candidate in self.settings.urls:
-                known = etag if candidate == (url or self.settings.urls[0]) else None
+        with anonymous_client() as client:
+            for asked, candidate in enumerate(self.settings.urls):
+                known = entity_tag(etag) if candidate == (url or self.settings.urls[0]) else None
                 try:
-                    return self._read(client, candidate, known)
+                    seconds = self._seconds(budget, among=len(self.settings.urls) - asked)
+                    return self._read(client, candidate, known, Pace.within(seconds))
                 except HyopsError as error:
                     failures.append(error.message)
         raise FeedUnavailable(
@@ -140,39 +142,49 @@ class ReleaseFeed:
         """Have a verified ISO in our mirror; see `resources.feed.mirror.ensure_mirrored`."""
         return ensure_mirrored(release, iso, minisig, self.settings)
 
-    def look_up(self, release: Release) -> LookedUp:
-        """Ask GitHub what it knows of a release that it hosts; see `resources.feed.github.look_up`."""
-        return look_up(release, self.settings.github_api, timeout_seconds=self._timeout_seconds)
+    def look_up(self, release: Release, *, budget: TimeBudget | None = None, among: int = 1) -> LookedUp:
+        """Ask GitHub what it knows of a release that it hosts; see `resources.feed.github.look_up`.
 
-    def _read(self, client: httpx.Client, url: str, etag: str | None) -> Polled:
+        Args:
+            release: as it was announced.
+            budget: of the tick that asks.
+            among: how many releases share what is left of it.
+        """
+        return look_up(release, self.settings.github_api, timeout_seconds=self._seconds(budget, among=among))
+
+    def _seconds(self, budget: TimeBudget | None, *, among: int) -> float:
+        """Return how long the next exchange may take."""
+        return self._timeout_seconds if budget is None else min(self._timeout_seconds, budget.share(among))
+
+    def _read(self, client: AnonymousClient, url: str, etag: str | None, pace: Pace) -> Polled:
         if path := local_path(url):
             document = _file(path)
             found = f'"{sha256_of_bytes(document)}"'
             if found == etag:
                 return Polled("unchanged", None, etag, url)
             return Polled("changed", parse_feed(document, hosts=self.settings.hosts), found, url)
-        deadline = time.monotonic() + self._timeout_seconds
         conditional = {"If-None-Match": etag} if etag else {}
         # A feed is where it is: no host of ISOs has to be able to stand in for it.
-        hosts = {host_of(known) for known in self.settings.urls}
-        with opened(client, url, hosts=hosts, headers=conditional, ok=(200, 304) if etag else (200,)) as answer:
-            if answer.status_code == 304:
+        hosts = {host for known in self.settings.urls if not local_path(known) for host in _parsed(known).own}
+        ok = (200, 304) if etag else (200,)
+        with opened(client, url, hosts=hosts, headers=conditional, ok=ok, pace=pace) as answer:
+            if answer.status == 304:
                 return Polled("unchanged", None, etag, url)
-            document = b""
-            # Chunks as they arrive: asked for a size, httpx would wait for that many bytes and see no deadline.
-            for chunk in answer.iter_raw():
-                document += chunk
-                if len(document) > MAX_FEED_BYTES:
-                    raise _too_large(url)
-                if time.monotonic() > deadline:
-                    raise FeedUnavailable(f"{url} takes longer than {self._timeout_seconds} s", hint="try again later")
-        return Polled("changed", parse_feed(document, hosts=self.settings.hosts), answer.headers.get("ETag"), url)
+            try:
+                document = answer.read(MAX_FEED_BYTES)
+            except TooManyBytes as error:
+                raise _too_large(answer.url.shown) from error
+        return Polled("changed", parse_feed(document, hosts=self.settings.hosts), answer.etag, url)
+
+
+def _parsed(url: str) -> Url:
+    return Url.parse(url, schemes=("https", "http"))
 
 
 def _file(path: Path) -> bytes:
     """Return a feed that lies on this host, as a mirror has one."""
     try:
-        with path.open("rb") as file:
+        with opened_file(path) as file:
             document = file.read(MAX_FEED_BYTES + 1)
     except OSError as error:
         raise FeedUnavailable(f"{path}: {error.strerror}", hint="check feed.urls in config/pipeline.yml") from error

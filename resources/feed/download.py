@@ -5,34 +5,48 @@ fails, so that the next attempt starts from nothing.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import httpx
 from filelock import FileLock
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import CHUNK_BYTES
+from hyops_assets.image.space import NoSpace
+from resources.entity_tags import strong_tag
 from resources.feed.parse import Release
-from resources.feed.partial import PartialFile, TooLarge, file_system_errors
+from resources.feed.partial import DestinationFailed, PartialFile, TooLarge, file_system_errors
 from resources.public_http import (
+    AnonymousClient,
+    Answer,
+    NotAllowed,
     NotFound,
+    Pace,
+    TooManyBytes,
+    TooSlow,
     UnexpectedAnswer,
     Unreachable,
-    Untrusted,
     anonymous_client,
-    host_of,
     opened,
 )
 
 MAX_SIGNATURE_BYTES = 16 << 10
 ATTEMPTS = 5
 """How often one source is asked; each attempt goes on where the one before it broke off."""
+_OURS = (NoSpace, DestinationFailed)
+"""What is wrong here and not at a source: no other source would mend it. Everything else leads to the next one."""
+
+
+class SourceFailed(HyopsError):
+    """A source on this host has the ISO, and it cannot be read."""
 
 
 class IsoUnavailable(HyopsError):
@@ -73,6 +87,7 @@ def fetch_iso(
     *,
     progress: Progress = silent,
     wait_seconds: float = 1.0,
+    pace: Pace | None = None,
 ) -> DownloadedIso:
     """Fetch the ISO of a release and its signature: from our mirror, else from where the release says.
 
@@ -85,37 +100,43 @@ def fetch_iso(
         destination: directory for the ISO; partial files stay in it for a rerun.
         progress: told the ISO's bytes.
         wait_seconds: pause before a broken transfer is taken up again; doubled each time, at most 30.
+        pace: how slow a source may be; what the settings say where None.
 
     Raises:
-        NotAllowed: a URL or redirect leads to a host that is not allowed, or not over https.
-        TooLarge: the ISO exceeds `max_iso_bytes`.
         NoSpace: the destination is full; what arrived is kept.
         DestinationFailed: the destination may not be written.
-        IsoUnavailable: no source has both files. Says what each one answered.
+        NotAllowed: the only source, or a redirect of it, is at a host that is not allowed, or not over https.
+        TooLarge: the only source's ISO exceeds `max_iso_bytes`.
+        IsoUnavailable: no source has both files, whatever is wrong with each. Says what each one answered.
         IsoUnreachable: at least one source failed in a way that a later attempt may survive.
     """
+    pace = pace or Pace(bytes_per_second=settings.slowest_bytes_per_second)
     with file_system_errors(destination):
         destination.mkdir(parents=True, exist_ok=True)
     partial = PartialFile(destination / iso_file_name(release.version))
     failures: list[HyopsError] = []
+    reasons: list[str] = []
     # Two runs of one release share the partial file: the second waits, then finds the first one's ISO.
     with FileLock(destination / f".{partial.target.name}.lock"):
         for source in sources(release, settings):
-            transfer = _Transfer(partial, settings.max_iso_bytes, progress, wait_seconds)
+            transfer = _Transfer(partial, settings.max_iso_bytes, progress, wait_seconds, pace)
             try:
                 minisig = transfer.fetch(source)
-            except (NotFound, Untrusted, UnexpectedAnswer, Unreachable) as error:
+            except _OURS:
+                raise
+            except HyopsError as error:
                 failures.append(error)
+                reasons.append(error.message if source.iso in error.message else f"{source.iso}: {error.message}")
                 continue
-            passed_over = tuple(failure.message for failure in failures)
-            return DownloadedIso(partial.target, minisig, source.iso, transfer.bytes_received, passed_over)
-    why = "; ".join(failure.message for failure in failures)
-    message = f"no source gave the ISO of {release.version} and its signature: {why}"
+            return DownloadedIso(partial.target, minisig, source.iso, transfer.bytes_received, tuple(reasons))
+    if len(failures) == 1 and isinstance(failures[0], Refused):
+        raise failures[0]
+    message = f"no source gave the ISO of {release.version} and its signature: {'; '.join(reasons)}"
     if any(isinstance(failure, TransientError) for failure in failures):
         raise IsoUnreachable(message, hint="try again later; what arrived is kept")
-    raise IsoUnavailable(
-        message, hint="upstream keeps thirty builds: set feed.mirror, or name an ISO with source_iso_url"
-    )
+    refusals = [failure.hint for failure in failures if isinstance(failure, Refused)]
+    hints = ["upstream keeps thirty builds: set feed.mirror, or name an ISO with source_iso_url", *refusals]
+    raise IsoUnavailable(message, hint="; ".join(dict.fromkeys(hints)))
 
 
 @dataclass(frozen=True)
@@ -138,8 +159,7 @@ def sources(release: Release, settings: FeedSettings) -> list[Source]:
         return [_configured(release.url, hosts)]
     found: list[Source] = []
     if settings.mirror:
-        place = mirrored_at(settings.mirror, release.version)
-        found.append(_configured(place, hosts | {host_of(place)}))
+        found.append(_configured(mirrored_at(settings.mirror, release.version), hosts, ours=True))
     if release.url not in [source.iso for source in found]:
         found.append(Source(release.url, hosts))
     return found
@@ -157,35 +177,51 @@ def local_path(place: str) -> Path | None:
     return None if "://" in place else Path(place).expanduser().absolute()
 
 
-def _configured(place: str, hosts: frozenset[str]) -> Source:
-    """Return the source of a place that a user wrote: a URL, a file URL or a path."""
+def _configured(place: str, hosts: frozenset[str], *, ours: bool = False) -> Source:
+    """Return the source of a place that a user wrote: a URL, a file URL or a path. `ours` allows its own host."""
     path = local_path(place)
-    return Source(place, hosts) if path is None else Source(str(path), None)
+    if path is not None:
+        return Source(str(path), None)
+    return Source(place, hosts | _parsed(place).own if ours else hosts)
+
+
+def _parsed(place: str) -> Url:
+    try:
+        return Url.parse(place)
+    except BadUrl as error:
+        raise NotAllowed(error.message, hint=error.hint) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether the same source is asked again: one that is too slow would be so again."""
+    return isinstance(error, Unreachable) and not isinstance(error, TooSlow)
 
 
 class _Transfer:
     """One source's ISO on its way into the partial file, however often the connection breaks."""
 
-    def __init__(self, partial: PartialFile, limit: int, progress: Progress, wait_seconds: float) -> None:
+    def __init__(self, partial: PartialFile, limit: int, progress: Progress, wait_seconds: float, pace: Pace) -> None:
         self.bytes_received = 0
         self._partial = partial
         self._limit = limit
         self._progress = progress
         self._wait_seconds = wait_seconds
+        self._pace = pace
 
     def fetch(self, source: Source) -> str:
         """Bring the ISO to its final name; return the text of its signature, which is fetched first."""
         if source.hosts is None:
             return self._copy(Path(source.iso))
+        iso = _parsed(source.iso)
         attempts = Retrying(
-            retry=retry_if_exception_type(Unreachable),
+            retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential(multiplier=self._wait_seconds, max=30),
             reraise=True,
         )
-        with anonymous_client() as client:
-            minisig = attempts(self._signature, client, source)
-            attempts.copy()(self._receive, client, source)
+        with anonymous_client(self._pace) as client:
+            minisig = attempts(self._signature, client, iso.suffixed(".minisig"), source.hosts)
+            attempts.copy()(self._receive, client, iso, source.hosts)
         return minisig
 
     def _copy(self, iso: Path) -> str:
@@ -194,58 +230,65 @@ class _Transfer:
             if not path.is_file():
                 raise NotFound(f"{path} is no file", hint="put the ISO and its .minisig side by side")
         self._partial.begin(iso.as_uri(), None)
-        with iso.open("rb", buffering=0) as file:
-            chunks = self._counted(iter(lambda: file.read(CHUNK_BYTES), b""))
+        with _readable(signature), signature.open("rb") as file:
+            minisig = _text(file.read(MAX_SIGNATURE_BYTES + 1), str(signature))
+        with _readable(iso):
+            file = iso.open("rb", buffering=0)
+        with file:
+            chunks = self._counted(_chunks(file, iso))
             self._partial.append(chunks, total=iso.stat().st_size, limit=self._limit, progress=self._progress)
         self._partial.commit()
-        return _text(signature.read_bytes()[: MAX_SIGNATURE_BYTES + 1], str(signature))
+        return minisig
 
-    def _signature(self, client: httpx.Client, source: Source) -> str:
-        content = b""
-        with opened(client, source.minisig, hosts=source.hosts or ()) as answer:
-            for chunk in self._counted(answer.iter_raw()):
-                content += chunk
-                if len(content) > MAX_SIGNATURE_BYTES:
-                    break
-        return _text(content, source.minisig)
+    def _signature(self, client: AnonymousClient, url: Url, hosts: frozenset[str]) -> str:
+        with opened(client, url, hosts=hosts) as answer:
+            try:
+                content = b"".join(self._counted(answer.pieces(MAX_SIGNATURE_BYTES)))
+            except TooManyBytes as error:
+                raise _no_signature(url.shown) from error
+        return _text(content, url.shown)
 
-    def _receive(self, client: httpx.Client, source: Source) -> None:
-        conditions = self._partial.conditions(source.iso)
+    def _receive(self, client: AnonymousClient, url: Url, hosts: frozenset[str]) -> None:
+        place = str(url)
+        conditions = self._partial.conditions(place)
         expected = {"If-None-Match": (200, 304), "Range": (200, 206, 416)}
         ok = next((statuses for header, statuses in expected.items() if header in conditions), (200,))
-        with opened(client, source.iso, hosts=source.hosts or (), headers=conditions, ok=ok) as answer:
-            if answer.status_code == 304:
+        with opened(client, url, hosts=hosts, headers=conditions, ok=ok) as answer:
+            if answer.status == 304:
                 size = self._partial.target.stat().st_size
                 self._progress("download", size, size)
                 return
-            if answer.status_code == 200:
-                self._partial.begin(source.iso, answer.headers.get("ETag"))
+            if answer.status == 200:
+                self._partial.begin(place, answer.etag)
             elif not self._continues(answer):
                 self._partial.remove()
-                raise Unreachable(f"{source.iso} changed during the transfer", hint="run it again")
-            if answer.status_code != 416:
+                raise Unreachable(f"{url.shown} changed during the transfer", hint="run it again")
+            if answer.status != 416:
                 self._append(answer)
             self._partial.commit()
 
-    def _continues(self, answer: httpx.Response) -> bool:
+    def _continues(self, answer: Answer) -> bool:
         """Tell whether a 206 brings exactly the missing rest, or a 416 says that nothing is missing.
 
         Azure's blob store, behind GitHub's downloads, may answer a range without regard to If-Range: so compare.
         """
         here = self._partial.size_bytes
         origin = self._partial.origin
-        unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
-        if unit != "bytes" or (answer.status_code == 416 and rest != f"*/{here}"):
+        unit, _, rest = answer.header("Content-Range").partition(" ")
+        if unit != "bytes" or (answer.status == 416 and rest != f"*/{here}"):
             return False
-        if answer.status_code == 416:
+        if answer.status == 416:
             return True
-        return rest.startswith(f"{here}-") and origin is not None and answer.headers.get("ETag") == origin.etag
+        return rest.startswith(f"{here}-") and origin is not None and strong_tag(answer.etag) == origin.etag
 
-    def _append(self, answer: httpx.Response) -> None:
-        length = answer.headers.get("Content-Length", "")
-        total = self._partial.size_bytes + int(length) if length.isdecimal() else None
-        chunks = self._counted(answer.iter_raw())
-        self._partial.append(chunks, total=total, limit=self._limit, progress=self._progress)
+    def _append(self, answer: Answer) -> None:
+        here = self._partial.size_bytes
+        total = None if answer.size_bytes is None else here + answer.size_bytes
+        chunks = self._counted(answer.pieces(max(0, self._limit - here)))
+        try:
+            self._partial.append(chunks, total=total, limit=self._limit, progress=self._progress)
+        except TooManyBytes as error:
+            raise self._partial.refused(self._limit + 1, self._limit) from error
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -253,9 +296,33 @@ class _Transfer:
             yield chunk
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn the system's errors about a file that is read into `SourceFailed`."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceFailed(
+            f"{path} cannot be read: {error.strerror}", hint="check that this user may read it, and its disk"
+        ) from error
+
+
+def _chunks(file: RawIOBase, path: Path) -> Iterator[bytes]:
+    while True:
+        with _readable(path):
+            chunk = file.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _no_signature(where: str) -> TooLarge:
+    return TooLarge(f"{where} has more than {MAX_SIGNATURE_BYTES} bytes", hint="it is no minisign signature")
+
+
 def _text(content: bytes, where: str) -> str:
     if len(content) > MAX_SIGNATURE_BYTES:
-        raise TooLarge(f"{where} has more than {MAX_SIGNATURE_BYTES} bytes", hint="it is no minisign signature")
+        raise _no_signature(where)
     try:
         return content.decode()
     except UnicodeDecodeError as error:

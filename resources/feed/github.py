@@ -12,18 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hyops_assets.contract.canonical import Sha256
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.version import iso_file_name
 from resources.feed.parse import Release
-from resources.public_http import (
-    NotAllowed,
-    NotFound,
-    UnexpectedAnswer,
-    Unreachable,
-    Untrusted,
-    anonymous_client,
-    host_of,
-    opened,
-)
+from resources.public_http import NotFound, Pace, TooManyBytes, anonymous_client, opened
 
 MAX_ANSWER_BYTES = 4 << 20
 """The body of a release holds its change log."""
@@ -69,26 +61,24 @@ def look_up(release: Release, api: str | None, *, timeout_seconds: float) -> Loo
     Args:
         release: as the feed announces it.
         api: base URL of GitHub's REST API; None asks nobody.
-        timeout_seconds: for its answer.
+        timeout_seconds: for all of its answer.
     """
     place = _DOWNLOAD.fullmatch(release.url)
     if api is None or place is None:
         return LookedUp("not asked", "no GitHub API is configured" if api is None else "it is no download of GitHub's")
     url = f"{api.rstrip('/')}/repos/{place['repository']}/releases/tags/{place['tag']}"
-    content = b""
     try:
         with (
-            anonymous_client(timeout_seconds) as client,
-            opened(client, url, hosts={host_of(api)}, headers=_HEADERS) as answer,
+            anonymous_client(Pace.within(timeout_seconds)) as client,
+            opened(client, url, headers=_HEADERS) as answer,
         ):
-            for chunk in answer.iter_raw():
-                content += chunk
-                if len(content) > MAX_ANSWER_BYTES:
-                    return LookedUp("unknown", f"{url} answers more than {MAX_ANSWER_BYTES} bytes")
+            content = answer.read(MAX_ANSWER_BYTES)
         return _compared(release, _GithubRelease.model_validate_json(content))
     except NotFound:
         return LookedUp("contradicted", f"GitHub has no release {release.version} in {place['repository']}")
-    except (Unreachable, Untrusted, UnexpectedAnswer, NotAllowed) as error:
+    except TooManyBytes:
+        return LookedUp("unknown", f"{url} answers more than {MAX_ANSWER_BYTES} bytes")
+    except HyopsError as error:
         return LookedUp("unknown", error.message)
     except ValidationError:
         return LookedUp("unknown", f"{url} answers with something else than a release")

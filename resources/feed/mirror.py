@@ -64,7 +64,7 @@ def ensure_mirrored(release: Release, iso: Path, minisig: str, settings: FeedSet
 
 
 def _holds(file: Path, text: str) -> bool:
-    return file.exists() and file.read_text(errors="replace") == text
+    return file.exists() and file.read_text("utf-8", "replace") == text
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -81,7 +81,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

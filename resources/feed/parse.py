@@ -9,10 +9,13 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import (
     BadVersion,
     RecordVersion,
@@ -20,6 +23,7 @@ from hyops_assets.contract.version import (
     iso_file_name,
     release_line,
     release_time,
+    require_release,
 )
 
 MAX_ENTRIES = 1000
@@ -33,11 +37,32 @@ Anyone may have a repository there; only these two are VyOS'."""
 
 NEAR = timedelta(days=1)
 """How far the feed's time of a rolling release may be from the minute in its name: a build takes hours, not days."""
-_URL = re.compile(r"https://(?P<host>[a-zA-Z0-9.-]+)(?P<port>:\d{1,5})?(?P<path>(?:/[a-zA-Z0-9._~+-]+)+)", re.ASCII)
+_PATH = re.compile(r"(?:/[a-zA-Z0-9._~+-]+)+", re.ASCII)
 
 
 class FeedMalformed(HyopsError):
     """The document is no feed at all. That is not the same as a feed without news."""
+
+
+def require_place(text: str) -> str:
+    """Return where an ISO is, unchanged: a path, a file URL, or a URL.
+
+    Raises:
+        BadUrl: it is written as a URL and is none.
+    """
+    if "://" in text and not text.startswith("file://"):
+        Url.parse(text, schemes=("https", "http"))
+    return text
+
+
+def _kept_place(text: str) -> str:
+    try:
+        return require_place(text)
+    except BadUrl as error:
+        raise ValueError(error.message) from error
+
+
+ReleaseName = Annotated[str, AfterValidator(require_release)]
 
 
 class Release(Frozen):
@@ -52,10 +77,10 @@ class Release(Frozen):
         given: whether a user named a place of his own, which may then be a path; nothing else is tried.
     """
 
-    version: str
-    url: str
+    version: ReleaseName
+    url: Annotated[str, AfterValidator(_kept_place)]
     minisig_url: str
-    timestamp: datetime | None = None
+    timestamp: AwareDatetime | None = None
     line: ReleaseLine
     given: bool = False
 
@@ -107,7 +132,9 @@ def release_at(version: str, url: str, *, timestamp: datetime | None = None, giv
 
     Raises:
         BadVersion: VyOS publishes no such version.
+        BadUrl: the place is written as a URL and is none.
     """
+    require_place(url)
     parsed = RecordVersion.parse(version)
     if version != parsed.release:
         raise BadVersion(f"{version!r} is no release of VyOS", hint=f"name the release: {parsed.release}")
@@ -173,17 +200,20 @@ def _version_faults(version: str, before: list[Release]) -> list[str]:
 
 
 def _url_faults(url: str, version: str, hosts: Hosts) -> list[str]:
-    match = _URL.fullmatch(url)
-    if match is None:
+    try:
+        parsed = Url.parse(url)
+    except BadUrl as error:
+        return [f"url {_printable(url)} is not a plain https URL: {error.message}"]
+    if parsed.query is not None or not _PATH.fullmatch(parsed.path) or str(parsed) != url:
         return [f"url {_printable(url)} is not a plain https URL"]
     faults: list[str] = []
-    host = match["host"].lower()
     line = release_line(version)
-    if not {host, f"{host}{match['port'] or ''}"} & set(hosts.get(line, ())):
-        faults.append(f"host {host} is not among the allowed ones of {line} releases")
-    if host == GITHUB and not match["path"].removeprefix("/").startswith(tuple(f"{name}/" for name in REPOSITORIES)):
-        faults.append(f"{_printable(match['path'])} is in no repository of VyOS on GitHub")
-    *_, tag, name = ("", *match["path"].split("/"))
+    if not parsed.is_at(hosts.get(line, ())):
+        faults.append(f"host {parsed.authority} is not among the allowed ones of {line} releases")
+    repositories = tuple(f"/{name}/releases/download/" for name in REPOSITORIES)
+    if parsed.host == GITHUB and not parsed.path.startswith(repositories):
+        faults.append(f"{_printable(parsed.path)} is in no repository of VyOS on GitHub")
+    *_, tag, name = ("", *parsed.path.split("/"))
     if name != iso_file_name(version):
         faults.append(f"the URL ends in {_printable(name)}, not in {_printable(iso_file_name(version))}")
     # August 2024: URLs of the right file under a tag of the wrong name, none of which existed.

@@ -15,6 +15,7 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image.space import space_needed
+from resources.entity_tags import StrongTag, strong_tag
 
 
 class TooLarge(Refused):
@@ -29,7 +30,7 @@ class Origin(Frozen):
     """Where bytes came from, and the strong validator that they had there."""
 
     url: str
-    etag: str
+    etag: StrongTag
 
 
 class PartialFile:
@@ -72,9 +73,9 @@ class PartialFile:
         """Start from nothing. Without a strong validator (RFC 9110 §8.8.1) it cannot be taken up again later."""
         with file_system_errors(self.target):
             self.remove()
-            if etag and not etag.startswith("W/"):
+            if (strong := strong_tag(etag)) is not None:
                 partial = self._origin.with_suffix(".new")
-                partial.write_text(Origin(url=url, etag=etag).model_dump_json())
+                partial.write_text(Origin(url=url, etag=strong).model_dump_json(), encoding="utf-8")
                 partial.replace(self._origin)
 
     def append(self, chunks: Iterable[bytes], *, total: int | None, limit: int, progress: Progress) -> None:
@@ -93,7 +94,7 @@ class PartialFile:
         """
         done = self.size_bytes
         if max(done, total or 0) > limit:
-            raise self._too_large(max(done, total or 0), limit)
+            raise self.refused(max(done, total or 0), limit)
         missing = (total or done) - done
         with (
             file_system_errors(self._bytes),
@@ -103,7 +104,7 @@ class PartialFile:
             for chunk in chunks:
                 done += len(chunk)
                 if done > limit:
-                    raise self._too_large(done, limit)
+                    raise self.refused(done, limit)
                 file.write(chunk)
                 progress("download", done, total)
 
@@ -120,7 +121,8 @@ class PartialFile:
         for path in (self.target, self._bytes, self._origin):
             path.unlink(missing_ok=True)
 
-    def _too_large(self, size: int, limit: int) -> TooLarge:
+    def refused(self, size: int, limit: int) -> TooLarge:
+        """Remove everything, and return the error that says why: it has this size, or more."""
         self.remove()
         return TooLarge(
             f"{self.target.name} has {size} bytes or more, allowed are {limit}",

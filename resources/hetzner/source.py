@@ -1,6 +1,6 @@
 """Where a seed's bytes come from, looked at before anything is paid for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,7 @@ from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
 from resources.hetzner.wishes import Wrapper
 from resources.hetzner.wrapping import wrapped
-from resources.public_http import anonymous_client, host_of, opened
+from resources.public_http import Answer, anonymous_client, opened
 
 
 @contextmanager
@@ -61,17 +61,16 @@ def find_source(request: SeedRequest) -> Source:
         return Source(variant, file=path)
     if parts.scheme != "https":
         raise Refused(f"{request.url!r}: the rescue system fetches over https only", hint="publish it under https")
-    with anonymous_client() as client, opened(client, request.url, hosts={host_of(request.url)}) as answer:
-        _require_announced(request.url, answer.headers, variant)
+    with anonymous_client() as client, opened(client, request.url) as answer:
+        _require_announced(request.url, answer, variant)
     return Source(variant, url=request.url)
 
 
-def _require_announced(url: str, headers: Mapping[str, str], variant: Variant) -> None:
-    length = headers.get("content-length")
-    if length is not None:
-        _require_size(url, int(length), variant)
+def _require_announced(url: str, answer: Answer, variant: Variant) -> None:
+    if answer.size_bytes is not None:
+        _require_size(url, answer.size_bytes, variant)
     # Google Cloud Storage repeats an object's metadata in headers; our publisher writes the digest there.
-    digest = headers.get("x-goog-meta-sha256", variant.sha256)
+    digest = answer.header("x-goog-meta-sha256") or variant.sha256
     if digest != variant.sha256:
         raise WrongSource(f"{url} says sha256 {digest}, the record {variant.sha256}", hint="publish a revision")
 

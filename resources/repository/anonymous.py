@@ -1,14 +1,17 @@
-"""An object as a stranger reads it: every byte from its public URL, no credentials, no redirect."""
+"""An object as anyone reads it: every byte from its public URL, no credentials, no redirect."""
 
 import hashlib
 
 from hyops_assets.contract.progress import Progress, silent
-from resources.public_http import NotFound, anonymous_client, host_of, opened
+from resources.public_http import NotFound, Pace, anonymous_client, opened
 from resources.repository.base import ObjectRepository, ReadBack, missing
+
+MOST_BYTES = 1 << 44
+"""More than any object store takes. With the least rate it is what bounds a reading in time."""
 
 
 def read_published(url: str, repository: ObjectRepository, *, progress: Progress = silent) -> ReadBack:
-    """Return what a stranger reads at a URL of a contract, whoever published it: this repository, a command, others.
+    """Return what anyone reads at a URL of a contract, whoever published it: this repository, a command, others.
 
     Raises:
         as `read_public` and the repository do; a file's URL is the repository's own or refused.
@@ -18,27 +21,32 @@ def read_published(url: str, repository: ObjectRepository, *, progress: Progress
     return read_public(url, progress=progress)
 
 
-def read_public(url: str, *, progress: Progress = silent) -> ReadBack:
+def read_public(url: str, *, progress: Progress = silent, pace: Pace | None = None) -> ReadBack:
     """Return digest and size of the bytes behind a URL.
+
+    Args:
+        url: https or http.
+        progress: told the bytes that arrived; cancels by raising.
+        pace: how slow the server may be.
 
     Raises:
         ObjectMissing: there are none.
         Refused: the URL answers with a redirect.
         TransientError: it could not be read now.
-        Untrusted, UnexpectedAnswer: the server is not set up for strangers.
+        Untrusted, UnexpectedAnswer: the server is not set up for anyone to read.
     """
     digest = hashlib.sha256()
     done = 0
     try:
         with (
-            anonymous_client() as client,
-            opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0) as answer,
+            anonymous_client(pace) as client,
+            opened(client, url, schemes=("https", "http"), redirects=0) as answer,
         ):
-            length = answer.headers.get("Content-Length")
-            for chunk in answer.iter_raw():
+            # What it says it has is all that it may have: so much is waited for.
+            for chunk in answer.pieces(MOST_BYTES if answer.size_bytes is None else answer.size_bytes):
                 digest.update(chunk)
                 done += len(chunk)
-                progress("read back", done, int(length) if length else None)
+                progress("read back", done, answer.size_bytes)
     except NotFound as error:
         raise missing(url) from error
     return ReadBack(digest.hexdigest(), done)

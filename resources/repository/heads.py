@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from resources.public_http import NotFound, anonymous_client, host_of, opened
+from resources.public_http import NotFound, anonymous_client, opened
 from resources.repository.base import missing
 
 _VALIDATORS = ("ETag", "x-goog-generation", "x-goog-hash", "Last-Modified")
@@ -40,10 +40,10 @@ def head_published(url: str) -> Head:
     try:
         with (
             anonymous_client() as client,
-            opened(client, url, hosts={host_of(url)}, schemes=("https", "http"), redirects=0, method="HEAD") as answer,
+            opened(client, url, schemes=("https", "http"), redirects=0, method="HEAD") as answer,
         ):
-            length = answer.headers.get("x-goog-stored-content-length", answer.headers.get("Content-Length", ""))
-            said = [f"{name}={answer.headers[name]}" for name in _VALIDATORS if name in answer.headers]
-            return Head(int(length) if length.isdecimal() else None, " ".join(said))
+            stored = answer.number("x-goog-stored-content-length")
+            said = [f"{name}={value}" for name in _VALIDATORS if (value := answer.header(name))]
+            return Head(answer.size_bytes if stored is None else stored, " ".join(said))
     except NotFound as error:
         raise missing(url) from error

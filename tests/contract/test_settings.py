@@ -1,9 +1,13 @@
 """Rules of `pipeline.yml` that hold before anything is looked at: a wrong line is refused by its key."""
 
-from typing import Any
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hyops_assets.contract.settings import Settings
 
@@ -50,6 +54,28 @@ def test_settings_cannot_be_changed_while_a_run_reads_them() -> None:
         ({"sites": {"hetzner": {"main": {"token_env": "not a name"}}}}, "sites.hetzner.main.token_env"),
         ({"sites": {"hetzner": {"../main": {}}}}, "sites.hetzner"),
         ({"sites": {"proxmox": {"dc1": {"host": "pve.example.com"}}}}, "sites.proxmox.dc1.node"),
+        ({"feed": {"min_hours_between_builds": float("inf")}}, "feed.min_hours_between_builds"),
+        ({"feed": {"min_hours_between_builds": float("nan")}}, "feed.min_hours_between_builds"),
+        ({"feed": {"max_builds_in_flight": 0}}, "feed.max_builds_in_flight"),
+        ({"feed": {"stale_after_days": 0}}, "feed.stale_after_days"),
+        ({"build": {"boot_timeout_seconds": 29}}, "build.boot_timeout_seconds"),
+        ({"upkeep": {"full_hash_days": 0}}, "upkeep.full_hash_days"),
+        ({"sites": {"hetzner": {"main": {"snapshot_limit": 0}}}}, "sites.hetzner.main.snapshot_limit"),
+        ({"feed": {"poll_seconds": 10**12}}, "feed.poll_seconds"),
+        ({"feed": {"urls": ["https://github.com:99999/version.json"]}}, "feed.urls.0"),
+        ({"feed": {"urls": ["https://github.com/a/../b/version.json"]}}, "feed.urls.0"),
+        ({"feed": {"mirror": "https://user:word@mirror.example"}}, "feed.mirror"),
+        ({"feed": {"iso_hosts": ["github.com/x"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["github.com:0"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["*"]}}, "feed.iso_hosts.0"),
+        ({"upkeep": {"keep_days": 10**12}}, "upkeep.keep_days"),
+        ({"seeding": {"rest_after_minutes": float("inf")}}, "seeding.rest_after_minutes"),
+        ({"build": {"packages": ["--allow-unauthenticated"]}}, "build.packages.0"),
+        ({"build": {"vyos_vm_images": {"checkout": "/srv/x", "playbook": "../../x.yml"}}}, "playbook"),
+        ({"repository": {"kind": "gcs", "bucket": "records", "endpoint": "https://h:99999"}}, "repository.endpoint"),
+        ({"sites": {"hetzner": {"main": {"rescue_ssh_port": -1}}}}, "sites.hetzner.main.rescue_ssh_port"),
+        ({"sites": {"hetzner": {"main": {"locations": ["fsn1&x=y"]}}}}, "sites.hetzner.main.locations.0"),
+        ({"sites": {"hetzner": {"main": {"endpoint": "https://[::1/v1"}}}}, "sites.hetzner.main.endpoint"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_key(document: dict[str, Any], told: str) -> None:
@@ -73,3 +99,97 @@ def test_two_default_sites_of_one_cloud_are_refused_and_so_is_one_place_with_two
 @pytest.mark.parametrize("vmid_range", [(9299, 9200), (99, 200), (200, 1_000_000_000)])
 def test_a_range_that_holds_no_vmid_of_proxmox_is_refused(vmid_range: tuple[int, int]) -> None:
     assert "vmid_range" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {"vmid_range": vmid_range}}}})
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("port", 0),
+        ("port", 99999),
+        ("host", "pve.example.com/x"),
+        ("host", "127.1"),
+        ("host", "0x7f000001"),
+        ("host", "user@pve"),
+        ("node", "../../access/users"),
+        ("node", "pve1-"),
+        ("bridge", "vmbr0,firewall=0,tag=5"),
+        ("storage", "local:../../x,import-from=/etc/shadow"),
+        ("import_storage", "1local"),
+        ("pool", ".."),
+        ("token_id", "root@pam"),
+        ("token_id", "a@pve!b\nc"),
+        ("token_env", "PATH=x"),
+        ("ca_file", "/etc/a\0b"),
+    ],
+)
+def test_what_proxmox_would_read_as_something_else_is_refused_by_its_key(key: str, wrong: object) -> None:
+    assert f"sites.proxmox.dc1.{key}" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {key: wrong}}}})
+
+
+@pytest.mark.parametrize(
+    ("key", "good"),
+    [
+        ("host", "10.0.0.1"),
+        ("host", "fd00::1"),
+        ("host", "pve"),
+        ("node", "pve-01"),
+        ("bridge", "vmbr0.100"),
+        ("bridge", "vnet_a1"),
+        ("storage", "ceph-pool.1"),
+        ("pool", "vyos_templates"),
+        ("token_id", "hyops@pve!seed-1"),
+    ],
+)
+def test_what_proxmox_itself_takes_is_taken(key: str, good: str) -> None:
+    settings = Settings.model_validate({"sites": {"proxmox": {"dc1": PROXMOX | {key: good}}}})
+    assert getattr(settings.sites.proxmox["dc1"], key) == good
+
+
+FREE = {str, int, float, Path}
+CLOSED = {bool, NoneType, date}
+
+
+def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type, Any]]:
+    """Every value that a user writes freely: its key, its type, and that with all that is demanded of it."""
+    for name, field in model.model_fields.items():
+        yield from _leaves(field.annotation, tuple(field.metadata), f"{path}.{name}".lstrip("."))
+
+
+def _leaves(annotation: Any, demanded: tuple[Any, ...], path: str) -> Iterator[tuple[str, type, Any]]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _leaves(arguments[0], (*demanded, *arguments[1:]), path)
+    elif origin in {Union, UnionType}:
+        for argument in arguments:
+            yield from _leaves(argument, demanded, path)
+    elif origin in {list, tuple, dict}:
+        for argument in arguments:
+            yield from _leaves(argument, (), f"{path}[]")
+    elif origin is Literal or annotation in CLOSED:
+        return
+    elif annotation in FREE:
+        yield path, annotation, Annotated[(annotation, *demanded)] if demanded else annotation
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from leaves(annotation, path)
+    else:
+        raise AssertionError(f"{path}: a type that this test does not know: {annotation}")
+
+
+LEAVES = list(leaves(Settings))
+HUGE = [float("inf"), float("-inf"), float("nan"), 10**30, -(10**30), 10.0**300]
+TEXTS = ["a\0b", "a\nb: c", "a\x1b[2J", "x" * 100_000]
+
+
+@pytest.mark.parametrize(("path", "kind", "demanded"), LEAVES, ids=[leaf[0] for leaf in LEAVES])
+def test_every_text_has_a_grammar_and_every_number_has_bounds(path: str, kind: type, demanded: Any) -> None:
+    """The next setting without one fails here."""
+    adapter = TypeAdapter(demanded)
+    for wrong in HUGE if kind in {int, float} else TEXTS:
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)
+
+
+def test_the_walk_sees_every_section() -> None:
+    paths = {leaf[0] for leaf in LEAVES}
+    assert {"feed.urls[]", "build.command.build_command", "sites.proxmox[].port", "notify.webhook_env"} <= paths
+    assert len(paths) > 50

@@ -1,23 +1,23 @@
-import asyncio
 import json
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.urls import BadUrl
 from hyops_assets.contract.version import BadVersion, iso_file_name
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import DOWNLOADS, ReleaseServer
 from hyops_assets.lab.running import running
-from hyops_assets.lab.static import StaticServer
 from hyops_assets.lab.trace import Trace
 from resources.feed.client import MAX_FEED_BYTES, FeedUnavailable, ReleaseFeed, ReleaseUnknown
+from resources.feed.parse import release_at
+from resources.time_budget import TimeBudget
+from tests.resources.hostile import SLOW, answer, serving
 from tests.resources.redirecting import Redirecting
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -128,25 +128,39 @@ def test_a_redirect_is_followed_to_an_allowed_host_only(scene: Scene, tmp_path: 
             scene.feed(f"{redirecting.url}/plain").poll()
 
 
-class Dripping(StaticServer):
-    """Sends one byte now and then, for ever."""
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        while True:
-            await response.write(b" ")
-            await asyncio.sleep(0.05)
+@pytest.mark.parametrize("slow", SLOW)
+def test_a_server_that_takes_for_ever_is_given_up_and_the_next_one_asked(scene: Scene, slow: str):
+    scene.server.publish(RELEASE, scene.iso, "signature", TIME)
+    with serving(SLOW[slow], scene.authority) as server:
+        named = FeedSettings(urls=[f"{server.url}/", scene.server.feed_url], iso_hosts=["127.0.0.1"])
+        assert ReleaseFeed(named, timeout_seconds=1.5).poll().url == scene.server.feed_url
 
 
-def test_a_server_that_drips_is_given_up_in_time(scene: Scene, tmp_path: Path):
-    dripping = Dripping("dripping", tmp_path, scene.trace, scene.authority)
-    with running(dripping):
-        start = time.monotonic()
-        feed = ReleaseFeed(FeedSettings(urls=[f"{dripping.url}/"], iso_hosts=["127.0.0.1"]), timeout_seconds=0.5)
-        with pytest.raises(FeedUnavailable, match="takes longer than"):
-            feed.poll()
-        assert time.monotonic() - start < 5
+def test_the_urls_of_a_feed_share_the_time_of_a_tick_and_the_last_one_has_its_part(scene: Scene):
+    scene.server.publish(RELEASE, scene.iso, "signature", TIME)
+    with serving(SLOW["a header that drips"], scene.authority) as server:
+        slow = [f"{server.url}/{number}" for number in range(8)]
+        feed = ReleaseFeed(FeedSettings(urls=[*slow, scene.server.feed_url], iso_hosts=["127.0.0.1"]))
+        assert feed.poll(budget=TimeBudget(9.0)).url == scene.server.feed_url
+        with pytest.raises(FeedUnavailable, match=r"no time is left of 0 s(; no time is left of 0 s){8}"):
+            feed.poll(budget=TimeBudget(0))
+
+
+def test_a_look_at_github_that_takes_for_ever_speaks_neither_for_nor_against_a_release(scene: Scene):
+    with serving(SLOW["a body that drips"], scene.authority) as server:
+        feed = ReleaseFeed(FeedSettings(github_api=server.url), timeout_seconds=0.5)
+        found = feed.look_up(release_at(RELEASE, UPSTREAM))
+    assert (found.status, "takes longer than it may" in found.reason) == ("unknown", True)
+
+
+def test_an_entity_tag_that_is_none_is_never_kept_and_one_that_was_kept_is_never_shown(scene: Scene):
+    def script(_: bytes) -> Iterator[bytes | float]:
+        yield answer(b"[]", 'ETag: "\xe9"')
+
+    with serving(script, scene.authority) as server:
+        feed = scene.feed(f"{server.url}/version.json")
+        assert [feed.poll(etag, f"{server.url}/version.json").etag for etag in (None, '"\xe9"')] == [None, None]
+        assert all(b"If-None-Match" not in request for request in server.asked)
 
 
 def test_a_release_is_found_by_its_announcement(scene: Scene):
@@ -230,3 +244,11 @@ def test_a_version_that_vyos_never_publishes_is_refused_before_anything_is_asked
     with pytest.raises(BadVersion):
         scene.feed().find("latest")
     assert scene.statuses() == []
+
+
+@pytest.mark.parametrize(
+    "place", ["https://[::1", "https://xn--a/x.iso", "https://m/a%00.iso", "https://m:99999/x.iso"]
+)
+def test_a_place_that_is_written_as_a_url_and_is_none_is_refused_by_type(scene: Scene, place: str):
+    with pytest.raises(BadUrl):
+        scene.feed().find(RELEASE, source_iso_url=place)

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import resource
 import shutil
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from resources.feed import download, partial
 from resources.feed.download import ATTEMPTS, DownloadedIso, IsoUnavailable, IsoUnreachable, fetch_iso
 from resources.feed.parse import Release, release_at
 from resources.feed.partial import DestinationFailed, TooLarge
-from resources.public_http import NotAllowed
+from resources.public_http import NotAllowed, Pace
 from tests.killing import killed_at_each_line
+from tests.resources.hostile import SLOW, answer, dripping, serving
 from tests.resources.redirecting import Redirecting
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -45,11 +47,13 @@ class Scene:
     def partial(self) -> Path:
         return self.destination / f".{NAME}.partial"
 
-    def fetch(self, release: Release | None = None, **settings: str | int | list[str]) -> DownloadedIso:
+    def fetch(
+        self, release: Release | None = None, *, pace: Pace | None = None, **settings: str | int | list[str]
+    ) -> DownloadedIso:
         named = FeedSettings.model_validate(
             {"iso_hosts": ["127.0.0.1"], "stream_iso_hosts": ["127.0.0.1"], **settings}
         )
-        return fetch_iso(release or self.release, named, self.destination, wait_seconds=0)
+        return fetch_iso(release or self.release, named, self.destination, wait_seconds=0, pace=pace)
 
     def served(self) -> list[tuple[str, int, int]]:
         return [(Path(request.path).suffix, request.status, request.answer_bytes) for request in self.trace.requests()]
@@ -314,3 +318,78 @@ def test_a_destination_that_cannot_be_written_is_named(scene: Scene):
     scene.destination.write_text("a file")
     with pytest.raises(DestinationFailed, match="destination"):
         scene.fetch()
+
+
+SOON = Pace(answer_seconds=1.0, silence_seconds=1.0, bytes_per_second=1 << 20, behind_seconds=1.0)
+
+
+def with_signature(body: bytes | None, *headers: str, status: str = "200 OK"):
+    """A source whose signature is good; of its ISO, one answer, or one that drips for ever."""
+
+    def script(request: bytes) -> Iterator[bytes | float]:
+        if b".minisig " in request.split(b"\r\n")[0]:
+            yield answer(SIGNATURE.encode())
+        elif body is None:
+            yield from dripping(answer(CONTENT[:1000], 'ETag: "strong"', length=len(CONTENT)))(request)
+        else:
+            yield answer(body, *headers, status=status)
+
+    return script
+
+
+BAD_MIRRORS = {
+    "too large": with_signature(b"x" * 3_500_000),
+    "redirects to a host that is not allowed": with_signature(b"", "Location: https://xn--a/x", status="302 Found"),
+    "redirects to what is no URL": with_signature(b"", "Location: https://[::1", status="302 Found"),
+    "encoded": with_signature(b"x", "Content-Encoding: gzip"),
+    "drips its ISO": with_signature(None),
+    "drips its signature": SLOW["a body that drips"],
+    "an endless signature": dripping(answer(b"x" * 100_000, length=1 << 30)),
+    "no HTTP": dripping(b"SSH-2.0-OpenSSH_9.2\r\n"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_MIRRORS)
+def test_whatever_is_wrong_with_the_mirror_the_release_s_own_place_serves_and_that_is_said(scene: Scene, bad: str):
+    with serving(BAD_MIRRORS[bad], scene.authority) as mirror:
+        fetched = scene.fetch(mirror=mirror.url, max_iso_bytes=len(CONTENT), pace=SOON)
+    assert fetched.iso.read_bytes() == CONTENT
+    assert fetched.source_url == scene.release.url
+    assert [mirror.url in reason for reason in fetched.passed_over] == [True]
+
+
+def test_where_every_source_is_refused_each_is_named_and_so_is_what_would_help(scene: Scene):
+    with (
+        serving(BAD_MIRRORS["too large"], scene.authority) as mirror,
+        pytest.raises(IsoUnavailable, match=f"{NAME} has 3.*the host is none of") as refused,
+    ):
+        scene.fetch(mirror=mirror.url, iso_hosts=["github.com"], max_iso_bytes=len(CONTENT), pace=SOON)
+    assert "feed.max_iso_bytes" in refused.value.hint
+    assert "feed.iso_hosts" in refused.value.hint
+
+
+def test_a_local_mirror_that_cannot_be_read_is_passed_over(scene: Scene, tmp_path: Path):
+    place = tmp_path / "mirror" / RELEASE
+    place.mkdir(parents=True)
+    (place / f"{NAME}.minisig").write_text(SIGNATURE)
+    # Regular for who looks, and unreadable at its first byte.
+    (place / NAME).symlink_to("/proc/self/mem")
+    fetched = scene.fetch(mirror=str(tmp_path / "mirror"))
+    assert fetched.iso.read_bytes() == CONTENT
+    assert "cannot be read" in fetched.passed_over[0]
+
+
+def test_what_a_source_that_drips_brought_is_kept_for_a_rerun(scene: Scene):
+    with serving(with_signature(None), scene.authority) as server, pytest.raises(IsoUnreachable, match="takes longer"):
+        scene.fetch(release_at(RELEASE, f"{server.url}/{RELEASE}/{NAME}"), pace=SOON)
+    assert scene.partial.stat().st_size >= 1000
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("etag", ['"\xe9"', 'W/"weak"', "unquoted", '"a"\r\nX: y', ""])
+def test_an_origin_with_a_tag_that_is_no_strong_one_counts_as_none(scene: Scene, etag: str):
+    leave_partial(scene, b"x" * 1000)
+    origin = scene.destination / f".{NAME}.origin.json"
+    origin.write_text(json.dumps({"url": scene.release.url, "etag": etag}))
+    assert partial.PartialFile(scene.destination / NAME).conditions(scene.release.url) == {}
+    assert scene.fetch().iso.read_bytes() == CONTENT

@@ -3,13 +3,16 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from hyops_assets.contract.version import BadVersion
-from resources.feed.parse import FeedMalformed, Hosts, parse_feed, release_at, sibling_of
+from hyops_assets.contract.version import BadVersion, iso_file_name
+from resources.feed.parse import FeedMalformed, Hosts, Release, parse_feed, release_at, sibling_of
 
 HOSTS: Hosts = {"rolling": ["github.com"], "stream": ["community-downloads.vyos.dev"]}
 GITHUB = "https://github.com/vyos/vyos-nightly-build/releases/download"
 FORMER = "https://github.com/vyos/vyos-rolling-nightly-builds/releases/download"
+R = "2026.03.03-0027-rolling"
+N = iso_file_name(R)
 
 
 def entry(version: str, url: str | None = None, timestamp: str | None = None) -> dict[str, str]:
@@ -240,3 +243,40 @@ def test_no_bytes_crash_the_reader(document: bytes):
     except FeedMalformed as error:
         said = error.message
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://github.com/vyos/vyos-nightly-build/../../evil/repo/releases/download/{R}/{N}",
+        f"https://github.com/vyos/vyos-nightly-build/releases/download/../../../../evil/repo/{R}/{N}",
+        f"https://github.com/vyos/vyos-nightly-build/./releases/download/{R}/{N}",
+        f"https://github.com/vyos/vyos-nightly-build/releases/download/%2e%2e/{R}/{N}",
+        f"https://github.com/vyos/vyos-nightly-build/evil/{R}/{N}",
+        f"https://github.com:22/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://github.com:99999/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://github.com:0/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://GitHub.com/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://github.com@evil.example/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://github.com./vyos/vyos-nightly-build/releases/download/{R}/{N}",
+    ],
+)
+def test_a_url_that_is_read_otherwise_than_it_is_checked_is_refused(url: str) -> None:
+    feed = parse_feed(feed_of(entry(R, url)), hosts=HOSTS)
+    assert (feed.good, len(feed.refused)) == ((), 1)
+
+
+def test_a_release_whose_files_could_have_no_name_is_refused() -> None:
+    for digits in (4, 241):
+        feed = parse_feed(feed_of(entry(f"2026.03.{'1' * digits}")), hosts=HOSTS)
+        assert [refused.reason.split(" is not a version")[1:] for refused in feed.refused] == [
+            [" that VyOS publishes"]
+        ]
+
+
+def test_what_was_kept_is_checked_when_it_is_read() -> None:
+    good = release_at(R, f"{GITHUB}/{R}/{N}")
+    assert Release.model_validate_json(good.model_dump_json()) == good
+    for wrong in ({"version": "latest"}, {"url": "https://[::1"}, {"timestamp": "2026-03-03T00:00:00"}):
+        with pytest.raises(ValidationError):
+            Release.model_validate({**good.model_dump(mode="json"), **wrong})

@@ -49,7 +49,7 @@ def test_a_secret_with_white_space_is_refused_before_a_library_can_print_it(scen
 
 def test_a_token_id_without_a_token_name_is_refused(scene: Scene) -> None:
     with pytest.raises(SiteNotReady, match="user@realm!name"):
-        scene.client(token_id="root@pam")
+        ProxmoxClient(scene.site().model_copy(update={"token_id": "root@pam"}), TOKEN)
 
 
 def test_the_token_is_in_no_log_no_repr_and_no_trace(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

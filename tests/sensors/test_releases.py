@@ -24,7 +24,7 @@ from hyops_assets.lab.trace import Trace
 from hyops_assets.partitions import VERSIONS
 from resources.feed.client import FeedUnavailable
 from sensors.cursor import Cursor
-from sensors.releases import FeedAlarm
+from sensors.releases import LOOK_UP_SECONDS, POLL_SECONDS, FeedAlarm
 from tests.sensors.scene import Daemon, Killed, announced, requested
 from tests.work import calls_of
 
@@ -343,3 +343,43 @@ def test_releases_that_stop_coming_fail_the_asset_where_the_sensor_runs(tmp_path
 def test_importing_definitions_needs_no_secret_and_no_network(tmp_path: Path) -> None:
     assert "HCLOUD_TOKEN" not in os.environ
     dg.Definitions.validate_loadable(build_definitions(RuntimeRoot(tmp_path), Settings()))
+
+
+def test_an_entity_tag_of_no_shape_stops_no_later_tick(scene: Scene) -> None:
+    scene.announce(FIRST)
+    scene.tick()
+    assert scene.cursor is not None
+    for bad in ('"\xe9"', 3, '"a"\r\nb', ["x"]):
+        scene.cursor = json.dumps({**json.loads(scene.cursor), "etag": bad})
+        before = len(scene.statuses())
+        scene.tick()
+        assert scene.statuses()[before:] == [200]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"newest": {"rolling": "latest"}},
+        {"passed": {"rolling": "\u0662026.03"}},
+        {"waiting": [{"version": "x", "url": "y", "minisig_url": "z", "line": "rolling"}]},
+        {"asked": {"rolling": "2026-03-03T00:00:00"}},
+        {"failed_at": "2026-03-03T00:00:00", "not_before": "2026-03-13T00:00:00"},
+        {"failures": -1},
+        {"newest": []},
+    ],
+)
+def test_a_part_of_the_cursor_that_is_wrong_counts_as_absent_and_the_rest_is_kept(wrong: dict[str, Any]) -> None:
+    kept = Cursor.parse(json.dumps({"etag": '"x"', "url": "https://f/", "trouble": "was down", **wrong}))
+    assert (kept.etag, kept.url, kept.trouble) == (None, "https://f/", "was down")
+    for name in wrong:
+        assert getattr(kept, name) == getattr(Cursor(), name)
+
+
+def test_a_partition_that_is_no_version_stops_no_tick(scene: Scene) -> None:
+    scene.instance.add_dynamic_partitions(str(VERSIONS.name), ["by hand"])
+    scene.announce(FIRST)
+    assert requested(scene.tick()) == [FIRST]
+
+
+def test_a_tick_s_exchanges_fit_into_dagster_s_time_for_it() -> None:
+    assert POLL_SECONDS + LOOK_UP_SECONDS <= 45

@@ -1,0 +1,68 @@
+"""Hosts and ports: the grammar that settings and URLs share."""
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+_LONGEST_NAME = 253
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+def require_host(text: str) -> str:
+    """Return a DNS name in ASCII, or an IPv4 or IPv6 address (without brackets), in lower case.
+
+    A name whose last label is a number is an address: systems read `127.1` and `0x7f000001` as one (WHATWG URL, "ends
+    in a number"), so only the usual way to write it is taken.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    host = text.lower()
+    if ":" in host:
+        return _address(IPv6Address, host)
+    labels = host.split(".")
+    if not host or len(host) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"{_shown(text)} is neither a DNS name in ASCII nor an IP address")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _address(IPv4Address, host)
+    for label in labels:
+        _require_decodable(label)
+    return host
+
+
+def require_port(text: str) -> int:
+    """Return a port.
+
+    Raises:
+        ValueError: it is no number from 1 to 65535.
+    """
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"{_shown(text)} is no port from 1 to 65535")
+    return int(text)
+
+
+def _address(kind: type[IPv4Address | IPv6Address], text: str) -> str:
+    try:
+        # A zone names an interface of this host: it has no place in what others read.
+        found = None if "%" in text else str(kind(text))
+    except AddressValueError:
+        found = None
+    if found is None:
+        raise ValueError(f"{_shown(text)} is no IP address")
+    return found
+
+
+def _require_decodable(label: str) -> None:
+    """Refuse a label that says it is encoded (RFC 3492) and is not."""
+    if not label.startswith("xn--"):
+        return
+    try:
+        decoded = label[4:].encode().decode("punycode")
+    except (UnicodeError, OverflowError):
+        decoded = ""
+    if decoded.isascii() or not decoded.isprintable():
+        raise ValueError(f"{_shown(label)} is no encoded name (IDNA)")
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:80])
