@@ -25,6 +25,7 @@ from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.documents import DocumentIOManager
 from resources.artifacts.resource import ArtifactStoreResource
 from resources.boot import BootGateResource
+from resources.border import bordered
 from resources.feed.resource import ReleaseFeedResource
 from resources.hetzner.resource import HetznerSites
 from resources.notify import NotifierResource
@@ -122,6 +123,7 @@ def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> d
     return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
+@bordered
 def _of_this_environment() -> dg.Definitions:
     root = runtime_root(os.environ, home=Path.home())
     return build_definitions(root, load_settings(root))

@@ -14,6 +14,7 @@ from hyops_assets.image.boot.accelerator import Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, boot_gate
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware
+from resources.border import bordered
 from resources.settings import load_settings
 
 
@@ -76,6 +77,7 @@ class BootGateResource(dg.ConfigurableResource[BootGate]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> BootGate:
         """Return the gate; the accelerator is probed when it is first needed."""
         build = load_settings(RuntimeRoot(Path(self.root))).build

@@ -19,6 +19,8 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.redaction import Redactor
+from resources.border import bordered
+from resources.secrets import MissingSecret, UnusableSecret, require_proxies, secret
 from resources.settings import load_settings
 
 ATTEMPTS = 3
@@ -103,9 +105,15 @@ class Notifier:
             raise NotTold(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
 
     def _url(self, name: str) -> httpx.URL:
-        held = self._environ.get(name, "").strip()
-        if not held:
-            raise NotTold(f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml")
+        try:
+            held = secret(name, self._environ)
+            require_proxies(self._environ)
+        except MissingSecret:
+            raise NotTold(
+                f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml"
+            ) from None
+        except UnusableSecret as error:
+            raise NotTold(error.message, hint=error.hint) from None
         try:
             url = httpx.URL(held)
         except httpx.InvalidURL:
@@ -120,6 +128,7 @@ class NotifierResource(dg.ConfigurableResource[Notifier]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> Notifier:
         """Return the notifier; nothing is sent yet.
 

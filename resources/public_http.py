@@ -13,6 +13,7 @@ from typing import Literal
 import httpx
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from resources.secrets import require_proxies
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -45,7 +46,11 @@ def anonymous_client(timeout_seconds: float = 30.0) -> httpx.Client:
 
     Args:
         timeout_seconds: for the connection, and for each read; a slow transfer that goes on is no timeout.
+
+    Raises:
+        UnusableSecret: a proxy's variable holds no URL of a proxy.
     """
+    require_proxies()
     headers = {"Accept-Encoding": "identity", "User-Agent": "hyops-assets"}
     return httpx.Client(headers=headers, timeout=timeout_seconds, follow_redirects=False)
 

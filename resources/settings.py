@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.image.partial import replacing
+from resources.secrets import named_in, remember
 from resources.yaml_files import UnreadableYaml, read_yaml
 
 
@@ -33,13 +34,16 @@ def load_settings(root: RuntimeRoot) -> Settings:
     if content is None:
         return Settings()
     try:
-        return Settings.model_validate(content)
+        settings = Settings.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
             for problem in error.errors()
         )
-        raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from error
+        raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from None
+    # From here on, whatever this process writes is without what these variables hold.
+    remember(named_in(settings))
+    return settings
 
 
 def save_settings(root: RuntimeRoot, settings: Settings, *, heading: str) -> Path:

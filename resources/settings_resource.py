@@ -8,6 +8,7 @@ from pydantic import Field
 from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from resources.border import bordered
 from resources.repository.by_state import settings_of_run
 from resources.settings import make_private
 
@@ -21,6 +22,7 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
     build_workdir: str = Field(default="", description="where it runs")
     build_env: list[str] = Field(default=[], description="variables of the host that it gets")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> Settings:
         """Return the validated settings.
 

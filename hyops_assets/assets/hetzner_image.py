@@ -33,6 +33,7 @@ from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.partitions import HETZNER_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.hetzner.found import require_image
 from resources.hetzner.report import SeededImage
 from resources.hetzner.resource import HetznerProjects
@@ -83,6 +84,7 @@ class ImageSeedConfig(PaidSeed):
 @dg.asset(
     partitions_def=HETZNER_SEEDS, group_name=GROUP, kinds={"hetzner"}, code_version="1", io_manager_key="documents"
 )
+@bordered
 def hetzner_image(
     context: dg.AssetExecutionContext,
     config: ImageSeedConfig,

@@ -32,6 +32,7 @@ from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.partitions import PROXMOX_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.proxmox.found import require_template
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.seed import ProxmoxSeeder
@@ -45,6 +46,7 @@ class SeedTemplate(SeedByCommand, TemplateOptions):
 @dg.asset(
     partitions_def=PROXMOX_SEEDS, group_name=GROUP, kinds={"proxmox"}, code_version="1", io_manager_key="documents"
 )
+@bordered
 def proxmox_template(
     context: dg.AssetExecutionContext,
     config: SeedTemplate,

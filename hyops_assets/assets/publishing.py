@@ -25,6 +25,7 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
+from resources.border import bordered
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.revisions import conflicts_name_a_revision, is_published
 from resources.states.store import StateStore
@@ -40,6 +41,7 @@ class PublishedBytesDiffer(Refused):
 @dg.asset(
     partitions_def=VERSIONS, group_name=GROUP, kinds={"json", "pydantic"}, code_version="1", io_manager_key="documents"
 )
+@bordered
 def published_contract(
     context: dg.AssetExecutionContext,
     config: Registration,

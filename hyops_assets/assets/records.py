@@ -27,6 +27,7 @@ from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
+from resources.border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
 
@@ -47,6 +48,7 @@ class HowMade(Elsewhere, SmokeVerify):
 @dg.asset(
     partitions_def=VERSIONS, group_name=GROUP, kinds={"qemu", "file"}, code_version="1", io_manager_key="documents"
 )
+@bordered
 def qcow2_record(
     context: dg.AssetExecutionContext,
     config: HowMade,
@@ -95,6 +97,7 @@ def qcow2_record(
 @dg.asset(
     partitions_def=VERSIONS, group_name=GROUP, kinds={"xz", "file"}, code_version="1", io_manager_key="documents"
 )
+@bordered
 def raw_xz_record(
     context: dg.AssetExecutionContext,
     qcow2_record: BuiltRecord,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.settings import make_private
 
 
@@ -15,6 +16,7 @@ class ArtifactStoreResource(dg.ConfigurableResource[ArtifactStore]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> ArtifactStore:
         """Return the store; its rooms appear when they are first written."""
         root = RuntimeRoot(Path(self.root))

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
+from resources.border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.settings import load_settings
 
@@ -15,6 +16,7 @@ class ReleaseFeedResource(dg.ConfigurableResource[ReleaseFeed]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> ReleaseFeed:
         """Return the feed's client; nothing is asked yet.
 

@@ -10,10 +10,11 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
+from resources.border import bordered
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
-from resources.secrets import secret
+from resources.secrets import require_proxies, secret
 from resources.settings import load_settings
 
 
@@ -48,12 +49,14 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
 
     Raises:
         MissingSecret: the variable is unset.
+        UnusableSecret: it holds what no header takes, or a proxy's variable holds no URL of a proxy.
         Refused: the endpoint is not https and the site is no lab.
     """
     if not site.lab and not site.endpoint.startswith("https://"):
         raise Refused(
             f"the endpoint {site.endpoint!r} would take the token in clear", hint="use https://api.hetzner.cloud/v1"
         )
+    require_proxies()
     return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
 
 
@@ -62,6 +65,7 @@ class HetznerSites(dg.ConfigurableResource[HetznerProjects]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> HetznerProjects:
         """Return the sites' projects.
 

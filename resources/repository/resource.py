@@ -12,6 +12,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.settings import Settings
 from hyops_assets.image.operator_command import OperatorCommand
+from resources.border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.by_command import CommandRepository
 from resources.repository.by_state import settings_of_run
@@ -30,6 +31,7 @@ class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
     publish_workdir: str = Field(default="", description="where it runs")
     publish_env: list[str] = Field(default=[], description="variables of the host that it gets")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> ObjectRepository:
         """Return the repository; a directory appears when the first object is created, a bucket has to be there.
 
@@ -47,6 +49,7 @@ class ObjectRepositoryResource(dg.ConfigurableResource[ObjectRepository]):
         return object_repository(settings.repository, root, os.environ)
 
     @contextmanager
+    @bordered
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
         """Yield the repository, and close its connections afterwards."""
         with closing(self.create_resource(context)) as repository:

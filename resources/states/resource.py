@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.contract.layout import RuntimeRoot
+from resources.border import bordered
 from resources.states.store import StateStore
 
 
@@ -14,6 +15,7 @@ class StateStoreResource(dg.ConfigurableResource[StateStore]):
 
     root: str = Field(description="runtime root of the environment")
 
+    @bordered
     def create_resource(self, context: dg.InitResourceContext) -> StateStore:
         """Return the store."""
         return StateStore(RuntimeRoot(Path(self.root)))
