@@ -126,7 +126,12 @@ class ArtifactStore:
         """
         found = self.find_document(kind, name, model)
         if found is None:
-            raise MissingArtifact(f"{kind} has no document for {name}", hint=f"materialize {kind} for {name} first")
+            again = (
+                "apply the seed's module (hyops apply), which reads it again from where it was published"
+                if kind == "published_contract"
+                else f"materialize {kind} for {name} first, or apply the module that makes it (hyops apply)"
+            )
+            raise MissingArtifact(f"{kind} has no document for {name}", hint=again)
         return found
 
     def list_documents(self, kind: str, names: set[str], model: type[Document]) -> list[Document]:
