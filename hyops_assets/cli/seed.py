@@ -102,7 +102,7 @@ def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
     if unknown := [version for version in versions if version not in published]:
         raise Refused(
             f"no contract of {', '.join(unknown)} was published here",
-            hint="apply the module that knows it (hyops apply --module core/shared/vyos-image-build adopts what stands)",
+            hint="apply what knows it: hyops apply --module core/shared/vyos-image-build adopts what stands",
         )
     clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
     cells = [
