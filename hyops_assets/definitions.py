@@ -21,6 +21,7 @@ from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
+from hyops_assets.image.own_process import close_to_others
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.documents import DocumentIOManager
 from resources.artifacts.resource import ArtifactStoreResource
@@ -125,6 +126,8 @@ def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> d
 
 @bordered
 def _of_this_environment() -> dg.Definitions:
+    # Dagster's own processes hold the environment's secrets too, and commands of the operator run below them.
+    close_to_others()
     root = runtime_root(os.environ, home=Path.home())
     return build_definitions(root, load_settings(root))
 

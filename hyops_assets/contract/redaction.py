@@ -76,8 +76,8 @@ class Redactor:
     def __init__(self, environ: Mapping[str, str], named: Iterable[str] = ()) -> None:
         extra = {name for name in named if _NAMED_POINTER.search(name) is None}
         held = {name: value for name, value in environ.items() if name in extra or is_secret_name(name)}
-        known = {form: name for name, value in held.items() for form in _forms(value)}
-        known |= {form: name for name in PROXY_VARIABLES for form in _userinfo_forms(environ.get(name, ""))}
+        known = {form: name for name, value in held.items() for form in forms_of(value)}
+        known |= {form: name for name in PROXY_VARIABLES for form in proxy_forms(environ.get(name, ""))}
         # The longest first: one secret may contain another.
         self._known = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)
 
@@ -112,7 +112,7 @@ class Redactor:
         return next((name for value, name in self._known if value in text), None)
 
 
-def _forms(value: str) -> set[str]:
+def forms_of(value: str) -> set[str]:
     """Return the ways in which a secret turns up: as it is, escaped, line by line, and the parts of a JSON key."""
     bare = value.strip()
     forms = {value, *_written(bare), *_url_parts(bare)}
@@ -152,7 +152,7 @@ def _url_parts(text: str) -> set[str]:
     return {target, parts.query, *(part for part in parts.path.split("/") if len(part) >= _SHORTEST_URL_PART)}
 
 
-def _userinfo_forms(proxy: str) -> set[str]:
+def proxy_forms(proxy: str) -> set[str]:
     """Return how the credentials of a proxy's URL turn up: as they stand, decoded, and as `Proxy-Authorization`."""
     userinfo, at, _ = proxy.strip().rpartition("@")
     if not at:
