@@ -19,6 +19,7 @@ from hyops_assets.dagster_gaps import AssetSubsetWithMetadata
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
 from hyops_assets.waiting import auto_sites, cap_waits, named_version, wave_waits
+from resources.border import bordered
 from resources.settings import load_settings
 from resources.states.store import StateStore
 
@@ -97,6 +98,7 @@ class SeedsOwed(dg.AutomationCondition[dg.AssetKey]):
         """What the UI shows. It stays the same whatever is configured: the memory hangs on it."""
         return "owed to a site with seed: auto: the record that the build slot names, or one published since"
 
+    @bordered
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Bring the memory up to date, and return what is due."""
         log = SeedLog(context.asset_graph_view.instance, self._cloud)
@@ -135,6 +137,7 @@ class Held(dg.AutomationCondition[dg.AssetKey]):
         """Return why cells wait, by cell; those that do not are left out."""
         raise NotImplementedError
 
+    @bordered
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Return what need not wait."""
         keys = set(context.candidate_subset.expensively_compute_partition_keys())

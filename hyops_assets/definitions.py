@@ -24,10 +24,12 @@ from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.image.own_process import close_to_others
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.documents import documents
 from resources.artifacts.resource import artifact_store
 from resources.boot import host_boot_gate
+from resources.border import bordered
 from resources.feed.resource import release_feed
 from resources.hetzner.resource import hetzner_sites
 from resources.notify import notifier
@@ -137,7 +139,10 @@ def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> d
     return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
+@bordered
 def _of_this_environment() -> dg.Definitions:
+    # Dagster's own processes hold the environment's secrets too, and commands of the operator run below them.
+    close_to_others()
     root = runtime_root(os.environ, home=Path.home())
     return build_definitions(root, load_settings(root))
 

@@ -53,6 +53,9 @@ class LocalRemains:
             try:
                 shutil.rmtree(self._staging)
                 staging = staging.turned("removed")
+            except FileNotFoundError:
+                # A wrapper that ended removed it itself, or part of it: what is left is seen by the next look.
+                staging = None
             except OSError as error:
                 staging = staging.turned("failed", f"{staging.why}; {error.strerror}: {error.filename}")
         return scratch + ([staging] if staging else [])
@@ -70,10 +73,28 @@ class LocalRemains:
         user = next(_users(self._staging), None)
         if user is not None:
             return Finding(what, where, "keep", f"process {user} has something open in it")
-        changed = max(entry.lstat().st_mtime for entry in (self._staging, *self._staging.rglob("*")))
+        changed = _changed(self._staging)
+        if changed is None:
+            return None
         if self._clock() - changed < IDLE_SECONDS:
             return Finding(what, where, "keep", f"it was changed less than {IDLE_SECONDS / 60:.0f} minutes ago")
         return Finding(what, where, "remove", "left by a wrapper that has ended")
+
+
+def _changed(directory: Path) -> float | None:
+    """Return when something in a tree was last changed, in epoch seconds; None where the tree is gone.
+
+    What vanishes while it is looked at is passed over: its going changes the directory that it was in.
+    """
+    times: list[float] = []
+    with suppress(FileNotFoundError):
+        times.append(directory.lstat().st_mtime)
+    # Unlike `rglob`, `walk` goes on where a directory is gone before it is read.
+    for parent, directories, files in os.walk(directory):
+        for name in (*directories, *files):
+            with suppress(FileNotFoundError):
+                times.append(Path(parent, name).lstat().st_mtime)
+    return max(times, default=None)
 
 
 def _users(directory: Path) -> Iterator[int]:

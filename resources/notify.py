@@ -18,6 +18,7 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.redaction import Redactor
+from resources.secrets import MissingSecret, UnusableSecret, require_proxies, secret
 from resources.settings import load_settings
 from resources.without_config import without_config
 
@@ -103,9 +104,15 @@ class Notifier:
             raise NotTold(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
 
     def _url(self, name: str) -> httpx.URL:
-        held = self._environ.get(name, "").strip()
-        if not held:
-            raise NotTold(f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml")
+        try:
+            held = secret(name, self._environ)
+            require_proxies(self._environ)
+        except MissingSecret:
+            raise NotTold(
+                f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml"
+            ) from None
+        except UnusableSecret as error:
+            raise NotTold(error.message, hint=error.hint) from None
         try:
             url = httpx.URL(held)
         except httpx.InvalidURL:

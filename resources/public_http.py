@@ -21,6 +21,7 @@ from hyops_assets.contract.urls import BadUrl, Url
 from resources.bounded_network import BoundedNetwork, Moment
 from resources.entity_tags import entity_tag
 from resources.proxies import proxy_for
+from resources.secrets import require_proxies
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -256,7 +257,11 @@ def anonymous_client(pace: Pace | None = None) -> AnonymousClient:
 
     Args:
         pace: how slow its exchanges may be.
+
+    Raises:
+        UnusableSecret: a proxy's variable holds no URL of a proxy.
     """
+    require_proxies()
     return AnonymousClient(pace or Pace())
 
 

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.image.partial import replacing
+from hyops_assets.image.private import make_private_directory
+from resources.secrets import named_in, remember
 from resources.yaml_files import UnreadableYaml, read_yaml
 
 
@@ -33,13 +35,16 @@ def load_settings(root: RuntimeRoot) -> Settings:
     if content is None:
         return Settings()
     try:
-        return Settings.model_validate(content)
+        settings = Settings.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
             for problem in error.errors()
         )
-        raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from error
+        raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from None
+    # From here on, whatever this process writes is without what these variables hold.
+    remember(named_in(settings))
+    return settings
 
 
 def save_settings(root: RuntimeRoot, settings: Settings, *, heading: str) -> Path:
@@ -53,10 +58,14 @@ def save_settings(root: RuntimeRoot, settings: Settings, *, heading: str) -> Pat
 
 
 def make_private(directory: Path, *, below: Path) -> None:
-    """Create a directory and its parents down from `below`, each with mode 0700, as HyOps keeps them."""
-    missing = [directory, *directory.parents]
-    for parent in reversed([path for path in missing if path == below or below in path.parents]):
-        parent.mkdir(mode=0o700, exist_ok=True, parents=parent == below)
+    """Create a directory of an environment, and whatever is missing above it, each with mode 0700.
+
+    Args:
+        directory: is made, and stays as it is where it is there.
+        below: the environment's root, made before it; a link in place of a directory beneath is followed.
+    """
+    make_private_directory(below)
+    make_private_directory(directory)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from resources.border import bordered
+
 
 def without_config(made_by: Callable[[dg.InitResourceContext], object], description: str) -> dg.ResourceDefinition:
     """Return a resource without one config field.
@@ -13,8 +15,8 @@ def without_config(made_by: Callable[[dg.InitResourceContext], object], descript
     environment variable (docs/decisions/0019).
 
     Args:
-        made_by: makes the resource for a run; a generator function or context manager closes it afterwards.
+        made_by: makes the resource for a run; a generator function closes it afterwards.
         description: shown in the UI.
     """
     # An empty schema, not none: Dagster takes the latter for "anything".
-    return dg.ResourceDefinition(resource_fn=made_by, config_schema={}, description=description)
+    return dg.ResourceDefinition(resource_fn=bordered(made_by), config_schema={}, description=description)

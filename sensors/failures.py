@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import JsonValue
 
+from resources.border import bordered
 from resources.notify import Notifier
 
 MAX_REASON = 2000
@@ -18,6 +19,7 @@ def run_failures() -> dg.SensorDefinition:
         minimum_interval_seconds=INTERVAL_SECONDS,
         description="Logs each failed run and tells the webhook that `notify.webhook_env` names.",
     )
+    @bordered
     def sensor(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
         message = message_of(context, notifier)
         told = notifier.tell(message)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from hyops_assets.assets.executing import fail_killed_runs
+from resources.border import bordered
 
 INTERVAL_SECONDS = 30
 
@@ -16,6 +17,7 @@ def killed_runs() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Marks runs failed whose process is gone: Dagster itself does not look.",
     )
+    @bordered
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         failed = fail_killed_runs(context.instance)
         return dg.SkipReason(f"marked failed: {', '.join(failed)}" if failed else "every unfinished run is at work")

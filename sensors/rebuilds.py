@@ -12,6 +12,7 @@ from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import next_free_revision
 from resources.states.store import StateStore
@@ -37,6 +38,7 @@ def recipe_changes(settings: Settings) -> dg.SensorDefinition:
         ),
         description="Builds the newest record again, as a revision, when helper, builder, lock or packages change.",
     )
+    @bordered
     def sensor(
         context: dg.SensorEvaluationContext,
         settings: dg.ResourceParam[Settings],

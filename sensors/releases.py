@@ -12,6 +12,7 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
+from resources.border import bordered
 from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed
 from resources.time_budget import NoTimeLeft, TimeBudget
@@ -67,6 +68,7 @@ def vyos_rolling_release(settings: FeedSettings, *, clock: Callable[[], datetime
         ),
         description="Polls the VyOS release feed; builds each new release once.",
     )
+    @bordered
     def sensor(context: dg.SensorEvaluationContext, feed: dg.ResourceParam[ReleaseFeed]) -> dg.SensorResult:
         now = clock()
         cursor = Cursor.parse(context.cursor)

@@ -5,6 +5,7 @@ import dagster as dg
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep_settings import EveryHours, UpkeepSettings
 from hyops_assets.jobs import look_for_drift, reap_leftovers
+from resources.border import bordered
 
 _RUNNING, _STOPPED = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
 
@@ -26,6 +27,7 @@ def leftover_resources(settings: UpkeepSettings) -> dg.ScheduleDefinition:
         default_status=_RUNNING if settings.leftovers == "running" else _STOPPED,
         description="Removes servers, keys and scratch machines of dead runs from every site.",
     )
+    @bordered
     def schedule(settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
         sites = [*settings.sites.hetzner, *settings.sites.proxmox]
         return dg.RunRequest() if sites else dg.SkipReason("no site is configured: nothing can be left anywhere")

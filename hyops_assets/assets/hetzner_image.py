@@ -37,6 +37,7 @@ from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.partitions import HETZNER_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.hetzner.found import require_image
 from resources.hetzner.report import SeededImage
 from resources.hetzner.resource import HetznerProjects
@@ -102,6 +103,7 @@ def _source(contract: Contract, wrapper: Wrapper | None) -> str:
     io_manager_key="documents",
     config_schema=fields_of(ImageSeedConfig),
 )
+@bordered
 def hetzner_image(
     context: dg.AssetExecutionContext,
     published_contract: Contract,

@@ -15,6 +15,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import PROXMOX, Cloud
+from resources.border import bordered
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
 from resources.proxmox.resource import ProxmoxSeeders
@@ -39,6 +40,7 @@ _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
         )
     ],
 )
+@bordered
 def leftover_resources(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],

@@ -34,6 +34,7 @@ from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.partitions import PROXMOX_SEEDS, site_of
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.proxmox.found import require_template
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.seed import ProxmoxSeeder
@@ -48,6 +49,7 @@ from resources.states.store import StateStore
     io_manager_key="documents",
     config_schema=fields_of(TemplateOptions),
 )
+@bordered
 def proxmox_template(
     context: dg.AssetExecutionContext,
     published_contract: Contract,

@@ -26,6 +26,7 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
+from resources.border import bordered
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.revisions import conflicts_name_a_revision, is_published
 from resources.states.store import StateStore
@@ -46,6 +47,7 @@ class PublishedBytesDiffer(Refused):
     io_manager_key="documents",
     config_schema=fields_of(Registration),
 )
+@bordered
 def published_contract(
     context: dg.AssetExecutionContext,
     raw_xz_record: CandidateRecord | None,

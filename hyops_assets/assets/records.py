@@ -29,6 +29,7 @@ from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
+from resources.border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
 
@@ -54,6 +55,7 @@ class HowMade(Elsewhere):
     io_manager_key="documents",
     config_schema=fields_of(HowMade),
 )
+@bordered
 def qcow2_record(
     context: dg.AssetExecutionContext,
     vyos_iso: SignedIso | None,
@@ -108,6 +110,7 @@ def qcow2_record(
     io_manager_key="documents",
     config_schema={},
 )
+@bordered
 def raw_xz_record(
     context: dg.AssetExecutionContext,
     qcow2_record: BuiltRecord,

@@ -18,6 +18,7 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Release, release_at
 
@@ -75,6 +76,7 @@ def release_event(release: Release, version: str, *, announced: bool = False) ->
     io_manager_key="documents",
     config_schema=fields_of(Intake),
 )
+@bordered
 def vyos_iso(
     context: dg.AssetExecutionContext,
     asked: dg.ResourceParam[Asked],

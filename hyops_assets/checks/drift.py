@@ -20,6 +20,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import MissingImage
 from resources.hetzner.inventory import Snapshot
@@ -227,6 +228,7 @@ _SCHEMA = dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "ex
 
 
 @dg.asset_check(asset=PROXMOX.asset, name=CHECK, config_schema={})
+@bordered
 def templates_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -237,6 +239,7 @@ def templates_stand(
 
 
 @dg.asset_check(asset=HETZNER.asset, name=CHECK, config_schema={})
+@bordered
 def images_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
@@ -247,6 +250,7 @@ def images_stand(
 
 
 @dg.asset_check(asset=PUBLISHED, name=CHECK, config_schema={})
+@bordered
 def objects_stand(
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],

@@ -12,6 +12,7 @@ import dagster as dg
 from hyops_assets.assets.upstream import vyos_release
 from hyops_assets.contract.version import RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.partitions import VERSIONS
+from resources.border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Feed, RefusedEntry
 from resources.feed.watch import Seen, watch
@@ -72,6 +73,7 @@ def _former(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation | None:
 
 
 @dg.asset_check(asset=vyos_release.key, name=NAME, config_schema={})
+@bordered
 def feed_is_sound(context: dg.AssetCheckExecutionContext, feed: dg.ResourceParam[ReleaseFeed]) -> dg.AssetCheckResult:
     """Every entry of the feed keeps the rules, and none contradicts what the feed said before.
 

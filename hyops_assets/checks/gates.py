@@ -23,6 +23,7 @@ from hyops_assets.image.variants.decoded import decoded_disks
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate
+from resources.border import bordered
 
 QCOW2 = qcow2_record.key
 RAW_XZ = raw_xz_record.key
@@ -52,6 +53,7 @@ def _metadata(value: JsonValue) -> dg.MetadataValue:
         for name, question in questions.QUESTIONS.items()
     ],
 )
+@bordered
 def disk_inspection(
     context: dg.AssetCheckExecutionContext,
     qcow2_record: BuiltRecord,
@@ -104,6 +106,7 @@ def _boot_check(firmware: Firmware) -> dg.AssetChecksDefinition:
             "nonce went in on a NoCloud disk, its proof came out on the serial console."
         ),
     )
+    @bordered
     def boots(
         context: dg.AssetCheckExecutionContext,
         qcow2_record: BuiltRecord,
@@ -139,6 +142,7 @@ boots_uefi = _boot_check("uefi")
 
 
 @dg.asset_check(asset=raw_xz_record, blocking=True, partitions_def=VERSIONS, config_schema={})
+@bordered
 def variants_decode_to_one_disk(
     context: dg.AssetCheckExecutionContext, raw_xz_record: CandidateRecord, store: dg.ResourceParam[ArtifactStore]
 ) -> dg.AssetCheckResult:

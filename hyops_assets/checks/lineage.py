@@ -21,6 +21,7 @@ from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
@@ -104,6 +105,7 @@ def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
     additional_ins={"published_contract": dg.AssetIn("published_contract")},
     config_schema={},
 )
+@bordered
 def template_lineage_holds(
     context: dg.AssetCheckExecutionContext,
     proxmox_template: SeededAt,
@@ -132,6 +134,7 @@ def template_lineage_holds(
     additional_ins={"published_contract": dg.AssetIn("published_contract")},
     config_schema={},
 )
+@bordered
 def image_lineage_holds(
     context: dg.AssetCheckExecutionContext,
     hetzner_image: SeededAt,

@@ -10,6 +10,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository, ReadBack
 
@@ -30,6 +31,7 @@ def promises(contract: Contract) -> dict[str, ReadBack]:
 
 
 @dg.asset_check(asset=published_contract, blocking=True, partitions_def=VERSIONS, config_schema={})
+@bordered
 def anonymous_read_back(
     context: dg.AssetCheckExecutionContext,
     published_contract: Contract,

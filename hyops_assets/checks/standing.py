@@ -12,6 +12,7 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.waiting import in_words, missing_seeds, named_version
+from resources.border import bordered
 from resources.states.store import StateStore
 
 NAME = "every_site_is_seeded"
@@ -28,6 +29,7 @@ def _standing_check(cloud: Cloud) -> dg.AssetChecksDefinition:
         & ~dg.AutomationCondition.in_progress(),
         description=f"Every {cloud.name} site holds the record that the build slot names; who does not, and why.",
     )
+    @bordered
     def every_site_is_seeded(
         context: dg.AssetCheckExecutionContext,
         settings: dg.ResourceParam[Settings],

@@ -67,6 +67,6 @@ def named_place(root: Path | None, env: str | None) -> Place:
 
 def redacted(text: str) -> str:
     """Return a text as it may be printed: without the secrets of this process' environment."""
-    from hyops_assets.contract.redaction import Redactor
+    from resources.secrets import redactor
 
-    return Redactor(os.environ).text(text)
+    return redactor().text(text)

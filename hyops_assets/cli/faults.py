@@ -1,21 +1,33 @@
-"""A fault of ours, told to the user in one line; what its mender needs is kept in a private file."""
+"""A fault of ours: one line for the user; what its mender needs is kept in a private file."""
 
 import os
 import sys
 import tempfile
 import traceback
-from types import TracebackType
 
 from hyops_assets.cli.environment import redacted
 
+_MOST_SAID = 300
 
-def tell_fault(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
-    """Tell what no command foresaw, in place of Python's own `sys.excepthook`. No secret is printed or kept."""
-    said = redacted(f"error: a fault of hyops itself: {kind.__name__}: {fault}")
+
+def tell_fault(fault: BaseException | None) -> None:
+    """Tell what no command foresaw. No secret is printed or kept."""
+    if fault is None:
+        return
+    # Blacked out before it is cut and folded: half a secret, or one without its line break, is not found any more.
+    said = " ".join(redacted(_said(fault)).split())
+    shown = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
     try:
         descriptor, name = tempfile.mkstemp(prefix="hyops-fault-", suffix=".txt")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(redacted("".join(traceback.format_exception(kind, fault, trace))))
+        with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
+            file.write(redacted("".join(traceback.format_exception(fault))))
     except OSError as error:
         name = f"no trace of it: {error.strerror}"
-    sys.stderr.write(f"{said}\n  next: report it, with {name}\n")
+    sys.stderr.write(f"error: a fault of hyops itself: {shown}\n  next: report it, with {name}\n")
+
+
+def _said(fault: BaseException) -> str:
+    try:
+        return f"{type(fault).__name__}: {fault}"
+    except Exception as failed:  # noqa: BLE001 - an error whose text fails is told all the same
+        return f"{type(fault).__name__} (its text cannot be had: {type(failed).__name__})"

@@ -9,12 +9,14 @@ from types import MappingProxyType
 import dagster as dg
 
 from hyops_assets.assets.executing import RunProcess
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import add_sites, add_version, hetzner_seed, proxmox_seed
+from hyops_assets.partitions import VERSIONS, add_sites, add_version, hetzner_seed, proxmox_seed
+from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom
 from resources.repository.by_state import settings_of_run
 from resources.settings import load_settings
@@ -136,6 +138,7 @@ class Graph:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.proxmox_site(site)
+        self._have_partition(version)
         return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", asked))
 
     def seed_hetzner(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
@@ -145,7 +148,23 @@ class Graph:
             RunFailed: the seed failed; a later run resumes it.
         """
         self.settings.hetzner_site(site)
+        self._have_partition(version)
         return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", asked))
+
+    def _have_partition(self, version: str) -> None:
+        """Make a version that is seeded a partition: an environment that was restored may have no history in Dagster.
+
+        Raises:
+            Refused: neither the history nor the store knows the version.
+        """
+        if self.instance.has_dynamic_partition(str(VERSIONS.name), version):
+            return
+        if ArtifactStore(self.root.artifacts).find_document("published_contract", version, Contract) is None:
+            raise Refused(
+                f"no contract of {version} is known here",
+                hint="build it or take it in first: hyops apply --module core/shared/vyos-image-build",
+            )
+        add_version(self.instance, version)
 
     def _run(
         self,

@@ -22,6 +22,7 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.private import make_private_directory
 from hyops_assets.lab import feed, process
 from hyops_assets.lab.ensemble import (
     GCS_BUCKET,
@@ -69,7 +70,7 @@ def lookalike(release: str, progress: Progress = silent) -> LabIso:
     found = LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
     if found.public_key.exists():
         return found
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private_directory(directory)
     make_lookalike(iso, release, cache=lab_cache(), progress=progress)
     key = LabKey.generate()
     found.minisig.write_text(key.sign_file(iso, file_name=iso.name, signed_at=built_at(release)))
@@ -91,7 +92,7 @@ def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
         return
     directory = files.feed / iso.release
     make_private(root.lab, below=root.path)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private_directory(directory)
     # The key first: whoever sees the release can verify it.
     (directory / _KEY_FILE).write_text(iso.public_key.read_text())
     if root.settings_file.exists():

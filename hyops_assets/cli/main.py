@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import warnings
 from typing import Annotated
 
@@ -55,11 +56,20 @@ def main() -> None:
     """Run the command; an error a user can act on is printed as such, a fault of ours as one line."""
     for message in ANNOUNCED:
         warnings.filterwarnings("ignore", message=message)
-    sys.excepthook = tell_fault
+    threading.excepthook = lambda thread: tell_fault(thread.exc_value)
+    try:
+        _run()
+    # Not through `sys.excepthook`: typer puts its own there with each call.
+    except Exception as fault:  # noqa: BLE001 - the net below all commands
+        tell_fault(fault)
+        sys.exit(1)
+
+
+def _run() -> None:
     try:
         app()
     except BadUsage as error:
-        typer.echo(f"ERR: {error}", err=True)
+        typer.echo(f"ERR: {redacted(str(error))}", err=True)
         sys.exit(2)
     except NotStarted as error:
         typer.echo(f"ERR: {redacted(str(error))}", err=True)
@@ -72,7 +82,7 @@ def main() -> None:
         if error.filename is None and error.errno not in FULL:
             raise
         next_step = "free some space" if error.errno in FULL else "see that this user may use it"
-        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}\n  next: {next_step}", err=True)
+        typer.echo(redacted(f"error: {error.filename or 'a file'}: {error.strerror}\n  next: {next_step}"), err=True)
         sys.exit(1)
     except SystemExit as ended:
         # Typer turns Ctrl-C into this status and says nothing.

@@ -17,6 +17,7 @@ from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.resolution import Resolution, resolve_inputs
 from hyops_assets.contract.settings import Settings
+from resources.secrets import named_in, remember
 from resources.settings import load_settings
 from resources.states.store import StateStore
 
@@ -106,11 +107,8 @@ def prepare(asked: Asked, environ: Mapping[str, str] = os.environ) -> Prepared:
 
 def redactor_of(settings: Settings, inputs: ModuleInputs | None, environ: Mapping[str, str]) -> Redactor:
     """Return what keeps this environment's secrets out of files: those of its sites and builders, and the inputs'."""
-    sites = (*settings.sites.proxmox.values(), *settings.sites.hetzner.values())
-    command = settings.build.command
-    named = [site.token_env for site in sites]
-    named += command.environment if command else []
-    named += inputs.required_env if inputs else ()
+    named = [*named_in(settings), *(inputs.required_env if inputs else ())]
+    remember(named)
     return Redactor(environ, named)
 
 

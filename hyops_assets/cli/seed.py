@@ -100,7 +100,10 @@ def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
         raise Refused("the build slot names no record", hint="build one, or name it: --version")
     published = SeedLog(graph.instance, CLOUDS[0]).published()
     if unknown := [version for version in versions if version not in published]:
-        raise Refused(f"no contract of {', '.join(unknown)} was published here", hint="build or register it first")
+        raise Refused(
+            f"no contract of {', '.join(unknown)} was published here",
+            hint="apply what knows it: hyops apply --module core/shared/vyos-image-build adopts what stands",
+        )
     clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
     cells = [
         Cell(cloud, site, version)

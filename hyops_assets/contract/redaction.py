@@ -5,22 +5,32 @@ patterns find what is written like a secret (HyOps' norm for run records, and pr
 out).
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 REDACTED = "***REDACTED***"
 
 SHORTEST_SECRET = 8
 """Shorter values stay: `yes` or `vyos` in a variable would blacken half of every text, and hides nothing."""
 
+_SHORTEST_URL_PART = 16
+"""Of a secret URL: what is shorter is a word such as `services`."""
+
 _WORDS = (
     r"passwords?|passphrase|passwd|secrets?|tokens?|api_?keys?|account_?key|access_?key(?:_?id)?|private_?key|sa_json"
 )
 _NAME = re.compile(rf"(?:^|_)(?:{_WORDS}|credentials?|.*sa_json.*)(?:$|_)", re.IGNORECASE)
 _POINTER = re.compile(r"_(?:env|file|path|dir|url|name|id)$", re.IGNORECASE)
+_NAMED_POINTER = re.compile(r"_(?:env|file|path|dir|name|id)$", re.IGNORECASE)
+"""A URL in a variable that was named as a secret is one: a webhook's, for example."""
+PROXY_VARIABLES = tuple(
+    form for name in ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy") for form in (name, name.upper())
+)
+"""Hold URLs, and those may hold a password."""
 _PATTERNS = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, flags, replacement in (
@@ -38,7 +48,7 @@ _PATTERNS = tuple(
             0,
             rf"\1{REDACTED}",
         ),
-        (r"(://)[^\s/@:]+:[^\s/@]+@", 0, rf"\1{REDACTED}@"),
+        (r"(://)[^\s/@:]*:[^\s/@]+@", 0, rf"\1{REDACTED}@"),
         (
             r"([?&](?:x-goog-(?:signature|credential)|x-amz-(?:signature|credential|security-token)|signature|sig"
             r"|upload_id|token)=)[^&\s\"']+",
@@ -60,12 +70,14 @@ class Redactor:
     Args:
         environ: of this process. Variables with a secret's name are taken.
         named: further variables that hold one, whatever their names: a site's `token_env`, a module's `required_env`.
+            One that names a file (`…_FILE`) holds none.
     """
 
     def __init__(self, environ: Mapping[str, str], named: Iterable[str] = ()) -> None:
-        extra = {name for name in named if _POINTER.search(name) is None}
+        extra = {name for name in named if _NAMED_POINTER.search(name) is None}
         held = {name: value for name, value in environ.items() if name in extra or is_secret_name(name)}
-        known = {form: name for name, value in held.items() for form in _forms(value)}
+        known = {form: name for name, value in held.items() for form in forms_of(value)}
+        known |= {form: name for name in PROXY_VARIABLES for form in proxy_forms(environ.get(name, ""))}
         # The longest first: one secret may contain another.
         self._known = sorted(known.items(), key=lambda pair: len(pair[0]), reverse=True)
 
@@ -100,13 +112,61 @@ class Redactor:
         return next((name for value, name in self._known if value in text), None)
 
 
-def _forms(value: str) -> set[str]:
-    """Return the ways in which a secret turns up: as it is, escaped, and the parts of a JSON key."""
+def forms_of(value: str) -> set[str]:
+    """Return the ways in which a secret turns up: as it is, escaped, line by line, and the parts of a JSON key."""
     bare = value.strip()
-    forms = {value, bare, json.dumps(bare)[1:-1], quote(bare, safe="")}
-    for part in _key_parts(bare):
-        forms |= {part, json.dumps(part)[1:-1], *part.splitlines()}
+    forms = {value, *_written(bare), *_url_parts(bare)}
+    # Lines of JSON are braces and names of keys; its secrets are the parts.
+    parts = _key_parts(bare)
+    for part in [*parts, *([] if parts else bare.splitlines())]:
+        forms |= {*_written(part), *(line.strip() for line in part.splitlines())}
     return {form for form in forms if len(form) >= SHORTEST_SECRET and not form.startswith("-----")}
+
+
+def _written(text: str) -> set[str]:
+    """Return how JSON, Python's repr of text and of bytes, URLs and headers write a text."""
+    raw = text.encode(errors="surrogateescape")
+    return {
+        text,
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        repr(text)[1:-1],
+        repr(raw)[2:-1],
+        # A name for HTTP/1.1 headers that a server or a library read in their own character set.
+        raw.decode("latin-1"),
+        quote(raw, safe=""),
+        quote(raw),
+        base64.b64encode(raw).decode(),
+    }
+
+
+def _url_parts(text: str) -> set[str]:
+    """Return what of a secret URL shows where its host is left out: a path and a query, as a request line has them."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return set()
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return set()
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return {target, parts.query, *(part for part in parts.path.split("/") if len(part) >= _SHORTEST_URL_PART)}
+
+
+def proxy_forms(proxy: str) -> set[str]:
+    """Return how the credentials of a proxy's URL turn up: as they stand, decoded, and as `Proxy-Authorization`."""
+    userinfo, at, _ = proxy.strip().rpartition("@")
+    if not at:
+        return set()
+    userinfo = userinfo.partition("://")[2] or userinfo
+    user, colon, password = userinfo.partition(":")
+    if not colon or not password:
+        return set()
+    alone = {password, *_written(unquote(password))}
+    # With its user, a password of any length is found and means nothing else.
+    return {form for form in alone if len(form) >= SHORTEST_SECRET} | {
+        userinfo,
+        *_written(f"{unquote(user)}:{unquote(password)}"),
+    }
 
 
 def _key_parts(text: str) -> list[str]:

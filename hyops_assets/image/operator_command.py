@@ -6,6 +6,7 @@ ones hold is kept out of every log and error.
 """
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.redaction import PROXY_VARIABLES, forms_of, proxy_forms
 from hyops_assets.image.methods.logged import Transcript, run_logged
+from hyops_assets.image.own_process import close_to_others
+from hyops_assets.image.programs import find_program, running
 
 KEY_FILE = "HYOPS_VYOS_GCS_SA_JSON_FILE"
 KEY_TEXT = "HYOPS_VYOS_GCS_SA_JSON"
@@ -136,8 +140,12 @@ def hyops_vyos(told: Mapping[str, str]) -> dict[str, str]:
 
 
 def inherited() -> dict[str, str]:
-    """Return the variables of this process that every command gets: proxies, trust, where HybridOps' core is."""
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    """Return the variables of this process that every command gets: proxies, trust, where HybridOps' core is.
+
+    A proxy's URL comes without user and password: a command that needs them has the variable named for it.
+    """
+    held = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {name: _without_userinfo(value) if name in PROXY_VARIABLES else value for name, value in held.items()}
 
 
 @contextmanager
@@ -154,11 +162,24 @@ def publishing_key(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
                 file.write(environ[KEY_TEXT].encode())
-            yield {KEY_FILE: f"/proc/{os.getpid()}/fd/{descriptor}"}
+            # Held by a process that has nothing else: what this one has open, no other may read.
+            holder = ["setpriv", "--pdeathsig", "KILL", find_program("sleep"), "infinity"]
+            with running(holder, stdin=descriptor, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                yield {KEY_FILE: f"/proc/{process.pid}/fd/0"}
         finally:
             os.close(descriptor)
     else:
         yield {}
+
+
+def _without_userinfo(proxy: str) -> str:
+    scheme, separator, rest = proxy.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _proxies() -> set[str]:
+    """Return how the passwords of this host's proxies may be printed: programs that talk to a proxy do so."""
+    return {form for name in PROXY_VARIABLES for form in proxy_forms(os.environ.get(name, ""))}
 
 
 def _run(
@@ -174,12 +195,14 @@ def _run(
     workdir = command.workdir.expanduser() if command.workdir else scratch
     if not workdir.is_dir():
         raise CommandNotUsable(f"{workdir} is no directory", hint="create it, or correct the command's directory")
+    # It runs as this user: without this it could read the whole environment of this process in /proc.
+    close_to_others()
     return run_logged(
         argv,
         stage=stage,
         timeout=command.timeout_seconds,
         env={**inherited(), **secrets, **told},
         cwd=workdir,
-        secrets=[*secrets.values(), *hidden],
+        secrets=[*(form for value in (*secrets.values(), *hidden) for form in (value, *forms_of(value))), *_proxies()],
         progress=progress,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
+from hyops_assets.image.private import make_private_directory
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer
 from hyops_assets.lab.gcs.server import GcsStandIn
@@ -87,7 +88,7 @@ class Ensemble:
     def __init__(self, directory: Path, *, gcs: bool = False, hetzner_delays: Delays | None = None) -> None:
         self.files = LabFiles(directory)
         self.tokens = {name: secrets.token_urlsafe(24) for name in (PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV)}
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         for room in (self.files.objects, self.files.feed):
             room.mkdir(exist_ok=True)
         self._gcs_key: dict[str, str] = {}

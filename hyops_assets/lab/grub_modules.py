@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from hyops_assets.image.private import make_private_directory
 from hyops_assets.image.programs import run
 
 PLATFORMS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
@@ -42,7 +43,7 @@ def grub_modules(cache: Path) -> Path:
         return _HOST
     unpacked = cache / "grub"
     if not unpacked.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        make_private_directory(cache)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".grub.") as scratch:
             _download(Path(scratch))
             ready = Path(scratch) / "tree" / "usr" / "lib" / "grub"

@@ -19,6 +19,7 @@ from typing import TextIO
 from filelock import FileLock, Timeout
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.private import make_private_directory
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -69,7 +70,7 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
     Raises:
         LabFailed: it ended before it served, or took longer than 30 s.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(directory)
     try:
         # Whoever starts it at the same moment waits, and finds the lab that the first one started.
         with FileLock(directory / "starting.lock", timeout=2 * _START_SECONDS):

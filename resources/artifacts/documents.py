@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
 
 
 class DocumentIOManager(dg.IOManager):
@@ -18,11 +19,13 @@ class DocumentIOManager(dg.IOManager):
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
 
+    @bordered
     def handle_output(self, context: dg.OutputContext, obj: BaseModel) -> None:
         """Write the document of this asset and partition."""
         path = self._store.write_document(context.asset_key.to_user_string(), context.asset_partition_key, obj)
         context.add_output_metadata({"document": dg.MetadataValue.path(path)})
 
+    @bordered
     def load_input(self, context: dg.InputContext) -> BaseModel | None:
         """Read the document of the upstream asset's partition; None for one that may be missing and is.
 

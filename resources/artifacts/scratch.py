@@ -31,21 +31,24 @@ def scratch_below(directory: Path, purpose: str) -> Iterator[Path]:
 
 def find_unheld(directory: Path) -> list[Path]:
     """Return the scratch directories that nobody holds, sorted; none where the directory is not there."""
-    if not directory.is_dir():
+    try:
+        with _held(directory):
+            found = list(_unheld(directory))
+            for _, holding in found:
+                os.close(holding)
+    except FileNotFoundError:
+        # Not asked before: its last user may remove the directory in between.
         return []
-    with _held(directory):
-        found = list(_unheld(directory))
-        for _, holding in found:
-            os.close(holding)
     return sorted(path for path, _ in found)
 
 
 def sweep(directory: Path) -> list[Path]:
     """Remove the scratch directories that nobody holds, and return them, sorted."""
-    if not directory.is_dir():
+    try:
+        with _held(directory):
+            return sorted(_sweep(directory))
+    except FileNotFoundError:
         return []
-    with _held(directory):
-        return sorted(_sweep(directory))
 
 
 def _sweep(directory: Path) -> list[Path]:

@@ -78,13 +78,14 @@ class ArtifactStore:
             RottenArtifact: its bytes have another digest; it was taken out of the store.
         """
         path = self.blob_path(sha256)
-        if not path.exists():
+        try:
+            found = sha256_of_file(path, stage="verify the stored bytes", progress=progress)
+        except FileNotFoundError as error:
             raise MissingArtifact(
                 f"the artifact store lacks {sha256}", hint="materialize the upstream assets of this version again"
-            )
-        found = sha256_of_file(path, stage="verify the stored bytes", progress=progress)
+            ) from error
         if found != sha256:
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise RottenArtifact(
                 f"the artifact store held {found} under the name {sha256}",
                 hint="check this disk, then materialize the upstream assets of this version again",
@@ -126,7 +127,12 @@ class ArtifactStore:
         """
         found = self.find_document(kind, name, model)
         if found is None:
-            raise MissingArtifact(f"{kind} has no document for {name}", hint=f"materialize {kind} for {name} first")
+            again = (
+                "apply the seed's module (hyops apply), which reads it again from where it was published"
+                if kind == "published_contract"
+                else f"materialize {kind} for {name} first, or apply the module that makes it (hyops apply)"
+            )
+            raise MissingArtifact(f"{kind} has no document for {name}", hint=again)
         return found
 
     def list_documents(self, kind: str, names: set[str], model: type[Document]) -> list[Document]:

@@ -48,7 +48,10 @@ class PartialFile:
     @property
     def size_bytes(self) -> int:
         """How much of the unfinished file is there."""
-        return self._bytes.stat().st_size if self._bytes.exists() else 0
+        try:
+            return self._bytes.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def conditions(self, url: str) -> dict[str, str]:
         """Return the request headers that save the most: "if it changed", "the rest if it did not", or none."""

@@ -17,10 +17,11 @@ from hcloud.servers import domain as servers
 from hcloud.ssh_keys.domain import SSHKey
 
 from resources.hetzner import actions
-from resources.hetzner.errors import ActionFailed, NotFound, translated
+from resources.hetzner.errors import ActionFailed, BadToken, NotFound, translated
 from resources.hetzner.inventory import Key, Offer, Server, Snapshot, offers_of
 from resources.hetzner.patience import Patience
 from resources.hetzner.transport import travelling
+from resources.secrets import what_no_header_takes
 
 Done = TypeVar("Done")
 
@@ -32,9 +33,14 @@ class HetznerClient:
         endpoint: `https://api.hetzner.cloud/v1`.
         token: of the project. It goes into the request header only.
         patience: how long to wait for what.
+
+    Raises:
+        BadToken: no header takes it. The library would quote it whole in its complaint.
     """
 
     def __init__(self, endpoint: str, token: str, *, patience: Patience | None = None) -> None:
+        if why := what_no_header_takes(token):
+            raise BadToken(f"the API token {why}", hint="give the token alone, as the Hetzner console showed it")
         self.patience = patience or Patience()
         self._endpoint = endpoint
         self._api = Client(

@@ -10,7 +10,7 @@ from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
-from resources.secrets import secret
+from resources.secrets import require_proxies, secret
 from resources.settings import load_settings
 from resources.without_config import without_config
 
@@ -46,12 +46,14 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
 
     Raises:
         MissingSecret: the variable is unset.
+        UnusableSecret: it holds what no header takes, or a proxy's variable holds no URL of a proxy.
         Refused: the endpoint is not https and the site is no lab.
     """
     if not site.lab and not site.endpoint.startswith("https://"):
         raise Refused(
             f"the endpoint {site.endpoint!r} would take the token in clear", hint="use https://api.hetzner.cloud/v1"
         )
+    require_proxies()
     return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
 
 

@@ -10,7 +10,7 @@ from hyops_assets.contract.settings import Settings
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder
-from resources.secrets import secret
+from resources.secrets import require_proxies, secret
 from resources.settings import load_settings
 from resources.without_config import without_config
 
@@ -41,8 +41,10 @@ class ProxmoxSeeders:
         Raises:
             SettingsError: no such site is configured.
             MissingSecret: the variable with the site's token is unset.
+            UnusableSecret: it holds what no header takes, or a proxy's variable holds no URL of a proxy.
             SiteNotReady: the token's id or secret cannot be one.
         """
+        require_proxies()
         site = self._settings.proxmox_site(site_name)
         bundle = os.environ.get("SSL_CERT_FILE")
         # requests reads REQUESTS_CA_BUNDLE by itself; the variable of OpenSSL and httpx it does not know.

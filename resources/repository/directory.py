@@ -30,7 +30,7 @@ from resources.repository.base import (
     require_object_name,
 )
 from resources.repository.create_only import create_only, sweep
-from resources.repository.marker import MARKER, MARKER_NAME, MARKER_SHA256, MARKER_TYPE, require_marker
+from resources.repository.marker import MARKER, MARKER_SHA256, MARKER_TYPE, place_marker, require_marker
 
 
 class _Noted(Frozen):
@@ -101,12 +101,15 @@ class DirectoryRepository:
 
         Raises:
             NotPublic: the web server does not serve the directory to everyone.
+            MarkerNamesTaken: other bytes have every name of the object that would prove it.
             RepositoryFailed: the directory cannot be written.
         """
         if self.public_base_url is not None:
             hint = f"serve {self.directory} under {self.public_base_url} without credentials or redirects"
-            self.create(MARKER_NAME, MARKER, sha256=MARKER_SHA256, content_type=MARKER_TYPE, metadata={})
-            require_marker(self.url(MARKER_NAME), hint=hint)
+            name = place_marker(
+                lambda name: self.create(name, MARKER, sha256=MARKER_SHA256, content_type=MARKER_TYPE, metadata={})
+            )
+            require_marker(self.url(name), hint=hint)
 
     def require_ready(self) -> None:
         """Find out whether the directory can be written, or made where it is not there yet.

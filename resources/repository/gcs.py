@@ -32,7 +32,7 @@ from resources.repository.base import (
 )
 from resources.repository.gcs_errors import NotPermitted, NotThere, NotVisible, Taken, Unavailable, asked
 from resources.repository.gcs_upload import CHUNK_BYTES, Noted, Patience, upload
-from resources.repository.marker import MARKER, MARKER_NAME, MARKER_SHA256, MARKER_TYPE, require_marker
+from resources.repository.marker import MARKER, MARKER_NAMES, MARKER_SHA256, MARKER_TYPE, place_marker, require_marker
 from resources.repository.proven_source import ProvenSource, proven
 
 _NEVER = "no-store"
@@ -124,11 +124,11 @@ class GcsRepository:
             NotPublic: it cannot; the hint has the commands that change it.
             RepositoryFailed: there is no such bucket, or the credentials may not write to it; likewise.
         """
-        url = self.url(MARKER_NAME)
+        url = self.url(MARKER_NAMES[0])
         # Not to be cached: a copy at Google's edge could be read although strangers are shut out by now.
         noted = Noted(MARKER_SHA256, MARKER_TYPE, {}, cache_control=_NEVER)
         try:
-            self._create(MARKER_NAME, MARKER, noted, silent)
+            url = self.url(place_marker(lambda name: self._create(name, MARKER, noted, silent)))
             require_marker(url)
         except NotVisible as error:
             raise NotPublic(f"strangers cannot read {url}", hint=self._how_to_open()) from error

@@ -16,6 +16,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.repository_settings import RepositorySettings
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, service_account_key
+from resources.secrets import require_proxies
 
 _NO_PROJECT = "none"
 """Creating and reading objects needs no project, but the client wants a name."""
@@ -74,5 +75,6 @@ def _with_application_default(settings: RepositorySettings) -> storage.Client:
 
 
 def _client(settings: RepositorySettings, credentials: Credentials) -> storage.Client:
+    require_proxies()
     options = ClientOptions(api_endpoint=settings.endpoint) if settings.endpoint else None
     return storage.Client(settings.project or _NO_PROJECT, credentials, client_options=options)

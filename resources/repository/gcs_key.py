@@ -12,10 +12,13 @@ from typing import Any
 from google.oauth2 import service_account
 
 from hyops_assets.contract.errors import HyopsError
+from resources.secrets import what_no_header_takes
 
 KEY_FILE_ENV = "HYOPS_VYOS_GCS_SA_JSON_FILE"
 KEY_ENV = "HYOPS_VYOS_GCS_SA_JSON"
 _NEEDED = ("client_email", "private_key", "token_uri")
+_IN_HEADERS = ("client_email", "token_uri", "private_key_id", "quota_project_id", "universe_domain")
+"""Parts that Google's library puts into URLs, headers and the token that it signs."""
 _MAX_KEY_BYTES = 64 << 10
 
 
@@ -32,6 +35,11 @@ def service_account_key(environ: Mapping[str, str]) -> service_account.Credentia
     """
     if environ.get(KEY_FILE_ENV, "").strip():
         path = environ[KEY_FILE_ENV].strip()
+        if path.startswith("{") or "PRIVATE KEY" in path or not path.isprintable():
+            raise BadKey(
+                f"{KEY_FILE_ENV} holds no path of a file: perhaps the key itself",
+                hint=f"put a key's content into {KEY_ENV}, and its file's path into {KEY_FILE_ENV}",
+            )
         return _credentials(_content(Path(path).expanduser()), f"the file that {KEY_FILE_ENV} names ({path})")
     if environ.get(KEY_ENV, "").strip():
         return _credentials(environ[KEY_ENV], f"the variable {KEY_ENV}")
@@ -58,6 +66,9 @@ def _credentials(content: str, where: str) -> service_account.Credentials:
     missing = [name for name in _NEEDED if not isinstance(key.get(name), str) or not key[name]]
     if missing:
         raise _bad(where, f"it lacks {', '.join(missing)}")
+    for name in _IN_HEADERS:
+        if why := what_no_header_takes(str(key.get(name) or "")):
+            raise _bad(where, f"its {name} {why}")
     made = _made(key)
     if made is None:
         raise _bad(where, "its private_key is not a private key in PEM")

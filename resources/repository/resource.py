@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -31,7 +31,6 @@ def repository_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
         BadKey: the environment names a key for the bucket that is none.
     """
 
-    @contextmanager
     def opened(context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
         with closing(_repository(handed_over_to(root, context.run), root)) as repository:
             yield repository

@@ -18,7 +18,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def hyops(
-    environ: Mapping[str, str], *words: str | Path, flags: tuple[str, ...] = (), within: float = 120
+    environ: Mapping[str, str], *words: str | Path, flags: tuple[str, ...] = (), within: float = 120, umask: int = -1
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -29,6 +29,7 @@ def hyops(
         text=True,
         check=False,
         timeout=within,
+        umask=umask,
     )
 
 

@@ -60,3 +60,17 @@ def test_all_sections_validate_together_and_no_other_line_is_a_setting() -> None
     assert set(settings.sites.proxmox) == set(settings.sites.hetzner) == {"main"}
     assert yaml.safe_load(TEMPLATE) is None
     assert max(len(line) for line in TEMPLATE.splitlines()) <= 119
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o177])
+def test_every_directory_on_the_way_is_the_owners_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    ran = hyops(environment(home), "init", "--env", "dev", umask=umask)
+    assert (ran.returncode, ran.stderr) == (10, "")
+    made = [home / ".hybridops", *(home / ".hybridops").rglob("*")]
+    assert {str(path.relative_to(home)): path.stat().st_mode & 0o777 for path in made} == {
+        **dict.fromkeys((".hybridops", ".hybridops/envs", ".hybridops/envs/dev", ".hybridops/envs/dev/config"), 0o700),
+        ".hybridops/envs/dev/config/pipeline.yml": 0o600,
+    }
+    assert home.stat().st_mode & 0o777 == 0o755

@@ -1,4 +1,6 @@
+import base64
 import json
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -111,3 +113,35 @@ def test_the_variable_whose_secret_stands_in_a_text_is_named_and_no_value_shows(
     assert redactor.source_of("x abcdefgh1234") == "A_TOKEN"
     assert redactor.source_of("x") is None
     assert "abcdefgh" not in repr(redactor)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u20ac", "'\"", "\\"])
+def test_a_secret_is_found_as_repr_json_urls_and_headers_write_it(end: str) -> None:
+    value = f"s3cr3tvalue{end}0therline"
+    redactor = Redactor({"SOME_TOKEN": value})
+    raw = value.encode()
+    for written in (repr(f"Bearer {value}"), repr(raw), json.dumps({"x": value}), quote(value), raw.decode("latin-1")):
+        assert "s3cr3tvalue" not in redactor.text(f"error: {written}")
+        assert "0therline" not in redactor.text(f"error: {written}")
+
+
+def test_each_line_of_a_secret_of_several_lines_is_a_secret() -> None:
+    redactor = Redactor({"SOME_TOKEN": "s3cr3tvalue\n0therline"})
+    assert redactor.text("s3cr3tvalue and 0therline") == f"{REDACTED} and {REDACTED}"
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxys_password_is_a_secret_in_every_form(name: str) -> None:
+    redactor = Redactor({name: "http://user:s3cr3t%2Fvalue@proxy.example:3128"})
+    basic = base64.b64encode(b"user:s3cr3t/value").decode()
+    for written in ("s3cr3t%2Fvalue", "s3cr3t/value", "user:s3cr3t/value", f"Proxy-Authorization: Basic {basic}"):
+        text = redactor.text(f"no answer ({written})")
+        assert "s3cr3t" not in text
+        assert basic not in text
+    assert redactor.text("proxy.example:3128 is away") == "proxy.example:3128 is away"
+
+
+def test_a_webhooks_path_is_a_secret_where_its_host_is_left_out() -> None:
+    redactor = Redactor({"HOOK_URL": "https://hooks.example/services/T0PSECRETpart4711xyz?key=1"}, ["HOOK_URL"])
+    assert "T0PSECRET" not in redactor.text('"POST /services/T0PSECRETpart4711xyz?key=1 HTTP/1.1" 404')
+    assert redactor.text("the services are away") == "the services are away"

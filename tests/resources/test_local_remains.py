@@ -1,15 +1,21 @@
 """Scratch and staging on this host: removed where nobody uses them, and only then."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from resources.artifacts.store import ArtifactStore
 from resources.local_remains import IDLE_SECONDS, LocalRemains
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 def long_after() -> float:
@@ -63,6 +69,44 @@ def test_staging_that_nobody_uses_is_removed(store: ArtifactStore, staging: Path
     assert staging.exists()
     assert [finding.verdict for finding in remains(store, staging).reap()] == ["removed"]
     assert not staging.exists()
+
+
+def vanishing_at(line: int, staging: Path) -> tuple[TraceFunction, list[int]]:
+    """Return a trace function that removes the staging at the nth line of the code that looks at it."""
+    seen: list[int] = []
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        # Who has it open is asked of /proc, line by line, for every process of the host.
+        if not frame.f_code.co_filename.endswith("local_remains.py") or "_users" in frame.f_code.co_name:
+            return None
+        if event == "line":
+            seen.append(frame.f_lineno)
+            if len(seen) == line:
+                # It may be gone already: the last lines come after its removal.
+                shutil.rmtree(staging, ignore_errors=True)
+        return trace
+
+    return trace, seen
+
+
+def test_staging_that_its_wrapper_removes_at_any_moment_is_no_error(store: ArtifactStore, tmp_path: Path) -> None:
+    for line in range(1, 200):
+        directory = tmp_path / f"staging-{line}"
+        (directory / "served").mkdir(parents=True)
+        (directory / "served" / "wrapped.raw.xz").write_bytes(b"x")
+        trace, seen = vanishing_at(line, directory)
+        # The debugger's or the coverage's own one is put back.
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            found = remains(store, directory).reap()
+        finally:
+            sys.settrace(former)
+        assert [one.verdict for one in found] in ([], ["keep"], ["removed"]), (line, found)
+        if len(seen) < line:
+            break
+        assert not directory.exists()
+    assert line > 10
 
 
 def test_staging_that_was_changed_a_moment_ago_stays(store: ArtifactStore, staging: Path) -> None:

@@ -22,6 +22,7 @@ from resources.repository import create_only, directory
 from resources.repository.base import BadObjectName, ObjectConflict, ObjectMissing, Published, RepositoryFailed
 from resources.repository.create_only import DigestMismatch
 from resources.repository.directory import DirectoryRepository
+from resources.repository.marker import MARKER_NAMES, MarkerNamesTaken, find_marker
 from tests.killing import killed_at_each_line
 from tests.resources.redirecting import Redirecting
 
@@ -284,3 +285,25 @@ def test_a_directory_that_cannot_be_made_is_not_ready(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RepositoryFailed, match="cannot be written"):
         DirectoryRepository(tmp_path / "file" / "b").require_ready()
+
+
+def test_foreign_bytes_under_the_read_checks_name_block_no_publication(tmp_path: Path, authority: Authority) -> None:
+    server = ObjectServer(tmp_path / "objects", Trace(tmp_path / "trace.jsonl"), authority)
+    foreign = tmp_path / "objects" / MARKER_NAMES[0]
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"none of ours\n")
+    with running(server):
+        repository = DirectoryRepository(tmp_path / "objects", server.url)
+        repository.require_public()
+        repository.require_public()
+        assert find_marker(repository.head) == MARKER_NAMES[1]
+        for name in MARKER_NAMES[1:]:
+            path = tmp_path / "objects" / name
+            path.unlink(missing_ok=True)
+            path.with_name(f".{path.name}.facts.json").unlink(missing_ok=True)
+            path.write_bytes(b"none of ours either\n")
+        with pytest.raises(MarkerNamesTaken, match="are taken by bytes that are none of ours") as raised:
+            repository.require_public()
+    assert "find out who writes into this repository" in raised.value.hint
+    assert "revision again" not in str(raised.value)
+    assert foreign.read_bytes() == b"none of ours\n"

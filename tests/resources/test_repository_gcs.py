@@ -32,7 +32,7 @@ from resources.repository.create_only import DigestMismatch
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_errors import Damaged, NotPermitted, NotVisible, SessionLost, Unavailable
 from resources.repository.gcs_upload import FOREVER, Patience
-from resources.repository.marker import MARKER, MARKER_NAME
+from resources.repository.marker import MARKER, MARKER_NAME, MARKER_NAMES
 from tests.gcs_scene import BUCKET, PUBLISHER, UPLOADS, GcsScene, gcs_scene, trust
 from tests.killing import killed_at_each_line
 from tests.ui.served import wait_until
@@ -384,6 +384,13 @@ def test_a_bucket_proves_itself_once_and_before_anything_large_is_sent(scene: Gc
     posts = [one.status for one in scene.seen("POST") if one.path == UPLOADS]
     # The marker, found there by the second; the object; and no marker again for the repository that knows.
     assert posts == [200, 412, 200]
+
+
+def test_foreign_bytes_under_the_read_checks_name_block_no_publication(scene: GcsScene, repository: GcsRepository):
+    scene.bucket().blob(MARKER_NAME).upload_from_string(b"none of ours\n")
+    publish(repository)
+    assert scene.get(MARKER_NAME).content == b"none of ours\n"
+    assert scene.get(MARKER_NAMES[1]).content == MARKER
 
 
 def test_a_bucket_that_strangers_cannot_read_is_found_before_the_upload(scene: GcsScene, repository: GcsRepository):

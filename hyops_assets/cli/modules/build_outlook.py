@@ -138,11 +138,12 @@ def _repository(work: Work, repo_state_ref: str) -> Iterator[ObjectRepository]:
 
 def _repository_check(repository: ObjectRepository) -> Check:
     """Return whether it can be added to, and whether strangers read what is there; nothing is written."""
-    from resources.repository.marker import MARKER_NAME, require_marker
+    from resources.repository.marker import MARKER_NAME, find_marker, require_marker
 
     repository.require_ready()
-    url = repository.url(MARKER_NAME)
-    if repository.head(MARKER_NAME) is None:
+    standing = find_marker(repository.head)
+    url = repository.url(standing or MARKER_NAME)
+    if standing is None:
         return Check("repository", "ok", f"it answers; that strangers can read {url} is proven before the build")
     if not url.startswith("file:"):
         require_marker(url)

@@ -17,6 +17,7 @@ from filelock import FileLock
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.overlay.sources import host_sources
+from hyops_assets.image.private import make_private_directory
 from hyops_assets.image.programs import run
 
 SUITE = "bookworm"
@@ -92,7 +93,7 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
     """
     home = cache / f"rootfs-{recipe_digest()[:16]}"
     made = Rootfs(home / "rootfs.tar", home / "vmlinuz", home / "initrd.img")
-    cache.mkdir(parents=True, exist_ok=True)
+    make_private_directory(cache)
     with FileLock(cache / f"{home.name}.lock"):
         if not home.is_dir():
             progress("Debian packages", 0, None)
