@@ -8,6 +8,7 @@ from pydantic import Field
 from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from resources.environment_id import ensure_environment_id
 from resources.repository.by_state import settings_of_run
 from resources.settings import make_private
 
@@ -22,14 +23,14 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
     build_env: list[str] = Field(default=[], description="variables of the host that it gets")
 
     def create_resource(self, context: dg.InitResourceContext) -> Settings:
-        """Return the validated settings.
+        """Return the validated settings. A run writes somewhere: an environment without an id gets one now.
 
         Raises:
             SettingsError: the file does not validate.
             UnresolvedState, BadRepository: the state does not name a repository.
         """
         root = RuntimeRoot(Path(self.root))
-        settings = settings_of_run(root, self.repo_state_ref)
+        settings = settings_of_run(root, self.repo_state_ref).of_environment(ensure_environment_id(root))
         if not self.build_command:
             return settings
         configured = settings.build.command

@@ -37,6 +37,7 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import make_lookalike
 from hyops_assets.lab.signing import LabKey
+from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.settings import load_settings, make_private, save_settings
 from resources.states.store import StateStore
 
@@ -116,6 +117,7 @@ def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
     """
     _refuse_foreign_settings(root)
     make_private(root.lab, below=root.path)
+    ensure_environment_id(root)
     running = process.start(root.lab, bound=bound)
     _write_settings(root)
     offer_repository(root)
@@ -209,7 +211,7 @@ def _write_settings(root: RuntimeRoot) -> None:
     files = LabFiles(root.lab)
     if not files.ports.exists():
         return
-    settings = lab_settings(files)
+    settings = lab_settings(files).of_environment(find_environment_id(root))
     if not root.settings_file.exists() or load_settings(root) != settings:
         save_settings(root, settings, heading=_HEADING)
 

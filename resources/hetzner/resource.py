@@ -14,7 +14,7 @@ from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
 from resources.secrets import secret
-from resources.settings import load_settings
+from resources.settings import settings_to_write
 
 
 class HetznerProjects:
@@ -23,6 +23,11 @@ class HetznerProjects:
     def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
         self._settings = settings
         self._patience = patience
+
+    @property
+    def environment(self) -> str | None:
+        """The id of the environment whose sites they are; None where it has none yet."""
+        return self._settings.environment_id
 
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> HetznerSeeder:
         """Return the seeder of a site.
@@ -68,4 +73,4 @@ class HetznerSites(dg.ConfigurableResource[HetznerProjects]):
         Raises:
             SettingsError: `pipeline.yml` does not validate.
         """
-        return HetznerProjects(load_settings(RuntimeRoot(Path(self.root))))
+        return HetznerProjects(settings_to_write(RuntimeRoot(Path(self.root))))

@@ -12,7 +12,7 @@ from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder
 from resources.secrets import secret
-from resources.settings import load_settings
+from resources.settings import settings_to_write
 
 
 class ProxmoxSeeders:
@@ -30,6 +30,11 @@ class ProxmoxSeeders:
         self._settings = settings
         self._limits = limits
         self._patience_seconds = patience_seconds
+
+    @property
+    def environment(self) -> str | None:
+        """The id of the environment whose sites they are; None where it has none yet."""
+        return self._settings.environment_id
 
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> ProxmoxSeeder:
         """Return the seeder of a site.
@@ -66,7 +71,7 @@ class ProxmoxSites(dg.ConfigurableResource[ProxmoxSeeders]):
         Raises:
             SettingsError: `pipeline.yml` does not validate.
         """
-        settings = load_settings(RuntimeRoot(Path(self.root)))
+        settings = settings_to_write(RuntimeRoot(Path(self.root)))
         return ProxmoxSeeders(
             settings, limits=SeedLimits(poll=self.poll_seconds), patience_seconds=self.patience_seconds
         )
