@@ -33,7 +33,7 @@ def test_it_is_private_and_no_half_of_it_is_left(root: RuntimeRoot) -> None:
     ensure_environment_id(root)
     assert root.environment_id_file.stat().st_mode & 0o777 == 0o600
     assert root.environment_id_file.parent.stat().st_mode & 0o777 == 0o700
-    assert os.listdir(root.environment_id_file.parent) == [root.environment_id_file.name]
+    assert list(root.environment_id_file.parent.iterdir()) == [root.environment_id_file]
 
 
 def test_the_users_settings_and_their_comments_are_not_touched(root: RuntimeRoot) -> None:

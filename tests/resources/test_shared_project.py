@@ -69,7 +69,7 @@ def server(lab: Lab, name: str, labels: Labels) -> int:
         name=name,
         type_name="cx23",
         location="fsn1",
-        image_id=None,
+        image_id=next(iter(project.contents.images)),
         ipv4=project.free_address(),
         created=project.now(),
         labels=labels.written(),
@@ -192,11 +192,12 @@ def test_a_seed_of_another_environment_at_work_is_waited_for_and_nothing_is_made
     lab: Lab, named: str | None
 ) -> None:
     soon = int(time.time()) + 3600
-    labels = of(lab, ANOTHER, state="pending", expires=soon, environment=named)
-    snapshot(lab, replace(labels, seal=None) if named is None else labels, protected=False)
+    labels = of(lab, ANOTHER, state="pending", expires=soon)
+    labels = labels if named else replace(labels, environment=None, seal=None)
+    theirs = snapshot(lab, labels, protected=False)
     with pytest.raises(SeedBusy, match="may be another environment's seed of this record, at work until"):
         lab.seeder(is_live=unknown).seed(lab.request())
-    lab.standin.project.contents.images.clear()
+    del lab.standin.project.contents.images[theirs]
     server(lab, "vyos-seed-1", replace(labels, role="seeder"))
     with pytest.raises(SeedBusy, match="server vyos-seed-1 may be another"):
         lab.seeder(is_live=unknown).seed(lab.request())
