@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.ownership import Claim, Owner, owner_of
 from hyops_assets.contract.superseding import (
     Cloud,
     Current,
@@ -39,6 +40,8 @@ class Ground:
         policy: what is kept.
         clock: epoch seconds.
         forget: told the version of what is about to be removed: that it stands there is no longer expected.
+        environment: the id of the one that looks; None where it has none.
+        proves: whether a run or a document of the one that looks shows that it made a thing, by claim and id.
     """
 
     where: str
@@ -48,6 +51,12 @@ class Ground:
     policy: Policy
     clock: Callable[[], float]
     forget: Callable[[str], object]
+    environment: str | None
+    proves: Callable[[Claim, str], bool]
+
+    def owner_of(self, claim: Claim, ref: str) -> Owner:
+        """Tell whose a thing at the site is, by what it says and by its id."""
+        return owner_of(claim, self.environment, proven=self.proves(claim, ref))
 
     def judge(
         self,
@@ -61,7 +70,7 @@ class Ground:
         """Decide by version, by id: nothing may go where it is not confirmed what is current.
 
         Args:
-            held: what is ready at the site.
+            held: what is ready at the site, and ours.
             states: as they were read for this look.
             cloud: `IMAGES` or `TEMPLATES`.
             confirm: raises NotSettled where what the active states name does not stand at the site, whole.

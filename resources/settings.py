@@ -10,6 +10,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
+from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.secrets import named_in, remember
 from resources.yaml_files import UnreadableYaml, read_yaml
 
@@ -19,8 +20,21 @@ def load_settings(root: RuntimeRoot) -> Settings:
 
     Raises:
         SettingsError: the file is unreadable, too large, no YAML mapping, or does not validate; every wrong key is
-            named.
+            named. Or the environment's id cannot be read.
     """
+    return _read_settings(root).of_environment(find_environment_id(root))
+
+
+def settings_to_write(root: RuntimeRoot) -> Settings:
+    """Return the settings of an environment that is about to write somewhere: it gets an id if it has none.
+
+    Raises as `load_settings` does.
+    """
+    settings = load_settings(root)
+    return settings if settings.environment_id else settings.of_environment(ensure_environment_id(root))
+
+
+def _read_settings(root: RuntimeRoot) -> Settings:
     path = root.settings_file
     try:
         # Only "there is none" means defaults: a link that leads nowhere, or a directory of another user, is a mistake.

@@ -8,6 +8,7 @@ from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from resources.environment_id import ensure_environment_id
 from resources.handed_over import handed_over_to
 from resources.repository.by_state import settings_of_run
 from resources.settings import make_private
@@ -29,7 +30,7 @@ def settings_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
 
 def settings_with(handed_over: HandedOver, root: RuntimeRoot) -> Settings:
     """Return an environment's settings for a run that something was handed over to: repository and build command."""
-    settings = settings_of_run(root, handed_over.repo_state_ref)
+    settings = settings_of_run(root, handed_over.repo_state_ref).of_environment(ensure_environment_id(root))
     if not handed_over.build_command:
         return settings
     configured = settings.build.command

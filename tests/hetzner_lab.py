@@ -29,6 +29,8 @@ from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
 from tests.specs import HETZNER, require_specification
 
+ENVIRONMENT, ANOTHER = "0e" * 10, "a1" * 10
+"""Ids of two environments that share a project, or a node."""
 TOKEN = "lab-token-that-must-never-be-seen-0123456789"
 DISK_BYTES = 16 << 20
 VERSION = "2026.03.03-0027-rolling"
@@ -142,8 +144,21 @@ class Lab:
     def seeder(self, *, client: HetznerClient | None = None, **options: Any) -> HetznerSeeder:
         return HetznerSeeder(client or self.client(), self.site, **options)
 
-    def request(self, record: Record | None = None, *, url: str | None = None, run_id: str = "run-1") -> SeedRequest:
-        return SeedRequest(record=record or make_record(), url=url or self.objects.url, run_id=run_id, site="lab")
+    def request(
+        self,
+        record: Record | None = None,
+        *,
+        url: str | None = None,
+        run_id: str = "run-1",
+        environment: str | None = ENVIRONMENT,
+    ) -> SeedRequest:
+        return SeedRequest(
+            record=record or make_record(),
+            url=url or self.objects.url,
+            run_id=run_id,
+            site="lab",
+            environment=environment,
+        )
 
     def fault(self, method: str, path: str, action: Action, *nth: int) -> None:
         self.standin.faults.add(Rule(method, path, action, frozenset(nth or (1,))))

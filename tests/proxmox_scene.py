@@ -24,6 +24,7 @@ from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import ProxmoxSeeder
 from resources.proxmox.tasks import wait_task
+from tests.hetzner_lab import ENVIRONMENT
 from tests.specs_proxmox import SpecWatch
 
 TOKEN_ID = "svc@pve!seed"
@@ -99,8 +100,17 @@ class Scene:
         client = self.client(**options)
         return ProxmoxSeeder(client, client.site, limits=LIMITS)
 
-    def request(self, record: Record | None = None, *, url: str | None = None) -> SeedRequest:
-        return SeedRequest(record=record or self.record, url=url or self.url, run_id="run-1", site="lab")
+    def request(
+        self,
+        record: Record | None = None,
+        *,
+        url: str | None = None,
+        run_id: str = "run-1",
+        environment: str | None = ENVIRONMENT,
+    ) -> SeedRequest:
+        return SeedRequest(
+            record=record or self.record, url=url or self.url, run_id=run_id, site="lab", environment=environment
+        )
 
     def other(self, *, version: str = "2026.03.04-0027-rolling") -> SeedRequest:
         """Ask for another record, with a disk of its own."""

@@ -19,8 +19,10 @@ from hyops_assets.assets.seeding import (
     known_of,
     lineage_of,
     made_by_command,
+    maker_of,
     move_slot,
     others_live,
+    ownership_of,
     request_of,
     seeded_at,
 )
@@ -127,7 +129,7 @@ def hetzner_image(
         if absent and config.may_create:
             require_within_cap(context, config, settings)
         # Without one of the variant that is taken, only what is there already is found; the seeder refuses the rest.
-        request = request_of(context, contract, contract.urls.get(_takes(contract, wrapper), ""))
+        request = request_of(context, contract, contract.urls.get(_takes(contract, wrapper), ""), settings)
         seeded = seeder.seed(request, wishes=config.wishes(wrapper), progress=progress)
         progress.ended(seeded.outcome, contract.record.disk.size_bytes)
     outputs = image_outputs(
@@ -137,9 +139,12 @@ def hetzner_image(
         description=seeded.description,
         seeded=seeded.outcome != "adopted",
     )
+    maker = maker_of(seeded.owner, seeded.labels.get("hyops_environment"), request)
+    if maker is not None:
+        outputs["image_environment"] = maker
     ref = StateRef(IMAGE_SEED, instance_of(site, default_site(settings.sites.hetzner)))
     return dg.MaterializeResult(
-        value=seeded_at(contract, site, seeded.image_ref),
+        value=seeded_at(contract, site, seeded.image_ref, maker),
         data_version=dg.DataVersion(contract.record.disk.sha256),
         metadata=lineage_of(contract, seeded.outcome)
         | _told(seeded)
@@ -152,6 +157,7 @@ def _told(seeded: SeededImage) -> dict[str, dg.MetadataValue | str | int]:
     return {
         "image_ref": seeded.image_ref,
         "description": seeded.description,
+        "ownership": ownership_of(seeded.owner),
         "labels": dg.MetadataValue.json(dict(seeded.labels)),
         "transport_sha256": seeded.transport_sha256 or f"{seeded.outcome}: nothing was sent",
         "readback_sha256": seeded.readback_sha256 or f"{seeded.outcome}: nothing was written",
@@ -188,7 +194,9 @@ def _image_by_command(
     claimed = ImageRegisterInputs(
         image_key=contract.record.key, image_ref=image_ref, image_version=contract.record.version
     )
-    found = require_image(seeder.audit(image_ref), claimed, lab=settings.hetzner_site(site).lab)
+    found = require_image(
+        seeder.audit(image_ref), claimed, lab=settings.hetzner_site(site).lab, environment=settings.environment_id
+    )
     progress.ended("adopted" if known else "created", 0)
     description = found.facts.description
     outputs = image_outputs(contract, image_ref=image_ref, name=description, description=description, seeded=not known)

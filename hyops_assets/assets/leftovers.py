@@ -11,10 +11,13 @@ from functools import partial
 import dagster as dg
 
 from hyops_assets.assets.executing import is_live
+from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.ownership import Claim
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import PROXMOX, Cloud
+from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
@@ -91,7 +94,9 @@ def sweep_sites(
 
 def project_sweep(instance: dg.DagsterInstance, hetzner: HetznerProjects, site: str) -> ProjectSweep:
     """Return the sweep of a Hetzner site."""
-    return ProjectSweep(hetzner.client(site), site, is_live=partial(is_live, instance))
+    return ProjectSweep(
+        hetzner.client(site), site, environment=hetzner.environment, is_live=partial(is_live, instance)
+    )
 
 
 def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str) -> NodeSweep:
@@ -101,6 +106,7 @@ def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str)
         seeder.client,
         site,
         limits=seeder.limits,
+        environment=proxmox.environment,
         is_live=partial(is_live, instance),
         at_work=lambda: seeding_at(instance, PROXMOX, site),
         clock=time.time,
@@ -117,6 +123,38 @@ def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | N
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={cloud.site_tag: site}))
     return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
+
+
+def made_here(
+    instance: dg.DagsterInstance,
+    store: ArtifactStore,
+    cloud: Cloud,
+    site: str,
+    environment: str | None,
+    claim: Claim,
+    ref: str,
+) -> bool:
+    """Whether this environment's own runs or documents show that it made what stands at a site.
+
+    A document that a seed left proves it only where it says so: one is left as well of what was found there.
+
+    Args:
+        instance: knows the runs of this environment.
+        store: holds its documents.
+        cloud: the kind of the site.
+        site: the site's name.
+        environment: its id; None where it has none.
+        claim: what the thing says.
+        ref: the thing's id there.
+    """
+    if is_live(instance, claim.run_id) is not None:
+        return True
+    kind = cloud.asset.to_user_string()
+    found = (store.find_document(kind, name, SeededAt) for name in store.list_names(kind))
+    made = (site, ref, claim.record_digest, environment)
+    return environment is not None and any(
+        one is not None and (one.site, one.ref, one.record_digest, one.environment) == made for one in found
+    )
 
 
 def table_of(findings: list[Finding]) -> dg.TableMetadataValue:

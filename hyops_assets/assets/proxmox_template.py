@@ -14,9 +14,11 @@ from hyops_assets.assets.seeding import (
     known_of,
     lineage_of,
     made_by_command,
+    maker_of,
     move_slot,
     moves_slot,
     others_live,
+    ownership_of,
     request_of,
     seeded_at,
     url_of,
@@ -72,15 +74,18 @@ def proxmox_template(
                 context, handed_over, contract, site, settings, store, states, seeder, progress
             )
         _require_true_slots(context, options, contract, site, settings, states)
-        request = request_of(context, contract, url_of(contract, "qcow2"))
+        request = request_of(context, contract, url_of(contract, "qcow2"), settings)
         seeded = seeder.seed(request, options, progress=progress)
         progress.ended(seeded.outcome, seeded.disk_size_bytes)
     outputs = template_outputs(
         contract, vmid=seeded.vmid, name=seeded.name, node=seeded.node, seeded=seeded.outcome != "adopted"
     )
+    maker = maker_of(seeded.owner, seeded.lineage.environment, request)
+    if maker is not None:
+        outputs["template_environment"] = maker
     ref = StateRef(TEMPLATE_SEED, instance_of(site, default_site(settings.sites.proxmox)))
     return dg.MaterializeResult(
-        value=seeded_at(contract, site, str(seeded.vmid)),
+        value=seeded_at(contract, site, str(seeded.vmid), maker),
         data_version=dg.DataVersion(contract.record.disk.sha256),
         metadata=lineage_of(contract, seeded.outcome)
         | {
@@ -88,6 +93,7 @@ def proxmox_template(
             "name": seeded.name,
             "node": seeded.node,
             "volume": seeded.volid,
+            "ownership": ownership_of(seeded.owner),
             "bytes_transferred": seeded.bytes_transferred,
             "smoke": seeded.smoke,
             "replaced": seeded.replaced or "nothing",
@@ -145,7 +151,9 @@ def _template_by_command(
     claimed = TemplateImportInputs(
         template_key=contract.record.key, template_vm_id=vmid, template_image_version=contract.record.version
     )
-    found = require_template(seeder.audit(vmid), claimed, lab=settings.proxmox_site(site).lab)
+    found = require_template(
+        seeder.audit(vmid), claimed, lab=settings.proxmox_site(site).lab, environment=settings.environment_id
+    )
     progress.ended("adopted" if known else "created", 0)
     outputs = template_outputs(
         contract, vmid=vmid, name=found.facts.name or "", node=found.facts.node, seeded=not known

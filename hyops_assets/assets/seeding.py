@@ -11,9 +11,11 @@ from hyops_assets.assets.steps import Step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import Outputs
 from hyops_assets.partitions import site_of
 from resources.artifacts.store import ArtifactStore
@@ -22,9 +24,15 @@ from resources.states.store import StateStore
 GROUP = "seeds"
 
 
-def request_of(context: dg.AssetExecutionContext, contract: Contract, url: str) -> SeedRequest:
+def request_of(context: dg.AssetExecutionContext, contract: Contract, url: str, settings: Settings) -> SeedRequest:
     """Return what a site is asked for."""
-    return SeedRequest(record=contract.record, url=url, run_id=context.run.run_id, site=site_of(context.partition_key))
+    return SeedRequest(
+        record=contract.record,
+        url=url,
+        run_id=context.run.run_id,
+        site=site_of(context.partition_key),
+        environment=settings.environment_id,
+    )
 
 
 def url_of(contract: Contract, format_: VariantFormat) -> str:
@@ -82,14 +90,31 @@ def made_by_command(
     )
 
 
-def seeded_at(contract: Contract, site: str, ref: str) -> SeededAt:
-    """Return the document that a seed leaves: which record stands where."""
+def maker_of(owner: Owner, said: str | None, request: SeedRequest) -> str | None:
+    """Return the id of the environment that made something; None where that is not known.
+
+    Args:
+        owner: whose it is.
+        said: the id that is written on it.
+        request: what was asked for.
+    """
+    return request.environment if owner.ours else said if owner.whose == "another's" else None
+
+
+def ownership_of(owner: Owner) -> str:
+    """Return what an auditor is told of whose a template or an image is."""
+    return owner.why if owner.ours else f"{owner.why}: it is used as it stands, and never changed or removed here"
+
+
+def seeded_at(contract: Contract, site: str, ref: str, environment: str | None = None) -> SeededAt:
+    """Return the document that a seed leaves: which record stands where, and which environment made it, if known."""
     return SeededAt(
         site=site,
         ref=ref,
         version=contract.record.version,
         record_digest=contract.record_digest,
         disk_sha256=contract.record.disk.sha256,
+        environment=environment,
     )
 
 

@@ -46,12 +46,13 @@ MOST_HASHES = 4
 
 @dataclass(frozen=True)
 class Drift:
-    """One difference: where, of what, and both sides."""
+    """One difference: where, of what, and both sides. With `others` it is none: another environment left it there."""
 
     where: str
     what: str
     expected: str
     found: str
+    others: bool = False
 
 
 class SeenObject(Frozen):
@@ -74,14 +75,22 @@ def drift_at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerP
     for name, site in settings.sites.hetzner.items():
         here = [one for one in expected if one.site == name]
         try:
-            yield from project_drift(name, hetzner.client(name), here, store, protect=site.protect)
+            yield from project_drift(
+                name, hetzner.client(name), here, store, environment=settings.environment_id, protect=site.protect
+            )
         except HyopsError as error:
             yield _unreadable(name, error)
     yield from _unconfigured(expected, settings.sites.hetzner)
 
 
 def project_drift(
-    where: str, client: HetznerClient, expected: list[SeededAt], store: ArtifactStore, *, protect: bool
+    where: str,
+    client: HetznerClient,
+    expected: list[SeededAt],
+    store: ArtifactStore,
+    *,
+    environment: str | None,
+    protect: bool,
 ) -> Iterator[Drift]:
     """Yield what differs in one project: missing, changed, unprotected, extra, more than one of a record."""
     snapshots = {str(snapshot.id): snapshot for snapshot in client.list_snapshots()}
@@ -91,14 +100,16 @@ def project_drift(
             yield Drift(where, f"snapshot {one.ref}", f"the contract of {one.version}", "no such document")
             continue
         yield from _broken(where, image_links(one, contract.record, lambda one=one: _image(snapshots, one.ref)))
-        if protect and one.ref in snapshots and not snapshots[one.ref].protected:
+        # Another environment's is protected, or not, as that one's settings say.
+        theirs = one.environment not in (None, environment)
+        if protect and not theirs and one.ref in snapshots and not snapshots[one.ref].protected:
             yield Drift(where, f"snapshot {one.ref}: protection against deletion", "protected", "not protected")
     ready = {
-        ref: labels.record_digest
+        ref: (labels.record_digest, labels.environment)
         for ref, snapshot in snapshots.items()
         if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
     }
-    yield from _strays(where, "snapshot", ready, expected)
+    yield from _strays(where, "snapshot", ready, expected, environment)
 
 
 def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
@@ -107,13 +118,15 @@ def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxS
     for name in settings.sites.proxmox:
         here = [one for one in expected if one.site == name]
         try:
-            yield from node_drift(name, proxmox.seeder(name).client, here, store)
+            yield from node_drift(name, proxmox.seeder(name).client, here, store, environment=settings.environment_id)
         except HyopsError as error:
             yield _unreadable(name, error)
     yield from _unconfigured(expected, settings.sites.proxmox)
 
 
-def node_drift(where: str, client: ProxmoxClient, expected: list[SeededAt], store: ArtifactStore) -> Iterator[Drift]:
+def node_drift(
+    where: str, client: ProxmoxClient, expected: list[SeededAt], store: ArtifactStore, *, environment: str | None
+) -> Iterator[Drift]:
     """Yield what differs on one node: missing, changed, extra, more than one of a record."""
     reader, templates = MachineReader(client), dict[str, TemplateFacts]()
     wanted = {one.ref for one in expected}
@@ -128,11 +141,11 @@ def node_drift(where: str, client: ProxmoxClient, expected: list[SeededAt], stor
             continue
         yield from _broken(where, template_links(one, contract.record, lambda one=one: _template(templates, one.ref)))
     ready = {
-        ref: facts.own_lineage.record_digest
+        ref: (facts.own_lineage.record_digest, facts.own_lineage.environment)
         for ref, facts in templates.items()
         if facts.template and facts.own_lineage is not None and facts.own_lineage.state == "ready"
     }
-    yield from _strays(where, "VMID", ready, expected)
+    yield from _strays(where, "VMID", ready, expected, environment)
 
 
 def drift_of_published(
@@ -180,14 +193,33 @@ def _broken(where: str, links: Iterable[Link]) -> Iterator[Drift]:
     )
 
 
-def _strays(where: str, kind: str, ready: Mapping[str, str], expected: list[SeededAt]) -> Iterator[Drift]:
-    """Yield what says it is ready and nobody here expects, and records that stand there more than once."""
+def _strays(
+    where: str,
+    kind: str,
+    ready: Mapping[str, tuple[str, str | None]],
+    expected: list[SeededAt],
+    environment: str | None,
+) -> Iterator[Drift]:
+    """Yield what says it is ready and is not expected here, and records that stand there more than once.
+
+    Args:
+        where: the site's name.
+        kind: what is counted there.
+        ready: the record's digest, and the environment that it names, of what is ready, by id.
+        expected: what the documents of this environment say of the site.
+        environment: its id; None where it has none.
+    """
     known = {one.ref for one in expected}
+    theirs = {ref for ref, (_, said) in ready.items() if said not in (None, environment)}
     for ref in sorted(ready.keys() - known):
-        yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", f"ready, of record {ready[ref]}")
-    for digest, count in sorted(Counter(ready.values()).items()):
+        digest, said = ready[ref]
+        whose = f"; belongs to environment {said}" if ref in theirs else "" if said else "; it names no environment"
+        found = f"ready, of record {digest}{whose}"
+        yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", found, others=ref in theirs)
+    ours = {ref: digest for ref, (digest, _) in ready.items() if ref not in theirs}
+    for digest, count in sorted(Counter(ours.values()).items()):
         if count > 1:
-            refs = ", ".join(sorted(ref for ref, of in ready.items() if of == digest))
+            refs = ", ".join(sorted(ref for ref, of in ours.items() if of == digest))
             yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}")
 
 
@@ -213,15 +245,20 @@ def _unconfigured(expected: list[SeededAt], configured: Mapping[str, object]) ->
 
 
 def _result(found: list[Drift]) -> dg.AssetCheckResult:
+    differing, others = [one for one in found if not one.others], [one for one in found if one.others]
+    return dg.AssetCheckResult(
+        passed=not differing,
+        description=f"{len(differing)} differences" if differing else "everything stands as it was left",
+        metadata={"drift": _table(differing)} | ({"of other environments": _table(others)} if others else {}),
+    )
+
+
+def _table(found: list[Drift]) -> dg.TableMetadataValue:
     rows = [
         dg.TableRecord({"where": one.where, "what": one.what, "expected": one.expected, "found": one.found})
         for one in found
     ]
-    return dg.AssetCheckResult(
-        passed=not found,
-        description=f"{len(found)} differences" if found else "everything stands as it was left",
-        metadata={"drift": dg.MetadataValue.table(rows, schema=_SCHEMA)},
-    )
+    return dg.MetadataValue.table(rows, schema=_SCHEMA)
 
 
 _SCHEMA = dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "expected", "found")])

@@ -46,6 +46,7 @@ def template_links(seeded: SeededAt, record: Record, audit: Callable[[], Templat
     yield Link(f"{where} says that its seed was committed", "ready", lineage.state if lineage else "nothing")
     yield Link(f"{where} holds the record's disk", record.disk.sha256, lineage.disk_sha256 if lineage else "unknown")
     yield Link(f"{where} was seeded from the record", record.digest, lineage.record_digest if lineage else "unknown")
+    yield from _maker_link(where, seeded, lineage.environment if lineage else None)
     yield Link(f"{where} has no other fault", "", "; ".join(found.problems(record)))
 
 
@@ -62,8 +63,15 @@ def image_links(seeded: SeededAt, record: Record, audit: Callable[[], ImageFacts
     yield Link(f"{where} says that its seed was committed", "ready", labels.state if labels else "nothing")
     yield Link(f"{where} holds the record's disk", record.disk.sha256, labels.disk_sha256 if labels else "unknown")
     yield Link(f"{where} was seeded from the record", record.digest, labels.record_digest if labels else "unknown")
+    yield from _maker_link(where, seeded, labels.environment if labels else None)
     yield Link(
         f"{where} carries the name that HybridOps looks for",
         description_of(record),
         found.description,
     )
+
+
+def _maker_link(where: str, seeded: SeededAt, said: str | None) -> Iterator[Link]:
+    """Yield whose it is, where both say so: what an older version made names no environment."""
+    if seeded.environment is not None and said is not None:
+        yield Link(f"{where} belongs to the environment that its seed found", seeded.environment, said)

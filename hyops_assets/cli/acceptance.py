@@ -36,7 +36,7 @@ from hyops_assets.waiting import named_version
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders
-from resources.settings import load_settings
+from resources.settings import settings_to_write
 from resources.states.store import Begun, StateStore
 
 OPT_IN = "HYOPS_ACCEPTANCE"
@@ -102,7 +102,7 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
         _require_consent(asked, environ)
     if not place.root.path.is_dir():
         raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
-    settings = load_settings(place.root)
+    settings = settings_to_write(place.root)
     reach_environment(place, settings)
     run_id = new_run_id("acceptance")
     redactor = redactor_of(settings, None, os.environ)
@@ -205,7 +205,7 @@ def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite
     if (name := _chosen(asked.proxmox_site, default_site(settings.sites.proxmox))) is not None:
         private = settings.repository.kind == "directory" and settings.repository.public_base_url is None
         settings.proxmox_site(name)
-        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), private))
+        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), settings.environment_id, private))
     if (name := _chosen(asked.hetzner_site, default_site(settings.sites.hetzner))) is not None:
         site, client = settings.hetzner_site(name), HetznerProjects(settings).client(name)
         contract = ground.contract(source.release)
@@ -216,7 +216,7 @@ def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite
                 f"the run may cost {terms.eur:.4f} EUR, the cap is {asked.max_eur:.4f} EUR",
                 hint="raise --max-eur, or leave the Hetzner site out: --hetzner-site -",
             )
-        sites.append(HetznerTrial(name, client, site, terms.offer))
+        sites.append(HetznerTrial(name, client, settings.environment_id, site, terms.offer))
     if not sites:
         raise Refused("no site is left", hint="configure one in config/pipeline.yml under sites, or name it")
     if INSTANCE in (*settings.sites.proxmox, *settings.sites.hetzner):

@@ -127,8 +127,8 @@ class KilledTrials:
 
     def _site(self, cloud: Cloud, name: str) -> TriedSite:
         if cloud is HETZNER:
-            return TriedProject(name, HetznerProjects(self._settings).client(name))
-        return TriedNode(name, ProxmoxSeeders(self._settings).seeder(name))
+            return TriedProject(name, HetznerProjects(self._settings).client(name), self._settings.environment_id)
+        return TriedNode(name, ProxmoxSeeders(self._settings).seeder(name), self._settings.environment_id)
 
 
 def _named(made: Made) -> list[Finding]:

@@ -74,6 +74,7 @@ class TriedProject:
 
     name: str
     client: HetznerClient
+    environment: str | None
 
     cloud: ClassVar[Cloud] = HETZNER
     words: ClassVar[Words] = IMAGES
@@ -81,7 +82,7 @@ class TriedProject:
 
     def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
         """Remove what these runs made."""
-        return at_hetzner.undo(self.client, self.name, runs, needed=needed)
+        return at_hetzner.undo(self.client, self.name, self.environment, runs, needed=needed)
 
     def remaining(self, runs: frozenset[str]) -> list[str]:
         """Return what is left of these runs."""
@@ -94,6 +95,7 @@ class TriedNode:
 
     name: str
     seeder: ProxmoxSeeder
+    environment: str | None
 
     cloud: ClassVar[Cloud] = PROXMOX
     words: ClassVar[Words] = TEMPLATES
@@ -101,7 +103,7 @@ class TriedNode:
 
     def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
         """Remove what these runs made."""
-        return at_proxmox.undo(self.seeder, self.name, record, runs, needed=needed)
+        return at_proxmox.undo(self.seeder, self.name, self.environment, record, runs, needed=needed)
 
     def remaining(self, runs: frozenset[str]) -> list[str]:
         """Return what is left of these runs."""

@@ -134,7 +134,7 @@ class ProxmoxTrial(TriedNode):
         """See that nothing here holds the record."""
         require_readable(self.seeder.client)
         seed_id = SeedRequest(record=record, url="", run_id="", site=self.name).seed_id
-        standing = survey(self.seeder.client, record, seed_id)
+        standing = survey(self.seeder.client, record, seed_id, is_ours=lambda lineage: False)
         for facts in (*standing.complete, *standing.unfinished, *standing.changed, *standing.rivals):
             raise Refused(f"{self.name} holds {record.version} already: VMID {facts.vmid}", hint=_REVISION)
 

@@ -14,7 +14,7 @@ import dagster as dg
 import typer
 from rich.table import Table
 
-from hyops_assets.assets.leftovers import node_sweep, project_sweep, seeding_at
+from hyops_assets.assets.leftovers import made_here, node_sweep, project_sweep, seeding_at
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.cli.acceptance_killed import KilledTrials
 from hyops_assets.cli.environment import Place
@@ -118,6 +118,8 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
             clock=time.time,
             # What was removed on purpose is not missing there.
             forget=lambda version: store.forget_document(cloud.asset.to_user_string(), cloud.seed(name, version)),
+            environment=settings.environment_id,
+            proves=partial(made_here, instance, store, cloud, name, settings.environment_id),
         )
 
     yield Part("killed acceptance runs", "this environment", partial(KilledTrials, place.root, settings))

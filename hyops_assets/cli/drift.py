@@ -34,10 +34,14 @@ def run_drift(place: Place) -> int:
             *drift_at_hetzner(settings, store, HetznerProjects(settings)),
             *drift_of_published(settings, store, repository, now=time.time()),
         ]
-    table = Table(title=f"{len(found)} differences", title_justify="left")
+    differing = [one for one in found if not one.others]
+    table = Table(title=f"{len(differing)} differences", title_justify="left")
     for heading in ("where", "what", "expected", "found"):
         table.add_column(heading, overflow="fold")
-    for one in found:
+    for one in differing:
         table.add_row(one.where, one.what, one.expected, one.found)
-    place.console.print(table if found else "everything stands as it was left")
-    return 1 if found else 0
+    place.console.print(table if differing else "everything stands as it was left")
+    for one in found:
+        if one.others:
+            place.console.print(f"{one.where}: {one.what}: {one.found}")
+    return 1 if differing else 0

@@ -4,6 +4,7 @@ import typer
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.contract.errors import Refused
+from resources.environment_id import ensure_environment_id
 from resources.settings import make_private, write_private
 
 TEMPLATE_WRITTEN = 10
@@ -82,6 +83,7 @@ def write_template(place: Place, *, force: bool) -> int:
     if not force and (path.exists() or path.is_symlink()):
         raise Refused(f"{path} is there already", hint="edit it, or replace it with --force")
     make_private(path.parent, below=place.root.path)
+    ensure_environment_id(place.root)
     write_private(path, TEMPLATE.encode())
     typer.echo(f"template written: {path}")
     typer.echo(f"next: edit it, then hyops preflight {place.flag}".rstrip())

@@ -8,6 +8,7 @@ from filelock import FileLock
 
 from hyops_assets.assets.executing import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
+from resources.environment_id import ensure_environment_id
 from resources.settings import make_private
 
 DAGSTER_YAML = """\
@@ -48,9 +49,14 @@ _PRINTED_ONLY = {
 
 
 def prepare_instance(root: RuntimeRoot, home: Path | None = None) -> Path:
-    """Create the instance's directory and its `dagster.yaml` where they are missing; return the directory."""
+    """Create the instance's directory, its `dagster.yaml` and the environment's id where they are missing.
+
+    Returns:
+        The directory.
+    """
     home = home or root.dagster_home
     make_private(home, below=root.path)
+    ensure_environment_id(root)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         configuration.write_text(DAGSTER_YAML)

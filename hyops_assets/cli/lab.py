@@ -38,6 +38,7 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import lookalike_digest, make_lookalike
 from hyops_assets.lab.signing import LabKey
+from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.settings import load_settings, make_private, save_settings
 from resources.states.store import StateStore
 
@@ -117,6 +118,7 @@ def start(root: RuntimeRoot, *, bound: bool = False) -> process.RunningLab:
     """
     _refuse_foreign_settings(root)
     make_private(root.lab, below=root.path)
+    ensure_environment_id(root)
     running = process.start(root.lab, bound=bound)
     _write_settings(root)
     offer_repository(root)
@@ -210,7 +212,7 @@ def _write_settings(root: RuntimeRoot) -> None:
     files = LabFiles(root.lab)
     if not files.ports.exists():
         return
-    settings = lab_settings(files)
+    settings = lab_settings(files).of_environment(find_environment_id(root))
     if not root.settings_file.exists() or load_settings(root) != settings:
         save_settings(root, settings, heading=_HEADING)
 

@@ -66,6 +66,7 @@ def _environment(place: Place) -> dict[str, Any]:
     return {
         "runtime_root": str(place.root.path),
         "exists": place.root.path.is_dir(),
+        "environment_id": settings.environment_id or "none yet: it gets one with the first command that writes",
         "settings_file": str(place.root.settings_file),
         "lab": settings.lab,
         "repository": settings.repository.kind,

@@ -44,10 +44,14 @@ class CandidateRecord(Frozen):
 
 
 class SeededAt(Frozen):
-    """What a seed left at a site: `ref` is the VMID or the snapshot's id, as a string."""
+    """What a seed left, or found, at a site: `ref` is the VMID or the snapshot's id, as a string.
+
+    `environment` is the id of the one that made it; None where that is not known, as of what older versions made.
+    """
 
     site: str
     ref: str
     version: str
     record_digest: Sha256
     disk_sha256: Sha256
+    environment: str | None = None

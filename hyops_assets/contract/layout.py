@@ -25,6 +25,11 @@ class RuntimeRoot:
         return self.path / "config" / "pipeline.yml"
 
     @property
+    def environment_id_file(self) -> Path:
+        """The id of this environment, beside its settings and not in them: docs/decisions/0019."""
+        return self.path / "config" / "environment-id"
+
+    @property
     def states(self) -> Path:
         """Module states, read by `jq` in the source document's verification commands."""
         return self.path / "state" / "modules"

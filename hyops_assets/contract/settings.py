@@ -3,9 +3,9 @@
 Every setting has a default that works; a missing site is a typed error that says how to add one.
 """
 
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.canonical import Frozen
@@ -26,7 +26,10 @@ class SettingsError(HyopsError):
 
 
 class Settings(Frozen):
-    """All of `pipeline.yml`. `lab` is true in the file that `hyops lab up` wrote, and only there."""
+    """All of `pipeline.yml`. `lab` is true in the file that `hyops lab up` wrote, and only there.
+
+    The environment's id is no key of that file, which is copied from one environment to the next: it stands beside it.
+    """
 
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
     feed: FeedSettings = FeedSettings()
@@ -36,6 +39,18 @@ class Settings(Frozen):
     notify: NotifySettings = NotifySettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     seeding: SeedingSettings = SeedingSettings()
+    _environment_id: str | None = PrivateAttr(default=None)
+
+    @property
+    def environment_id(self) -> str | None:
+        """The id of the environment that these are the settings of; None before it wrote anything."""
+        return self._environment_id
+
+    def of_environment(self, environment_id: str | None) -> Self:
+        """Return the same settings as those of an environment."""
+        copy = self.model_copy()
+        copy._environment_id = environment_id
+        return copy
 
     @property
     def trusted_keys(self) -> list[SigningKey]:

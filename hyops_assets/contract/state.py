@@ -20,7 +20,8 @@ Outputs = dict[str, JsonValue]
 class ModuleState(BaseModel):
     """One state file. Only status `ok` may be consumed; `error` keeps the former outputs.
 
-    `before` stands in it while a run lasts: what was settled last, without its outputs, or that there was nothing.
+    `environment_id` is that of the environment which wrote it; older states name none. `before` stands in it while a
+    run lasts: what was settled last, without its outputs, or that there was nothing.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -36,6 +37,7 @@ class ModuleState(BaseModel):
     outputs: Outputs = {}
     output_count: int = 0
     evidence_dir: str = ""
+    environment_id: str | None = None
     before: "ModuleState | Literal['nothing'] | None" = None
 
     @field_serializer("updated_at")

@@ -29,13 +29,16 @@ class FoundImage:
     warnings: tuple[str, ...]
 
 
-def require_image(facts: ImageFacts, claimed: ImageRegisterInputs, *, lab: bool) -> FoundImage:
+def require_image(
+    facts: ImageFacts, claimed: ImageRegisterInputs, *, lab: bool, environment: str | None = None
+) -> FoundImage:
     """Return what a snapshot is known to be, if it is the one that is claimed.
 
     Args:
         facts: the snapshot, read from its project.
         claimed: id, key, and what else the operator says of it.
         lab: whether the site is a lab's.
+        environment: the id of the one that asks; None where it has none yet.
 
     Raises:
         NotThatImage: it is not available, its seed was not finished, or it contradicts a claim.
@@ -64,4 +67,6 @@ def require_image(facts: ImageFacts, claimed: ImageRegisterInputs, *, lab: bool)
     wrong = [f"{name} is {found!r}, not {wanted!r}" for name, wanted, found in said if wanted and wanted != found]
     if wrong:
         raise NotThatImage(f"{where}: {'; '.join(wrong)}", hint="correct the inputs, or name another snapshot")
-    return FoundImage(facts, labels, labels.version, ())
+    theirs = labels.environment not in (None, environment)
+    warnings = (f"{where} belongs to environment {labels.environment}, which may remove it",) if theirs else ()
+    return FoundImage(facts, labels, labels.version, warnings)

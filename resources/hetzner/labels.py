@@ -12,6 +12,7 @@ from typing import Literal, Self
 from hcloud.helpers.labels import LabelValidator
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.ownership import Claim, seal_of
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import SeedRequest
 
@@ -43,6 +44,8 @@ class Labels:
         state: `pending` is written after the disk was read back, `ready` is the commit point.
         expires: epoch seconds after which a seeder is a leftover whoever made it; None on what is committed.
         lab: whether a lab signed the record.
+        environment: the id of the environment that made it; None where it does not say, as before such ids were.
+        seal: ties that id to the seed (`contract/ownership.py`).
     """
 
     role: Role
@@ -55,12 +58,14 @@ class Labels:
     state: State
     expires: int | None = None
     lab: bool = False
+    environment: str | None = None
+    seal: str | None = None
 
     @classmethod
     def of(cls, request: SeedRequest, *, role: Role, expires: int) -> Self:
         """Return the labels of a seed that has begun."""
         record = request.record
-        return cls(
+        labels = cls(
             role=role,
             key=record.key,
             version=record.version,
@@ -72,6 +77,7 @@ class Labels:
             expires=expires,
             lab=record.lab,
         )
+        return labels if request.environment is None else labels.made_by(request.environment)
 
     @classmethod
     def parse(cls, labels: Mapping[str, str]) -> Self | None:
@@ -92,6 +98,8 @@ class Labels:
                 state=state,
                 expires=int(labels["hyops_expires"]) if "hyops_expires" in labels else None,
                 lab="hyops_lab" in labels,
+                environment=labels.get("hyops_environment"),
+                seal=labels.get("hyops_environment_seal"),
             )
         except (KeyError, ValueError):
             return None
@@ -116,11 +124,23 @@ class Labels:
             "hyops_state": self.state,
             **({} if self.expires is None else {"hyops_expires": str(self.expires)}),
             **({"hyops_lab": "true"} if self.lab else {}),
+            **({} if self.environment is None else {"hyops_environment": self.environment}),
+            **({} if self.seal is None else {"hyops_environment_seal": self.seal}),
         }
         valid, why = LabelValidator.validate_verbose(labels)
         if not valid:
             raise BadLabel(f"Hetzner takes no such label: {why}", hint="use at most 63 letters, digits, - _ and .")
         return labels
+
+    def made_by(self, environment: str) -> Self:
+        """Return the set as an environment writes it on what it makes."""
+        seal = seal_of(environment, seed_id=self.seed_id, record_digest=self.record_digest)
+        return replace(self, environment=environment, seal=seal)
+
+    @property
+    def claim(self) -> Claim:
+        """What the labels say about whose it is."""
+        return Claim(self.environment, self.seal, self.seed_id, self.record_digest, self.run_id)
 
     def ready(self) -> Self:
         """Return the set that commits the image."""

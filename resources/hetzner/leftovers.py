@@ -42,11 +42,12 @@ def is_expired(labels: Labels, created: datetime, *, now: float) -> bool:
 def is_leftover(
     labels: Labels | None, created: datetime, request: SeedRequest, *, now: float, is_live: IsLive
 ) -> bool:
-    """Tell whether a run of this seed may delete a server or key: its own seed's dead ones, anybody's expired ones.
+    """Tell whether a run of this seed may delete a server or key: its own seed's dead ones, its environment's expired.
 
-    A run that nobody here knows may be at work on another host: what it made stays until its time is over.
+    A run that nobody here knows may be at work on another host: what it made stays until its time is over. What
+    another environment made, or what nobody knows to be this one's, is no leftover.
     """
-    if labels is None or labels.role != "seeder":
+    if labels is None or labels.role != "seeder" or not request.owner_of(labels.claim, is_live=is_live).ours:
         return False
     expired = is_expired(labels, created, now=now)
     if labels.run_id == request.run_id:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.seeding import Outcome
 from resources.hetzner.cost import Cost
@@ -17,6 +18,7 @@ class SeededImage:
 
     Attributes:
         outcome: what this run did.
+        owner: whose the snapshot is.
         image_ref: the snapshot's id, as HyOps' states write it.
         name: the same as the description; Hetzner's snapshots have no name.
         cost: an estimate of what this run cost, and what the snapshot costs.
@@ -38,6 +40,7 @@ class SeededImage:
     description: str
     labels: dict[str, str]
     cost: Cost
+    owner: Owner
     transport_sha256: str | None = None
     readback_sha256: str | None = None
     rescue_proof: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder
 from resources.secrets import require_proxies, secret
-from resources.settings import load_settings
+from resources.settings import settings_to_write
 from resources.without_config import without_config
 
 
@@ -21,6 +21,11 @@ class HetznerProjects:
     def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
         self._settings = settings
         self._patience = patience
+
+    @property
+    def environment(self) -> str | None:
+        """The id of the environment whose sites they are; None where it has none yet."""
+        return self._settings.environment_id
 
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> HetznerSeeder:
         """Return the seeder of a site.
@@ -63,4 +68,4 @@ def hetzner_sites(root: RuntimeRoot) -> dg.ResourceDefinition:
     At each run it raises:
         SettingsError: `pipeline.yml` does not validate.
     """
-    return without_config(lambda _: HetznerProjects(load_settings(root)), "The Hetzner sites of pipeline.yml.")
+    return without_config(lambda _: HetznerProjects(settings_to_write(root)), "The Hetzner sites of pipeline.yml.")

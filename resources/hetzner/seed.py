@@ -6,7 +6,9 @@
                ─▶ read back ─▶ power off ─▶ snapshot (pending) ─▶ commit (ready, protected) ─▶ delete the server
 
 A killed run leaves at most a server and a key, which the next run deletes, or a snapshot labelled `pending`, which
-the next run commits: that label is only written after the disk was read back and found right.
+the next run commits: that label is only written after the disk was read back and found right. What another environment
+made is adopted once it is ready, as it stands; what it is still making is waited for until its time is over, and never
+changed, finished or deleted.
 """
 
 import time
@@ -14,8 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
+from hyops_assets.contract.seed_policy import clock as clock_time
 from hyops_assets.contract.seeding import Outcome, SeedRequest
 from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
@@ -32,8 +36,8 @@ from resources.hetzner.errors import (
     SeedBusy,
 )
 from resources.hetzner.inventory import Offer, Snapshot
-from resources.hetzner.labels import Labels, description_of, image_selector
-from resources.hetzner.leftovers import reap_leftovers
+from resources.hetzner.labels import Labels, description_of, image_selector, seeder_selector
+from resources.hetzner.leftovers import expiry_of, reap_leftovers
 from resources.hetzner.report import ImageFacts, Laps, SeededImage
 from resources.hetzner.source import source_of
 from resources.hetzner.wishes import Wishes
@@ -107,17 +111,20 @@ class HetznerSeeder:
         clock = Laps(progress)
         clock.start("find")
         found = self.find(record)
+        # Our own before others', which may be deleted by those who made them; each oldest first.
+        found.sort(key=lambda snapshot: not self._owner(request, snapshot).ours)
         ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
         if ready:
             wishes.require_named(ready[0])
             return self._adopt(request, ready, clock)
+        self._require_alone(request, found)
         pending = self._resumable(request, found, clock)
         if pending is not None:
             wishes.require_named(pending)
             committed = self._commit(pending, clock)
             # Only now: the server of a snapshot that was still being written must outlive it.
             reaped = self._reap(request)
-            return self._seeded("resumed", committed, clock, reaped=reaped)
+            return self._seeded("resumed", committed, clock, owner=OURS, reaped=reaped)
         wishes.require_creation(record)
         return self._create(request, wishes, clock)
 
@@ -129,16 +136,19 @@ class HetznerSeeder:
                 hint="see the Hetzner console; once nothing needs it, unprotect and delete it, then seed again",
             )
         outcome: Outcome = "adopted"
-        if self._site.protect and not chosen.protected:
+        owner = self._owner(request, chosen)
+        if owner.ours and self._site.protect and not chosen.protected:
             # A run was killed between the commit and this.
             self._client.protect_snapshot(chosen)
             outcome = "resumed"
         others = [str(snapshot.id) for snapshot in ready[1:]]
-        return self._seeded(outcome, chosen, clock, others=others, reaped=self._reap(request))
+        return self._seeded(outcome, chosen, clock, owner=owner, others=others, reaped=self._reap(request))
 
     def _resumable(self, request: SeedRequest, found: list[Snapshot], clock: Laps) -> Snapshot | None:
-        """Return the first pending snapshot that is, or becomes, available; delete those that never will."""
+        """Return our first pending snapshot that is, or becomes, available; delete those that never will."""
         for snapshot in found:
+            if not self._owner(request, snapshot).ours:
+                continue
             self._require_idle(request, _labels(snapshot).run_id)
             try:
                 clock.start("snapshot")
@@ -172,7 +182,7 @@ class HetznerSeeder:
                 committed = self._commit(self._take_snapshot(bench, request.record, labels), clock)
                 clock.start("clean up")
         return replace(
-            self._seeded("created", committed, clock, others=twins, reaped=reaped),
+            self._seeded("created", committed, clock, owner=OURS, others=twins, reaped=reaped),
             cost=self._cost(committed, offer=bench.offer, seconds=time.monotonic() - began),
             transport_sha256=written.transport_sha256,
             readback_sha256=written.readback_sha256,
@@ -238,6 +248,33 @@ class HetznerSeeder:
         if run_id != request.run_id and self._is_live(run_id):
             raise SeedBusy(f"run {run_id} is seeding this record", hint="wait for it")
 
+    def _require_alone(self, request: SeedRequest, found: Sequence[Snapshot]) -> None:
+        """Refuse to make twice what another environment is making of the same record in this project.
+
+        Raises:
+            SeedBusy: it is, and its time is not over.
+        """
+        record, now = request.record, self._clock()
+        seeders = self._client.list_servers(seeder_selector())
+        made = [(f"snapshot {one.id}", one.labels, one.created) for one in found]
+        made += [(f"server {one.name}", one.labels, one.created) for one in seeders]
+        for what, written, created in made:
+            labels = Labels.parse(written)
+            if labels is None or not labels.of_record(record):
+                continue
+            owner = request.owner_of(labels.claim, is_live=self._is_live)
+            expiry = expiry_of(labels, created)
+            # What says no time would be waited for without an end.
+            if not owner.ours and expiry is not None and expiry > now:
+                raise SeedBusy(
+                    f"{what} may be another environment's seed of this record, at work until {clock_time(expiry)}:"
+                    f" {owner.why}",
+                    hint="seed again then: what is ready by then is adopted, as it stands",
+                )
+
+    def _owner(self, request: SeedRequest, snapshot: Snapshot) -> Owner:
+        return request.owner_of(_labels(snapshot).claim, is_live=self._is_live)
+
     def _reap(self, request: SeedRequest) -> list[str]:
         return reap_leftovers(self._client, request, now=self._clock(), is_live=self._is_live)
 
@@ -251,6 +288,7 @@ class HetznerSeeder:
         snapshot: Snapshot,
         clock: Laps,
         *,
+        owner: Owner,
         others: Sequence[str] = (),
         reaped: Sequence[str] = (),
     ) -> SeededImage:
@@ -262,6 +300,7 @@ class HetznerSeeder:
             labels=snapshot.labels,
             cost=self._cost(snapshot),
             timings=clock.timings(),
+            owner=owner,
             others=tuple(others),
             reaped=tuple(reaped),
         )

@@ -1,11 +1,12 @@
 """Superseded snapshots of a project: which they are, and how one is removed.
 
-A snapshot goes only if its labels are ours, whole, and say `ready`; if no state mentions it; if no server was made
-from it; and if what the site's active state names stands in the project, whole.
+A snapshot goes only if this environment made it; if its labels are whole, and say `ready`; if no state mentions it; if
+no server was made from it; and if what the site's active state names stands in the project, whole.
 """
 
 from collections.abc import Mapping, Sequence
 
+from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.superseding import IMAGES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
@@ -61,6 +62,7 @@ def require_current(current: Sequence[Current], snapshots: Sequence[Snapshot]) -
 def judge_snapshot(
     snapshot: Snapshot,
     *,
+    owner: Owner | None,
     mentions: Mapping[str, str],
     used: Mapping[int, str],
     versions: Mapping[str, tuple[Verdict, str]],
@@ -70,14 +72,15 @@ def judge_snapshot(
 
     Args:
         snapshot: as the project shows it.
+        owner: whose it is; None where its labels are not a whole set.
         mentions: what any state says, and which.
         used: ids of images that servers were made from, and a server's name for each.
-        versions: what was decided by version, by id.
+        versions: what was decided by version, by id, of what is ours.
         protect: whether the site protects snapshots itself.
     """
     labels = Labels.parse(snapshot.labels)
-    if labels is None:
-        return _of_unknown_origin(snapshot)
+    if labels is None or owner is None or owner.whose == "another's":
+        return _of_others(snapshot, owner)
     if labels.role != "image":
         return "by hand", "labelled as what serves a seed, and a snapshot: look at it in the Hetzner console"
     for text in (str(snapshot.id), snapshot.description):
@@ -85,6 +88,8 @@ def judge_snapshot(
             return "keep", f"{mentions[text]} names it"
     if snapshot.id in used:
         return "keep", f"server {used[snapshot.id]} was made from it"
+    if not owner.ours:
+        return "by hand", f"{owner.why}: if nothing needs it, hcloud image delete {snapshot.id}"
     if labels.state != "ready":
         return "keep", "its seed is not finished: the next seed of this version takes it up"
     if snapshot.status != "available":
@@ -95,7 +100,9 @@ def judge_snapshot(
     return verdict, why
 
 
-def _of_unknown_origin(snapshot: Snapshot) -> tuple[Verdict, str] | None:
+def _of_others(snapshot: Snapshot, owner: Owner | None) -> tuple[Verdict, str] | None:
+    if owner is not None:
+        return "keep", owner.why
     if "hyops_image_key" in snapshot.labels or snapshot.labels.get("hyops_managed_by") == MANAGED_BY:
         return "by hand", (
             f"HybridOps' labels, not a whole set of ours: if nothing needs it, hcloud image delete {snapshot.id}"
@@ -106,16 +113,28 @@ def _of_unknown_origin(snapshot: Snapshot) -> tuple[Verdict, str] | None:
 def _look(client: HetznerClient, site: HetznerSite, ground: Ground) -> list[tuple[Snapshot, Finding]]:
     snapshots, states = client.list_snapshots(), ground.states()
     used = {server.image_id: server.name for server in client.list_servers() if server.image_id is not None}
+    owners = {
+        snapshot.id: ground.owner_of(labels.claim, str(snapshot.id))
+        for snapshot in snapshots
+        if (labels := Labels.parse(snapshot.labels)) is not None
+    }
     held = [
         Held(str(snapshot.id), labels.key, labels.version, snapshot.created)
         for snapshot in snapshots
-        if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
+        if (labels := Labels.parse(snapshot.labels)) is not None
+        and (labels.role, labels.state) == ("image", "ready")
+        and owners[snapshot.id].ours
     ]
     versions = ground.judge(held, states, IMAGES, lambda current: require_current(current, snapshots))
     found: list[tuple[Snapshot, Finding]] = []
     for snapshot in snapshots:
         judged = judge_snapshot(
-            snapshot, mentions=mentioned(states), used=used, versions=versions, protect=site.protect
+            snapshot,
+            owner=owners.get(snapshot.id),
+            mentions=mentioned(states),
+            used=used,
+            versions=versions,
+            protect=site.protect,
         )
         if judged is not None:
             what = f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})"

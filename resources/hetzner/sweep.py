@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import NotFound
@@ -19,18 +20,27 @@ from resources.hetzner.leftovers import expiry_of
 Thing = TypeVar("Thing", Server, Key)
 
 
-def judge_seeder(labels: Labels | None, created: datetime, *, now: float, is_live: IsLive) -> tuple[Verdict, str]:
+def judge_seeder(
+    labels: Labels | None, created: datetime, *, environment: str | None, now: float, is_live: IsLive
+) -> tuple[Verdict, str]:
     """Decide about a server or key that carries a label of ours, and say why.
 
     Args:
         labels: None where they are not whole, so that nobody can say whose it is.
         created: when it was made, by Hetzner's clock.
+        environment: the id of the one that sweeps; None where it has none.
         now: epoch seconds, by Hetzner's clock.
         is_live: of the run that the labels name.
     """
     if labels is None or labels.role != "seeder":
         return "by hand", "its labels are not whole: look whose it is in the Hetzner console"
-    return judge_age(labels.run_id, expiry_of(labels, created), now=now, is_live=is_live)
+    live = is_live(labels.run_id)
+    owner = owner_of(labels.claim, environment, proven=live is not None)
+    if owner.whose == "another's":
+        return "keep", owner.why
+    if not owner.ours:
+        return "by hand", f"{owner.why}: look whose it is in the Hetzner console"
+    return judge_age(labels.run_id, expiry_of(labels, created), now=now, is_live=lambda _: live)
 
 
 class Sweep:
@@ -39,15 +49,23 @@ class Sweep:
     Args:
         client: of the project.
         where: the site's name.
+        environment: the id of the one that sweeps; None where it has none.
         is_live: of the runs that labels name.
         clock: epoch seconds; Hetzner's own clock unless another is given.
     """
 
     def __init__(
-        self, client: HetznerClient, where: str, *, is_live: IsLive, clock: Callable[[], float] | None = None
+        self,
+        client: HetznerClient,
+        where: str,
+        *,
+        environment: str | None,
+        is_live: IsLive,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._where = where
+        self._environment = environment
         self._is_live = is_live
         self._clock = clock or client.now
 
@@ -76,7 +94,9 @@ class Sweep:
         return self._judged(f"SSH key {key.name} ({key.id})", key.labels, key.created)
 
     def _judged(self, what: str, labels: dict[str, str], created: datetime) -> Finding:
-        verdict, why = judge_seeder(Labels.parse(labels), created, now=self._clock(), is_live=self._is_live)
+        verdict, why = judge_seeder(
+            Labels.parse(labels), created, environment=self._environment, now=self._clock(), is_live=self._is_live
+        )
         return Finding(what, self._where, verdict, why)
 
     def _removed(self, thing: Thing, finding: Finding, remove: Callable[[Thing, Finding], Finding]) -> Finding:

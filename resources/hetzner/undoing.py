@@ -14,16 +14,19 @@ from resources.hetzner.labels import Labels, seeder_selector
 from resources.hetzner.sweep import Sweep
 
 
-def undo(client: HetznerClient, where: str, runs: frozenset[str], *, needed: Needed) -> list[Finding]:
+def undo(
+    client: HetznerClient, where: str, environment: str | None, runs: frozenset[str], *, needed: Needed
+) -> list[Finding]:
     """Remove what the runs made, and return what became of each. One that cannot be removed stops no other.
 
     Args:
         client: of the project.
         where: the site's name.
+        environment: the id of the one whose runs they are.
         runs: ids of runs that have ended.
         needed: tells who needs a snapshot by now; that one stays.
     """
-    swept = Sweep(client, where, is_live=lambda run_id: run_id not in runs).reap()
+    swept = Sweep(client, where, environment=environment, is_live=lambda run_id: run_id not in runs).reap()
     done = [finding for finding in swept if finding.verdict in ("removed", "failed")]
     theirs = [snapshot for snapshot in client.list_snapshots() if _made_by(snapshot.labels, runs)]
     return done + [_undone(client, where, snapshot, runs, needed) for snapshot in theirs]

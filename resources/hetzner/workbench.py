@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
+from hyops_assets.contract.canonical import digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Disk
 from hyops_assets.contract.seeding import SeedRequest
@@ -55,8 +56,14 @@ def choose_offers(offers: list[Offer], disk_bytes: int, locations: list[str], se
 
 
 def seeder_name(request: SeedRequest) -> str:
-    """Return the name of a seed's server and of its key."""
-    return f"vyos-seed-{request.seed_id[:12]}"
+    """Return the name of a seed's server and of its key: another one in each environment.
+
+    What a dead run of another environment left keeps its name until that environment removes it; it may not keep the
+    seeds of this one out.
+    """
+    if request.environment is None:
+        return f"vyos-seed-{request.seed_id[:12]}"
+    return f"vyos-seed-{digest_of({'environment': request.environment, 'seed': request.seed_id})[:12]}"
 
 
 @dataclass
@@ -165,7 +172,8 @@ def _clear(client: HetznerClient, request: SeedRequest) -> None:
 
 def _made_by(request: SeedRequest, labels: dict[str, str]) -> bool:
     written = Labels.parse(labels)
-    return written is not None and (written.seed_id, written.run_id) == (request.seed_id, request.run_id)
+    made = (request.seed_id, request.run_id, request.environment)
+    return written is not None and (written.seed_id, written.run_id, written.environment) == made
 
 
 def _ensure_key(client: HetznerClient, request: SeedRequest, labels: Labels, public_key: str) -> Key:
@@ -246,8 +254,9 @@ def _taken(what: str, labels: dict[str, str]) -> HyopsError:
             f"{what} exists and was not made by a seed: it was left alone",
             hint="rename or delete it in the Hetzner console; seeds need that name",
         )
+    of = f" of environment {written.environment}" if written.environment else ""
     return SeedBusy(
-        f"{what} is run {written.run_id}'s, which may be at work",
+        f"{what} is run {written.run_id}'s{of}, which may be at work",
         hint="wait for that run; hyops cleanup --plan tells whether it is, and until when it may be",
     )
 

@@ -180,8 +180,8 @@ class Build:
 
     def lineage(self, vmid: int) -> TemplateLineage:
         """Return the lineage of a machine that is being built."""
-        record = self.request.record
-        return TemplateLineage(
+        record, environment = self.request.record, self.request.environment
+        lineage = TemplateLineage(
             vmid=vmid,
             node=self.client.site.node,
             key=record.key,
@@ -197,6 +197,7 @@ class Build:
             scratch_for=self.scratch_for,
             lab=record.lab,
         )
+        return lineage if environment is None else lineage.made_by(environment)
 
     def _create_as(self, vmid: int) -> bool:
         """Create the machine under a VMID. False where somebody else took it first."""
@@ -234,7 +235,8 @@ class Build:
             lineage = audit(self.client, vmid).lineage
         except NoSuchObject:
             return False
-        return lineage is not None and lineage.seed_id == self.request.seed_id and lineage.vmid == vmid
+        mine = (self.request.seed_id, self.request.environment, vmid)
+        return lineage is not None and (lineage.seed_id, lineage.environment, lineage.vmid) == mine
 
     def _await_active(self, kind: str, vmid: int) -> None:
         for task in self.client.list_tasks(source="active", kind=kind, vmid=vmid):

@@ -29,13 +29,16 @@ class FoundTemplate:
     warnings: tuple[str, ...]
 
 
-def require_template(facts: TemplateFacts, claimed: TemplateImportInputs, *, lab: bool) -> FoundTemplate:
+def require_template(
+    facts: TemplateFacts, claimed: TemplateImportInputs, *, lab: bool, environment: str | None = None
+) -> FoundTemplate:
     """Return what a machine is known to be, if it is the template that is claimed.
 
     Args:
         facts: the machine, read from its node.
         claimed: VMID, key, and what else the operator says of it.
         lab: whether the site is a lab's.
+        environment: the id of the one that asks; None where it has none yet.
 
     Raises:
         NotThatTemplate: it is no whole template, its seed was not finished, or it contradicts a claim.
@@ -56,6 +59,8 @@ def require_template(facts: TemplateFacts, claimed: TemplateImportInputs, *, lab
     contradictions = _contradictions(facts, lineage, claimed)
     if contradictions:
         raise NotThatTemplate(f"{where}: {'; '.join(contradictions)}", hint="correct the inputs, or name another VMID")
+    if lineage is not None and lineage.environment not in (None, environment):
+        warnings = (*warnings, f"{where} belongs to environment {lineage.environment}, which may remove it")
     return FoundTemplate(facts, lineage, lineage.version if lineage else claimed.template_image_version, warnings)
 
 

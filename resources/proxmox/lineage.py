@@ -8,11 +8,12 @@ names the machine's own VMID (qemu-server copies every key of a configuration bu
 import base64
 import re
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
+from hyops_assets.contract.ownership import Claim, seal_of
 from hyops_assets.contract.record import Record
 
 SCHEMA = "hyops.template/v1"
@@ -34,7 +35,9 @@ class TemplateLineage(Frozen):
         smoke_of: set on a smoke clone: the template that it was cloned from. A killed run's clone is known by it.
         scratch_for: the VMID that another template of the same record is made for, which ends this one.
         hardware: what it boots from and with, as it stood at the commit: a change by hand is seen by it.
-        expires: epoch seconds, when what is still `building` counts as a leftover whoever made it.
+        expires: epoch seconds, when what is still `building` counts as a leftover whichever run made it.
+        environment: the id of the environment that made it; None where it does not say, as before such ids were.
+        seal: ties that id to the seed (`contract/ownership.py`).
     """
 
     schema_: Literal["hyops.template/v1"] = Field(default=SCHEMA, alias="schema")
@@ -56,6 +59,18 @@ class TemplateLineage(Frozen):
     scratch_for: int | None = None
     hardware: dict[str, str] | None = None
     lab: bool = False
+    environment: str | None = None
+    seal: str | None = None
+
+    @property
+    def claim(self) -> Claim:
+        """What the lineage says about whose it is."""
+        return Claim(self.environment, self.seal, self.seed_id, self.record_digest, self.run_id)
+
+    def made_by(self, environment: str) -> Self:
+        """Return the lineage as an environment writes it on what it makes."""
+        seal = seal_of(environment, seed_id=self.seed_id, record_digest=self.record_digest)
+        return self.model_copy(update={"environment": environment, "seal": seal})
 
     def describes(self, record: Record) -> bool:
         """Whether this is the lineage of a seed of this record: by digests, never by names."""
@@ -68,7 +83,8 @@ def description_of(lineage: TemplateLineage) -> str:
         f"VyOS {lineage.version} ({lineage.key}), seeded by HyOps{' in a lab' if lineage.lab else ''}.",
         "",
         f"Disk sha256 `{lineage.disk_sha256}`  ",
-        f"Record `{lineage.record_digest}`",
+        f"Record `{lineage.record_digest}`{'  ' if lineage.environment else ''}",
+        *([f"Environment `{lineage.environment}`"] if lineage.environment else []),
         "",
         "```json",
         canonical_json(lineage).decode(),

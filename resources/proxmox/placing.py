@@ -10,7 +10,7 @@ from hyops_assets.contract.record import Record
 from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.errors import TemplateChanged, TemplateMissing, VmidTaken
 from resources.proxmox.facts import TemplateFacts
-from resources.proxmox.lineage import digest_tag, template_name
+from resources.proxmox.lineage import TemplateLineage, digest_tag, template_name
 from resources.proxmox.survey import Standing
 
 
@@ -59,7 +59,9 @@ def plan_of(standing: Standing, record: Record, options: TemplateOptions) -> Pla
             adopt=fitting[0],
             spare=tuple(standing.unfinished),
             superseded=tuple(
-                facts for facts in standing.complete if scratch_for(facts) == fitting[0].vmid and facts != fitting[0]
+                facts
+                for facts in standing.complete
+                if scratch_for(facts) == fitting[0].vmid and facts != fitting[0] and facts.vmid not in standing.others
             ),
         )
     if not options.seed_if_missing:
@@ -80,8 +82,17 @@ def scratch_for(facts: TemplateFacts) -> int | None:
     return facts.own_lineage.scratch_for if facts.own_lineage is not None else None
 
 
-def require_replaceable(facts: TemplateFacts | None, wanted: int, record: Record, *, rebuild: bool) -> TemplateFacts:
+def require_replaceable(
+    facts: TemplateFacts | None, wanted: int, record: Record, *, ours: bool, rebuild: bool
+) -> TemplateFacts:
     """Return what may be replaced: a committed template of ours on the site's node that nothing holds.
+
+    Args:
+        facts: what stands under the VMID; None where that cannot be seen.
+        wanted: the VMID.
+        record: what is to stand there.
+        ours: whether this environment made what stands there.
+        rebuild: whether it may be replaced by another record's.
 
     Raises:
         VmidTaken: it may not; the message says why.
@@ -96,6 +107,11 @@ def require_replaceable(facts: TemplateFacts | None, wanted: int, record: Record
         (facts.lock == "create" and facts.volid is None, "is stuck under creation", f"as root: qm unlock {wanted}"),
         (not facts.template, "is a virtual machine, not a template", "name another template_vm_id, or none"),
         (lineage is None, "does not say that we made it", "name another template_vm_id, or none"),
+        (
+            lineage is not None and not ours,
+            f"belongs to {_environment(lineage)}",
+            "name another template_vm_id, or none",
+        ),
         (facts.lock is not None, f"is locked ({facts.lock})", "wait for the task that holds it"),
         (
             lineage is not None and (lineage.state != "ready" or lineage.scratch_for is not None),
@@ -117,8 +133,15 @@ def require_replaceable(facts: TemplateFacts | None, wanted: int, record: Record
     return facts
 
 
+def _environment(lineage: TemplateLineage | None) -> str:
+    if lineage is None or lineage.environment is None:
+        return "an environment that it does not name, and no run here made it"
+    return f"environment {lineage.environment}"
+
+
 def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool) -> Plan:
-    scratch = next((facts for facts in standing.complete if scratch_for(facts) == wanted), None)
+    ours = [facts for facts in standing.complete if facts.vmid not in standing.others]
+    scratch = next((facts for facts in ours if scratch_for(facts) == wanted), None)
     if standing.complete and scratch is None:
         held = standing.complete[0]
         raise VmidTaken(
@@ -130,7 +153,9 @@ def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool)
     if begun is not None or wanted not in standing.taken:
         spare = tuple(facts for facts in standing.unfinished if facts is not begun)
         return Plan(at=wanted, resume=begun, scratch=scratch, spare=spare)
-    replaces = require_replaceable(standing.occupant, wanted, record, rebuild=rebuild)
+    replaces = require_replaceable(
+        standing.occupant, wanted, record, ours=wanted not in standing.others, rebuild=rebuild
+    )
     half = None if scratch is not None else _first(standing.unfinished)
     spare = tuple(facts for facts in standing.unfinished if facts is not half)
     return Plan(at=wanted, replaces=replaces, scratch=scratch, resume_scratch=half, spare=spare)
@@ -139,7 +164,8 @@ def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool)
 def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> None:
     """Refuse to make a second template beside one that was changed; nobody could tell which one is meant."""
     for facts in standing.changed:
-        if facts.vmid != wanted:
+        # What became of another environment's template is not for this one to mend.
+        if facts.vmid != wanted and facts.vmid not in standing.others:
             _changed(facts, "; ".join(facts.problems(record)))
     for facts in standing.strangers:
         tagged = digest_tag(record) in facts.tags.replace(",", ";").split(";")

@@ -11,6 +11,7 @@ from resources.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.proxmox.journal import Journal
 from resources.proxmox.placing import require_replaceable, scratch_for
 from resources.proxmox.removal import destroy
+from resources.proxmox.survey import IsOurs
 
 
 def require_unlinked(client: ProxmoxClient, template: TemplateFacts) -> None:
@@ -24,14 +25,18 @@ def require_unlinked(client: ProxmoxClient, template: TemplateFacts) -> None:
         raise _in_use(template.vmid, ", ".join(clones))
 
 
-def remove_replaced(client: ProxmoxClient, journal: Journal, old: TemplateFacts, record: Record) -> None:
+def remove_replaced(
+    client: ProxmoxClient, journal: Journal, old: TemplateFacts, record: Record, *, is_ours: IsOurs
+) -> None:
     """Destroy a template whose successor is ready.
 
     Raises:
         VmidTaken: it may no longer be replaced.
         SeedFailed: it is still there after its destruction.
     """
-    now = require_replaceable(audit(client, old.vmid), old.vmid, record, rebuild=True)
+    found = audit(client, old.vmid)
+    ours = found.lineage is not None and is_ours(found.lineage)
+    now = require_replaceable(found, old.vmid, record, ours=ours, rebuild=True)
     if now.lineage != old.lineage:
         raise VmidTaken(f"VMID {old.vmid} became another template meanwhile", hint="look at it, then seed again")
     require_unlinked(client, now)
@@ -39,11 +44,12 @@ def remove_replaced(client: ProxmoxClient, journal: Journal, old: TemplateFacts,
 
 
 def remove_superseded(
-    client: ProxmoxClient, journal: Journal, scratch: TemplateFacts, template: TemplateFacts
+    client: ProxmoxClient, journal: Journal, scratch: TemplateFacts, template: TemplateFacts, *, is_ours: IsOurs
 ) -> None:
     """Destroy the scratch of a template that is committed; one that is in use is kept, and the report says so."""
     now = audit(client, scratch.vmid)
-    if scratch_for(now) != template.vmid or now.lock is not None or now.protection:
+    ours = now.lineage is not None and is_ours(now.lineage)
+    if not ours or scratch_for(now) != template.vmid or now.lock is not None or now.protection:
         journal.warn(f"VMID {scratch.vmid} was the scratch of VMID {template.vmid}, and was changed: left alone")
         return
     try:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.seeding import Outcome
 from resources.proxmox.errors import SeedFailed
 from resources.proxmox.facts import TemplateFacts
@@ -16,6 +17,7 @@ class SeededTemplate:
     """A complete template of the record, and how it came to be there.
 
     Attributes:
+        owner: whose the template is.
         outcome: created, adopted (nothing was changed), or resumed (a killed run's work was finished).
         node: the one that holds it: where the disk is shared it may be another than the site's.
         volid: the template's disk; `disk_size_bytes` is what a guest sees.
@@ -33,6 +35,7 @@ class SeededTemplate:
     volid: str
     disk_size_bytes: int
     lineage: TemplateLineage
+    owner: Owner
     upids: tuple[str, ...]
     bytes_transferred: int
     smoke: Literal["passed", "off"]
@@ -43,7 +46,14 @@ class SeededTemplate:
 
 
 def report(
-    outcome: Outcome, template: TemplateFacts, journal: Journal, *, gate: bool, sent: int = 0, replaced: str = ""
+    outcome: Outcome,
+    template: TemplateFacts,
+    journal: Journal,
+    *,
+    owner: Owner,
+    gate: bool,
+    sent: int = 0,
+    replaced: str = "",
 ) -> SeededTemplate:
     """Return the report of a seed that ended well.
 
@@ -64,6 +74,7 @@ def report(
         volid=volid,
         disk_size_bytes=size,
         lineage=lineage,
+        owner=owner,
         upids=tuple(journal.upids),
         bytes_transferred=sent,
         smoke=smoke,

@@ -11,7 +11,7 @@ from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder
 from resources.secrets import require_proxies, secret
-from resources.settings import load_settings
+from resources.settings import settings_to_write
 from resources.without_config import without_config
 
 
@@ -30,6 +30,11 @@ class ProxmoxSeeders:
         self._settings = settings
         self._limits = limits
         self._patience_seconds = patience_seconds
+
+    @property
+    def environment(self) -> str | None:
+        """The id of the environment whose sites they are; None where it has none yet."""
+        return self._settings.environment_id
 
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> ProxmoxSeeder:
         """Return the seeder of a site.
@@ -68,7 +73,7 @@ def proxmox_sites(
     """
     return without_config(
         lambda _: ProxmoxSeeders(
-            load_settings(root), limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
+            settings_to_write(root), limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
         ),
         "The Proxmox sites of pipeline.yml.",
     )

@@ -5,14 +5,17 @@ the next; a machine that is not provably ours is never touched. Each record gets
 range; where an operator names one that another template of ours holds, that one goes after its successor stands.
 """
 
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
+from hyops_assets.contract.seed_policy import clock
 from hyops_assets.contract.seeding import Outcome, SeedRequest
 from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.contract.template_options import TemplateOptions
@@ -29,7 +32,7 @@ from resources.proxmox.preflight import require_readable, require_version, requi
 from resources.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
 from resources.proxmox.report import SeededTemplate, report
 from resources.proxmox.smoke import boot_a_clone, remove_clone
-from resources.proxmox.survey import Standing, active_tasks, survey
+from resources.proxmox.survey import IsOurs, Standing, active_tasks, survey
 
 
 class ProxmoxSeeder:
@@ -62,11 +65,16 @@ class ProxmoxSeeder:
             SiteNotReady: the token cannot see templates, so that nothing can be said.
         """
         require_readable(self.client)
-        complete = survey(self.client, record, "").complete
+        complete = survey(self.client, record, "", is_ours=lambda lineage: False).complete
         return complete[0] if complete else None
 
-    def outlook(self, record: Record, options: TemplateOptions) -> Plan:
+    def outlook(self, record: Record, options: TemplateOptions, environment: str | None = None) -> Plan:
         """Return what a seed would do; reads only.
+
+        Args:
+            record: the record.
+            options: what is asked for.
+            environment: the id of the one that would seed; None where it has none yet.
 
         Raises:
             VmidTaken, TemplateChanged, TemplateMissing: it would be refused.
@@ -74,7 +82,9 @@ class ProxmoxSeeder:
         """
         require_readable(self.client)
         client = self.client.at(_site_of(self.site, options))
-        return plan_of(survey(client, record, "", wanted=options.template_vm_id), record, options)
+        asked = SeedRequest(record=record, url="", run_id="", site="", environment=environment)
+        standing = survey(client, record, "", is_ours=self._ours(asked), wanted=options.template_vm_id)
+        return plan_of(standing, record, options)
 
     def audit(self, vmid: int) -> TemplateFacts:
         """Read one machine, as the lineage check compares it with its record.
@@ -112,12 +122,19 @@ class ProxmoxSeeder:
         with journal.step("find"):
             named = frozenset(filter(None, (options.template_vm_id, options.template_smoke_vmid)))
             self._await_running(journal, request.record, named)
-            standing = survey(client, request.record, request.seed_id, wanted=options.template_vm_id)
+            standing = survey(
+                client,
+                request.record,
+                request.seed_id,
+                is_ours=self._ours(request),
+                wanted=options.template_vm_id,
+            )
             self._warn(journal, standing)
             self._require_idle(standing, request.run_id)
             plan = plan_of(standing, request.record, options)
         if plan.adopt is not None:
-            return self._adopt(plan, plan.adopt, standing, journal, request.seed_id)
+            return self._adopt(plan, plan.adopt, standing, journal, request)
+        self._require_alone(standing)
         build = Build(client, journal, request, options)
         with journal.step("preflight"):
             route = "upload" if build.private_file else "download"
@@ -125,24 +142,25 @@ class ProxmoxSeeder:
             require_writable(client, route=route, version=version, needed_bytes=needed, options=options)
             if plan.replaces is not None:
                 require_unlinked(client, plan.replaces)
-        self._reap(journal, plan, standing, request.seed_id)
+        self._reap(journal, plan, standing, request)
         return self._carry_out(plan, build, standing)
 
     def _adopt(
-        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: Journal, seed_id: str
+        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: Journal, request: SeedRequest
     ) -> SeededTemplate:
         superseded = [scratch for scratch in plan.superseded if not linked_clones(journal.client, scratch)]
         changes = bool(superseded or plan.spare or standing.smoke_clones)
-        self._reap(journal, plan, standing, seed_id)
+        self._reap(journal, plan, standing, request)
         with journal.step("reap"):
             for scratch in superseded:
-                remove_superseded(journal.client, journal, scratch, template)
-        gate = journal.client.site.template_smoke_gate
-        return report("resumed" if changes else "adopted", template, journal, gate=gate)
+                remove_superseded(journal.client, journal, scratch, template, is_ours=self._ours(request))
+        gate, owner = journal.client.site.template_smoke_gate, self._owner(request, template)
+        return report("resumed" if changes else "adopted", template, journal, owner=owner, gate=gate)
 
     def _carry_out(self, plan: Plan, build: Build, standing: Standing) -> SeededTemplate:
         """Make what is missing; where a template is replaced, its successor stands before it goes."""
         client, journal, scratch = build.client, build.journal, plan.scratch
+        is_ours = self._ours(build.request)
         replaced = ""
         if plan.replaces is not None:
             if scratch is None:
@@ -150,15 +168,15 @@ class ProxmoxSeeder:
                 scratch = self._make(successor, plan.resume_scratch, standing, at=None)
                 build.sent = successor.sent
             with journal.step("replace"):
-                remove_replaced(client, journal, plan.replaces, build.request.record)
+                remove_replaced(client, journal, plan.replaces, build.request.record, is_ours=is_ours)
             replaced = plan.replaces.lineage.version if plan.replaces.lineage else ""
         template = self._make(build, plan.resume, standing, at=plan.at)
         if scratch is not None:
             with journal.step("replace"):
-                remove_superseded(client, journal, scratch, template)
+                remove_superseded(client, journal, scratch, template, is_ours=is_ours)
         outcome: Outcome = "resumed" if plan.resumes or standing.smoke_clones else "created"
         gate = client.site.template_smoke_gate
-        return report(outcome, template, journal, gate=gate, sent=build.sent or 0, replaced=replaced)
+        return report(outcome, template, journal, owner=OURS, gate=gate, sent=build.sent or 0, replaced=replaced)
 
     def _make(self, build: Build, begun: TemplateFacts | None, standing: Standing, *, at: int | None) -> TemplateFacts:
         """Take the steps that are left, from the first or from where a killed run was; return the ready template."""
@@ -225,6 +243,29 @@ class ProxmoxSeeder:
             if other != run_id and self._is_live(other):
                 raise SeedBusy(f"run {other} is seeding this record as VMID {facts.vmid}", hint="wait for it")
 
+    def _require_alone(self, standing: Standing) -> None:
+        """Refuse to make twice what another environment is making of the same record here.
+
+        Raises:
+            SeedBusy: it is, and its time is not over. What says no time would be waited for without an end.
+        """
+        for facts in standing.rivals:
+            expires = facts.lineage.expires if facts.lineage is not None else None
+            if facts.vmid in standing.others and expires is not None and expires > time.time():
+                raise SeedBusy(
+                    f"VMID {facts.vmid} may be another environment's seed of this record, at work until"
+                    f" {clock(expires)}",
+                    hint="seed again then: what is ready by then is adopted, as it stands",
+                )
+
+    def _ours(self, request: SeedRequest) -> IsOurs:
+        return lambda lineage: request.owner_of(lineage.claim, is_live=self._is_live).ours
+
+    def _owner(self, request: SeedRequest, template: TemplateFacts) -> Owner:
+        if template.lineage is None:
+            raise SeedFailed(f"VMID {template.vmid} vanished while it was read", hint="run the seed again")
+        return request.owner_of(template.lineage.claim, is_live=self._is_live)
+
     def _await_running(self, journal: Journal, record: Record, vmids: frozenset[int]) -> None:
         """Wait for workers that a killed run left running; their failure is told by what they leave."""
         for task in active_tasks(journal.client, record, vmids):
@@ -233,7 +274,7 @@ class ProxmoxSeeder:
             except TaskFailed as error:
                 journal.warn(f"a task of an earlier seed failed: {error.message}")
 
-    def _reap(self, journal: Journal, plan: Plan, standing: Standing, seed_id: str) -> None:
+    def _reap(self, journal: Journal, plan: Plan, standing: Standing, request: SeedRequest) -> None:
         """Destroy what this seed left and nobody needs, after reading once more that it is that."""
         with journal.step("reap"):
             for clone in standing.smoke_clones:
@@ -241,8 +282,9 @@ class ProxmoxSeeder:
             for machine in plan.spare:
                 now = audit(journal.client, machine.vmid)
                 lineage = now.own_lineage
-                ours = lineage is not None and (lineage.seed_id, lineage.state) == (seed_id, "building")
-                if ours and now.lock is None:
+                building = lineage is not None and (lineage.seed_id, lineage.state) == (request.seed_id, "building")
+                ours = lineage is not None and self._ours(request)(lineage)
+                if building and ours and now.lock is None:
                     journal.wait("reap", journal.client.delete_machine(machine.vmid))
 
     def _warn(self, journal: Journal, standing: Standing) -> None:

@@ -1,11 +1,13 @@
 """Superseded templates of a node, and scratches of templates that stand: which they are, and how one is removed.
 
-A template goes only if its own lineage says `ready`; if no state mentions it; if no machine is linked to its disk; if
-nobody protected or locked it; and if what the site's active state names stands on the node, whole.
+A template goes only if this environment made it; if its own lineage says `ready`; if no state mentions it; if no
+machine is linked to its disk; if it is neither protected nor locked; and if what the site's active state names stands
+on the node, whole.
 """
 
 from collections.abc import Mapping, Sequence
 
+from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.superseding import TEMPLATES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
 from resources.proxmox.client import ProxmoxClient
@@ -61,6 +63,7 @@ def require_current(current: Sequence[Current], machines: Sequence[TemplateFacts
 def judge_template(
     facts: TemplateFacts,
     *,
+    owner: Owner,
     mentions: Mapping[str, str],
     linked: Sequence[str],
     versions: Mapping[str, tuple[Verdict, str]],
@@ -69,17 +72,22 @@ def judge_template(
 
     Args:
         facts: as the node told them.
+        owner: whose it is, by its own lineage.
         mentions: what any state says, and which.
         linked: volumes that read from its disk.
-        versions: what was decided by version, by VMID.
+        versions: what was decided by version, by VMID, of what is ours.
     """
     if not _is_ready(facts):
         return None
+    if owner.whose == "another's":
+        return "keep", owner.why
     for text in (str(facts.vmid), facts.name or ""):
         if text in mentions:
             return "keep", f"{mentions[text]} names it"
     if linked:
         return "keep", f"machines are linked to its disk: {', '.join(linked)}"
+    if not owner.ours:
+        return "by hand", f"{owner.why}: if nothing needs it, qm destroy {facts.vmid} --purge"
     if facts.protection:
         return "keep", "somebody protected it: seeds do not"
     if facts.lock is not None:
@@ -92,13 +100,19 @@ def judge_template(
 def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Finding]]:
     machines, states = _templates(client), ground.states()
     ready = [facts for facts in machines if _is_ready(facts)]
+    owners = {
+        facts.vmid: ground.owner_of(facts.lineage.claim, str(facts.vmid))
+        for facts in ready
+        if facts.lineage is not None
+    }
+    ours = [facts for facts in ready if owners[facts.vmid].ours]
     held = [
         Held(str(facts.vmid), facts.lineage.key, facts.lineage.version, facts.lineage.seeded_at)
-        for facts in ready
+        for facts in ours
         if facts.lineage is not None
     ]
     versions = ground.judge(
-        held, states, TEMPLATES, lambda current: require_current(current, machines), spent=_spent_scratches(ready)
+        held, states, TEMPLATES, lambda current: require_current(current, machines), spent=_spent_scratches(ours)
     )
     storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
     volumes = [volume for storage in sorted(storages) for volume in client.list_volumes(storage, "images")]
@@ -106,7 +120,8 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
     found: list[tuple[TemplateFacts, Finding]] = []
     for facts in ready:
         linked = linked_volumes(volumes, facts.vmid)
-        judged = judge_template(facts, mentions=mentions, linked=linked, versions=versions)
+        owner = owners[facts.vmid]
+        judged = judge_template(facts, owner=owner, mentions=mentions, linked=linked, versions=versions)
         if judged is not None:
             found.append((facts, Finding(f"template {facts.name} ({facts.vmid})", ground.where, *judged)))
     return found

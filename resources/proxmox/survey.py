@@ -1,5 +1,6 @@
 """What stands on a site for one record: templates, what killed seeds left behind, and what others own. Reads only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hyops_assets.contract.record import Record
@@ -7,7 +8,10 @@ from resources.proxmox.answers import MachineSummary, TaskSummary
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NodeUnreachable, NoSuchObject
 from resources.proxmox.facts import MachineReader, TemplateFacts
-from resources.proxmox.lineage import digest_tag, import_file_name, template_name
+from resources.proxmox.lineage import TemplateLineage, digest_tag, import_file_name, template_name
+
+IsOurs = Callable[[TemplateLineage], bool]
+"""Tells whether the environment that asks made what carries a lineage."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,11 @@ class Standing:
     """What a seed finds.
 
     Attributes:
-        complete: templates of the record: the site's own node before others, scratches last, then by VMID.
-        unfinished: machines that this very seed began.
-        smoke_clones: clones that this very seed booted.
+        complete: templates of the record: scratches last, ours before others', the site's own node before others,
+            then by VMID.
+        unfinished: machines that this very seed of this environment began.
+        smoke_clones: clones that this very seed of this environment booted.
+        others: VMIDs of templates and machines that are not ours, as far as they say so.
         changed: committed templates of the record that somebody changed since.
         rivals: machines that other seeds of the record are building where this site could use them.
         stuck: machines under creation by nobody; only root may remove them.
@@ -34,15 +40,25 @@ class Standing:
     stuck: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
     strangers: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
     occupant: TemplateFacts | None = None
+    others: frozenset[int] = frozenset()
     taken: frozenset[int] = frozenset()
 
 
-def survey(client: ProxmoxClient, record: Record, seed_id: str, *, wanted: int | None = None) -> Standing:
+def survey(
+    client: ProxmoxClient, record: Record, seed_id: str, *, is_ours: IsOurs, wanted: int | None = None
+) -> Standing:
     """Read every machine that could be a template of the record, or a leftover of its seed.
 
     On the site's node: every template, every machine of the range and under `wanted`. On other nodes of the cluster,
     where the site's storage is shared: what carries the record's tag or lies in the range. Tags only widen the
     search: an operator may have removed one, and every clone carries a copy.
+
+    Args:
+        client: of the site.
+        record: the record.
+        seed_id: of the seed that looks.
+        is_ours: tells whether this environment made what carries a lineage.
+        wanted: the VMID that was asked for.
 
     Raises:
         NodeUnreachable: a node is down that may hold the record's template.
@@ -55,10 +71,20 @@ def survey(client: ProxmoxClient, record: Record, seed_id: str, *, wanted: int |
     usable = [entry for entry in own if entry.node == client.site.node or entry.shared]
     complete = [entry for entry in usable if not entry.problems(record)]
     building = [entry for entry in own if entry.own_lineage is not None and entry.own_lineage.state == "building"]
-    mine = [entry for entry in here if entry.lineage is not None and entry.lineage.seed_id == seed_id]
+    others = frozenset(entry.vmid for entry in facts if entry.lineage is not None and not is_ours(entry.lineage))
+    seeds = [entry for entry in here if entry.lineage is not None and entry.lineage.seed_id == seed_id]
+    mine = [entry for entry in seeds if entry.vmid not in others]
     unfinished = [entry for entry in building if entry in mine]
     return Standing(
-        complete=sorted(complete, key=lambda entry: (_is_scratch(entry), entry.node != client.site.node, entry.vmid)),
+        complete=sorted(
+            complete,
+            key=lambda entry: (
+                _is_scratch(entry),
+                entry.vmid in others,
+                entry.node != client.site.node,
+                entry.vmid,
+            ),
+        ),
         unfinished=sorted(unfinished, key=lambda entry: (not entry.template, entry.vmid)),
         smoke_clones=[entry for entry in mine if entry.is_smoke_clone],
         changed=[entry for entry in usable if entry not in complete and entry not in building],
@@ -66,6 +92,7 @@ def survey(client: ProxmoxClient, record: Record, seed_id: str, *, wanted: int |
         stuck=[entry for entry in here if entry.lock == "create" and entry.volid is None],
         strangers=[entry for entry in here if entry.lineage is None and _resembles(entry, record)],
         occupant=next((entry for entry in facts if entry.vmid == wanted), None),
+        others=others,
         taken=seen | ({wanted} if wanted is not None and wanted not in seen and not client.is_free(wanted) else set()),
     )
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
@@ -21,12 +22,19 @@ _SMOKE_NAME = re.compile(r"smoke-\d+")
 
 
 def judge_machine(
-    facts: TemplateFacts, *, now: float, is_live: IsLive, at_work: str | None, tasks: frozenset[int]
+    facts: TemplateFacts,
+    *,
+    environment: str | None,
+    now: float,
+    is_live: IsLive,
+    at_work: str | None,
+    tasks: frozenset[int],
 ) -> tuple[Verdict, str] | None:
     """Decide about a machine, and say why; None where it is no matter of ours.
 
     Args:
         facts: as the node told them.
+        environment: the id of the one that sweeps; None where it has none.
         now: epoch seconds.
         is_live: of the run that the lineage names.
         at_work: a live run that seeds at this site: it may have taken over what an earlier one began.
@@ -39,13 +47,19 @@ def judge_machine(
         return _of_unknown_origin(facts)
     if lineage.smoke_of is None and lineage.state == "ready":
         return None
+    live = is_live(lineage.run_id)
+    owner = owner_of(lineage.claim, environment, proven=live is not None)
+    if owner.whose == "another's":
+        return "keep", owner.why
     if at_work is not None:
         return "keep", f"run {at_work} seeds at this site"
+    if not owner.ours:
+        return "by hand", f"{owner.why}: qm config {facts.vmid}"
     if facts.lock is not None:
         return "by hand", f"it is locked ({facts.lock}), which a token may not lift: qm unlock {facts.vmid}"
     if lineage.smoke_of is not None and (facts.template or facts.name != f"smoke-{facts.vmid}"):
         return "by hand", f"it carries a smoke clone's lineage, and is not what one is: qm config {facts.vmid}"
-    return judge_age(lineage.run_id, lineage.expires, now=now, is_live=is_live)
+    return judge_age(lineage.run_id, lineage.expires, now=now, is_live=lambda _: live)
 
 
 def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
@@ -67,6 +81,7 @@ class Sweep:
         client: of the site.
         where: the site's name.
         limits: how long to wait for the node's workers.
+        environment: the id of the one that sweeps; None where it has none.
         is_live: of the runs that lineages name.
         at_work: returns the id of a live run that seeds at this site; None where there is none.
         clock: epoch seconds.
@@ -78,6 +93,7 @@ class Sweep:
         where: str,
         *,
         limits: SeedLimits,
+        environment: str | None,
         is_live: IsLive,
         at_work: Callable[[], str | None],
         clock: Callable[[], float],
@@ -85,6 +101,7 @@ class Sweep:
         self._client = client
         self._where = where
         self._limits = limits
+        self._environment = environment
         self._is_live = is_live
         self._at_work = at_work
         self._clock = clock
@@ -121,6 +138,7 @@ class Sweep:
         tasks = self._client.list_tasks(source="active")
         judged = judge_machine(
             facts,
+            environment=self._environment,
             now=self._clock(),
             is_live=self._is_live,
             at_work=self._at_work(),

@@ -21,12 +21,21 @@ from resources.proxmox.survey import active_tasks
 from resources.proxmox.sweep import Sweep
 
 
-def undo(seeder: ProxmoxSeeder, where: str, record: Record, runs: frozenset[str], *, needed: Needed) -> list[Finding]:
+def undo(
+    seeder: ProxmoxSeeder,
+    where: str,
+    environment: str | None,
+    record: Record,
+    runs: frozenset[str],
+    *,
+    needed: Needed,
+) -> list[Finding]:
     """Remove what the runs made, and return what became of each. One that cannot be removed stops no other.
 
     Args:
         seeder: of the site.
         where: the site's name.
+        environment: the id of the one whose runs they are.
         record: what they seeded: workers that are busy with it are waited for first.
         runs: ids of runs that have ended.
         needed: tells who needs a template by now; that one stays.
@@ -40,6 +49,7 @@ def undo(seeder: ProxmoxSeeder, where: str, record: Record, runs: frozenset[str]
         seeder.client,
         where,
         limits=seeder.limits,
+        environment=environment,
         is_live=lambda run_id: run_id not in runs,
         at_work=lambda: None,
         clock=time.time,

@@ -29,6 +29,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, Status, require_lab_slot
 from hyops_assets.image.space import space_needed
+from resources.environment_id import ensure_environment_id
 from resources.settings import make_private, write_private
 
 MAX_BYTES = 4 << 20
@@ -216,6 +217,7 @@ class StateStore:
 
     def _write(self, ref: StateRef, state: ModuleState) -> None:
         payload = state.model_dump(mode="json", exclude_none=True)
+        payload["environment_id"] = ensure_environment_id(self._root)
         # Nulls inside outputs are answers ("no ISO: registered elsewhere") and stay.
         payload["outputs"] = state.outputs
         content = (json.dumps(payload, indent=2, sort_keys=True) + "\n").encode()

@@ -230,7 +230,7 @@ def test_what_the_environment_came_to_need_meanwhile_is_known(published: House) 
     site = published.settings.hetzner_site(SITE)
     other = site.model_copy(update={"token_env": "OTHER_TOKEN", "default": False})
     two = published.settings.model_copy(update={"sites": Sites(hetzner={SITE: site, "other": other})})
-    tried = TriedProject(SITE, client)
+    tried = TriedProject(SITE, client, published.settings.environment_id)
     states = StateStore(published.root)
 
     def needed(ref: str) -> str | None:

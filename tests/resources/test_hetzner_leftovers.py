@@ -6,11 +6,11 @@ import pytest
 from hyops_assets.contract.seeding import SeedRequest
 from resources.hetzner.labels import Labels
 from resources.hetzner.leftovers import LONGEST_LIFETIME, TOLERANCE, is_expired, is_leftover
-from tests.hetzner_lab import make_record
+from tests.hetzner_lab import ENVIRONMENT, make_record
 
 BORN = 1_800_000_000
 CREATED = datetime.fromtimestamp(BORN, UTC)
-REQUEST = SeedRequest(record=make_record(), url="https://x", run_id="mine", site="lab")
+REQUEST = SeedRequest(record=make_record(), url="https://x", run_id="mine", site="lab", environment=ENVIRONMENT)
 SEEDER = Labels.of(replace(REQUEST, run_id="other"), role="seeder", expires=BORN + 3600)
 NOT_YET, LATE = BORN + 1800, BORN + 3600 + TOLERANCE + 1
 
@@ -51,7 +51,7 @@ def test_an_expiry_counts_with_tolerance_and_only_where_it_can_be_believed(
 def test_only_what_no_run_can_be_using_is_a_leftover(
     live: bool | None, same_seed: bool, now: float, leftover: bool
 ) -> None:
-    labels = SEEDER if same_seed else replace(SEEDER, seed_id="0123456789abcdef")
+    labels = SEEDER if same_seed else replace(SEEDER, seed_id="0123456789abcdef").made_by(ENVIRONMENT)
 
     assert is_leftover(labels, CREATED, REQUEST, now=now, is_live=lambda run: live) is leftover
 

@@ -21,13 +21,13 @@ from resources.hetzner.inventory import Snapshot
 from resources.hetzner.labels import Labels
 from resources.hetzner.superseded import superseded_snapshots
 from resources.pruning import Ground, Pruning
-from tests.hetzner_lab import Lab, hetzner_lab
+from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab
 from tests.killing import killed_at_each_line
 
 KEY = "vyos-1.5"
 OLDER, OLD, CURRENT, NEWER = (f"2026.03.0{day}-0027-rolling" for day in (1, 2, 3, 4))
 DIGEST = "ab" * 32
-READY = Labels("image", KEY, OLD, DIGEST, DIGEST, "0123456789abcdef", "run-1", "ready")
+READY = Labels("image", KEY, OLD, DIGEST, DIGEST, "0123456789abcdef", "run-1", "ready").made_by(ENVIRONMENT)
 
 
 @pytest.fixture
@@ -83,6 +83,8 @@ def pruned(
         policy=Policy(keep=keep, keep_days=0),
         clock=time.time,
         forget=forget,
+        environment=ENVIRONMENT,
+        proves=lambda claim, ref: False,
     )
     return superseded_snapshots(lab.client(), lab.site, ground)
 

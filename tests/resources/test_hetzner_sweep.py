@@ -18,7 +18,7 @@ from resources.hetzner.inventory import Server
 from resources.hetzner.labels import Labels
 from resources.hetzner.leftovers import TOLERANCE
 from resources.hetzner.sweep import Sweep, judge_seeder
-from tests.hetzner_lab import Lab, hetzner_lab, make_record
+from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab, make_record
 from tests.killing import killed_at_each_line
 
 NOW = int(time.time())
@@ -34,7 +34,7 @@ OURS = Labels(
     run_id="dead",
     state="pending",
     expires=SOON,
-)
+).made_by(ENVIRONMENT)
 
 
 def unknown(run_id: str) -> bool | None:
@@ -65,7 +65,7 @@ def left_behind(lab: Lab, name: str, labels: dict[str, str]) -> Server:
 
 
 def swept(lab: Lab, is_live: IsLive, *, now: float = NOW, client: HetznerClient | None = None) -> Sweep:
-    return Sweep(client or lab.client(), "lab", is_live=is_live, clock=lambda: now)
+    return Sweep(client or lab.client(), "lab", environment=ENVIRONMENT, is_live=is_live, clock=lambda: now)
 
 
 def verdicts(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -136,12 +136,20 @@ def test_what_is_labelled_by_halves_is_left_to_a_person(lab: Lab, missing: str) 
 
 
 def test_what_no_label_dates_is_left_to_a_person_where_its_run_is_not_known() -> None:
-    assert judge_seeder(replace(OURS, expires=None), BORN, now=NOW, is_live=unknown)[0] == "by hand"
-    assert judge_seeder(replace(OURS, expires=None), BORN, now=NOW, is_live=ended)[0] == "remove"
+    assert (
+        judge_seeder(replace(OURS, expires=None), BORN, environment=ENVIRONMENT, now=NOW, is_live=unknown)[0]
+        == "by hand"
+    )
+    assert (
+        judge_seeder(replace(OURS, expires=None), BORN, environment=ENVIRONMENT, now=NOW, is_live=ended)[0] == "remove"
+    )
 
 
 def test_a_snapshot_that_is_labelled_as_ours_is_never_swept() -> None:
-    assert judge_seeder(replace(OURS, role="image"), BORN, now=NOW, is_live=ended)[0] == "by hand"
+    assert (
+        judge_seeder(replace(OURS, role="image"), BORN, environment=ENVIRONMENT, now=NOW, is_live=ended)[0]
+        == "by hand"
+    )
 
 
 def test_a_server_that_changed_hands_since_it_was_listed_is_not_removed(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from resources.proxmox.facts import TemplateFacts, linked_volumes
 from resources.proxmox.lineage import description_of
 from resources.proxmox.superseded import superseded_templates
 from resources.pruning import Ground, Pruning
+from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line
 from tests.proxmox_scene import LIMITS, Scene, make_record, proxmox_scene
 
@@ -71,6 +72,8 @@ def pruned(
         policy=Policy(keep=0, keep_days=0),
         clock=time.time,
         forget=forget,
+        environment=ENVIRONMENT,
+        proves=lambda claim, ref: False,
     )
     return superseded_templates(scene.client(), LIMITS, ground)
 
@@ -135,13 +138,15 @@ def test_a_template_that_machines_are_linked_to_stays(scene: Scene) -> None:
     kept(scene, [naming()], "machines are linked to its disk: local-lvm:vm-9250-disk-0")
 
 
-def test_links_that_only_the_node_can_see_are_kept_and_that_is_no_error(scene: Scene) -> None:
+def test_links_that_only_the_node_can_see_are_kept_and_that_is_no_error(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene.finish(scene.client().create_clone(OLD_VMID, 9250, name="router", description="mine"))
     client = scene.client()
     client.list_volumes = lambda storage, content, **_: []  # type: ignore[method-assign]
-    ground = Ground("lab", None, lambda: [naming()], lambda: None, Policy(0, 0), time.time, lambda version: None)
+    monkeypatch.setattr(scene, "client", lambda: client)
 
-    assert why(superseded_templates(client, LIMITS, ground).reap()) == ("keep", "machines are linked to its disk")
+    assert why(pruned(scene, [naming()]).reap()) == ("keep", "machines are linked to its disk")
     assert OLD_VMID in scene.templates()
 
 

@@ -12,6 +12,7 @@ from resources.proxmox import removal, sweep
 from resources.proxmox.errors import TaskFailed
 from resources.proxmox.lineage import TemplateLineage, description_of
 from resources.proxmox.sweep import Sweep
+from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line
 from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
 
@@ -55,7 +56,7 @@ def lineage(scene: Scene, vmid: int, **changes: object) -> TemplateLineage:
         expires=FUTURE,
         lab=True,
     )
-    return made.model_copy(update=changes)
+    return made.made_by(ENVIRONMENT).model_copy(update=changes)
 
 
 def left_behind(scene: Scene, vmid: int, written: TemplateLineage | None, **config: str | int) -> None:
@@ -75,7 +76,15 @@ def smoke_clone(scene: Scene, **changes: object) -> None:
 
 def swept(scene: Scene, is_live: IsLive, *, now: float = NOW, seeding: str | None = None) -> Sweep:
     client = scene.client()
-    return Sweep(client, "lab", limits=LIMITS, is_live=is_live, at_work=lambda: seeding, clock=lambda: now)
+    return Sweep(
+        client,
+        "lab",
+        limits=LIMITS,
+        environment=ENVIRONMENT,
+        is_live=is_live,
+        at_work=lambda: seeding,
+        clock=lambda: now,
+    )
 
 
 def machines(scene: Scene) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 from hyops_assets.lab.faults import Answer
 from resources.hetzner import undoing as at_hetzner
 from resources.proxmox import undoing as at_proxmox
-from tests.hetzner_lab import Lab, hetzner_lab
+from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab
 from tests.proxmox_scene import Scene, proxmox_scene
 
 RUN = frozenset({"run-1"})
@@ -40,7 +40,7 @@ def test_a_protected_snapshot_of_the_run_goes(lab: Lab) -> None:
     seeded = lab.seeder().seed(lab.request(run_id="run-1"))
     assert len(at_hetzner.remaining(lab.client(), RUN)) == 1
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", RUN, needed=nobody)
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=nobody)
 
     assert (finding.verdict, f"({seeded.image_ref})" in finding.what) == ("removed", True)
     assert (lab.snapshots(), at_hetzner.remaining(lab.client(), RUN)) == ([], [])
@@ -50,7 +50,7 @@ def test_another_runs_snapshot_is_not_touched(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     before = lab.mutations()
 
-    assert at_hetzner.undo(lab.client(), "fsn1", ANOTHER, needed=nobody) == []
+    assert at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, ANOTHER, needed=nobody) == []
     assert lab.mutations() == before
 
 
@@ -58,7 +58,7 @@ def test_a_snapshot_that_is_needed_stays_protected(lab: Lab) -> None:
     seeded = lab.seeder().seed(lab.request(run_id="run-1"))
     before = lab.mutations()
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", RUN, needed=a_state)
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=a_state)
 
     assert (finding.verdict, finding.why) == ("keep", f"a state names {seeded.image_ref}")
     assert (lab.mutations(), lab.snapshots()[0].protected) == (before, True)
@@ -68,7 +68,7 @@ def test_a_snapshot_that_is_needed_once_it_is_unprotected_is_protected_again(lab
     lab.seeder().seed(lab.request(run_id="run-1"))
     answers = iter([None, "a state names it"])
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", RUN, needed=lambda ref: next(answers))
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=lambda ref: next(answers))
 
     assert (finding.verdict, lab.snapshots()[0].protected) == ("keep", True)
 
@@ -77,7 +77,7 @@ def test_a_snapshot_that_does_not_go_is_told_and_remains(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     lab.fault("DELETE", "/images/[0-9]+", Answer(422, "invalid_input"))
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", RUN, needed=nobody)
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=nobody)
 
     assert finding.verdict == "failed"
     assert len(at_hetzner.remaining(lab.client(), RUN)) == 1
@@ -87,13 +87,13 @@ def test_the_template_of_the_run_goes_and_another_runs_stays(scene: Scene) -> No
     request = replace(scene.request(), run_id="run-1")
     seeded = scene.seeder().seed(request)
     seeder, record = scene.seeder(), request.record
-    assert at_proxmox.undo(seeder, "pve1", record, ANOTHER, needed=nobody) == []
+    assert at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, ANOTHER, needed=nobody) == []
     assert scene.templates() == [seeded.vmid]
 
-    (kept,) = at_proxmox.undo(seeder, "pve1", record, RUN, needed=a_state)
+    (kept,) = at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, RUN, needed=a_state)
     assert (kept.verdict, kept.why) == ("keep", f"a state names {seeded.vmid}")
 
-    (finding,) = at_proxmox.undo(seeder, "pve1", record, RUN, needed=nobody)
+    (finding,) = at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, RUN, needed=nobody)
     assert finding.verdict == "removed"
     assert (scene.templates(), at_proxmox.remaining(seeder, RUN)) == ([], [])
 
@@ -103,7 +103,7 @@ def test_a_template_that_a_machine_is_linked_to_stays(scene: Scene) -> None:
     seeded = scene.seeder().seed(request)
     scene.finish(scene.client().create_clone(seeded.vmid, 9290, name="edge", full=0))
 
-    (finding,) = at_proxmox.undo(scene.seeder(), "pve1", request.record, RUN, needed=nobody)
+    (finding,) = at_proxmox.undo(scene.seeder(), "pve1", ENVIRONMENT, request.record, RUN, needed=nobody)
 
     assert (finding.verdict, finding.why.startswith("machines are linked to its disk")) == ("keep", True)
     assert scene.templates() == [seeded.vmid]

@@ -105,7 +105,9 @@ def _found_template(work: Work) -> "FoundTemplate":
 
     inputs, site = _template(work.inputs), _proxmox_site(work)
     facts = ProxmoxSeeders(work.settings).seeder(site).audit(inputs.template_vm_id)
-    return require_template(facts, inputs, lab=work.settings.sites.proxmox[site].lab)
+    return require_template(
+        facts, inputs, lab=work.settings.sites.proxmox[site].lab, environment=work.settings.environment_id
+    )
 
 
 def _found_image(work: Work) -> "FoundImage":
@@ -114,7 +116,9 @@ def _found_image(work: Work) -> "FoundImage":
 
     inputs, site = _image(work.inputs), _hetzner_site(work)
     facts = HetznerProjects(work.settings).seeder(site).audit(inputs.image_ref)
-    return require_image(facts, inputs, lab=work.settings.sites.hetzner[site].lab)
+    return require_image(
+        facts, inputs, lab=work.settings.sites.hetzner[site].lab, environment=work.settings.environment_id
+    )
 
 
 def _proxmox_site(work: Work) -> str:

@@ -124,7 +124,8 @@ def hetzner_reached(settings: Settings, site: str) -> str:
 def _found(work: Work, contract: Contract) -> str:
     site = seed_site(work)
     if isinstance(work.inputs, TemplateSeedInputs):
-        template = _proxmox(work.settings, site).outlook(contract.record, work.inputs.options).adopt
+        environment = work.settings.environment_id
+        template = _proxmox(work.settings, site).outlook(contract.record, work.inputs.options, environment).adopt
         return f"VMID {template.vmid}" if template else ""
     ready = [
         image
