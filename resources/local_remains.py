@@ -70,6 +70,9 @@ class LocalRemains:
             return Finding(what, where, "by hand", "it is no directory: nothing of HybridOps' makes that")
         if found.st_uid != os.getuid():
             return Finding(what, where, "by hand", f"it belongs to user {found.st_uid}: rm -r {self._staging} as that")
+        # A process of ours that ran an operator's command hides what it has open: its lock is seen all the same.
+        if _is_held(self._staging):
+            return Finding(what, where, "keep", "a run holds scratch in it")
         user = next(_users(self._staging), None)
         if user is not None:
             return Finding(what, where, "keep", f"process {user} has something open in it")
@@ -79,6 +82,15 @@ class LocalRemains:
         if self._clock() - changed < IDLE_SECONDS:
             return Finding(what, where, "keep", f"it was changed less than {IDLE_SECONDS / 60:.0f} minutes ago")
         return Finding(what, where, "remove", "left by a wrapper that has ended")
+
+
+def _is_held(directory: Path) -> bool:
+    """Tell whether a process holds one of the scratch directories in a directory."""
+    try:
+        rooms = {path for path in directory.iterdir() if path.is_dir() and not path.is_symlink()}
+    except FileNotFoundError:
+        return False
+    return any(room.exists() for room in rooms - set(find_unheld(directory)))
 
 
 def _changed(directory: Path) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from resources.artifacts.scratch import scratch_below
 from resources.artifacts.store import ArtifactStore
 from resources.local_remains import IDLE_SECONDS, LocalRemains
 
@@ -129,6 +130,13 @@ def test_staging_that_a_process_uses_stays(store: ArtifactStore, staging: Path, 
         server.kill()
     assert (finding.verdict, finding.why) == ("keep", f"process {server.pid} has something open in it")
     assert file.exists()
+
+
+def test_staging_in_which_a_run_holds_scratch_stays(store: ArtifactStore, staging: Path) -> None:
+    with scratch_below(staging, "wrap"):
+        # Where nothing of that process shows in /proc, its lock does: here this process' own, with nothing else open.
+        (finding,) = remains(store, staging).reap()
+    assert (finding.verdict, finding.why, staging.exists()) == ("keep", "a run holds scratch in it", True)
 
 
 def test_a_link_in_the_place_of_staging_is_not_followed(store: ArtifactStore, staging: Path, tmp_path: Path) -> None:
