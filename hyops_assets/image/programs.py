@@ -38,6 +38,7 @@ PACKAGES = {
     "bash": "bash",
     "busybox": "busybox-static",
     "setpriv": "util-linux",
+    "prlimit": "util-linux",
     "grub-mkimage": "grub-common",
     "grub-editenv": "grub-common",
     "apt-get": "apt",

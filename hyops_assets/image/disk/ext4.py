@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.bounded import Limits, run_bounded
+from hyops_assets.image.budget import Budget
 from hyops_assets.image.disk.extents import LargeFile, allocating, asking, claiming, copy_bytes, listed
 from hyops_assets.image.disk.tree import Node, Tree
 from hyops_assets.image.programs import run
@@ -116,13 +118,21 @@ def write_ext4(
         shutil.rmtree(staging)
 
 
-def check_ext4(slot: Slot) -> None:
+def check_ext4(slot: Slot, budget: Budget | None = None) -> None:
     """Have e2fsck look at a slot; nothing is changed.
 
     Raises:
         ProgramFailed: it found something to repair.
+        OverBudget: it has not come to an end, or to one complaint after the other.
     """
-    run(["e2fsck", "-fn", slot.device], env={"E2FSCK_CONFIG": "/dev/null"}, cwd=slot.disk.parent)
+    run_bounded(
+        ["e2fsck", "-fn", slot.device],
+        # A file system of 32 GiB takes a second.
+        limits=Limits(seconds=60),
+        budget=budget,
+        env={"E2FSCK_CONFIG": "/dev/null"},
+        cwd=slot.disk.parent,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hyops_assets.image.disk.ext4 import check_ext4
 from hyops_assets.image.disk.gpt import BIOS_BOOT, EFI_SYSTEM, LINUX_DATA, SECTOR_BYTES
 from hyops_assets.image.disk.grub import BOOT_CODE_BYTES
 from hyops_assets.image.disk.loaders import KEY_MANAGERS, SIGNED_SHIM, embedded_prefix
-from hyops_assets.image.inspection.esp_files import EspFiles, is_efi_program, is_shim
+from hyops_assets.image.inspection.esp_files import is_efi_program, is_shim
 from hyops_assets.image.inspection.superblock import read_superblock
 from hyops_assets.image.inspection.view import Fault, View
 from hyops_assets.image.methods.native import CORE_SECTOR, ESP_SECTOR, LABEL, ROOT_SECTOR
@@ -63,7 +63,7 @@ def partition_table(view: View) -> str:
 
 def partitions_have_their_labels(view: View) -> str:
     """Partition 2 is a FAT32 labelled EFI, and partition 3 an ext4 with the label that VyOS' initrd looks for."""
-    esp = view.head(2, SECTOR_BYTES)
+    esp = view.sector(2, 0)
     efi = esp[_FAT_LABEL_AT : _FAT_LABEL_AT + _FAT_LABEL_BYTES].decode("ascii", "replace").rstrip()
     if esp[_FAT32_AT : _FAT32_AT + len(_FAT32)] != _FAT32 or esp[-2:] != _MBR_MAGIC or efi != EFI_LABEL:
         raise Fault(f"partition 2 has the label {efi!r}, expected FAT32 with {EFI_LABEL!r}")
@@ -79,21 +79,21 @@ def starts_under_bios(view: View) -> str:
     mbr = _mbr(view)
     if mbr[_BOOT_TEXT_AT : _BOOT_TEXT_AT + 4] != _BOOT_TEXT or mbr[-2:] != _MBR_MAGIC:
         raise Fault(f"the first {BOOT_CODE_BYTES} bytes are not GRUB's boot code")
-    core = view.head(1, bios.size_bytes)
+    core = view.sector(1, 0)
     (core_at,) = struct.unpack_from("<Q", mbr, _CORE_AT)
     (next_at,) = struct.unpack_from("<Q", core, _NEXT_SECTOR_AT)
     (count,) = struct.unpack_from("<H", core, _COUNT_AT)
     if core_at != bios.first or next_at != bios.first + 1 or not 0 < count < bios.last - bios.first + 1:
         raise Fault(f"GRUB's core image is said to lie at {core_at}, {next_at} and {count} sectors on")
-    last = core[count * SECTOR_BYTES : (count + 1) * SECTOR_BYTES]
-    if not any(core[:_NEXT_SECTOR_AT]) or not any(last):
+    # Two sectors are read, however many there are said to be.
+    if not any(core[:_NEXT_SECTOR_AT]) or not any(view.sector(1, count)):
         raise Fault("GRUB's core image is empty, or shorter than its list of sectors")
     return f"GRUB's core image of {count + 1} sectors at {core_at}"
 
 
 def starts_under_uefi(view: View) -> str:
     """The EFI partition holds an x86-64 EFI program under the name that firmware starts unasked."""
-    loader = EspFiles(view.slot(2)).read(REMOVABLE_LOADER)
+    loader = view.esp.read(REMOVABLE_LOADER)
     if not is_efi_program(loader):
         raise Fault(f"{REMOVABLE_LOADER} is no EFI program for x86-64")
     return f"{REMOVABLE_LOADER}, {len(loader)} bytes"
@@ -101,7 +101,7 @@ def starts_under_uefi(view: View) -> str:
 
 def secure_boot_is_complete(view: View) -> str:
     """Where a shim for Secure Boot stands, what it starts stands beside it: GRUB, its first file, the key manager."""
-    esp = EspFiles(view.slot(2))
+    esp = view.esp
     names = {name.upper(): name for name in esp.names()}
     own = view.squashfs.read(SIGNED_SHIM) if view.squashfs.exists(SIGNED_SHIM) else None
     programs = {path: esp.read(name) for path, name in names.items() if path.endswith(".EFI")}
@@ -130,8 +130,10 @@ def secure_boot_is_complete(view: View) -> str:
 
 def file_system_is_sound(view: View) -> str:
     """Partition 3 is an ext4 file system, and `e2fsck -fn` has no complaint."""
-    block = read_superblock(view.slot(3))
-    check_ext4(view.slot(3))
+    block, slot = read_superblock(view.slot(3)), view.slot(3)
+    if block.blocks * block.block_bytes > slot.size_bytes:
+        raise Fault(f"the file system claims {block.blocks} blocks, more than its partition has")
+    check_ext4(slot, view.budget)
     return f"ext4 of {block.blocks} blocks of {block.block_bytes} bytes, clean"
 
 

@@ -5,8 +5,8 @@ opaque directory hides the whole directory below it, and anything but a director
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 
+from hyops_assets.image.budget import asked_once
 from hyops_assets.image.inspection.files import MOST_READ_BYTES, Entry, EntryKind, Ext4Files, MissingFile
 from hyops_assets.image.squashfs import MissingMember, Squashfs
 from hyops_assets.image.symlinks import SymlinkLoop, follow
@@ -31,12 +31,12 @@ class EffectiveFiles:
         self._upper_at = upper
         self._squashfs = squashfs
 
-    @cached_property
+    @asked_once
     def upper(self) -> Mapping[str, Entry]:
         """The upper directory's entries, by the guest's paths."""
         return self._files.below(self._upper_at)
 
-    @cached_property
+    @asked_once
     def paths(self) -> Mapping[str, EntryKind]:
         """Every path of the guest and its kind, symlinks not followed."""
         replacing = {path for path, entry in self.upper.items() if entry.kind != "directory"}
@@ -50,7 +50,7 @@ class EffectiveFiles:
         seen |= {path: entry.kind for path, entry in self.upper.items() if entry.kind != "whiteout"}
         return seen
 
-    @cached_property
+    @asked_once
     def strange_marks(self) -> list[str]:
         """Attributes of overlayfs in the upper directory whose effect is not looked at here.
 

@@ -7,24 +7,27 @@ by inode, so no name needs quoting, and none can say something else.
 
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.bounded import Limits, lines_of, run_bounded, stream_bounded
+from hyops_assets.image.budget import PATH_MAX, Budget, OverBudget, asked_once
 from hyops_assets.image.disk.ext4 import Slot
-from hyops_assets.image.programs import run, streaming
 
 EntryKind = Literal["directory", "file", "symlink", "whiteout", "other"]
 
 MOST_READ_BYTES = 4 << 20
 """More than any text that is looked at; a file that claims more is not read into memory."""
 
-_MOST_ENTRIES = 1_000_000
-_TIMEOUT_SECONDS = 120.0
+_MOST_LEVELS = 128
+"""Directories in each other. Each level takes a run of debugfs; an image of VyOS has fifteen."""
+_MOST_LINE_BYTES = 128 << 10
+"""An attribute of an inode may have 64 KiB, and is printed escaped."""
+_MOST_LISTED_BYTES, _MOST_TOLD_BYTES = 64 << 20, 128 << 20
 _KINDS: Mapping[int, EntryKind] = {
     stat.S_IFDIR: "directory",
     stat.S_IFREG: "file",
@@ -77,21 +80,25 @@ class Details:
 class Ext4Files:
     """The files of an ext4 file system in a disk image."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, budget: Budget | None = None) -> None:
+        """Args: where it lies, and what looking into it may take; a budget of its own by default."""
         self._slot = slot
+        self._budget = budget or Budget()
 
-    @cached_property
+    @asked_once
     def tree(self) -> Mapping[str, Entry]:
         """Every entry by absolute path; read once.
 
         Raises:
             UnreadableFileSystem: a directory is damaged, stands in itself, or holds a name with a line break.
             ProgramFailed: it is no ext4 file system.
+            OverBudget: it holds more than any disk of VyOS.
         """
         tree = {"/": Entry(_ROOT_INODE, "directory", 0o755, 0, 0, 0)}
         for path, entry in self._walk():
-            if path in tree or len(tree) > _MOST_ENTRIES:
-                raise UnreadableFileSystem(f"{path} is listed twice, or more than {_MOST_ENTRIES} files are there")
+            self._budget.spend("entries", 1, f"the listing of {self._slot.disk.name}")
+            if path in tree:
+                raise UnreadableFileSystem(f"{path} is listed twice")
             tree[path] = entry
         devices = [entry.inode for entry in tree.values() if entry.kind == "whiteout"]
         kept = {inode for inode, details in self._details(devices).items() if details.device == (0, 0)}
@@ -100,7 +107,7 @@ class Ext4Files:
             for path, entry in tree.items()
         }
 
-    @cached_property
+    @asked_once
     def _known(self) -> Mapping[int, Details]:
         """The details of every entry, read in one go."""
         return self._details(entry.inode for entry in self.tree.values())
@@ -149,7 +156,7 @@ class Ext4Files:
         if entry.size > most_bytes:
             raise MissingFile(path, f"a file of {entry.size} bytes, {most_bytes} at most were expected")
         done = 0
-        with closing(streaming(["debugfs", "-R", f"cat <{entry.inode}>", self._device])) as found:
+        with closing(self._cat(entry)) as found:
             for piece in found:
                 done += len(piece)
                 yield piece
@@ -166,12 +173,13 @@ class Ext4Files:
         entry = self.require(path, "file")
         if entry.size > self._slot.size_bytes:
             raise MissingFile(path, f"a file of {entry.size} bytes on a partition of {self._slot.size_bytes}")
+        self._budget.spend("bytes", entry.size, path)
         destination.unlink(missing_ok=True)
         destination.parent.mkdir(parents=True, exist_ok=True)
         command = f"dump <{entry.inode}> {destination.name}"
-        _require_silence(
-            run(["debugfs", "-R", command, self._device], cwd=destination.parent, timeout=_TIMEOUT_SECONDS).stderr
-        )
+        limits = Limits(seconds=120, file_bytes=entry.size)
+        words = ["debugfs", "-R", command, self._device]
+        _require_silence(run_bounded(words, limits=limits, budget=self._budget, cwd=destination.parent).stderr)
         found = destination.stat().st_size if destination.exists() else 0
         if found != entry.size:
             raise UnreadableFileSystem(f"{path}: {found} of {entry.size} bytes can be read")
@@ -187,8 +195,10 @@ class Ext4Files:
         target = self._known[entry.inode].target if entry.inode in self._known else None
         if target is None:
             # One of 60 bytes or more stands in a block of its own.
-            done = run(["debugfs", "-R", f"cat <{entry.inode}>", self._device], timeout=_TIMEOUT_SECONDS)
-            target = done.stdout.decode(errors="surrogateescape")
+            if not 0 < entry.size <= PATH_MAX:
+                raise UnreadableFileSystem(f"{path}: a symlink's text of {entry.size} bytes, which none can have")
+            with closing(self._cat(entry)) as found:
+                target = b"".join(found).decode(errors="surrogateescape")
         if len(target.encode(errors="surrogateescape")) != entry.size:
             raise UnreadableFileSystem(f"{path}: the text of this symlink has not the {entry.size} bytes it claims")
         return target
@@ -203,37 +213,55 @@ class Ext4Files:
     def _device(self) -> str:
         return f"{self._slot.disk.absolute()}?offset={self._slot.offset}"
 
-    def _script(self, commands: Iterable[str]) -> list[str]:
+    def _cat(self, entry: Entry) -> Generator[bytes, None, None]:
+        """Yield a file's bytes, never more than it claims."""
+        words = ["debugfs", "-R", f"cat <{entry.inode}>", self._device]
+        return stream_bounded(words, limits=Limits(output_bytes=entry.size), budget=self._budget)
+
+    def _answers(self, commands: Iterable[str], most_bytes: int) -> Iterator[str]:
+        """Yield the lines that debugfs prints for some commands, as it prints them."""
         script = "".join(f"{command}\n" for command in commands).encode()
-        finished = run(["debugfs", "-f", "-", self._device], stdin=script, timeout=_TIMEOUT_SECONDS)
-        _require_silence(finished.stderr)
-        # Not splitlines(): it would part a name at any of ten other characters.
-        return finished.stdout.decode(errors="surrogateescape").split("\n")
+        said: list[str] = []
+        limits = Limits(output_bytes=most_bytes)
+        words = ["debugfs", "-f", "-", self._device]
+        with closing(
+            stream_bounded(words, limits=limits, budget=self._budget, stdin=script, said=said.append)
+        ) as pieces:
+            # Not splitlines(): it would part a name at any of ten other characters.
+            for line in lines_of(pieces, most_bytes=_MOST_LINE_BYTES):
+                yield line.decode(errors="surrogateescape")
+        _require_silence("".join(said))
 
     def _walk(self) -> Iterator[tuple[str, Entry]]:
         """Yield all entries, one run of debugfs per level."""
-        level = {_ROOT_INODE: "/"}
+        level = {_ROOT_INODE: ""}
         seen = set(level)
-        while level:
+        for _ in range(_MOST_LEVELS):
             below: dict[int, str] = {}
-            for parent, name, entry in parse_listing(self._script(f"ls -p <{inode}>" for inode in level)):
+            asked = self._answers((f"ls -p <{inode}>" for inode in level), _MOST_LISTED_BYTES)
+            for parent, name, entry in parse_listing(asked):
                 if parent not in level:
                     raise UnreadableFileSystem(f"a directory lists what belongs to inode {parent}")
-                path = str(PurePosixPath(level[parent]) / name)
+                path = f"{level[parent]}/{name}"
                 yield path, entry
                 if entry.kind == "directory":
                     if entry.inode in seen:
                         raise UnreadableFileSystem(f"the directory {path} stands in two places, or in itself")
                     seen.add(entry.inode)
                     below[entry.inode] = path
+            if not below:
+                return
             level = below
+        raise OverBudget(f"the tree of {self._slot.disk.name}", f"{_MOST_LEVELS} levels of directories")
 
     def _details(self, inodes: Iterable[int]) -> dict[int, Details]:
         wanted = sorted(set(inodes))
-        return parse_details(self._script(f"stat <{inode}>" for inode in wanted)) if wanted else {}
+        if not wanted:
+            return {}
+        return parse_details(self._answers((f"stat <{inode}>" for inode in wanted), _MOST_TOLD_BYTES))
 
 
-def parse_listing(lines: Sequence[str]) -> Iterator[tuple[int, str, Entry]]:
+def parse_listing(lines: Iterable[str]) -> Iterator[tuple[int, str, Entry]]:
     """Read what debugfs prints for `ls -p <inode>`: yield the directory's inode, a name, and the entry.
 
     Raises:
@@ -262,7 +290,7 @@ def parse_listing(lines: Sequence[str]) -> Iterator[tuple[int, str, Entry]]:
         yield parent, name, Entry(inode, kind, stat.S_IMODE(mode), *owners, int(listed[6] or 0))
 
 
-def parse_details(lines: Sequence[str]) -> dict[int, Details]:
+def parse_details(lines: Iterable[str]) -> dict[int, Details]:
     """Read what debugfs prints for `stat <inode>`, by inode.
 
     Raises:

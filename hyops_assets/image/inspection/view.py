@@ -4,16 +4,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.budget import Budget, asked_once
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
-from hyops_assets.image.disk.gpt import PartitionTable, read_table
+from hyops_assets.image.disk.gpt import SECTOR_BYTES, PartitionTable, read_table
 from hyops_assets.image.inspection.cloud_config import CloudConfig, read_cloud_config
 from hyops_assets.image.inspection.effective import EffectiveFiles
+from hyops_assets.image.inspection.esp_files import EspFiles
 from hyops_assets.image.inspection.files import Ext4Files
 from hyops_assets.image.squashfs import Squashfs
 
@@ -66,6 +67,7 @@ class View:
         scratch: takes a copy of the squashfs; its owner removes it.
         container: the qcow2 or raw.xz that the disk was decoded from, if any.
         disk_sha256: returns the raw disk's digest; asked at most once.
+        budget: what all questions together may take.
     """
 
     def __init__(
@@ -76,11 +78,13 @@ class View:
         *,
         container: Path | None = None,
         disk_sha256: Callable[[], str] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.disk = disk
         self.expected = expected
         self.container = container
         self.disk_sha256 = disk_sha256 or (lambda: sha256_of_file(disk))
+        self.budget = budget or Budget()
         self._scratch = scratch
 
     @property
@@ -88,7 +92,7 @@ class View:
         """The image's directory on partition 3."""
         return f"/boot/{self.expected.release}"
 
-    @cached_property
+    @asked_once
     def table(self) -> PartitionTable:
         """The partition table, verified."""
         table = read_table(self.disk)
@@ -101,17 +105,27 @@ class View:
         part = self.table.partitions[number - 1]
         return Slot(self.disk, part.offset, part.size_bytes)
 
-    def head(self, number: int, size: int) -> bytes:
-        """Return the first bytes of a partition."""
-        slot = self.slot(number)
-        with self.disk.open("rb") as file:
-            file.seek(slot.offset)
-            return file.read(min(size, slot.size_bytes))
+    def sector(self, number: int, index: int) -> bytes:
+        """Return one sector of partition 1, 2 or 3, counted from its beginning; zeros where the partition ends.
 
-    @cached_property
+        A sector at a time: how large a partition is said to be never becomes an allocation.
+        """
+        slot = self.slot(number)
+        at = index * SECTOR_BYTES
+        with self.disk.open("rb") as file:
+            file.seek(slot.offset + at)
+            found = file.read(SECTOR_BYTES) if 0 <= at < slot.size_bytes else b""
+        return found.ljust(SECTOR_BYTES, b"\0")
+
+    @asked_once
+    def esp(self) -> EspFiles:
+        """The files of partition 2."""
+        return EspFiles(self.slot(2), self.budget)
+
+    @asked_once
     def files(self) -> Ext4Files:
         """The files of partition 3."""
-        return Ext4Files(self.slot(3))
+        return Ext4Files(self.slot(3), self.budget)
 
     @contextmanager
     def room(self, name: str) -> Iterator[Path]:
@@ -119,24 +133,24 @@ class View:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix=f"{name}.") as own:
             yield Path(own)
 
-    @cached_property
+    @asked_once
     def squashfs(self) -> Squashfs:
         """A copy of the image's squashfs."""
         copy = self._scratch / "filesystem.squashfs"
         self.files.dump(f"{self.image}/{self.expected.release}.squashfs", copy)
-        return Squashfs(copy)
+        return Squashfs(copy, self.budget)
 
-    @cached_property
+    @asked_once
     def squashfs_sha256(self) -> str:
         """The digest of the image's squashfs."""
         return sha256_of_file(self.squashfs.path)
 
-    @cached_property
+    @asked_once
     def guest(self) -> EffectiveFiles:
         """The files as the guest sees them."""
         return EffectiveFiles(self.files, f"{self.image}/rw", self.squashfs)
 
-    @cached_property
+    @asked_once
     def cloud_config(self) -> CloudConfig:
         """What the guest's cloud-init is told by the disk."""
         return read_cloud_config(self.guest)

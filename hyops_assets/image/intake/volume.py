@@ -13,7 +13,9 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress
-from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.image.bounded import Limits, run_bounded
+from hyops_assets.image.budget import OverBudget
+from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
 
 _BLOCK_BYTES = 2048
@@ -24,6 +26,8 @@ _SPARE_BYTES = 64 << 20
 """What may follow the volume: a hybrid ISO's padding, and partitions that were appended to it."""
 
 
+_MOST_FILES = 20_000
+"""Of an installer's ISO. VyOS' has a few hundred beside its squashfs."""
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 _STAGE = "take the ISO apart"
 _DISTRUST = "do not use this ISO; take one from the vendor"
@@ -47,13 +51,15 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
 
     Raises:
         BadIso: no ISO, a truncated one, or one that holds a device, or a link that leaves it.
+        OverBudget: it has more files than an installer, or they have more bytes than the ISO: several in one place.
         NoSpace: no room.
     """
     size = require_whole(iso)
     _remove(root)
     try:
         with space_needed(root.parent, size):
-            _extract(iso, root, lambda: progress(_STAGE, _written(root), size))
+            _extract(iso, root, size, lambda: progress(_STAGE, _written(iso, root, size), size))
+            _written(iso, root, size)
         files = _files(iso, root)
         progress(_STAGE, size, size)
         yield files
@@ -98,10 +104,11 @@ def require_whole(iso: Path) -> int:
     return found.st_size
 
 
-def _extract(iso: Path, root: Path, waiting: Callable[[], None]) -> None:
+def _extract(iso: Path, root: Path, size: int, waiting: Callable[[], None]) -> None:
     try:
         # -no_rc: a user's ~/.xorrisorc must not change what is read.
-        run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root], waiting=waiting)
+        words = ["xorriso", "-no_rc", "-osirrox", "on", "-indev", iso, "-extract", "/", root]
+        run_bounded(words, limits=Limits(seconds=300, file_bytes=size, wall_seconds=1800), waiting=waiting)
     except ProgramFailed as error:
         raise BadIso(f"{iso.name} cannot be read as an ISO: {error.message}", hint="fetch it again") from error
 
@@ -118,10 +125,19 @@ def _remove(root: Path) -> None:
     shutil.rmtree(root)
 
 
-def _written(root: Path) -> int:
-    """Return how many bytes stand below a directory that is being filled, as far as it may be looked into."""
-    sizes = 0
-    for parent, _directories, names in os.walk(root):
+def _written(iso: Path, root: Path, most_bytes: int) -> int:
+    """Return how many bytes stand below a directory that is being filled, as far as it may be looked into.
+
+    Raises:
+        OverBudget: more than the ISO has, or more files than an installer has.
+    """
+    sizes = count = 0
+    for parent, directories, names in os.walk(root):
+        count += len(directories) + len(names)
+        if count > _MOST_FILES:
+            raise OverBudget(f"what {iso.name} holds", f"{_MOST_FILES} files")
+        if sizes > most_bytes:
+            raise OverBudget(f"what {iso.name} holds", f"{most_bytes} bytes of its file")
         for name in names:
             with suppress(FileNotFoundError):
                 sizes += os.lstat(f"{parent}/{name}").st_size

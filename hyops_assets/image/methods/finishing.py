@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.bounded import Limits, run_bounded
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.disk.ext4 import Slot, write_ext4
 from hyops_assets.image.disk.gpt import Partition, read_table
@@ -22,7 +23,6 @@ from hyops_assets.image.intake.iso import OpenedIso
 from hyops_assets.image.methods.method import BuildFailed
 from hyops_assets.image.methods.native import LABEL, upper_directory
 from hyops_assets.image.partial import replacing
-from hyops_assets.image.programs import run
 from hyops_assets.image.space import space_needed
 
 _SUPERBLOCK_AT, _SUPERBLOCK = 1024, struct.Struct("<56xH46x16s16s")
@@ -158,7 +158,8 @@ def _dump(slot: Slot, inodes: set[int], directory: Path) -> None:
     script = directory / "script"
     script.write_text("".join(f"dump <{inode}> {inode}\n" for inode in sorted(inodes)))
     device = f"{slot.disk.absolute()}?offset={slot.offset}"
-    finished = run(["debugfs", "-f", script.absolute(), device], cwd=directory)
+    limits = Limits(seconds=300, file_bytes=slot.size_bytes)
+    finished = run_bounded(["debugfs", "-f", script.absolute(), device], limits=limits, cwd=directory)
     # debugfs exits 0 although a line failed.
     complaints = [line for line in finished.stderr.splitlines() if line.strip() and not line.startswith(_BANNER)]
     if complaints:

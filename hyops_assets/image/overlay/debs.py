@@ -3,24 +3,35 @@
 Owners, modes and links are read from the tar headers of `dpkg-deb` (deb(5)), never from a file system.
 """
 
+import io
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Literal, Self
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.bounded import Limits, stream_bounded
+from hyops_assets.image.budget import NAME_MAX, PATH_MAX
 from hyops_assets.image.disk.tree import Node
 from hyops_assets.image.overlay.claims import Claims
 from hyops_assets.image.overlay.layers import Layers
-from hyops_assets.image.programs import ProgramFailed, ending_of, running
+from hyops_assets.image.programs import ProgramFailed
 
 MOST_BYTES = 1 << 30
 """What the packages of an overlay may take, unpacked: many times what cloud-init and the agent need (50 MB)."""
 
 _MOST_CONTROL_BYTES = 16 << 20
+_MOST_MEMBERS = 50_000
+"""Of one archive of a package. The agent and cloud-init have 2,000."""
+_MOST_HEADER_BYTES = 64 << 10
+"""Of what stands before a member and tells its name and more: tarfile reads it into memory, whatever its size."""
+_LONG_HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 _LEAST_MEMBER_BYTES = 4 << 10
 """What any member takes on a disk, an empty one too."""
 
@@ -104,11 +115,11 @@ def unpack(name: str, deb: Path, layers: Layers, claims: Claims, staging: Stagin
     """
     unpacked = Unpacked(name)
     with _archive(name, deb, "--ctrl-tarfile") as archive:
-        for member in archive:
+        for member in _members(name, archive):
             if member.isreg():
                 _keep_control(unpacked, member, archive)
     with _archive(name, deb, "--fsys-tarfile") as archive:
-        for member in archive:
+        for member in _members(name, archive):
             path = _path(name, member.name)
             unpacked.paths.append("/." if path == "/" else path)
             if path == "/":
@@ -125,9 +136,19 @@ def unpack(name: str, deb: Path, layers: Layers, claims: Claims, staging: Stagin
     return unpacked
 
 
+def _members(name: str, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for count, member in enumerate(archive):
+        if count >= _MOST_MEMBERS:
+            raise BadPackage(
+                f"{name} holds more than {_MOST_MEMBERS} files", hint="leave the package out of build.packages"
+            )
+        yield member
+
+
 def _keep_control(unpacked: Unpacked, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
     file_name = _path(unpacked.name, member.name).lstrip("/")
-    if "/" in file_name or member.size > _MOST_CONTROL_BYTES:
+    kept = sum(len(content) for content, _ in unpacked.control.values())
+    if "/" in file_name or kept + member.size > _MOST_CONTROL_BYTES:
         raise BadPackage(
             f"{unpacked.name} has the control file {file_name!r} of {member.size} bytes", hint="leave the package out"
         )
@@ -142,11 +163,13 @@ def _require_harmless(name: str, path: str, member: tarfile.TarInfo, layers: Lay
         why = "which would run as another user or group than its caller"
     elif not (0 <= member.uid < 1 << 32 and 0 <= member.gid < 1 << 32):
         why = f"whose owner {member.uid}:{member.gid} no file can have"
+    elif member.issym() and not 0 < len(_encoded(member.linkname)) <= PATH_MAX:
+        why = f"a link whose text has {len(_encoded(member.linkname))} bytes, which no link can have"
     elif layers.crosses_added_link(path):
         why = "which leads through a link that a package brought"
     else:
         return
-    raise BadPackage(f"{name} ships {path}, {why}", hint="leave the package out of build.packages")
+    raise BadPackage(f"{name} ships {path[:PATH_MAX]}, {why}", hint="leave the package out of build.packages")
 
 
 def _place(
@@ -166,19 +189,52 @@ def _place(
 @contextmanager
 def _archive(name: str, deb: Path, which: Literal["--ctrl-tarfile", "--fsys-tarfile"]) -> Iterator[tarfile.TarFile]:
     """Open a tar of a .deb as dpkg-deb streams it; raise unless both came to their proper end."""
-    with running(["dpkg-deb", which, deb]) as process:
-        if process.stdout is None or process.stderr is None:
-            raise RuntimeError("a program's output was not piped")
-        try:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+    # An empty member takes a block of 512 bytes in the tar, and is counted as more: what is counted ends first.
+    limits = Limits(seconds=120, output_bytes=2 * (_MOST_CONTROL_BYTES if which == "--ctrl-tarfile" else MOST_BYTES))
+    try:
+        with closing(stream_bounded(["dpkg-deb", which, deb], limits=limits)) as pieces:
+            stream = _Stream(pieces)
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
                 yield archive
-            process.stdout.read()
-        except tarfile.TarError as error:
-            raise BadPackage(f"the .deb of {name} cannot be read: {error}", hint="fetch it again") from error
-        printed = process.stderr.read().decode(errors="replace")
-        if process.wait() != 0:
-            failed = ProgramFailed(["dpkg-deb", which], ending_of(process.returncode), printed)
-            raise BadPackage(f"the .deb of {name} cannot be read: {failed.message}", hint="fetch it again")
+            for _ in pieces:
+                pass
+    except (tarfile.TarError, ProgramFailed) as error:
+        why = error.message if isinstance(error, ProgramFailed) else str(error)
+        raise BadPackage(f"the .deb of {name} cannot be read: {why}", hint="fetch it again") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are of a size that is read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read one header block; refuse what announces more of them than any file needs."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _LONG_HEADERS and not 0 <= member.size <= _MOST_HEADER_BYTES:
+            raise BadPackage(
+                f"a member's name and attributes are said to take {member.size} bytes",
+                hint="leave the package out of build.packages",
+            )
+        return member
+
+
+class _Stream(io.RawIOBase):
+    """What a program prints, as a file that tarfile reads from."""
+
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, of one piece; none at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        wanted = len(self._rest) if size < 0 else size
+        found, self._rest = bytes(self._rest[:wanted]), self._rest[wanted:]
+        return found
 
 
 def _path(name: str, shipped: str) -> str:
@@ -186,7 +242,16 @@ def _path(name: str, shipped: str) -> str:
     pure = PurePosixPath("/", shipped)
     if ".." in pure.parts or shipped.startswith("/"):
         raise BadPackage(f"{name} ships {shipped!r}, which leaves the tree", hint="leave the package out")
+    longest = max(len(_encoded(part)) for part in pure.parts)
+    if longest > NAME_MAX or len(_encoded(str(pure))) > PATH_MAX:
+        raise BadPackage(
+            f"{name} ships {str(pure)[:NAME_MAX]!r}, a longer name than a file can have", hint="leave the package out"
+        )
     return str(pure)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

@@ -68,7 +68,8 @@ def open_disk(path: Path, format_: DiskFormat, *, scratch: Path, progress: Progr
 
     Raises:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
-        BadQcow2: its tables lead nowhere.
+        BadQcow2: its tables lead nowhere, or name the same clusters again and again.
+        OverBudget: the disk holds more data than a router's.
         BadRawXz: xz refuses it.
         NotADisk: the disk is empty or no whole number of sectors.
     """
@@ -83,7 +84,9 @@ def open_disk(path: Path, format_: DiskFormat, *, scratch: Path, progress: Progr
         if not header.newer_reader:
             with path.open("rb", buffering=0) as file:
                 before = os.fstat(file.fileno())
-                yield _Unchanging(Qcow2Disk(file.fileno(), header, path.name), file, before)
+                disk = Qcow2Disk(file.fileno(), header, path.name)
+                disk.require_whole()
+                yield _Unchanging(disk, file, before)
             return
     # Always the same name, which a later run takes over; hidden, because scratch may be a directory of people.
     raw = scratch / f".{path.name}.hyops-decoded"

@@ -11,6 +11,8 @@ import zlib
 from array import array
 from collections.abc import Iterator
 
+from hyops_assets.image.budget import OverBudget
+from hyops_assets.image.variants.decoding import MOST_DATA_BYTES
 from hyops_assets.image.variants.disk_pieces import MAX_ZERO_RUN_BYTES, Piece
 from hyops_assets.image.variants.encoded import require_disk_size
 from hyops_assets.image.variants.qcow2_header import BadQcow2, Qcow2Header
@@ -19,6 +21,8 @@ _COMPRESSED = 1 << 62
 _ALL_ZEROS = 1
 _OFFSET = 0x00FFFFFFFFFFFE00
 _SECTOR_BYTES = 512
+_MOST_CLUSTERS = 1 << 25
+"""Twice those of the largest disk in clusters of 64 KiB, which qemu-img makes."""
 # Raw deflate with a window of 4 KiB: what every qcow2 has.
 _WINDOW_BITS = -12
 
@@ -79,16 +83,31 @@ class Qcow2Disk:
             yield Piece(zeros, None)
 
     def require_whole(self) -> None:
-        """Verify that every cluster begins within the file, for a reader that takes what lies beyond for zeros.
+        """Verify that every cluster begins within the file, and that they are as many as a disk's.
+
+        Readers take what lies beyond a file's end for zeros, and read a cluster as often as a table names it: a
+        table that names the same ones again and again makes a tebibyte of a few kilobytes.
 
         Raises:
-            BadQcow2: the file was cut off.
+            BadQcow2: the file was cut off, or holds fewer clusters than its tables name.
+            OverBudget: its disk has more clusters, or more data, than a router's.
         """
         end = os.fstat(self._descriptor).st_size
+        if len(self._first_table) * self._clusters_of_table > _MOST_CLUSTERS:
+            raise OverBudget(f"the tables of {self.name}", f"{_MOST_CLUSTERS} clusters")
+        stored = packed = 0
         for number in range(len(self._first_table)):
-            for entry in self._second_table(number):
-                if entry and self._offset(entry) >= end:
+            for entry in filter(None, self._second_table(number)):
+                if self._offset(entry) >= end:
                     raise self._bad(f"it has {end} bytes, and a cluster at byte {self._offset(entry)}")
+                if entry & _COMPRESSED:
+                    packed += self._cluster_bytes
+                else:
+                    stored += self._cluster_bytes
+            if stored > end:
+                raise self._bad(f"it has {end} bytes, and its tables name clusters of more")
+            if packed + stored > MOST_DATA_BYTES:
+                raise OverBudget(f"the disk in {self.name}", f"{MOST_DATA_BYTES} bytes of data")
 
     def _chunks(self, chunk_bytes: int) -> Iterator[tuple[int, "array[int]"]]:
         """Yield where each chunk of the disk begins, and the entries of its clusters."""

@@ -9,15 +9,18 @@ from contextlib import closing
 from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
 from hyops_assets.image.partial import replacing
-from hyops_assets.image.programs import ProgramFailed, run, streaming
+from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
+from hyops_assets.image.variants.decoding import limits_for, require_modest
 from hyops_assets.image.variants.encoded import require_disk_size
 from hyops_assets.image.variants.qcow2_header import BadQcow2, require_plain_qcow2
 from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _STAGE = "decode qcow2"
+_MOST_TOLD_BYTES = 1 << 20
 
 
 def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
@@ -32,6 +35,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.
         NotADisk: its disk is empty or no whole number of sectors.
         BadQcow2: it was cut off, or qemu-img cannot read it.
+        OverBudget: its disk holds more data than a router's, or more than its file has.
         NoSpace: the disk does not fit.
         BeingWritten: another process writes the same destination.
         MissingProgram: qemu-img is not installed.
@@ -43,7 +47,16 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
         options = ["-p", "-W", "-f", "qcow2", "-O", "raw"]
         words = ["qemu-img", "convert", *options, qcow2.resolve(), partial.resolve()]
         try:
-            with space_needed(partial.resolve().parent, 0), closing(streaming(words)) as pieces:
+            with (
+                space_needed(partial.resolve().parent, 0),
+                closing(
+                    stream_bounded(
+                        words,
+                        limits=limits_for(size, output_bytes=_MOST_TOLD_BYTES),
+                        waiting=lambda: require_modest(partial, qcow2.name),
+                    )
+                ) as pieces,
+            ):
                 for piece in pieces:
                     if percents := _PERCENT.findall(piece):
                         progress(_STAGE, int(size * float(percents[-1]) / 100), size)
@@ -68,10 +81,16 @@ def require_sound(qcow2: Path, disk_bytes: int) -> None:
         NotPlainQcow2: it does not hold its whole disk in itself.
     """
     header = require_plain_qcow2(qcow2)
-    checked = run(["qemu-img", "check", "-f", "qcow2", "--output=json", qcow2.resolve()], ok=(0, 1, 2, 3))
+    if header.disk_bytes != disk_bytes:
+        raise BadQcow2(
+            f"a qcow2 of {header.disk_bytes} bytes was written, where {disk_bytes} were asked for",
+            hint="check the host's disk and memory, then run again",
+        )
+    words = ["qemu-img", "check", "-f", "qcow2", "--output=json", qcow2.resolve()]
+    checked = run_bounded(words, limits=Limits(seconds=120), ok=(0, 1, 2, 3))
     report = json.loads(checked.stdout or b"{}")
     errors = {name: report[name] for name in ("corruptions", "leaks", "check-errors") if report.get(name)}
-    if errors or not report or header.disk_bytes != disk_bytes:
+    if errors or not report:
         raise BadQcow2(
             f"a qcow2 of {header.disk_bytes} bytes with {errors or checked.stderr.strip() or 'no errors'} was"
             f" written, where {disk_bytes} bytes without errors were asked for",

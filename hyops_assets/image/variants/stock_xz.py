@@ -8,12 +8,17 @@ from pathlib import Path
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
 from hyops_assets.image.partial import replacing
-from hyops_assets.image.programs import ProgramFailed, run, streaming
+from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
+from hyops_assets.image.variants.decoding import limits_for, require_modest
 from hyops_assets.image.variants.encoded import require_disk_size
 
 _STAGE = "decode raw.xz"
+# A file may ask for a dictionary of 4 GiB, and for as much for each thread. Preset 9 takes 65 MiB; where a second
+# thread does not fit, xz decodes with one.
+_DECODE = ("xz", "--memlimit-decompress=192MiB", "--memlimit-mt-decompress=128MiB", "-T0", "-dc", "--")
 
 
 class BadRawXz(HyopsError):
@@ -31,6 +36,7 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
     Raises:
         BadRawXz: xz refuses it (corrupt, truncated, another format).
         NotADisk: it holds no whole number of sectors, or more than 1 TiB.
+        OverBudget: it holds more data than a router's disk, or more bytes than it promises.
         NoSpace: the disk does not fit.
         BeingWritten: another process writes the same destination.
         MissingProgram: xz is not installed.
@@ -39,11 +45,13 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
         total = require_disk_size(_promised_bytes(packed), packed.name)
 
         def told() -> None:
+            require_modest(partial, packed.name)
             progress(_STAGE, min(partial.stat().st_size, total), total)
 
         with partial.open("wb") as output:
             # xz leaves runs of zeros out where its standard output is a regular file: a disk is mostly zeros.
-            run(["xz", "-T0", "-dc", "--", packed.resolve()], stdout=output, waiting=told)
+            limits = limits_for(total, output_bytes=0)
+            run_bounded([*_DECODE, packed.resolve()], limits=limits, stdout=output, waiting=told)
         told()
 
 
@@ -68,7 +76,8 @@ def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
     with _as_bad_raw_xz(packed):
         total = require_disk_size(_promised_bytes(packed), packed.name)
         done = 0
-        with closing(streaming(["xz", "-T0", "-dc", "--", packed.resolve()])) as pieces:
+        limits = limits_for(total, output_bytes=total)
+        with closing(stream_bounded([*_DECODE, packed.resolve()], limits=limits)) as pieces:
             for piece in pieces:
                 yield piece
                 done += len(piece)
@@ -77,7 +86,7 @@ def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
 
 def _promised_bytes(packed: Path) -> int:
     """Return how many bytes a file's index promises; decoding holds it to that."""
-    listed = run(["xz", "--robot", "--list", "--", packed.resolve()]).text
+    listed = run_bounded(["xz", "--robot", "--list", "--", packed.resolve()], limits=Limits()).text
     totals = next(line for line in listed.splitlines() if line.startswith("totals\t"))
     return int(totals.split("\t")[4])
 
