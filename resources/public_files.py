@@ -110,9 +110,9 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise NoRegularFile(f"{path} is no regular file", hint="copy what it holds into a file, and name that")
+            raise NoRegularFile(f"{path} is no file", hint="copy what it holds into a file, and name that")
         if found.st_size == 0:
-            raise NoRegularFile(f"{path} has no bytes", hint="name a file that holds something")
+            raise NoRegularFile(f"{path} holds 0 bytes", hint="name a file that holds something")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:

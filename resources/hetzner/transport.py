@@ -14,8 +14,8 @@ from typing import Any
 
 import requests
 from hcloud import Client
-from requests.adapters import HTTPAdapter
 
+from resources.bounded_requests import BoundedAdapter
 from resources.hetzner.errors import RateLimited
 from resources.hetzner.patience import Patience
 
@@ -37,11 +37,11 @@ def travelling(client: Client, patience: Patience) -> "PatientAdapter":
     return adapter
 
 
-class PatientAdapter(HTTPAdapter):
+class PatientAdapter(BoundedAdapter):
     """Sends requests; waits where the API asks for it, and knows the API's clock."""
 
     def __init__(self, patience: Patience) -> None:
-        super().__init__()
+        super().__init__(patience.request)
         self._patience = patience
         self._ahead = 0.0
 

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.site_settings import ProxmoxSite
+from resources.bounded_requests import BoundedAdapter
 from resources.proxmox.answers import (
     Bridge,
     MachineConfig,
@@ -42,6 +43,8 @@ from resources.proxmox.upload import ImageUpload
 log = logging.getLogger("hyops.proxmox")
 
 _TOKEN_ID = re.compile(r"(?P<user>[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+)!(?P<name>[A-Za-z][A-Za-z0-9._-]+)")
+_WHOLE = 4
+"""All of a call may take so many times as long as the node may be silent within it."""
 _SECRET = re.compile(r"[!-~]+")
 
 Method = Literal["get", "post", "put", "delete"]
@@ -103,6 +106,8 @@ class ProxmoxClient:
             verify_ssl=str(trust) if trust else True,
             timeout=timeout_seconds,
         )
+        # The library takes no session; a test holds that this is where it keeps its own.
+        self._api._store["session"].mount("https://", BoundedAdapter(_WHOLE * timeout_seconds))
 
     def __repr__(self) -> str:
         return f"ProxmoxClient({self.site.host}:{self.site.port}, {self.token_id})"

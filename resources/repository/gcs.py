@@ -71,6 +71,7 @@ class GcsRepository:
         self._chunk_bytes = chunk_bytes
         self._call = (patience or Patience()).arguments()
         self._proven_public = False
+        self._bucket_is_there = False
 
     def close(self) -> None:
         """Close the connections."""
@@ -228,16 +229,22 @@ class GcsRepository:
                 asked(purpose, lambda blob=blob: blob.reload(**self._call))
             except NotPermitted:
                 continue
-            except NotThere as error:
-                # The service answers 404 for either; what it says tells them apart.
-                if "bucket does not exist" in error.message:
-                    raise self._no_bucket(error) from error
+            except NotThere:
+                # The service answers 404 for either, in words of its own: the bucket itself is asked for.
+                self._require_bucket()
                 return None
+            self._bucket_is_there = True
             return blob
         raise NotVisible(
             f"could not {purpose}: the credentials may not, and strangers may not either",
             hint=self._grant("objectViewer"),
         )
+
+    def _require_bucket(self) -> None:
+        """See that there is a bucket, once. Which rights one has there may be asked without any right."""
+        if not self._bucket_is_there:
+            self._allowed(self._client, "storage.objects.create")
+            self._bucket_is_there = True
 
     def _create(self, name: str, source: Path | bytes, noted: Noted, progress: Progress) -> Published:
         with proven(source, noted.sha256, progress) as stream:

@@ -14,10 +14,12 @@ from google.cloud import storage
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.repository_settings import RepositorySettings
+from resources.bounded_requests import BoundedAdapter
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, service_account_key
 from resources.secrets import require_proxies
 
+_WHOLE_SECONDS = 120.0
 _NO_PROJECT = "none"
 """Creating and reading objects needs no project, but the client wants a name."""
 
@@ -69,7 +71,7 @@ def _with_application_default(settings: RepositorySettings) -> storage.Client:
     from dagster_gcp.gcs import GCSResource
 
     try:
-        return GCSResource(project=settings.project).get_client()
+        return _bounded(GCSResource(project=settings.project).get_client())
     except DefaultCredentialsError as error:
         raise NoCredentials(f"there are no credentials for gs://{settings.bucket}: {error}", hint=how) from error
 
@@ -77,4 +79,11 @@ def _with_application_default(settings: RepositorySettings) -> storage.Client:
 def _client(settings: RepositorySettings, credentials: Credentials) -> storage.Client:
     require_proxies()
     options = ClientOptions(api_endpoint=settings.endpoint) if settings.endpoint else None
-    return storage.Client(settings.project or _NO_PROJECT, credentials, client_options=options)
+    return _bounded(storage.Client(settings.project or _NO_PROJECT, credentials, client_options=options))
+
+
+def _bounded(client: storage.Client) -> storage.Client:
+    """Return a client whose every exchange has an end: its library's timeouts hold for each read."""
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, BoundedAdapter(_WHOLE_SECONDS))
+    return client

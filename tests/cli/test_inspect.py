@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.cli.inspect import NOT_ASKED, Asked, run_inspect
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.record import Record, Variant
 from hyops_assets.image.build import BuiltDisk
@@ -228,3 +229,31 @@ def test_a_url_that_answers_more_than_allowed_is_refused(tmp_path: Path) -> None
     with running(server):
         ran = inspect(f"{server.url}/large", "--most-gib", "1", SSL_CERT_FILE=str(authority.bundle_file))
     assert "has more than 1073741824 bytes" in refused(ran)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/proc/self/mem",
+        "/proc/self/maps",
+        "/dev/zero",
+        "/dev",
+        "/tmp/a\0b",
+        "https://[::1",
+        "https://127.0.0.1:1/a%00b",
+        "https://127.0.0.1:99999/a",
+        "https://xn--a/disk",
+        "https://127.0.0.1:1/" + "a" * 300,
+        "http://127.0.0.1:1/disk",
+        "x://y",
+    ],
+)
+def test_what_is_neither_a_file_nor_a_url_is_refused_in_two_lines(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for asked in (Asked(source, scratch=tmp_path), Asked(str(CHECKOUT / "README.md"), record=source)):
+        assert run_inspect(asked) == NOT_ASKED
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        assert "\n  next: " in printed.err
