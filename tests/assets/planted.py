@@ -140,9 +140,8 @@ def _without_a_way(planted: Planted, hetzner: Callable[[Graph], Ran], proxmox: C
     with configured(planted.root, sites=strange), variables({"SSL_CERT_FILE": None, "REQUESTS_CA_BUNDLE": None}):
         planted.fails("hetzner, no trust", hetzner)
         planted.fails("proxmox, no trust", proxmox)
-    closed = Sites(
-        hetzner={SITE: here.model_copy(update={"endpoint": "http://127.0.0.1:9/v1"})}, proxmox=sites.proxmox
-    )
+    nowhere = here.model_copy(update={"endpoint": "http://127.0.0.1:9/v1"})
+    closed = Sites(hetzner={SITE: nowhere}, proxmox=sites.proxmox)
     with configured(planted.root, sites=closed):
         planted.fails("hetzner, no answer", hetzner)
     for what, proxy in PROXIES.items():
