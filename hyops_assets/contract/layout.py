@@ -26,7 +26,7 @@ class RuntimeRoot:
 
     @property
     def environment_id_file(self) -> Path:
-        """The id of this environment, beside its settings and not in them: docs/decisions/0019."""
+        """The id of this environment, beside its settings and not in them: docs/decisions/0022."""
         return self.path / "config" / "environment-id"
 
     @property

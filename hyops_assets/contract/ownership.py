@@ -3,7 +3,7 @@
 Several environments may seed into one project or one node. Each has a random id, and writes it on what it makes. What
 an older version made says no environment: it is this one's only where this environment's own runs or documents prove
 it, and otherwise not known. Only what is ours is ever changed or removed
-(docs/decisions/0019-every-thing-says-whose-it-is.md).
+(docs/decisions/0022-every-thing-says-whose-it-is.md).
 """
 
 import re

@@ -109,6 +109,23 @@ def test_a_second_ready_snapshot_of_a_record_is_told_as_extra_and_as_one_too_man
     assert double["found"].startswith("2: ")
 
 
+def test_what_another_environment_left_ready_is_no_difference_and_the_check_says_whose_it_is(
+    seeded: House, images: dict[int, Image]
+) -> None:
+    twin = snapshot(seeded).model_copy(update={"id": 999999}, deep=True)
+    twin.labels["hyops_environment"] = "a1" * 10
+    images[twin.id] = twin
+
+    found = looked(seeded)["hetzner_image"]
+
+    assert found.passed
+    others = found.metadata["of other environments"]
+    assert isinstance(others, dg.TableMetadataValue)
+    (row,) = [dict(record.data) for record in others.records]
+    assert row["what"] == "snapshot 999999"
+    assert str(row["found"]).endswith(f"belongs to environment {'a1' * 10}")
+
+
 def test_what_a_cleanup_removed_is_not_missed(seeded: House, images: dict[int, Image]) -> None:
     images.pop(snapshot(seeded).id)
     name = str(hetzner_seed(SITE, RELEASE))

@@ -106,14 +106,15 @@ def test_what_a_run_that_has_not_ended_made_stays_past_its_time(home: House, sta
     assert check.passed
 
 
-def test_what_a_run_of_another_environment_made_stays_until_its_time_is_over(home: House) -> None:
-    server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", age=timedelta(hours=1))
+def test_what_names_no_environment_and_no_run_of_this_one_stays_and_is_left_to_a_person(home: House) -> None:
     server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000")
-    machine(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000", expires=1 << 40)
+    machine(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000")
 
-    reap(home)
+    rows, check = reap(home)
 
     assert left(home) == (1, 1)
+    assert {row["verdict"] for row in rows} == {"by hand"}
+    assert not check.passed
 
 
 def test_a_seed_at_work_at_the_site_keeps_the_machine_that_it_may_have_taken_over(home: House) -> None:

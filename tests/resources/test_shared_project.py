@@ -195,6 +195,7 @@ def test_a_seed_of_another_environment_at_work_is_waited_for_and_nothing_is_made
     labels = of(lab, ANOTHER, state="pending", expires=soon)
     labels = labels if named else replace(labels, environment=None, seal=None)
     theirs = snapshot(lab, labels, protected=False)
+    lab.standin.project.contents.images[theirs].created = datetime.now(UTC)
     with pytest.raises(SeedBusy, match="may be another environment's seed of this record, at work until"):
         lab.seeder(is_live=unknown).seed(lab.request())
     del lab.standin.project.contents.images[theirs]
