@@ -53,7 +53,7 @@ class BoundedAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = _pools(self._moment)
         return manager
 
-    def send(self, request: requests.PreparedRequest, stream: bool = False, **options: Any) -> requests.Response:  # noqa: FBT001, FBT002 - the library's signature
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send a request.
 
         Raises:
@@ -61,8 +61,8 @@ class BoundedAdapter(HTTPAdapter):
         """
         body = super_len(request.body) if request.body is not None else 0
         self._moment.ends = time.monotonic() + self._whole_seconds + body / LEAST_BYTES_PER_SECOND
-        response = super().send(request, stream=stream, **options)
-        if not stream:
+        response = super().send(request, *args, **options)
+        if not (args[0] if args else options.get("stream", False)):
             response.content  # noqa: B018 - read while its time lasts
         return response
 
@@ -79,10 +79,10 @@ def _pools(moment: _Moment) -> dict[str, type[HTTPConnectionPool]]:
             self.sock = _BoundedSocket(self.sock, moment)
 
     class Pool(HTTPConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls: Any = Connection
 
     class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
+        ConnectionCls: Any = SecureConnection
 
     return {"http": Pool, "https": SecurePool}
 

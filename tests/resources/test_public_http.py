@@ -81,7 +81,7 @@ def test_a_large_body_may_take_its_time_as_long_as_it_keeps_its_rate(authority: 
 
     def script(_: bytes) -> Iterator[bytes | float]:
         yield answer(b"", length=len(piece) * 12)
-        for _piece in range(12):
+        for _number in range(12):
             yield piece
             yield 0.3
 
