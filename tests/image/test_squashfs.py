@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.image.bounded import lines_of
+from hyops_assets.image.budget import Budget, OverBudget
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import (
     MAX_READ_BYTES,
@@ -207,6 +208,13 @@ STANDS_BELOW = "stands below what is no directory"
         ),
         pytest.param([LINE, "lrwxrwxrwx 0/0 0 2026-03-03 00:27 P/a"], "no target of 0 bytes", id="no target"),
         pytest.param([LINE, "lrwxrwxrwx 0/0 99 2026-03-03 00:27 P"], "no target of 99 bytes", id="a nameless link"),
+        pytest.param([LINE, f"{LINE}/{'n' * 256}"], "longer name than a file can have", id="a long name"),
+        pytest.param([LINE, f"{LINE}/{'é' * 128}"], "longer name than a file can have", id="a long name in UTF-8"),
+        pytest.param([LINE, f"{LINE}{'/deep' * 900}"], "longer name than a file can have", id="a long path"),
+        pytest.param([LINE, "lrwxrwxrwx 0/0 0 2026-03-03 00:27 P/a -> "], "text of 0 bytes", id="an empty link"),
+        pytest.param(
+            [LINE, f"lrwxrwxrwx 0/0 5000 2026-03-03 00:27 P/a -> {'t' * 5000}"], "text of 5000 bytes", id="a long link"
+        ),
         pytest.param(
             [LINE, "lrwxrwxrwx 0/0 4 2026-03-03 00:27 P/a -> /tmp", f"{LINE}/a/b"], STANDS_BELOW, id="below a link"
         ),
@@ -257,6 +265,24 @@ def test_a_damaged_squashfs_is_listed_or_refused(
         image.read("/b/a")
     except (BadSquashfs, MissingMember):
         return
+
+
+def test_a_listing_ends_with_the_budget_and_is_not_begun_again(root: Path) -> None:
+    for number in range(500):
+        os.link(root / "usr/lib/os-release", root / f"usr/lib/{number}")
+    image = Squashfs(make_squashfs(root).path, Budget(entries=100))
+    for _ in range(2):
+        with pytest.raises(OverBudget, match=r"the listing of root\.squashfs takes more than the 100 entries"):
+            image.members()
+    assert len(make_squashfs(root, "-noI").members()) > 500
+
+
+def test_what_is_extracted_is_paid_for_before_it_is_written(root: Path, tmp_path: Path) -> None:
+    (root / "etc/bomb").touch()
+    os.truncate(root / "etc/bomb", 1 << 40)
+    with pytest.raises(OverBudget, match=r"what is taken out of root\.squashfs"):
+        make_squashfs(root).extract(["/etc"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_squashfs_is_refused(tmp_path: Path) -> None:

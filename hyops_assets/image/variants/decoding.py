@@ -27,11 +27,11 @@ def limits_for(disk_bytes: int, *, output_bytes: int) -> Limits:
     )
 
 
-def require_modest(raw: Path, name: str) -> None:
+def require_modest(raw: Path, name: str, *, most_bytes: int = MOST_DATA_BYTES) -> None:
     """Verify, while a disk is being decoded, that what stands on the host's disk is a disk's data.
 
     Raises:
-        OverBudget: it is more than `MOST_DATA_BYTES`.
+        OverBudget: it is more than `most_bytes`.
     """
-    if raw.stat().st_blocks * _STATUS_BYTES > MOST_DATA_BYTES:
-        raise OverBudget(f"the disk in {name}", f"{MOST_DATA_BYTES} bytes of data")
+    if raw.stat().st_blocks * _STATUS_BYTES > most_bytes:
+        raise OverBudget(f"the disk in {name}", f"{most_bytes} bytes of data")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hyops_assets.image.budget import OverBudget
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.intake.signature import TooLarge, verify
 from hyops_assets.image.intake.volume import BadIso, require_whole
@@ -94,6 +95,18 @@ def test_a_link_that_stays_inside_is_borne(root: Path, tmp_path: Path) -> None:
     (root / "debian").symlink_to(".")
     (root / "live/kernel").symlink_to("../live/vmlinuz")
     assert open_iso(mastered(root), release=RELEASE, scratch=tmp_path).release == RELEASE
+
+
+def test_an_iso_whose_files_lie_in_one_place_does_not_fill_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/0").write_bytes(bytes(8 << 20))
+    for number in range(1, 7):
+        os.link(tmp_path / "root/0", tmp_path / f"root/{number}")
+    iso = mastered(tmp_path / "root")
+    assert iso.stat().st_size < 16 << 20
+    with pytest.raises(OverBudget, match=r"what root\.iso holds takes more than the 2 times its own"):
+        open_iso(iso, release=RELEASE, scratch=tmp_path)
+    assert not (tmp_path / "iso").exists()
 
 
 def test_an_iso_that_holds_a_fifo_or_a_device_is_refused(root: Path, tmp_path: Path) -> None:

@@ -62,6 +62,15 @@ HARMFUL: Mapping[str, tuple[Entry, type[HyopsError], str]] = {
     "a fifo": (Entry("/run/x", "fifo"), BadPackage, "neither file, link nor directory"),
     "setuid": (Entry("/usr/bin/x", mode=0o4755), BadPackage, "/usr/bin/x, which would run as another user"),
     "setgid": (Entry("/usr/bin/x", mode=0o2755), BadPackage, "which would run as another user or group"),
+    "a name that no directory holds": (Entry(f"/usr/{'n' * 256}"), BadPackage, "a longer name than a file can have"),
+    "a path that no program opens": (Entry("/usr" + "/deep" * 900), BadPackage, "a longer name than a file can have"),
+    "a hard link to such a name": (Entry("/x", "hardlink", target=f"/{'n' * 300}"), BadPackage, "a longer name"),
+    "a link to nothing": (Entry("/usr/x", "symlink", target=""), BadPackage, "/usr/x, a link whose text has 0 bytes"),
+    "a link that is too long": (
+        Entry("/usr/x", "symlink", target="t" * 5000),
+        BadPackage,
+        "whose text has 5000 bytes",
+    ),
     "a name of two lines": (Entry("/usr/bin/x\ny"), BadPath, "cannot stand on a disk image"),
     "a name with a quote": (Entry('/usr/bin/x"y'), BadPath, "cannot stand on a disk image"),
 }
@@ -140,6 +149,26 @@ def test_packages_that_unpack_to_too_much_are_refused_before_it_is_written(
     with pytest.raises(BadPackage, match="the packages up to app unpack to more than 1 MiB"):
         unpack("app", tmp_path / "app.deb", layers, Claims(squashfs, layers), staging)
     assert sum(path.stat().st_size for path in (tmp_path / "scratch").iterdir()) == 0
+
+
+def test_names_as_long_as_linux_allows_are_unpacked(squashfs: Squashfs, tmp_path: Path) -> None:
+    name, target = f"/usr/{'n' * 255}", "t" * 4095
+    tree = overlay(squashfs, tmp_path, Deb("app", "1", entries=(Entry(name, "symlink", target=target),)))
+    assert tree.nodes[name].target == target
+
+
+def test_a_name_that_is_said_to_fill_the_memory_is_refused_unread(squashfs: Squashfs, tmp_path: Path) -> None:
+    write_deb(Deb("app", "1", entries=(Entry(f"/usr/{'n' * 200}"),)), tmp_path / "app.deb")
+    content = bytearray((tmp_path / "app.deb").read_bytes())
+    header = content.index(b"././@LongLink")
+    # The size of the long name, in octal, and the header's checksum over it (tar(5)).
+    content[header + 124 : header + 136] = b"77777777777\0"
+    content[header + 148 : header + 156] = b" " * 8
+    content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
+    (tmp_path / "app.deb").write_bytes(content)
+    layers = Layers(squashfs)
+    with pytest.raises(BadPackage, match=f"said to take {(8 << 30) - 1} bytes"):
+        unpack("app", tmp_path / "app.deb", layers, Claims(squashfs, layers), Staging(tmp_path / "scratch"))
 
 
 def test_a_damaged_package_is_refused(squashfs: Squashfs, tmp_path: Path) -> None:
