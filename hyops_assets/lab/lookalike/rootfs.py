@@ -18,7 +18,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.overlay.sources import host_sources
 from hyops_assets.image.private import make_private_directory
-from hyops_assets.image.programs import run
+from hyops_assets.image.programs import ProgramFailed, run
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -71,6 +71,10 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _TIMEOUT_SECONDS = 1200.0
 
 
+class CannotVerify(HyopsError):
+    """mmdebstrap's apt did not get to verify what it downloaded. Nothing was kept."""
+
+
 @dataclass(frozen=True)
 class Rootfs:
     """A finished Debian root. `tar` has no end-of-archive blocks, so that more members can follow it."""
@@ -89,7 +93,8 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
 
     Raises:
         NoSource: this machine's apt has no sources of Debian bookworm.
-        ProgramFailed: mmdebstrap failed; its last lines tell why.
+        CannotVerify: a directory on the way is closed to whom apt verifies as.
+        ProgramFailed: mmdebstrap failed otherwise; its last lines tell why.
     """
     home = cache / f"rootfs-{recipe_digest()[:16]}"
     made = Rootfs(home / "rootfs.tar", home / "vmlinuz", home / "initrd.img")
@@ -127,22 +132,47 @@ def _bootstrap(scratch: Path) -> None:
         (scratch / name).chmod(0o755)
     sources = scratch / "sources.list"
     sources.write_text("".join(f"{source.line}\n" for source in host_sources(SUITE)))
-    run(
-        [
-            *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            *(f"--dpkgopt=path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES),
-            # A root that is thrown away when the machine fails need not be on the disk after every file.
-            "--dpkgopt=force-unsafe-io",
-            # /usr merged from the beginning: the package usrmerge would do it with the whole of Perl, 50 MB.
-            f"--hook-dir={_MERGED_USR}",
-            *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
-            *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
-        ],
-        # INITRD: the kernel's package makes none, and no package after it makes it again: `finish` makes the only one.
-        env={"INITRD": "No"} | {name: os.environ[name] for name in _PROXIES if name in os.environ},
-        timeout=_TIMEOUT_SECONDS,
-    )
+    try:
+        run(
+            mmdebstrap_arguments(scratch, sources, as_root=os.geteuid() == 0),
+            # INITRD: the kernel's package makes none, and none after it makes it again: `finish` makes the only one.
+            env={"INITRD": "No"} | {name: os.environ[name] for name in _PROXIES if name in os.environ},
+            timeout=_TIMEOUT_SECONDS,
+        )
+    except ProgramFailed as error:
+        if "gpgv" not in error.message:
+            raise
+        where = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - mmdebstrap's own default
+        raise CannotVerify(
+            f"apt could not verify Debian's packages below {where}, as it does where its user _apt or this user's "
+            "subordinate ids cannot enter a directory on the way",
+            hint="set TMPDIR to a directory that every user may enter, such as /var/tmp, and run again",
+        ) from error
+
+
+def mmdebstrap_arguments(scratch: Path, sources: Path, *, as_root: bool) -> list[str | Path]:
+    """Return the call that makes rootfs.tar, vmlinuz and initrd.img in `scratch`.
+
+    As root, apt is kept from dropping to its user `_apt`, which enters no directory of mode 0700: whether it may is
+    looked at by mmdebstrap for one directory only. What it downloads is verified by its signature all the same.
+    """
+    sandbox = [
+        '--aptopt=APT::Sandbox::User "root"',
+        # Noted in the root as well, where it has no business.
+        '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+    ]
+    return [
+        *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
+        *(sandbox if as_root else ()),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        *(f"--dpkgopt=path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES),
+        # A root that is thrown away when the machine fails need not be on the disk after every file.
+        "--dpkgopt=force-unsafe-io",
+        # /usr merged from the beginning: the package usrmerge would do it with the whole of Perl, 50 MB.
+        f"--hook-dir={_MERGED_USR}",
+        *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
+        *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
+    ]
 
 
 def _open_ended(tar: Path) -> None:

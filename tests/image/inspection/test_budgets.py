@@ -84,7 +84,7 @@ def test_a_file_system_with_more_files_than_allowed_is_refused_once(tmp_path: Pa
     slot, budget = ext4_of(root), Budget(entries=100)
     files = Ext4Files(slot, budget)
     for _ in range(2):
-        with pytest.raises(OverBudget, match="the listing of root.ext4 takes more than the 100 entries"):
+        with pytest.raises(OverBudget, match=r"the listing of root\.ext4 takes more than the 100 entries"):
             files.names("/")
     assert len(Ext4Files(slot).names("/")) == 300
     # Asked once: the second refusal started no program.
@@ -149,7 +149,7 @@ def test_a_raw_xz_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -
     index = Index()
     index.add(one)
     (tmp_path / "disk").write_bytes(stream_header() + one.data + index.ending())
-    with pytest.raises(BadRawXz, match="[Mm]emory"), opened_disk(tmp_path / "disk", tmp_path):
+    with pytest.raises(BadRawXz, match=r"[Mm]emory"), opened_disk(tmp_path / "disk", tmp_path):
         pass
 
 
