@@ -92,12 +92,7 @@ def vanishing_at(line: int, staging: Path) -> tuple[TraceFunction, list[int]]:
 
 
 def test_staging_that_its_wrapper_removes_at_any_moment_is_no_error(store: ArtifactStore, tmp_path: Path) -> None:
-<<<<<<< HEAD
-    line = 0
-    for line in range(1, 200):
-=======
     for line in itertools.count(1):
->>>>>>> k-secrets
         directory = tmp_path / f"staging-{line}"
         (directory / "served").mkdir(parents=True)
         (directory / "served" / "wrapped.raw.xz").write_bytes(b"x")
