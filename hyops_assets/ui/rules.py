@@ -6,6 +6,7 @@ headers with which browsers say where a request comes from (Fetch Metadata, http
 Origin, RFC 6454). Dagster itself looks at none of them, and takes GraphQL as a form, as text and in a URL.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from hyops_assets.ui.links import ENTRANCE
 
 GRAPHQL = "/graphql"
 _READING = frozenset({"GET", "HEAD"})
+_NAMED = re.compile(r"(?:op=\w{0,100})?", re.ASCII)
+"""The page names its operation in the URL, for people who read requests; nothing else may stand there."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Rules:
                 return Refused(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is taken by POST, as JSON")
         elif asked.method not in _READING and (asked.method != "POST" or self.read_only or asked.path == ENTRANCE):
             return Refused(HTTPStatus.METHOD_NOT_ALLOWED, "this UI takes no such request")
-        if asked.method == "POST" and (asked.query or not _is_json(asked.header("content-type"))):
+        if asked.method == "POST" and not (_NAMED.fullmatch(asked.query) and _is_json(asked.header("content-type"))):
             return Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "what is posted is taken as application/json only")
         return None
 

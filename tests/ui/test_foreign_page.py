@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from hyops_assets.cli.instance import environment_of
 from tests.assets.house import House
@@ -85,6 +85,7 @@ def test_only_the_real_page_starts_a_run(released: House, page: Page, tmp_path: 
     with serving(ui_alone(), environment_of(released.root), released.root, tmp_path / "ui.log", within=180) as ui:
         page.goto(ui.link())
         assert page.url == f"{ui.url}/"
+        expect(page.get_by_text("Deployment").first).to_be_visible(timeout=60_000)
         assert "code" not in page.evaluate("JSON.stringify([history.state, document.referrer, document.cookie])")
 
         with foreign_site(ui) as attack:

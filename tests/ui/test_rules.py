@@ -41,6 +41,7 @@ def status(request: Asked, rules: Rules = RULES) -> int:
         asked(("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")),
         asked(JSON, ("origin", f"http://{OURS}"), method="POST", path="/graphql"),
         asked(("content-type", "application/json; charset=UTF-8"), method="POST", path="/graphql"),
+        asked(JSON, method="POST", path="/graphql", query="op=CodeLocationStatusQuery"),
         asked(("origin", f"http://{OURS}"), path="/graphql", kind="websocket"),
         asked(JSON, method="POST", path="/report_asset_materialization/x"),
     ],
@@ -134,8 +135,9 @@ def test_graphql_is_taken_as_json_only(kind: str) -> None:
     assert status(asked(JSON, ("content-type", kind), method="POST", path="/graphql")) == 415
 
 
-def test_a_query_beside_the_body_is_refused() -> None:
-    assert status(asked(JSON, method="POST", path="/graphql", query="query=mutation{x}")) == 415
+@pytest.mark.parametrize("query", ["query=mutation{x}", "op=a&query=mutation{x}", "op=a%26query=x", "op=a;query=x"])
+def test_a_query_beside_the_body_is_refused(query: str) -> None:
+    assert status(asked(JSON, method="POST", path="/graphql", query=query)) == 415
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"])
