@@ -14,6 +14,7 @@ import dagster as dg
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.graph import Graph, Ran, RunFailed
 from hyops_assets.cli.lab import SITE
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.repository_settings import RepositorySettings
@@ -23,7 +24,7 @@ from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.hetzner.patience import Patience
 from resources.hetzner.resource import HetznerProjects
 from resources.notify import Notifier
-from resources.proxmox.resource import ProxmoxSites
+from resources.proxmox.resource import proxmox_sites
 from resources.settings import load_settings, save_settings
 from sensors.failures import run_failures
 from tests.assets.house import RELEASE, quick
@@ -67,15 +68,16 @@ class Planted:
         self.root = root
         self.instance = instance
 
-    def graph(self) -> Graph:
+    def graph(self, handed_over: HandedOver | None = None) -> Graph:
         hetzner = HetznerProjects(load_settings(self.root), patience=Patience(outage=0.1, request=5))
-        proxmox = ProxmoxSites(root=str(self.root.path), poll_seconds=0.05, patience_seconds=0.2)
-        return Graph(self.root, self.instance, overrides=quick(self.root) | {"hetzner": hetzner, "proxmox": proxmox})
+        proxmox = proxmox_sites(self.root, poll_seconds=0.05, patience_seconds=0.2)
+        overrides = quick(self.root) | {"hetzner": hetzner, "proxmox": proxmox}
+        return Graph(self.root, self.instance, overrides=overrides, handed_over=handed_over)
 
-    def fails(self, name: str, run: Callable[[Graph], Ran]) -> None:
+    def fails(self, name: str, run: Callable[[Graph], Ran], handed_over: HandedOver | None = None) -> None:
         """Have a run fail, print what the shell would, and tell the webhook."""
         try:
-            run(self.graph())
+            run(self.graph(handed_over))
         except RunFailed as error:
             say(f"{name}: {error}")
             self.tell(error.ran.run_id)
@@ -121,9 +123,9 @@ def run_all(planted: Planted) -> None:
     _without_a_way(planted, hetzner, proxmox)
     with variables({ODD: f"{MARK}odd0123456789\n{MARK}line0123456789"}):
         line = f'echo "$HTTPS_PROXY ${ODD}"; echo "${ODD}" >&2; exit 3'
-        command = {"seed_command": line, "seed_env": [ODD], "seed_timeout_s": 60}
+        command = HandedOver(seed_command=line, required_env=(ODD,), seed_timeout_s=60)
         with variables({HETZNER_TOKEN_ENV: BAD["wrong"]}):
-            planted.fails("command, wrong token", lambda graph: graph.seed_hetzner(SITE, RELEASE, command))
+            planted.fails("command, wrong token", hetzner, command)
     _with_bucket(planted, hetzner)
     with variables({HOOK: f"{os.environ[HOOK]}\n{MARK}hook2line", HETZNER_TOKEN_ENV: BAD["wrong"]}):
         planted.fails("webhook of two lines", hetzner)

@@ -23,7 +23,7 @@ EntryKind = Literal["directory", "file", "symlink", "whiteout", "other"]
 MOST_READ_BYTES = 4 << 20
 """More than any text that is looked at; a file that claims more is not read into memory."""
 
-_MOST_LEVELS = 128
+_MOST_LEVELS = 64
 """Directories in each other. Each level takes a run of debugfs; an image of VyOS has fifteen."""
 _MOST_LINE_BYTES = 128 << 10
 """An attribute of an inode may have 64 KiB, and is printed escaped."""
