@@ -46,6 +46,7 @@ KEY = (
     '{"type": "service_account", "client_email": "a@b.example", "token_uri": "https://127.0.0.1:9/token",\n'
     f'"private_key": "-----BEGIN PRIVATE KEY-----\\n{MARK}key0123456789\\n-----END PRIVATE KEY-----\\n"}}'
 )
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 HOOK, ODD = "HOOK_URL", "AN_ODD_NAME"
 
 
@@ -139,7 +140,7 @@ def _without_a_way(planted: Planted, hetzner: Callable[[Graph], Ran], proxmox: C
         hetzner={SITE: here.model_copy(update={"endpoint": f"https://{there.host}:{there.port}/v1"})},
         proxmox={SITE: there.model_copy(update={"ca_file": None})},
     )
-    with configured(planted.root, sites=strange), variables({"SSL_CERT_FILE": None, "REQUESTS_CA_BUNDLE": None}):
+    with configured(planted.root, sites=strange), variables(dict.fromkeys(TRUST)):
         planted.fails("hetzner, no trust", hetzner)
         planted.fails("proxmox, no trust", proxmox)
     nowhere = here.model_copy(update={"endpoint": "http://127.0.0.1:9/v1"})
