@@ -68,6 +68,8 @@ class House:
 
     def announce(self, made: MadeIso) -> None:
         """Put a release into the lab's feed, as VyOS would."""
+        # What lies there may be shared with other environments: it is replaced, never written into.
+        (self.lab.files.feed / RELEASE / made.iso.name).unlink(missing_ok=True)
         self.lab.feed.publish(RELEASE, made.iso, made.minisig.read_text(), built_at(RELEASE))
 
     def configure(self, **changes: Any) -> None:

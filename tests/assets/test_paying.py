@@ -12,13 +12,13 @@ SECOND = f"{RELEASE}-r2"
 
 
 @pytest.fixture
-def capped(home: House) -> House:
+def capped(published: House) -> House:
     """A house with two records, the first of which is seeded, and the day's one image with it."""
+    home = published
     sites = home.settings.sites
     site = sites.hetzner[SITE].model_copy(update={"paid_seeds_a_day": 1})
     home.configure(sites=Sites(proxmox=sites.proxmox, hetzner={SITE: site}))
     graph = home.graph()
-    graph.build(RELEASE)
     graph.build(SECOND)
     graph.seed_hetzner(SITE, RELEASE)
     return home

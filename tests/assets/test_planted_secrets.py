@@ -51,7 +51,7 @@ def hook() -> Iterator[Hook]:
 def written(root: Path) -> Iterator[tuple[str, bytes]]:
     """Yield what stands below a root: files, and each value of each database; not what the lab's clouds know."""
     for path in sorted(root.rglob("*")):
-        if not path.is_file() or path.is_relative_to(root / "lab"):
+        if not path.is_file() or path.is_relative_to(root / "work" / "lab"):
             continue
         content = path.read_bytes()
         yield str(path), content
