@@ -18,6 +18,7 @@ from resources.proxmox.client import Method, ProxmoxClient
 from resources.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
 from resources.proxmox.lineage import description_of, template_name
 from resources.proxmox.seed import ProxmoxSeeder
+from tests.hetzner_lab import ENVIRONMENT
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 WANTED = 9150
