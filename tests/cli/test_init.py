@@ -9,6 +9,7 @@ import yaml
 from hyops_assets.cli.init import TEMPLATE
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings
+from resources.environment_id import find_environment_id
 from resources.settings import load_settings
 from tests.cli.shell import environment, hyops
 
@@ -22,7 +23,9 @@ def test_init_writes_a_private_file_that_validates_and_ends_with_10(tmp_path: Pa
     assert ran.stdout.splitlines()[0] == f"template written: {root.settings_file}"
     assert root.settings_file.stat().st_mode & 0o777 == 0o600
     assert root.settings_file.parent.stat().st_mode & 0o777 == 0o700
-    assert load_settings(root) == Settings()
+    environment_id = find_environment_id(root)
+    assert environment_id is not None
+    assert load_settings(root) == Settings().of_environment(environment_id)
 
 
 def test_init_replaces_nothing_unless_it_is_told_to(tmp_path: Path) -> None:

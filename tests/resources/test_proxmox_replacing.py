@@ -18,6 +18,7 @@ from resources.proxmox.client import Method, ProxmoxClient
 from resources.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
 from resources.proxmox.lineage import description_of, template_name
 from resources.proxmox.seed import ProxmoxSeeder
+from tests.hetzner_lab import ENVIRONMENT
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 WANTED = 9150
@@ -120,11 +121,11 @@ def test_a_look_ahead_says_what_a_seed_would_do_and_changes_nothing(occupied: Sc
     before, seeder = occupied.mutations(), occupied.seeder()
 
     with pytest.raises(VmidTaken, match="not a complete one"):
-        seeder.outlook(occupied.request().record, AT)
-    old = seeder.outlook(occupied.record, REPLACE).replaces
+        seeder.outlook(occupied.request().record, AT, ENVIRONMENT)
+    old = seeder.outlook(occupied.record, REPLACE, ENVIRONMENT).replaces
     assert old is not None
     assert old.vmid == WANTED
-    assert seeder.outlook(occupied.record, TemplateOptions()).adopt is None
+    assert seeder.outlook(occupied.record, TemplateOptions(), ENVIRONMENT).adopt is None
     assert occupied.mutations() == before
 
 

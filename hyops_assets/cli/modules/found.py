@@ -64,6 +64,8 @@ def apply_template(work: Work) -> Done:
         disk_sha256=lineage.disk_sha256 if lineage else None,
         lab=lineage.lab if lineage else site.lab,
     )
+    if lineage is not None and lineage.environment is not None:
+        outputs["template_environment"] = lineage.environment
     _warn(work, found.warnings)
     return Done({"outcome": "registered", "warnings": list(found.warnings)}, outputs)
 
@@ -94,6 +96,8 @@ def apply_image(work: Work) -> Done:
         disk_sha256=labels.disk_sha256 if labels else None,
         lab=labels.lab if labels else site.lab,
     )
+    if labels is not None and labels.environment is not None:
+        outputs["image_environment"] = labels.environment
     _warn(work, found.warnings)
     return Done({"outcome": "registered", "warnings": list(found.warnings)}, outputs)
 
