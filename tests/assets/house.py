@@ -2,8 +2,9 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,16 +148,25 @@ def moved(directory: Path, *, former: Path, gcs: bool = False) -> Iterator[House
     """
     root = RuntimeRoot(directory / "root")
     ports = root.lab / "ports.json"
-    before = json.loads(ports.read_text())
-    ports.unlink()
-    with _lab_up(root, gcs=gcs) as lab:
-        now = json.loads(ports.read_text())
-        addresses = {f"{HOST}:{before[name]}": f"{HOST}:{now[name]}" for name in before}
-        # The sites of pipeline.yml name a Proxmox node's port by itself.
-        own = {f"port: {before[name]}": f"port: {now[name]}" for name in before}
-        relocate(root.path, {str(former): str(root.path), **addresses, **own})
-        with open_instance(root) as instance:
-            yield House(root, lab, instance, load_settings(root))
+    before: dict[str, int] = json.loads(ports.read_text())
+    now = dict(zip(before, free_ports(len(before)), strict=True))
+    ports.write_text(json.dumps(now))
+    addresses = {f"{HOST}:{before[name]}": f"{HOST}:{now[name]}" for name in before}
+    # The sites of pipeline.yml name a Proxmox node's port by itself.
+    own = {f"port: {before[name]}": f"port: {now[name]}" for name in before}
+    # Before the stand-ins read what they kept: an inventory names URLs as well.
+    relocate(root.path, {str(former): str(root.path), **addresses, **own})
+    with _lab_up(root, gcs=gcs) as lab, open_instance(root) as instance:
+        yield House(root, lab, instance, load_settings(root))
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nothing listens on at this moment."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 @contextmanager
