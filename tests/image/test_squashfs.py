@@ -279,9 +279,10 @@ def test_a_listing_ends_with_the_budget_and_is_not_begun_again(root: Path) -> No
 
 def test_what_is_extracted_is_paid_for_before_it_is_written(root: Path, tmp_path: Path) -> None:
     (root / "etc/bomb").touch()
-    os.truncate(root / "etc/bomb", 1 << 40)
+    os.truncate(root / "etc/bomb", 64 << 20)
+    image = make_squashfs(root)
     with pytest.raises(OverBudget, match=r"what is taken out of root\.squashfs"):
-        make_squashfs(root).extract(["/etc"], tmp_path / "out")
+        Squashfs(image.path, Budget(size_bytes=32 << 20)).extract(["/etc"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
