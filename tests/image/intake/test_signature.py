@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from hyops_assets.contract.signing_keys import (
     DISTRUSTED,
@@ -406,10 +407,15 @@ def test_every_refusal_says_what_to_do_next(iso: Path, minisig: str) -> None:
     assert refused.value.hint in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "RW", "R" * 56, ROLLING_KEY.public_key[:-1] + "=", "é" * 56, "QUFB" * 14])
+@pytest.mark.parametrize("text", ["RW", "R" * 56, ROLLING_KEY.public_key[:-1] + "=", "é" * 56, "QUFB" * 14])
 def test_a_trusted_key_that_is_no_key_is_named(iso: Path, minisig: str, text: str) -> None:
     with pytest.raises(MalformedKey, match="no minisign public key"):
         verify(iso, minisig, [SigningKey(name="broken", public_key=text)], file_name=NAME)
+
+
+def test_a_trusted_key_without_text_is_no_setting() -> None:
+    with pytest.raises(ValidationError, match="public_key"):
+        SigningKey(name="broken", public_key="")
 
 
 def _edits(minisig: str) -> dict[str, str]:
