@@ -74,6 +74,7 @@ def test_every_directory_on_the_way_is_the_owners_alone_whatever_the_umask(tmp_p
     made = [home / ".hybridops", *(home / ".hybridops").rglob("*")]
     assert {str(path.relative_to(home)): path.stat().st_mode & 0o777 for path in made} == {
         **dict.fromkeys((".hybridops", ".hybridops/envs", ".hybridops/envs/dev", ".hybridops/envs/dev/config"), 0o700),
+        ".hybridops/envs/dev/config/environment-id": 0o600,
         ".hybridops/envs/dev/config/pipeline.yml": 0o600,
     }
     assert home.stat().st_mode & 0o777 == 0o755

@@ -1,7 +1,6 @@
 """`core/onprem/vyos-template-seed` and `core/hetzner/vyos-image-seed`: a record's disk at one site."""
 
 from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, template_options
-from hyops_assets.cli.modules.restoring import restore_contract
 from hyops_assets.cli.modules.sites import Sites, chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Work
 from hyops_assets.contract.inputs import ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
@@ -17,7 +16,7 @@ def apply_template(work: Work) -> Done:
         RunFailed: the seed failed; a later run resumes it.
     """
     site, version = seed_site(work), record_version(work)
-    restore_contract(work, version)
+    _restored(work, version)
     with graph_of(work) as graph:
         return done(graph.seed_proxmox(site, version, template_options(_seed_inputs(work.inputs))))
 
@@ -31,10 +30,17 @@ def apply_image(work: Work) -> Done:
         RunFailed: the seed failed; a later run resumes it.
     """
     site, version = seed_site(work), record_version(work)
-    restore_contract(work, version)
+    _restored(work, version)
     with graph_of(work) as graph:
         wishes = image_wishes(work.inputs) if isinstance(work.inputs, ImageSeedInputs) else {}
         return done(graph.seed_hetzner(site, version, wishes))
+
+
+def _restored(work: Work, version: str) -> None:
+    # Only here: other commands need not load what asks servers.
+    from hyops_assets.cli.modules.restoring import restore_contract
+
+    restore_contract(work, version)
 
 
 def instance(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
