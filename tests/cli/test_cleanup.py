@@ -33,6 +33,11 @@ def record(home: House, name: str) -> list[dict[str, Any]]:
     return json.loads((newest / name).read_text())["findings"]
 
 
+def reasons(home: House) -> str:
+    """Why the newest cleanup judged as it did: the table that it prints breaks long lines."""
+    return "\n".join(str(finding["why"]) for finding in record(home, "result.json"))
+
+
 def verdict(findings: list[dict[str, Any]], what: str) -> str:
     (found,) = [finding["verdict"] for finding in findings if what in finding["what"]]
     return found
@@ -104,14 +109,14 @@ def test_an_active_state_that_is_missing_or_broken_keeps_everything_and_ends_wit
     kept = path.read_bytes()
     try:
         path.unlink()
-        missing = cleanup(seeded, "--apply")
+        missing, of_missing = cleanup(seeded, "--apply"), reasons(seeded)
         path.write_bytes(b"{")
-        broken = cleanup(seeded, "--apply")
+        broken, of_broken = cleanup(seeded, "--apply"), reasons(seeded)
     finally:
         path.write_bytes(kept)
     assert (missing.returncode, broken.returncode) == (1, 1)
-    assert "is missing" in missing.stdout
-    assert "is no module state" in broken.stdout
+    assert "is missing" in of_missing
+    assert "is no module state" in of_broken
     assert superseded in snapshots(seeded)
     assert cleanup(seeded, "--apply").returncode == 0
     assert superseded not in snapshots(seeded)
