@@ -166,7 +166,9 @@ def _packer(request: BuildRequest, accelerator: Accelerator, own: Path) -> Itera
         "CHECKPOINT_DISABLE": "1",
         "PACKER_CACHE_DIR": str((own / "cache").absolute()),
         "PACKER_CONFIG_DIR": str((own / "config").absolute()),
-        "TMPDIR": str(own.absolute()),
+        # Packer's processes meet at sockets in TMPDIR, whose names may be 107 bytes long (unix(7)), and Packer crashes
+        # over a longer one. All of them work in `own`, whose path may be longer than that.
+        "TMPDIR": ".",
     }
     argv = ["packer", "build", "-color=false", "-on-error=cleanup", *words, template.absolute()]
     with (own / _LOG).open("wb") as log, mortal(argv, env=environment, cwd=own, stdout=log) as process:

@@ -31,6 +31,7 @@ from tests.image.methods.conftest import CONFIG, RequestFor
 
 DISK_BYTES = 512 << 20
 TEMPLATES = Path(__file__).parents[3] / "tools" / "build" / "vyos" / "packer"
+LONGEST_SOCKET_NAME = 107
 DEBUG = {"allow_tcg": True, "memory_mib": 384, "boot_timeout_seconds": 240, "step_timeout_seconds": 120}
 
 
@@ -52,11 +53,14 @@ def payload(opened_once: OpenedIso, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def installing(tmp_path: Path, workshop: Workshop, payload: Path, cache: Path, request_for: RequestFor) -> Any:
     def request(dialect: Dialect, **changes: Any) -> BuildRequest:
+        # No path in the build's directory fits a socket's name.
+        deep = tmp_path / ("d" * (LONGEST_SOCKET_NAME + 1))
+        deep.mkdir()
         iso = make_installer(
             tmp_path / "installer.iso", workshop.iso.iso, payload, release=RELEASE, dialect=dialect, cache=cache
         )
         packer = {**DEBUG, **changes}
-        return replace(request_for(tmp_path, method="packer", disk_bytes=DISK_BYTES, packer=packer), iso=iso)
+        return replace(request_for(deep, method="packer", disk_bytes=DISK_BYTES, packer=packer), iso=iso)
 
     return request
 
