@@ -68,7 +68,8 @@ class Ground:
         """Fail where a test wrote into a file that is shared, or where a blob's bytes are not what its name says."""
         hint = "put a copy in its place before: own_copy"
         written: dict[str, int] = json.loads((self.directory / _SHARED).read_text())
-        assert written == _shared_files(self.directory), f"a test wrote into a file that others share; {hint}"
+        changed = [name for name, _ in written.items() ^ _shared_files(self.directory).items()]
+        assert not changed, f"a test wrote into files that others share: {sorted(set(changed))}; {hint}"
         for blob in self.directory.glob("*/work/artifacts/blobs/*/*"):
             with blob.open("rb") as content:
                 found = hashlib.file_digest(content, "sha256").hexdigest()

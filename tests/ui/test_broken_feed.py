@@ -218,7 +218,7 @@ def test_a_run_of_the_daemon_tries_a_step_again_that_failed_in_passing_and_no_ot
         "ExecutionStepUpForRetryEvent",
         "ExecutionStepRestartEvent",
         "ExecutionStepFailureEvent",
-    ]
+    ], told
     assert "503" in dict(told)["ExecutionStepUpForRetryEvent"]
     assert "which is not trusted" in dict(told)["ExecutionStepFailureEvent"]
 
