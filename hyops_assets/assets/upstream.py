@@ -3,6 +3,9 @@
 What belongs here: how a release is announced to the graph, and intake. Reading the feed is the feed resource's.
 """
 
+from contextlib import suppress
+from datetime import datetime
+
 import dagster as dg
 from pydantic import Field
 
@@ -20,6 +23,7 @@ from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.feed.client import ReleaseFeed
+from resources.feed.download import IsoUnavailable
 from resources.feed.parse import Release, release_at
 
 GROUP = "upstream"
@@ -93,8 +97,9 @@ def vyos_iso(
     with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
         signed = _stored(version, source_iso_url, settings, feed, store, progress)
         if signed is None:
-            release = feed.find(version.release, source_iso_url=source_iso_url)
-            signed = _take_in(release, feed, settings, store, progress)
+            release, signed = _take_in_from_its_place(
+                context, version, source_iso_url, feed, settings, store, progress
+            )
             _report_release(context, release)
         else:
             release = release_at(signed.release, signed.source_url)
@@ -148,6 +153,40 @@ def _stored(
     )
     progress.ended("adopted", held.size_bytes)
     return held.model_copy(update={"signature": signature})
+
+
+def _take_in_from_its_place(
+    context: dg.AssetExecutionContext,
+    version: RecordVersion,
+    source_iso_url: str,
+    feed: ReleaseFeed,
+    settings: Settings,
+    store: ArtifactStore,
+    progress: Step,
+) -> tuple[Release, SignedIso]:
+    """Take an ISO in from where its release was announced; where it is no longer there, from where the feed says."""
+    announced = None if source_iso_url else _announced(context, version)
+    if announced is not None:
+        try:
+            return announced, _take_in(announced, feed, settings, store, progress)
+        except IsoUnavailable as error:
+            context.log.warning("%s; the feed is asked where %s is now", error.message, version.release)
+    release = feed.find(version.release, source_iso_url=source_iso_url)
+    return release, _take_in(release, feed, settings, store, progress)
+
+
+def _announced(context: dg.AssetExecutionContext, version: RecordVersion) -> Release | None:
+    """Return the release as `vyos_release` announced it last; None where it was not announced by the feed."""
+    wanted = dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=[context.partition_key])
+    records = context.instance.fetch_materializations(wanted, limit=1).records
+    event = records[0].asset_materialization if records else None
+    url = event.metadata.get(ANNOUNCED_URL) if event else None
+    if event is None or url is None:
+        return None
+    timestamp = None
+    with suppress(ValueError):
+        timestamp = datetime.fromisoformat(str(event.metadata["announced"].value))
+    return release_at(version.release, str(url.value), timestamp=timestamp)
 
 
 def _take_in(

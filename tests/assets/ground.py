@@ -31,6 +31,7 @@ _KEY = "lab-key.json"
 _MAKING = "making"
 _SHARED = "shared-files.json"
 """Lists the files that copies share, with the time at which each was last written."""
+_OWN = "put a copy in its place before: own_copy"
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,19 @@ class Ground:
     @contextmanager
     def environment(self, stage: Stage, directory: Path, *, gcs: bool = False) -> Iterator[House]:
         """Yield a private copy of the environment at a stage; its lab serves for as long as the block lasts."""
+        before = _shared_files(self.directory)
         _copy_tree(self.directory / stage, directory / "root")
         with moved(directory, former=self.directory / _MAKING / "root", gcs=gcs) as copy:
             yield copy
+        _require_equal(before, _shared_files(self.directory))
 
     def require_unchanged(self) -> None:
         """Fail where a test wrote into a file that is shared, or where a blob's bytes are not what its name says."""
-        hint = "put a copy in its place before: own_copy"
-        written: dict[str, int] = json.loads((self.directory / _SHARED).read_text())
-        changed = [name for name, _ in written.items() ^ _shared_files(self.directory).items()]
-        assert not changed, f"a test wrote into files that others share: {sorted(set(changed))}; {hint}"
+        _require_equal(json.loads((self.directory / _SHARED).read_text()), _shared_files(self.directory))
         for blob in self.directory.glob("*/work/artifacts/blobs/*/*"):
             with blob.open("rb") as content:
                 found = hashlib.file_digest(content, "sha256").hexdigest()
-            assert found == blob.name, f"a test wrote into the shared {blob}; {hint}"
+            assert found == blob.name, f"a test wrote into the shared {blob}; {_OWN}"
 
 
 def make_ground(directory: Path) -> None:
@@ -117,6 +117,11 @@ def _shared_files(directory: Path) -> dict[str, int]:
         for path in files
         if path.stat().st_size >= LINKED_BYTES
     }
+
+
+def _require_equal(before: dict[str, int], after: dict[str, int]) -> None:
+    written = sorted({name for name, _ in before.items() ^ after.items()})
+    assert not written, f"a test wrote into files that others share: {written}; {_OWN}"
 
 
 def _copy_tree(source: Path, target: Path) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.upstream import vyos_iso
+from hyops_assets.assets.upstream import release_event, vyos_iso
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.definitions import build_definitions
+from hyops_assets.lab.feed import FEED_NAME
+from resources.feed.parse import release_at
+from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House
 
 
@@ -66,10 +69,38 @@ def test_a_signed_iso_that_github_has_other_bytes_for_is_refused_and_not_kept(
 ) -> None:
     mirror = tmp_path / "mirror" / RELEASE
     shutil.copytree(home.lab.files.feed / RELEASE, mirror)
-    with (home.lab.files.feed / RELEASE / iso_file_name(RELEASE)).open("ab") as theirs:
+    with own_copy(home.lab.files.feed / RELEASE / iso_file_name(RELEASE)).open("ab") as theirs:
         theirs.write(b"other")
     result = take_in(home, upstream)
     assert not result.success
     assert "is signed and has sha256" in failure(result)
     assert "GitHub has" in failure(result)
     assert not list((home.root.artifacts / "cache" / "iso").glob("vyos-*"))
+
+
+def announced(home: House, url: str) -> None:
+    """Report the release as the sensor does that took it up at a URL."""
+    event = release_event(release_at(RELEASE, url), RELEASE, announced=True)
+    home.instance.report_runless_asset_event(event)
+
+
+def place_in_the_feed(home: House) -> str:
+    return f"{home.lab.feed.url}/{RELEASE}/{iso_file_name(RELEASE)}"
+
+
+def test_an_iso_comes_from_where_it_was_announced_whatever_the_feed_says_by_now(home: House) -> None:
+    place = place_in_the_feed(home)
+    announced(home, place)
+    (home.lab.files.feed / FEED_NAME).write_text("[]")
+    assert said(take_in(home, home.settings.feed))["source"] == place
+
+
+def test_the_feed_is_asked_where_an_iso_is_that_is_no_longer_where_it_was_announced(home: House) -> None:
+    place = place_in_the_feed(home)
+    announced(home, place.replace(f"/{RELEASE}/", "/elsewhere/"))
+    assert said(take_in(home, home.settings.feed))["source"] == place
+
+
+def test_an_announced_place_at_a_host_that_is_not_allowed_is_not_asked(home: House) -> None:
+    announced(home, f"https://elsewhere.example/{RELEASE}/{iso_file_name(RELEASE)}")
+    assert said(take_in(home, home.settings.feed))["source"] == place_in_the_feed(home)
