@@ -15,7 +15,7 @@ from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.urls import PREFIX, published_name
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.dpkg import installed
-from hyops_assets.image.sbom import Subject, package_diff, sbom
+from hyops_assets.image.package_diff import package_diff
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
 
@@ -92,6 +92,9 @@ def package_changes(built: BuiltRecord, former: str | None, store: ArtifactStore
 
 
 def _bill(candidate: CandidateRecord, store: ArtifactStore) -> bytes:
+    # Here, as it loads CycloneDX: a quarter of a second that every start of the graph would pay.
+    from hyops_assets.image.sbom import Subject, sbom
+
     built = candidate.built
     subject = Subject(
         record_key=candidate.record.key,

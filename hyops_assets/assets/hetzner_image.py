@@ -5,7 +5,7 @@ stands in `resources/hetzner`.
 """
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import dagster as dg
 from pydantic import Field, StringConstraints
@@ -43,9 +43,11 @@ from resources.border import bordered
 from resources.hetzner.found import require_image
 from resources.hetzner.report import SeededImage
 from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.seed import HetznerSeeder
 from resources.hetzner.wishes import Wishes, Wrapper
 from resources.states.store import StateStore
+
+if TYPE_CHECKING:
+    from resources.hetzner.seed import HetznerSeeder
 
 
 class ImageSeedConfig(PaidSeed):
@@ -181,7 +183,7 @@ def _image_by_command(
     settings: Settings,
     store: ArtifactStore,
     states: StateStore,
-    seeder: HetznerSeeder,
+    seeder: "HetznerSeeder",
     progress: Step,
 ) -> dg.MaterializeResult[SeededAt]:
     """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""

@@ -29,8 +29,9 @@ from hyops_assets.image.inspection.questions import QUESTIONS, Expected, Finding
 from hyops_assets.image.inspection.view import View
 from hyops_assets.image.intake.iso import OpenedIso, squashfs_epoch
 from hyops_assets.image.overlay.dpkg_status import STATUS
+from hyops_assets.image.package_diff import PackageDiff, package_diff
 from hyops_assets.image.partial import replacing
-from hyops_assets.image.sbom import PackageDiff, Subject, package_diff, sbom
+from hyops_assets.image.sbom import Subject, sbom
 from resources.public_files import fetch_file, is_url, read_document, require_file
 
 FAULTY, NOT_ASKED = 1, 2

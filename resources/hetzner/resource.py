@@ -1,5 +1,7 @@
 """Hetzner sites as a Dagster resource: settings and token are read at every run."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from hyops_assets.contract.errors import Refused
@@ -9,10 +11,12 @@ from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
-from resources.hetzner.seed import HetznerSeeder
 from resources.secrets import require_proxies, secret
 from resources.settings import settings_to_write
 from resources.without_config import without_config
+
+if TYPE_CHECKING:
+    from resources.hetzner.seed import HetznerSeeder
 
 
 class HetznerProjects:
@@ -27,7 +31,7 @@ class HetznerProjects:
         """The id of the environment whose sites they are; None where it has none yet."""
         return self._settings.environment_id
 
-    def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> HetznerSeeder:
+    def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> "HetznerSeeder":
         """Return the seeder of a site.
 
         Args:
@@ -39,6 +43,9 @@ class HetznerProjects:
             MissingSecret: the token's variable is unset.
             Refused: the token would be sent in clear.
         """
+        # Here, as it loads AsyncSSH: most of a second that every start of the graph would pay.
+        from resources.hetzner.seed import HetznerSeeder
+
         return HetznerSeeder(self.client(site_name), self._settings.hetzner_site(site_name), is_live=is_live)
 
     def client(self, site_name: str) -> HetznerClient:

@@ -6,7 +6,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from hyops_assets.image.dpkg import BadStatus, installed
-from hyops_assets.image.sbom import PackageDiff, Subject, package_diff, sbom
+from hyops_assets.image.package_diff import PackageDiff, package_diff
+from hyops_assets.image.sbom import Subject, sbom
 
 STATUS = b"""\
 Package: base-files

@@ -11,8 +11,8 @@ from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.dpkg import installed
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.units import UNITS
+from hyops_assets.image.package_diff import package_diff
 from hyops_assets.image.programs import run
-from hyops_assets.image.sbom import package_diff
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.lab.debs import Deb, Entry, write_deb
 from hyops_assets.lab.packages_contents import DEBS
