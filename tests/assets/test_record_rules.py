@@ -41,7 +41,7 @@ LATEST_IMAGE = "core__hetzner__vyos-image-seed/latest.json"
 
 def hyops(home: House, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "hyops_assets.cli.main", *words, "--root", home.root.path],
+        [sys.executable, "-m", "tests.unsynced", *words, "--root", home.root.path],
         env=dict(os.environ),
         cwd=Path(__file__).parents[2],
         capture_output=True,

@@ -71,11 +71,15 @@ def test_an_unknown_case_is_refused_with_the_known_ones() -> None:
     assert "3gib" in result.output
 
 
+@pytest.mark.parametrize(
+    "cases",
+    [pytest.param(["3gib", "iso"], id="some"), pytest.param(list(bench.CASES), id="all", marks=pytest.mark.long)],
+)
 @pytest.mark.slow
-def test_the_command_runs_every_case_and_prints_one_table() -> None:
+def test_the_command_runs_every_case_that_is_asked_for_and_prints_one_table(cases: list[str]) -> None:
     app = bench.typer.Typer()
     app.command()(bench.main)
-    result = CliRunner().invoke(app, ["--quick"])
+    result = CliRunner().invoke(app, ["--quick", *(word for case in cases for word in ("--only", case))])
     assert result.exit_code == 0, result.output
     assert result.output.count("ratio") == 1
     assert "different: none" in result.output

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-HYOPS = [sys.executable, "-m", "hyops_assets.cli.main"]
+HYOPS = [sys.executable, "-m", "tests.unsynced"]
 
 
 def environment(home: Path) -> dict[str, str]:

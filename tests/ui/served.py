@@ -115,4 +115,4 @@ def serving(
 
 def ui_alone(*flags: str) -> list[str]:
     """The UI without a daemon."""
-    return [sys.executable, "-m", "hyops_assets.cli.main", "ui", "--port", "{port}", *flags]
+    return [sys.executable, "-m", "tests.unsynced", "ui", "--port", "{port}", *flags]

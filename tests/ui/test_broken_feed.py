@@ -128,7 +128,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
     environment = {"SSL_CERT_FILE": str(authority.bundle_file), "NO_PROXY": "127.0.0.1,localhost"}
     root = RuntimeRoot(directory / "root")
-    command = [sys.executable, "-m", "hyops_assets.cli.main", "dev", "--root", str(root.path), "--port", "{port}"]
+    command = [sys.executable, "-m", "tests.unsynced", "dev", "--root", str(root.path), "--port", "{port}"]
     with ExitStack() as serves:
         serves.enter_context(running(server))
         publish(HISTORY)
