@@ -21,22 +21,11 @@ from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.space import NoSpace
+from resources.answers import Answer, Pace, TooManyBytes, TooSlow, Unreachable
 from resources.entity_tags import strong_tag
 from resources.feed.parse import Release
 from resources.feed.partial import DestinationFailed, PartialFile, TooLarge, file_system_errors
-from resources.public_http import (
-    AnonymousClient,
-    Answer,
-    NotAllowed,
-    NotFound,
-    Pace,
-    TooManyBytes,
-    TooSlow,
-    UnexpectedAnswer,
-    Unreachable,
-    anonymous_client,
-    opened,
-)
+from resources.public_http import AnonymousClient, NotAllowed, NotFound, UnexpectedAnswer, anonymous_client, opened
 
 MAX_SIGNATURE_BYTES = 16 << 10
 ATTEMPTS = 5

@@ -9,11 +9,12 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
+from resources.answers import Answer
 from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
 from resources.hetzner.wishes import Wrapper
 from resources.hetzner.wrapping import wrapped
-from resources.public_http import Answer, anonymous_client, opened
+from resources.public_http import anonymous_client, opened
 
 
 @contextmanager
