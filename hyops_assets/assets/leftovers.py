@@ -19,6 +19,7 @@ from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
+from resources.handed_over import HANDED_OVER_TAG
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
 from resources.proxmox.resource import ProxmoxSeeders
@@ -122,6 +123,17 @@ def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | N
         site: the site's name.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={cloud.site_tag: site}))
+    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
+
+
+def working_with(instance: dg.DagsterInstance, digest: str) -> str | None:
+    """Return a run that is at work, or will be, with a document that it was handed over.
+
+    Args:
+        instance: knows the runs.
+        digest: the document's.
+    """
+    runs = instance.get_runs(dg.RunsFilter(tags={HANDED_OVER_TAG: digest}))
     return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
 
 
