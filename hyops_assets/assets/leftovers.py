@@ -24,6 +24,7 @@ from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.sweep import Sweep as NodeSweep
+from resources.secrets import redactor
 
 GROUP = "upkeep"
 GONE = "every_leftover_is_gone"
@@ -185,4 +186,5 @@ def _swept(kind: str, site: str, sweep: Callable[[], ProjectSweep | NodeSweep], 
         found = sweep()
         return found.reap() if reap else found.find()
     except HyopsError as error:
-        return [not_looked_at(f"the whole {kind}", site, error)]
+        found = not_looked_at(f"the whole {kind}", site, error)
+        return [found.turned(found.verdict, redactor().text(found.why))]
