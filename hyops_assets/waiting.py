@@ -5,6 +5,7 @@ Automation, the standing check and `hyops seed` ask here, so that all three tell
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import dagster as dg
@@ -134,8 +135,25 @@ def named_version(states: StateStore) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def wave_waits(cloud: Cloud, keys: Collection[str], settings: Settings, log: SeedLog, *, now: float) -> dict[str, str]:
-    """Return which of these cells wait for their cloud's canaries, and why."""
+def wave_waits(
+    cloud: Cloud,
+    keys: Collection[str],
+    settings: Settings,
+    log: SeedLog,
+    *,
+    now: float,
+    vouched: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Return which of these cells wait for their cloud's canaries, and why.
+
+    Args:
+        cloud: of the cells.
+        keys: the cells.
+        settings: name the canaries.
+        log: what was seeded.
+        now: epoch seconds.
+        vouched: record digests by version, of contracts whose publication the log does not know.
+    """
     canaries = sorted(name for name, site in cloud.sites(settings).items() if site.canary)
     rest = [key for key in keys if cell_of(key)[0] not in canaries]
     if not canaries or not rest:
@@ -145,7 +163,10 @@ def wave_waits(cloud: Cloud, keys: Collection[str], settings: Settings, log: See
     digests = log.published_digests(published.values())
     why = {
         version: wave_holds(
-            [log.canary(site, version, digests.get(published.get(version, 0), "")) for site in canaries],
+            [
+                log.canary(site, version, digests.get(published.get(version, 0), vouched.get(version, "")))
+                for site in canaries
+            ],
             pause_seconds=settings.seeding.rest_after_minutes * 60,
             now=now,
         )

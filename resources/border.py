@@ -52,6 +52,11 @@ def bordered(function: Callable[P, R]) -> Callable[P, R]:
     return returns
 
 
+def said_of(error: HyopsError) -> str:
+    """Return what an error of ours that was caught says, as text that Dagster may store: a reason, a finding."""
+    return redactor().text(error.message)
+
+
 def presentable(error: BaseException, redactor: Redactor) -> BaseException:
     """Return an error that can be written down with its chain: itself where it can be mended, else a stand-in.
 

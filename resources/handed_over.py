@@ -82,13 +82,7 @@ class HandedOverRoom:
             NotHandedOver: there is no such document, its bytes were changed, no key of this host authenticates it, or
                 it was meant for another run.
         """
-        path = self.path(digest)
-        content = _private(path, MAX_BYTES)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise NotHandedOver(f"{path} was changed after it was handed over", hint=_AGAIN)
-        body, _, rest = content.partition(b"\n")
-        if not hmac.compare_digest(rest.rstrip(b"\n"), self._mac(body, self._held_key()).encode()):
-            raise NotHandedOver(f"{path} was not written by this environment's hyops apply", hint=_AGAIN)
+        path, body = self.path(digest), self.require_ours(digest)
         try:
             document = HandedOverDocument.model_validate_json(body)
         except ValidationError:
@@ -101,6 +95,28 @@ class HandedOverRoom:
                 hint=_AGAIN,
             )
         return document.inputs
+
+    def require_ours(self, digest: str) -> bytes:
+        """Return the document's line, as it was once handed over in this environment to whichever run.
+
+        Raises:
+            NotHandedOver: there is none, its bytes were changed, or no key of this host authenticates it.
+        """
+        path = self.path(digest)
+        content = _private(path, MAX_BYTES)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise NotHandedOver(f"{path} was changed after it was handed over", hint=_AGAIN)
+        body, _, rest = content.partition(b"\n")
+        if not hmac.compare_digest(rest.rstrip(b"\n"), self._mac(body, self._held_key()).encode()):
+            raise NotHandedOver(f"{path} was not written by this environment's hyops apply", hint=_AGAIN)
+        return body
+
+    def list_paths(self) -> list[Path]:
+        """Return all that lies in the room besides its key, by name; nothing where there is no room."""
+        try:
+            return sorted(path for path in self._key.parent.iterdir() if path != self._key)
+        except FileNotFoundError:
+            return []
 
     def _mac(self, body: bytes, key: bytes) -> str:
         return hmac.new(key, body, hashlib.sha256).hexdigest()

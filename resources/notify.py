@@ -1,16 +1,15 @@
 """A webhook that is told what failed: one POST of generic JSON, tried a few times.
 
 The URL is a secret: whoever has it can post there. It is read from the environment when something has to be told, and
-stands in no error, no log and no setting.
+stands in no error, no log and no setting. What a webhook does ends in time: each attempt as a whole, and all that one
+notifier says together, for a sensor's tick has an end of its own.
 """
 
-import logging
+import json
 import os
 from collections.abc import Mapping
-from contextvars import ContextVar
 
 import dagster as dg
-import httpx
 from pydantic import JsonValue
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -18,15 +17,22 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.redaction import Redactor
+from hyops_assets.contract.urls import BadUrl, Url
+from resources.answers import Pace, TooSlow, Unreachable, Untrusted
+from resources.proxies import BadProxy
+from resources.public_http import anonymous_client, opened
 from resources.secrets import MissingSecret, UnusableSecret, require_proxies, secret
 from resources.settings import load_settings
+from resources.time_budget import NoTimeLeft, TimeBudget
 from resources.without_config import without_config
 
 ATTEMPTS = 3
+ALL_SECONDS = 40.0
+"""For all that one notifier says. A tick of a sensor takes 60 s at most, and Dagster hands it up to five failed runs:
+one that does not end in time is begun again, and tells the same again."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_telling: ContextVar[bool] = ContextVar("telling", default=False)
-# httpx logs every URL that it asks, at INFO.
-logging.getLogger("httpx").addFilter(lambda _: not _telling.get())
+_ANY = range(100, 1000)
+"""Statuses: what each means for a message is decided here, and no redirect is walked."""
 
 
 class NotToldYet(TransientError):
@@ -43,8 +49,9 @@ class Notifier:
     Args:
         settings: `notify` in `pipeline.yml`.
         environ: holds the URL under the name that the settings give.
-        timeout_seconds: for each attempt.
+        timeout_seconds: for each attempt, from its connection to the answer's status.
         wait_seconds: between two attempts.
+        all_seconds: for all that this notifier says, from its first message on.
     """
 
     def __init__(
@@ -54,11 +61,14 @@ class Notifier:
         *,
         timeout_seconds: float = 5.0,
         wait_seconds: float = 2.0,
+        all_seconds: float = ALL_SECONDS,
     ) -> None:
         self._name = settings.webhook_env
         self._environ = environ
         self._timeout_seconds = timeout_seconds
         self._wait_seconds = wait_seconds
+        self._all_seconds = all_seconds
+        self._budget: TimeBudget | None = None
 
     def __repr__(self) -> str:
         return f"Notifier({self._name})"
@@ -71,39 +81,68 @@ class Notifier:
         """Send a message; return whether there is somebody to be told.
 
         Raises:
-            NotTold: the variable is unset or holds no https URL, or the webhook refuses.
-            NotToldYet: it could not be reached, or is overloaded, however often it was tried.
+            NotTold: the variable is unset or holds no https URL, or the webhook refuses or redirects.
+            NotToldYet: it could not be reached, is overloaded or too slow, however often it was tried.
         """
         if self._name is None:
             return False
         url = self._url(self._name)
+        if self._budget is None:
+            self._budget = TimeBudget(self._all_seconds)
         attempts = Retrying(
             retry=retry_if_exception_type(NotToldYet),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_fixed(self._wait_seconds),
             reraise=True,
         )
-        redactor = Redactor(self._environ, [self._name])
-        attempts(self._post, url, redactor.document(dict(message)))
+        content = json.dumps(Redactor(self._environ, [self._name]).document(dict(message))).encode()
+        try:
+            attempts(self._post, url, content, self._budget)
+        except NoTimeLeft as error:
+            raise NotToldYet(
+                f"the webhook of {self._name} took all the time there is: {error.message}",
+                hint="look at the service behind it",
+            ) from None
         return True
 
-    def _post(self, url: httpx.URL, message: JsonValue) -> None:
-        # What httpx says of its errors may name the URL: none of it is passed on.
-        before = _telling.set(True)
+    def _post(self, url: Url, content: bytes, budget: TimeBudget) -> None:
+        pace = Pace.within(min(self._timeout_seconds, budget.share()))
+        # What is raised names the URL, whose path is the secret: none of it is passed on.
         try:
-            status = httpx.post(url, json=message, timeout=self._timeout_seconds, follow_redirects=False).status_code
-        except httpx.HTTPError as error:
+            with (
+                anonymous_client(pace) as client,
+                opened(
+                    client,
+                    url,
+                    schemes=("https", "http"),
+                    redirects=0,
+                    method="POST",
+                    content=content,
+                    headers={"Content-Type": "application/json"},
+                    ok=_ANY,
+                ) as answer,
+            ):
+                status = answer.status
+        except Unreachable as error:
+            what = "takes too long" if isinstance(error, TooSlow) else "cannot be reached"
             raise NotToldYet(
-                f"the webhook of {self._name} cannot be reached ({type(error).__name__})", hint="check the network"
+                f"the webhook of {self._name} {what} ({type(error.__cause__).__name__})",
+                hint="check the network and the service behind it",
             ) from None
-        finally:
-            _telling.reset(before)
+        except Untrusted:
+            raise NotTold(
+                f"the webhook of {self._name} shows a certificate that is not trusted, or the authorities to trust "
+                "cannot be read",
+                hint="for a private authority, set SSL_CERT_FILE to a bundle with it",
+            ) from None
+        except BadProxy as error:
+            raise NotTold(error.message, hint=error.hint) from None
         if status >= 500 or status == 429:
             raise NotToldYet(f"the webhook of {self._name} answers {status}", hint="look at the service behind it")
-        if status >= 300:
+        if not 200 <= status < 300:
             raise NotTold(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
 
-    def _url(self, name: str) -> httpx.URL:
+    def _url(self, name: str) -> Url:
         try:
             held = secret(name, self._environ)
             require_proxies(self._environ)
@@ -114,10 +153,13 @@ class Notifier:
         except UnusableSecret as error:
             raise NotTold(error.message, hint=error.hint) from None
         try:
-            url = httpx.URL(held)
-        except httpx.InvalidURL:
-            raise NotTold(f"{name} holds no URL", hint="set it to the URL of the webhook") from None
-        if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+            url = Url.parse(held, schemes=("https", "http"))
+        except BadUrl:
+            raise NotTold(
+                f"{name} holds no URL of https",
+                hint="set it to the URL of the webhook: without user, password and fragment, percent-encoded",
+            ) from None
+        if url.scheme != "https" and url.host not in _LOOPBACK:
             raise NotTold(f"{name} holds no https URL", hint="use https: whoever reads the URL can post there")
         return url
 

@@ -23,6 +23,7 @@ from hyops_assets.contract.superseding import (
     judge_versions,
 )
 from hyops_assets.contract.upkeep import Finding, Verdict
+from resources.border import said_of
 
 Thing = TypeVar("Thing")
 Looked = Sequence[tuple[Thing, Finding]]
@@ -83,7 +84,7 @@ class Ground:
             current = currents(states, cloud, self.instance)
             confirm(current)
         except NotSettled as error:
-            return {one.ref: ("unknown", f"{error.message}; next: {error.hint}") for one in held}
+            return {one.ref: ("unknown", f"{said_of(error)}; next: {error.hint}") for one in held}
         removed: dict[str, tuple[Verdict, str]] = {ref: ("remove", why) for ref, why in spent.items()}
         return judge_versions(held, current, self.policy, now=datetime.fromtimestamp(self.clock(), UTC)) | removed
 
@@ -118,4 +119,4 @@ class Pruning(Generic[Thing]):
             thing, again = now[0]
             return again if again.verdict != "remove" else self._remove(thing, again)
         except HyopsError as error:
-            return finding.turned("failed", f"{finding.why}; {error.message}")
+            return finding.turned("failed", f"{finding.why}; {said_of(error)}")

@@ -15,7 +15,8 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
-from resources.public_http import Pace, TooManyBytes, anonymous_client, opened
+from resources.answers import Pace, TooManyBytes
+from resources.public_http import anonymous_client, opened
 
 __all__ = ["NoRegularFile", "TooManyBytes", "fetch_file", "is_url", "opened_file", "read_document", "require_file"]
 

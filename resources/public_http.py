@@ -3,23 +3,23 @@
 What belongs here: the rules every anonymous read shares, and errors that tell "absent" from "unreachable" from
 "not allowed". Each exchange has one end for all of it (connection, redirects, headers, body) and a rate below which
 its body may not fall; both hold whatever the server does. Proxies and private authorities come from the environment
-(`HTTPS_PROXY`, `SSL_CERT_FILE`). What is read and why is the caller's.
+(`HTTPS_PROXY`, `SSL_CERT_FILE`). What is read, or posted, and why is the caller's.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Literal, Self
 
+import certifi
 import httpcore
-import httpx
 
-from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.urls import BadUrl, Url
+from resources.answers import BROKEN, Answer, Pace, Unreachable, Untrusted, transport_errors
 from resources.bounded_network import BoundedNetwork, Moment
-from resources.entity_tags import entity_tag
 from resources.proxies import proxy_for
 from resources.secrets import require_proxies
 
@@ -27,29 +27,8 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 """Besides 5xx: answers that a later attempt may not get."""
-_BROKEN = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.UnsupportedProtocol,
-)
-_LONGEST_HEADER = 8192
-_MOST_DIGITS = 18
 
 Method = Literal["GET", "HEAD", "POST"]
-
-
-class Unreachable(TransientError):
-    """No answer, half an answer, or one that says to come back later."""
-
-
-class TooSlow(Unreachable):
-    """The exchange took longer than it may, or sent less in a while than it has to."""
-
-
-class Untrusted(HyopsError):
-    """The server's certificate was not signed by an authority that we trust."""
 
 
 class NotFound(HyopsError):
@@ -62,42 +41,6 @@ class NotAllowed(Refused):
 
 class UnexpectedAnswer(HyopsError):
     """The server answers with a status or an encoding that the caller has no use for."""
-
-
-class TooManyBytes(Refused):
-    """A file is larger than its caller allows."""
-
-    def __init__(self, where: str, most_bytes: int) -> None:
-        super().__init__(f"{where} has more than {most_bytes} bytes", hint="see that it is what you meant")
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How slow an exchange may be.
-
-    Attributes:
-        answer_seconds: until the last answer's header is complete; names, connections and redirects included.
-        silence_seconds: between two packets.
-        bytes_per_second: that a body has to bring, by and large: what it falls behind is counted in seconds.
-        behind_seconds: how far a body may fall behind, at its start and whenever it stalls.
-        whole_seconds: for all of an exchange; None leaves it at what the rate makes of its size.
-    """
-
-    answer_seconds: float = 30.0
-    silence_seconds: float = 30.0
-    bytes_per_second: float = 64 << 10
-    behind_seconds: float = 60.0
-    whole_seconds: float | None = None
-
-    @classmethod
-    def within(cls, seconds: float) -> Self:
-        """Return the pace of something small that has to be there within so many seconds, all in all."""
-        return cls(seconds, seconds, behind_seconds=seconds, whole_seconds=seconds)
-
-    def whole(self, most_bytes: int) -> float:
-        """Return how long an exchange may take that brings so many bytes, in seconds."""
-        by_rate = self.answer_seconds + self.behind_seconds + most_bytes / self.bytes_per_second
-        return by_rate if self.whole_seconds is None else self.whole_seconds
 
 
 class AnonymousClient:
@@ -166,7 +109,7 @@ class AnonymousClient:
     def _authorities(self) -> ssl.SSLContext:
         if self._trust is None:
             try:
-                self._trust = httpx.create_ssl_context()
+                self._trust = _authorities()
             except OSError as error:
                 raise Untrusted(
                     f"the authorities to trust cannot be read: {error}", hint="mend or unset SSL_CERT_FILE"
@@ -174,82 +117,17 @@ class AnonymousClient:
         return self._trust
 
 
-class Answer:
-    """An answer: its status, what of its header may be used, and its body, to be read once.
+def _authorities() -> ssl.SSLContext:
+    """Return what the environment trusts, in place of the authorities that programs know by themselves.
 
-    Attributes:
-        status: of the last answer, after redirects.
-        url: that gave it.
+    Raises:
+        OSError: it names a file or a directory that cannot be read.
     """
-
-    def __init__(
-        self, client: AnonymousClient, response: httpcore.Response, url: Url, pace: Pace, began: float
-    ) -> None:
-        self.status = response.status
-        self.url = url
-        self._client = client
-        self._response = response
-        self._pace = pace
-        self._began = began
-
-    def header(self, name: str) -> str:
-        """Return a header's value; empty where there is none, several, or one that is no printable ASCII."""
-        wanted = name.lower().encode()
-        found = [value for known, value in self._response.headers if known.lower() == wanted]
-        text = found[0].decode("latin-1") if len(found) == 1 else ""
-        return text if text.isascii() and text.isprintable() and len(text) <= _LONGEST_HEADER else ""
-
-    def number(self, name: str) -> int | None:
-        """Return a header's value as a number; None where it is none."""
-        text = self.header(name)
-        return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
-
-    @property
-    def etag(self) -> str | None:
-        """The entity-tag, where it is one."""
-        return entity_tag(self.header("ETag"))
-
-    @property
-    def size_bytes(self) -> int | None:
-        """What the body is said to have."""
-        return self.number("Content-Length")
-
-    def pieces(self, most_bytes: int) -> Iterator[bytes]:
-        """Yield the body as it arrives.
-
-        The time that the caller takes between two pieces is its own.
-
-        Args:
-            most_bytes: what it may have.
-
-        Raises:
-            TooManyBytes: it has more.
-            TooSlow: it falls behind its pace.
-            Unreachable: it breaks off.
-        """
-        moment, pace = self._client.moment, self._pace
-        if (self.size_bytes or 0) > most_bytes:
-            raise TooManyBytes(self.url.shown, most_bytes)
-        ends = self._began + pace.whole(most_bytes)
-        credit, done = pace.behind_seconds, 0
-        stream = iter(self._response.iter_stream())
-        while True:
-            asked = time.monotonic()
-            moment.ends = min(ends, asked + credit)
-            with _transport_errors(self.url, moment, pace):
-                piece = next(stream, None)
-            if piece is None:
-                return
-            done += len(piece)
-            if done > most_bytes:
-                raise TooManyBytes(self.url.shown, most_bytes)
-            credit += len(piece) / pace.bytes_per_second - (time.monotonic() - asked)
-            credit = min(credit, pace.behind_seconds)
-            yield piece
-
-    def read(self, most_bytes: int) -> bytes:
-        """Return the whole body; raises as `pieces` does."""
-        return b"".join(self.pieces(most_bytes))
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context(cafile=bundle)
+    if directory := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=directory)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def anonymous_client(pace: Pace | None = None) -> AnonymousClient:
@@ -291,7 +169,7 @@ def opened(
         schemes: schemes that may be asked.
         redirects: how many to walk; 0 refuses the first one.
         method: HEAD asks what is there, without its bytes.
-        content: the body of a POST.
+        content: the body of a POST; what a POST is answered with may be encoded, and is not to be read.
         pace: how slow this exchange may be; the client's where None.
 
     Raises:
@@ -311,12 +189,14 @@ def opened(
     client.moment.ends = began + min(pace.answer_seconds, pace.whole(0))
     try:
         for left in range(redirects, -1, -1):
-            with _transport_errors(target, client.moment, pace):
+            with transport_errors(target, client.moment, pace):
                 response = client.send(method, target, headers or {}, content, silence_seconds=pace.silence_seconds)
             try:
                 if response.status in ok or response.status not in _REDIRECTS:
-                    answer = Answer(client, response, target, pace, began)
-                    _require_useful(answer, ok)
+                    answer = Answer(response, target, pace, client.moment, began)
+                    _require_status(answer, ok)
+                    if method != "POST":
+                        _require_plain(answer)
                     yield answer
                     return
                 if left == 0:
@@ -325,7 +205,7 @@ def opened(
                 _require_allowed(target, allowed, schemes)
             finally:
                 # A connection that broke may complain again; it is gone either way.
-                with suppress(*_BROKEN):
+                with suppress(*BROKEN):
                     response.close()
     finally:
         client.moment.ends = 0.0
@@ -374,7 +254,7 @@ def _next(url: Url, response: httpcore.Response) -> Url:
         ) from error
 
 
-def _require_useful(answer: Answer, ok: Collection[int]) -> None:
+def _require_status(answer: Answer, ok: Collection[int]) -> None:
     where, status = answer.url.shown, answer.status
     if status not in ok:
         if status in (404, 410):
@@ -383,9 +263,14 @@ def _require_useful(answer: Answer, ok: Collection[int]) -> None:
             raise Unreachable(f"{where} answers {status}", hint="try again later")
         hint = "check that anyone may read it without credentials"
         raise UnexpectedAnswer(f"{where} answers {status}", hint=hint)
+
+
+def _require_plain(answer: Answer) -> None:
     encoding = answer.header("Content-Encoding") or "identity"
     if encoding != "identity":
-        raise UnexpectedAnswer(f"{where} encodes its answer as {encoding[:80]}", hint="serve the bytes as they are")
+        raise UnexpectedAnswer(
+            f"{answer.url.shown} encodes its answer as {encoding[:80]}", hint="serve the bytes as they are"
+        )
 
 
 def _ascii(text: str) -> bytes:
@@ -395,30 +280,3 @@ def _ascii(text: str) -> bytes:
             f"a request's header would hold {text[:80]!a}", hint="report it: what was stored was not checked"
         )
     return text.encode("ascii")
-
-
-@contextmanager
-def _transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
-    try:
-        yield
-    except _BROKEN as error:
-        if _certificate_error(error):
-            raise Untrusted(
-                f"{url.shown}: {error}", hint="for a private authority, set SSL_CERT_FILE to a bundle with it"
-            ) from error
-        if isinstance(error, httpcore.TimeoutException) and moment.passed:
-            raise TooSlow(
-                f"{url.shown} takes longer than it may: {pace.answer_seconds:g} s to answer, then "
-                f"{pace.bytes_per_second / 1024:g} KiB a second with at most {pace.behind_seconds:g} s behind",
-                hint="try again later, or use another source",
-            ) from error
-        why = str(error) or type(error).__name__
-        raise Unreachable(f"{url.shown}: {why}", hint="check network and proxy, then try again") from error
-
-
-def _certificate_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

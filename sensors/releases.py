@@ -12,7 +12,7 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
-from resources.border import bordered
+from resources.border import bordered, said_of
 from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed
 from resources.time_budget import NoTimeLeft, TimeBudget
@@ -100,7 +100,7 @@ def _look(feed: ReleaseFeed, cursor: Cursor, settings: FeedSettings, now: dateti
     try:
         polled = feed.poll(cursor.etag, cursor.url, budget=TimeBudget(POLL_SECONDS))
     except TransientError as error:
-        return Look(cursor.failed(error.message, now, settings.poll_seconds), error.message)
+        return Look(cursor.failed(said_of(error), now, settings.poll_seconds), said_of(error))
     after = cursor.read(polled.etag, polled.url)
     if polled.feed is None:
         return Look(after, f"the feed is unchanged since it was last read (etag {polled.etag})")

@@ -19,10 +19,12 @@ from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
+from resources.handed_over import HANDED_OVER_TAG
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.sweep import Sweep as ProjectSweep
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.proxmox.sweep import Sweep as NodeSweep
+from resources.secrets import redactor
 
 GROUP = "upkeep"
 GONE = "every_leftover_is_gone"
@@ -125,6 +127,17 @@ def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | N
     return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
 
 
+def working_with(instance: dg.DagsterInstance, digest: str) -> str | None:
+    """Return a run that is at work, or will be, with a document that it was handed over.
+
+    Args:
+        instance: knows the runs.
+        digest: the document's.
+    """
+    runs = instance.get_runs(dg.RunsFilter(tags={HANDED_OVER_TAG: digest}))
+    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
+
+
 def made_here(
     instance: dg.DagsterInstance,
     store: ArtifactStore,
@@ -173,4 +186,5 @@ def _swept(kind: str, site: str, sweep: Callable[[], ProjectSweep | NodeSweep], 
         found = sweep()
         return found.reap() if reap else found.find()
     except HyopsError as error:
-        return [not_looked_at(f"the whole {kind}", site, error)]
+        found = not_looked_at(f"the whole {kind}", site, error)
+        return [found.turned(found.verdict, redactor().text(found.why))]

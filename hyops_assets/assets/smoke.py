@@ -13,6 +13,7 @@ from hyops_assets.gates import GATES_VERSION
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from hyops_assets.image.programs import ProgramFailed
 from resources.artifacts.store import ArtifactStore
+from resources.border import said_of
 
 GATE = "smoke_verify_command"
 
@@ -63,10 +64,10 @@ def smoke_verified(
         except ProgramFailed as error:
             if handed_over.smoke_verify_required:
                 raise SmokeFailed(
-                    f"smoke_verify_command refuses the disk of {built.version}: {error.message}",
+                    f"smoke_verify_command refuses the disk of {built.version}: {said_of(error)}",
                     hint="mend what it found; or set smoke_verify_required to false to be warned only",
                 ) from error
-            return f"warning, not required: {error.message}"
+            return f"warning, not required: {said_of(error)}"
     passed = GateResult(
         name=GATE,
         passed=True,

@@ -13,6 +13,7 @@ import dagster as dg
 
 from hyops_assets.assets.executing import note_process
 from hyops_assets.contract.errors import TransientError
+from resources.border import said_of
 
 LOGGER = logging.getLogger("hyops.steps")
 LOGGER.addHandler(logging.NullHandler())
@@ -73,7 +74,7 @@ def again(error: TransientError, *, wait_seconds: float = RETRY_SECONDS) -> dg.R
 
     Every step finds what an earlier attempt did and goes on from there, so one more costs what is missing.
     """
-    LOGGER.warning("tried again in %.0f s: %s", wait_seconds, error.message)
+    LOGGER.warning("tried again in %.0f s: %s", wait_seconds, said_of(error))
     return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait_seconds)
 
 

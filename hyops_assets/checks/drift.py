@@ -20,7 +20,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.border import bordered, said_of
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import MissingImage
 from resources.hetzner.inventory import Snapshot
@@ -174,7 +174,7 @@ def drift_of_published(
                 if known is not None and known.sha256 != promised.sha256:
                     yield Drift(version, f"sha256 of {url}", promised.sha256, known.sha256)
             except HyopsError as error:
-                yield Drift(version, url, "anyone can read it", error.message)
+                yield Drift(version, url, "anyone can read it", said_of(error))
         if objects != seen.objects:
             store.write_document(SEEN, version, Seen(objects=objects))
 
@@ -236,7 +236,7 @@ def _template(templates: Mapping[str, TemplateFacts], ref: str) -> TemplateFacts
 
 
 def _unreadable(site: str, error: HyopsError) -> Drift:
-    return Drift(site, "the whole site", "can be read", error.message)
+    return Drift(site, "the whole site", "can be read", said_of(error))
 
 
 def _unconfigured(expected: list[SeededAt], configured: Mapping[str, object]) -> Iterator[Drift]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Record
+from resources.border import said_of
 from resources.hetzner.labels import description_of
 from resources.hetzner.report import ImageFacts
 from resources.proxmox.facts import TemplateFacts
@@ -30,7 +31,7 @@ def read_link(name: str, expected: str, find: Callable[[], str]) -> Link:
     try:
         return Link(name, expected, find())
     except HyopsError as error:
-        return Link(name, expected, error.message)
+        return Link(name, expected, said_of(error))
 
 
 def template_links(seeded: SeededAt, record: Record, audit: Callable[[], TemplateFacts]) -> Iterator[Link]:
@@ -39,7 +40,7 @@ def template_links(seeded: SeededAt, record: Record, audit: Callable[[], Templat
     try:
         found = audit()
     except HyopsError as error:
-        yield Link(f"{where} can be read", "yes", error.message)
+        yield Link(f"{where} can be read", "yes", said_of(error))
         return
     lineage = found.lineage
     yield Link(f"{where} is a whole template", "yes", "yes" if found.converted else "no")
@@ -56,7 +57,7 @@ def image_links(seeded: SeededAt, record: Record, audit: Callable[[], ImageFacts
     try:
         found = audit()
     except HyopsError as error:
-        yield Link(f"{where} can be read", "yes", error.message)
+        yield Link(f"{where} can be read", "yes", said_of(error))
         return
     labels = found.labels
     yield Link(f"{where} is available", "available", found.status)

@@ -14,7 +14,7 @@ import dagster as dg
 import typer
 from rich.table import Table
 
-from hyops_assets.assets.leftovers import made_here, node_sweep, project_sweep, seeding_at
+from hyops_assets.assets.leftovers import made_here, node_sweep, project_sweep, seeding_at, working_with
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.cli.acceptance_killed import KilledTrials
 from hyops_assets.cli.environment import Place
@@ -28,6 +28,8 @@ from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from resources.artifacts.store import ArtifactStore
+from resources.handed_over import HandedOverRoom
+from resources.handed_over_remains import HandedOverRemains
 from resources.hetzner.resource import HetznerProjects
 from resources.hetzner.superseded import superseded_snapshots
 from resources.local_remains import LocalRemains
@@ -130,6 +132,7 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
         yield Part("leftovers of seeds", name, partial(node_sweep, instance, seeders, name))
         yield Part("superseded templates", name, partial(_templates, seeders, ground(PROXMOX, name)))
         yield Part("files on the node", name, partial(_ByHand, name))
+    yield Part("handed-over documents", "this environment", partial(_handed_over, place, instance))
     yield Part("local remains", "this host", partial(LocalRemains, store, clock=time.time))
 
 
@@ -156,6 +159,10 @@ def _snapshots(projects: HetznerProjects, settings: Settings, ground: Ground) ->
 def _templates(seeders: ProxmoxSeeders, ground: Ground) -> Look:
     seeder = seeders.seeder(ground.where)
     return superseded_templates(seeder.client, seeder.limits, ground)
+
+
+def _handed_over(place: Place, instance: dg.DagsterInstance) -> Look:
+    return HandedOverRemains(HandedOverRoom(place.root), user_of=partial(working_with, instance), clock=time.time)
 
 
 def _all(parts: Sequence[Part], *, apply: bool) -> list[Finding]:

@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyops_assets.cli import lab
+from hyops_assets.cli import closed, lab
 from hyops_assets.cli.environment import ANNOUNCED, Place
 from hyops_assets.cli.graph import prepare_partitions
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.own_process import close_to_others
 from hyops_assets.ui.serve import Ui
 from resources.settings import load_settings
 
@@ -59,6 +60,7 @@ def _serve(place: Place, serving: Serving, stack: ExitStack, *, daemon: bool) ->
     # A shell's background jobs start with SIGINT ignored, and a service manager sends SIGTERM: both end it well.
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, signal.default_int_handler)
+    close_to_others()
     os.environ["PYTHONWARNINGS"] = ",".join(f"ignore:{message}" for message in ANNOUNCED)
     ui = Ui(place.root, serving.port, read_only=serving.read_only, guarded=not serving.unguarded_because)
     if daemon and load_settings(place.root).lab:
@@ -98,8 +100,8 @@ class _Watched:
 @contextmanager
 def _daemon(ui: Ui) -> Iterator[_Watched]:
     """Run Dagster's daemon for as long as the block lasts; where it ends before, the UI is stopped."""
-    program = Path(sys.executable).with_name("dagster-daemon")
-    command = [program, "run", "--workspace", _WORKSPACE]
+    # It holds every token of the environment, and ticks for days beside other programs of this user.
+    command = [sys.executable, "-m", closed.__name__, "dagster-daemon", "run", "--workspace", _WORKSPACE]
     process = subprocess.Popen(command, cwd=_CHECKOUT, start_new_session=True)
     stopping, ended = threading.Event(), threading.Event()
 

@@ -14,10 +14,13 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import reach_lab
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.waiting import missing_seeds, named_version, wave_waits
+from resources.artifacts.store import ArtifactStore
 from resources.states.store import StateStore
 
 
@@ -98,7 +101,7 @@ def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
     versions = list(asked.versions) or ([named] if named else [])
     if not versions:
         raise Refused("the build slot names no record", hint="build one, or name it: --version")
-    published = SeedLog(graph.instance, CLOUDS[0]).published()
+    published = {*SeedLog(graph.instance, CLOUDS[0]).published(), *_vouched(graph)}
     if unknown := [version for version in versions if version not in published]:
         raise Refused(
             f"no contract of {', '.join(unknown)} was published here",
@@ -119,6 +122,24 @@ def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
     return cells
 
 
+def _vouched(graph: Graph) -> dict[str, str]:
+    """Return the records, by version and digest, that a state and the store vouch for.
+
+    A state names a record once its contract was read back. So an environment goes on whose history in Dagster was
+    lost: a moved host, a restored backup.
+    """
+    store = ArtifactStore(graph.root.artifacts)
+    vouched: dict[str, str] = {}
+    for ref, state in StateStore(graph.root).list():
+        version, digest = state.outputs.get("record_version"), state.outputs.get("record_digest")
+        if ref.module not in (IMAGE_BUILD, IMAGE_ARTIFACT) or state.status != "ok" or not isinstance(version, str):
+            continue
+        contract = store.find_document("published_contract", version, Contract)
+        if contract is not None and contract.record_digest == digest:
+            vouched[version] = contract.record_digest
+    return vouched
+
+
 def _sites(cloud: Cloud, settings: Settings, named: Collection[str]) -> list[str]:
     return sorted(name for name in cloud.sites(settings) if not named or name in named)
 
@@ -130,7 +151,9 @@ def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
     held: dict[Cell, str] = {}
     for cloud in CLOUDS:
         keys = {str(cloud.seed(cell.site, cell.version)): cell for cell in cells if cell.cloud is cloud}
-        waits = wave_waits(cloud, keys, settings, SeedLog(graph.instance, cloud), now=time.time())
+        waits = wave_waits(
+            cloud, keys, settings, SeedLog(graph.instance, cloud), now=time.time(), vouched=_vouched(graph)
+        )
         held |= {keys[key]: why for key, why in waits.items()}
     return held
 

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from typing import Literal, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from pydantic import JsonValue
 
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.record import Record, VariantFormat
+from hyops_assets.contract.urls import BadUrl, Url
 
 
 class SignatureFacts(Frozen):
@@ -43,11 +44,23 @@ class SignedIso(Frozen):
         Of a path on this host only the file's name is left; of a URL neither credentials nor a query, which may
         sign it.
         """
-        parts = urlsplit(self.source_url)
-        if parts.scheme not in {"http", "https"}:
-            return self.model_copy(update={"source_url": unquote(parts.path).rsplit("/", 1)[-1]})
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-        return self.model_copy(update={"source_url": urlunsplit(bare)})
+        return self.model_copy(update={"source_url": _bare(self.source_url)})
+
+
+def _bare(source: str) -> str:
+    scheme, is_url, rest = source.partition("://")
+    if not is_url:
+        return source.rsplit("/", 1)[-1]
+    path = rest.partition("#")[0].partition("?")[0]
+    authority, _, path = path.partition("/")
+    if scheme.lower() == "file":
+        return unquote(path).rsplit("/", 1)[-1]
+    bare = f"{scheme}://{authority.rpartition('@')[2]}/{path}"
+    try:
+        return Url.parse(bare, schemes=("https", "http")).shown
+    except BadUrl:
+        # Whatever it is, a part that is public cannot be told from one that is not.
+        return ""
 
 
 class GateResult(Frozen):

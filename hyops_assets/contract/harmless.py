@@ -5,10 +5,10 @@ What has power is handed over in private (`handed_over.py`).
 """
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, StringConstraints
 
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import KEY_PATTERN
 
 _MOST_CHARACTERS = 2048
@@ -16,15 +16,10 @@ _MOST_CHARACTERS = 2048
 
 def is_public_https(url: str) -> bool:
     """Tell whether a text is an https URL of a public file: with a host, and no credentials, query or fragment."""
-    if len(url) > _MOST_CHARACTERS or any(one.isspace() or not one.isprintable() or one == "\\" for one in url):
-        return False
     try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - parsed when it is asked for
-    except ValueError:
+        return len(url) <= _MOST_CHARACTERS and Url.parse(url).query is None
+    except BadUrl:
         return False
-    bare = not (parts.query or parts.fragment or "@" in parts.netloc)
-    return parts.scheme == "https" and bool(parts.hostname) and bare
 
 
 def _public_https(url: str) -> str:

@@ -7,7 +7,7 @@ refused wherever it stands, and so is a key that nobody reads: an ignored input 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -113,8 +113,9 @@ class BuildInputs(ModuleInputs, BuildCommands):
 
     @model_validator(mode="after")
     def _iso_build_is_on_purpose(self) -> "BuildInputs":
-        path = urlsplit(self.source_iso_url).path
-        if path.endswith(".iso") and not self.allow_iso_build:
+        # In whatever spelling: a server and a file system read what is written.
+        path = unquote(self.source_iso_url.partition("#")[0].partition("?")[0])
+        if path.lower().endswith(".iso") and not self.allow_iso_build:
             raise ValueError("ISO build is disabled by default: set allow_iso_build to true")
         return self
 

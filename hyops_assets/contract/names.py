@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.hosts import require_host, require_port
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import KEY_PATTERN
@@ -61,10 +62,14 @@ def _parsed(text: str, schemes: tuple[str, ...]) -> Url:
 
 
 def _place(text: str) -> str:
-    if "://" in text and not text.startswith("file://"):
+    try:
+        path = local_file(text)
+    except BadUrl as error:
+        raise ValueError(error.message) from error
+    if path is None and "://" in text:
         _parsed(text, ("https", "http"))
     else:
-        _plain_path(Path(text))
+        _plain_path(path or Path(text))
     return text
 
 

@@ -9,6 +9,7 @@ from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.image.digests import sha256_of_bytes
+from resources.answers import Pace, TooManyBytes
 from resources.entity_tags import entity_tag
 from resources.feed.download import DownloadedIso, fetch_iso, local_path, mirrored_at, sources
 from resources.feed.github import LookedUp, look_up
@@ -23,7 +24,7 @@ from resources.feed.parse import (
     sibling_of,
 )
 from resources.public_files import opened_file
-from resources.public_http import AnonymousClient, Pace, TooManyBytes, anonymous_client, opened
+from resources.public_http import AnonymousClient, anonymous_client, opened
 from resources.time_budget import TimeBudget
 
 MAX_FEED_BYTES = 1 << 20

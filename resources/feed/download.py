@@ -9,34 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.space import NoSpace
+from resources.answers import Answer, Pace, TooManyBytes, TooSlow, Unreachable
 from resources.entity_tags import strong_tag
 from resources.feed.parse import Release
 from resources.feed.partial import DestinationFailed, PartialFile, TooLarge, file_system_errors
-from resources.public_http import (
-    AnonymousClient,
-    Answer,
-    NotAllowed,
-    NotFound,
-    Pace,
-    TooManyBytes,
-    TooSlow,
-    UnexpectedAnswer,
-    Unreachable,
-    anonymous_client,
-    opened,
-)
+from resources.public_http import AnonymousClient, NotAllowed, NotFound, UnexpectedAnswer, anonymous_client, opened
 
 MAX_SIGNATURE_BYTES = 16 << 10
 ATTEMPTS = 5
@@ -172,8 +161,8 @@ def mirrored_at(mirror: str, version: str) -> str:
 
 def local_path(place: str) -> Path | None:
     """Return the path that a user wrote, as a path or as a file URL; None where the place is elsewhere."""
-    if place.startswith("file://"):
-        return Path(unquote(urlsplit(place).path))
+    if (path := local_file(place)) is not None:
+        return path
     return None if "://" in place else Path(place).expanduser().absolute()
 
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hyops_assets.contract.canonical import Sha256
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.version import iso_file_name
+from resources.answers import Pace, TooManyBytes
 from resources.feed.parse import Release
-from resources.public_http import NotFound, Pace, TooManyBytes, anonymous_client, opened
+from resources.public_http import NotFound, anonymous_client, opened
 
 MAX_ANSWER_BYTES = 4 << 20
 """The body of a release holds its change log."""

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfileobj
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.image.programs import ProgramFailed, find_program, run
 from resources.hetzner.wishes import Wrapper
 
@@ -36,7 +37,7 @@ class Shelf:
 
     def find(self, path: str) -> Path | None:
         """Return the file that a request's path names. A proxy before this host may have kept the base URL's path."""
-        return self.files.get(urlsplit(path).path.rsplit("/", 1)[-1])
+        return self.files.get(path.partition("?")[0].rsplit("/", 1)[-1])
 
 
 @contextmanager
@@ -74,15 +75,15 @@ def require_public_url(base_url: str, *, lab: bool) -> None:
     Raises:
         NotReachable: no http(s) URL, with credentials or a query, or an address that is not routed; a lab's may be.
     """
-    parts = urlsplit(base_url)
-    bare = (
-        parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
-    )
-    if not bare:
+    try:
+        url = Url.parse(base_url, schemes=("https", "http"))
+    except BadUrl:
+        url = None
+    if url is None or url.query is not None:
         raise NotReachable(
             "seed_wrapper_public_base_url is no plain http or https URL", hint="write http://<this host's name>:<port>"
         )
-    host = parts.hostname or ""
+    host = url.host
     try:
         routed = ipaddress.ip_address(host).is_global
     except ValueError:

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.urls import BadUrl, Url
+from resources.answers import Answer
 from resources.hetzner.errors import WrongSource
 from resources.hetzner.rescue import Source
 from resources.hetzner.wishes import Wrapper
 from resources.hetzner.wrapping import wrapped
-from resources.public_http import Answer, anonymous_client, opened
+from resources.public_http import anonymous_client, opened, shown
 
 
 @contextmanager
@@ -52,18 +53,22 @@ def find_source(request: SeedRequest) -> Source:
         TransientError: the URL cannot be reached from here.
     """
     variant = request.record.variants["raw.xz"]
-    parts = urlsplit(request.url)
-    if parts.scheme == "file":
-        path = Path(unquote(parts.path))
+    path = local_file(request.url)
+    if path is not None:
         if not path.is_file():
             raise WrongSource(f"{path} is no file", hint="publish the record again")
         _require_size(str(path), path.stat().st_size, variant)
         return Source(variant, file=path)
-    if parts.scheme != "https":
-        raise Refused(f"{request.url!r}: the rescue system fetches over https only", hint="publish it under https")
-    with anonymous_client() as client, opened(client, request.url) as answer:
+    try:
+        url = Url.parse(request.url)
+    except BadUrl as error:
+        raise Refused(
+            f"{shown(request.url)}: the rescue system fetches over https only: {error.message}",
+            hint="publish it under https",
+        ) from error
+    with anonymous_client() as client, opened(client, url) as answer:
         _require_announced(request.url, answer, variant)
-    return Source(variant, url=request.url)
+    return Source(variant, url=str(url))
 
 
 def _require_announced(url: str, answer: Answer, variant: Variant) -> None:

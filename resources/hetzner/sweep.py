@@ -11,6 +11,7 @@ from typing import TypeVar
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
+from resources.border import said_of
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import NotFound
 from resources.hetzner.inventory import Key, Server
@@ -105,7 +106,7 @@ class Sweep:
         try:
             return remove(thing, finding)
         except HyopsError as error:
-            return finding.turned("failed", f"{finding.why}; {error.message}")
+            return finding.turned("failed", f"{finding.why}; {said_of(error)}")
 
     def _remove_server(self, server: Server, finding: Finding) -> Finding:
         try:

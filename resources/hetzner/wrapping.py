@@ -8,8 +8,8 @@ else is: the qcow2 by its digest, the disk by the record's, the transport and th
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
@@ -77,9 +77,8 @@ def _reached(wrapper: Wrapper, *, lab: bool) -> Iterator[tuple[Path, Shelf]]:
 def _qcow2(request: SeedRequest, room: Path, progress: Progress) -> Path:
     """Return the record's qcow2 as a file, after hashing it."""
     variant = request.record.variants["qcow2"]
-    parts = urlsplit(request.url)
-    if parts.scheme == "file":
-        file = Path(unquote(parts.path))
+    file = local_file(request.url)
+    if file is not None:
         if not file.is_file():
             raise WrongSource(f"{file} is no file", hint="publish the record again")
     else:

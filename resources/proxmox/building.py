@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import tenacity
 
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
@@ -54,8 +54,7 @@ class Build:
     @property
     def private_file(self) -> Path | None:
         """The image on this host, where the source is a file URL: the node cannot fetch it."""
-        parts = urlsplit(self.request.url)
-        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+        return local_file(self.request.url)
 
     def bring_image(self) -> None:
         """Have the qcow2 on the import storage, its SHA-256 checked there; once per seed.

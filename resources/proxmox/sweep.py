@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
+from resources.border import said_of
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject, StillLinked
 from resources.proxmox.facts import TemplateFacts, audit
@@ -167,7 +168,7 @@ class Sweep:
         except StillLinked:
             return finding.turned("keep", "machines are linked to its disk")
         except HyopsError as error:
-            return finding.turned("failed", f"{finding.why}; {error.message}")
+            return finding.turned("failed", f"{finding.why}; {said_of(error)}")
         return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 
 

@@ -3,7 +3,8 @@
 import hashlib
 
 from hyops_assets.contract.progress import Progress, silent
-from resources.public_http import NotFound, Pace, anonymous_client, opened
+from resources.answers import Pace
+from resources.public_http import NotFound, anonymous_client, opened
 from resources.repository.base import ObjectRepository, ReadBack, missing
 
 MOST_BYTES = 1 << 44

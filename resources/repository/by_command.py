@@ -11,14 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.urls import require_contract_url
+from hyops_assets.contract.urls import Url, require_contract_url
 from hyops_assets.contract.version import BadVersion, RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.operator_command import OperatorCommand, answer_of, hyops_vyos, publishing_key
@@ -184,7 +184,7 @@ class CommandRepository:
                 hint="have it print the object's final URL on standard output, and all else on standard error",
             )
         require_contract_url(url, version)
-        if not url.startswith("https://") or unquote(urlsplit(url).path).rsplit("/", 1)[-1] != file.name:
+        if not url.startswith("https://") or Url.parse(url).file_name != file.name:
             raise BadAnswer(
                 f"the publish command put {name} at {url}",
                 hint=f"have it publish under https, under the file's own name ({file.name})",

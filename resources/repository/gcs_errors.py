@@ -17,7 +17,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from hyops_assets.contract.errors import HyopsError, TransientError
-from resources.public_http import Untrusted
+from resources.answers import Untrusted
 from resources.repository.base import RepositoryFailed
 
 Result = TypeVar("Result")

@@ -1,9 +1,8 @@
 """What a stranger is told of a published object without reading its bytes."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from hyops_assets.contract.file_urls import local_file
 from resources.public_http import NotFound, anonymous_client, opened
 from resources.repository.base import missing
 
@@ -31,9 +30,9 @@ def head_published(url: str) -> Head:
         TransientError: it could not be asked for now.
         Refused, Untrusted, UnexpectedAnswer: it is not public any more.
     """
-    if url.startswith("file:"):
+    if (path := local_file(url)) is not None:
         try:
-            found = Path(unquote(urlsplit(url).path)).stat()
+            found = path.stat()
         except FileNotFoundError as error:
             raise missing(url) from error
         return Head(found.st_size, f"{found.st_ino} {found.st_mtime_ns}")

@@ -105,7 +105,7 @@ def test_validating_imports_nothing_that_only_the_graph_needs(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "hyops_assets" in imported
-    assert not imported & {"dagster", "httpx", "hcloud", "proxmoxer", "asyncssh", "google"}
+    assert not imported & {"dagster", "httpcore", "hcloud", "proxmoxer", "asyncssh", "google"}
 
 
 @pytest.mark.slow

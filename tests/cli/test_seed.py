@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from typer.testing import CliRunner
 from benchmarks.fleet_lab import FleetLab, fleet_lab
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.main import app
+from hyops_assets.contract.references import BUILD_STATE
 from hyops_assets.lab.faults import Delay, Rule
 from resources.settings import load_settings, save_settings
+from resources.states.store import StateStore
 from tests.cli.shell import hyops_in_a_terminal
 from tests.hetzner_scene import wait_until
 
@@ -70,6 +73,30 @@ def test_a_canary_that_fails_holds_the_rest_back(lab: FleetLab, monkeypatch: pyt
     # A person may name the sites all the same.
     assert seed(lab, "--site", "site-02")[0] == 0
     assert lab.snapshots() == 1
+
+
+def test_without_dagsters_history_an_environment_goes_on_from_its_states_canaries_first(lab: FleetLab) -> None:
+    settings = load_settings(lab.root)
+    first = settings.sites.hetzner["site-00"].model_copy(update={"canary": True})
+    sites = settings.sites.model_copy(update={"hetzner": settings.sites.hetzner | {"site-00": first}})
+    save_settings(lab.root, settings.model_copy(update={"sites": sites}), heading="test")
+    assert seed(lab, "--site", "site-00")[0] == 0
+    shutil.rmtree(lab.root.dagster_home)
+    status, said = seed(lab)
+    assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0), said
+    assert len(re.findall(r"site-00 .* adopted ", said)) == 1
+    assert len(re.findall(r" created ", said)) == 2
+
+
+def test_a_record_of_another_digest_than_its_state_says_is_not_vouched_for(lab: FleetLab) -> None:
+    shutil.rmtree(lab.root.dagster_home)
+    states = StateStore(lab.root)
+    state = states.find(BUILD_STATE)
+    assert state is not None
+    states.commit(BUILD_STATE, run_id="test", outputs={**state.outputs, "record_digest": "0" * 64})
+    ran = CliRunner().invoke(app, ["seed", "--root", str(lab.root.path)])
+    assert f"no contract of {lab.versions[0]} was published here" in str(ran.exception)
+    assert lab.snapshots() == 0
 
 
 @pytest.mark.parametrize(

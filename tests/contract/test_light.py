@@ -7,7 +7,7 @@ def test_the_contract_loads_without_dagster_or_a_network_library() -> None:
     script = (
         "import sys, pkgutil, importlib, hyops_assets.contract as c\n"
         "for m in pkgutil.iter_modules(c.__path__): importlib.import_module(f'hyops_assets.contract.{m.name}')\n"
-        "print(sorted({'dagster', 'httpx', 'hcloud', 'yaml', 'rich', 'aiohttp'} & set(sys.modules)))"
+        "print(sorted({'dagster', 'httpcore', 'hcloud', 'yaml', 'rich', 'aiohttp'} & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -123,3 +123,19 @@ def _is_bordered(function: ast.FunctionDef) -> bool:
     # The innermost: what stands above it is Dagster's.
     last = function.decorator_list[-1] if function.decorator_list else None
     return isinstance(last, ast.Name) and last.id == "bordered"
+
+
+def test_what_a_caught_error_says_is_stored_by_way_of_the_border_alone() -> None:
+    """An error that is raised again meets the border by itself; one that becomes a reason or a finding does not."""
+    found: list[str] = []
+    for directory in ("hyops_assets/assets", "hyops_assets/checks", "sensors"):
+        for path in sorted((ROOT / directory).rglob("*.py")):
+            tree = ast.parse(path.read_text())
+            raised = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Raise) for part in ast.walk(node)}
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and node.attr == "message" and id(node) not in raised
+                if isinstance(node.value, ast.Name) and node.value.id == "error"
+            ]
+    assert found == []

@@ -16,11 +16,12 @@ from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import ReleaseServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
+from resources.answers import Pace
 from resources.feed import download, partial
 from resources.feed.download import ATTEMPTS, DownloadedIso, IsoUnavailable, IsoUnreachable, fetch_iso
 from resources.feed.parse import Release, release_at
 from resources.feed.partial import DestinationFailed, TooLarge
-from resources.public_http import NotAllowed, Pace
+from resources.public_http import NotAllowed
 from tests.killing import killed_at_each_line
 from tests.resources.hostile import SLOW, answer, dripping, serving
 from tests.resources.redirecting import Redirecting

@@ -11,18 +11,9 @@ import pytest
 
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.lab.authority import Authority
+from resources.answers import Answer, Pace, TooSlow, Unreachable, Untrusted
 from resources.public_files import NoRegularFile, TooManyBytes, fetch_file, opened_file, read_document
-from resources.public_http import (
-    Answer,
-    NotAllowed,
-    Pace,
-    TooSlow,
-    UnexpectedAnswer,
-    Unreachable,
-    Untrusted,
-    anonymous_client,
-    opened,
-)
+from resources.public_http import NotAllowed, UnexpectedAnswer, anonymous_client, opened
 from resources.repository.anonymous import read_public
 from resources.repository.heads import head_published
 from tests.resources.hostile import SLOW, answer, dripping, serving

@@ -17,7 +17,8 @@ from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
-from resources.public_http import NotAllowed, Unreachable, Untrusted
+from resources.answers import Unreachable, Untrusted
+from resources.public_http import NotAllowed
 from resources.repository import create_only, directory
 from resources.repository.base import BadObjectName, ObjectConflict, ObjectMissing, Published, RepositoryFailed
 from resources.repository.create_only import DigestMismatch

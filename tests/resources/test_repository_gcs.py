@@ -18,7 +18,7 @@ import pytest
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
-from resources.public_http import Untrusted
+from resources.answers import Untrusted
 from resources.repository import gcs, gcs_upload, proven_source
 from resources.repository.base import (
     BadObjectName,

@@ -129,7 +129,19 @@ def test_a_webhook_that_is_overloaded_is_tried_again(webhook: Webhook) -> None:
         ([302], None, NotTold, "the webhook of NOTIFY_URL answers 302"),
         ([], f"http://127.0.0.1:9/{SECRET}", NotToldYet, "cannot be reached"),
         ([], f"http://hooks.example/{SECRET}", NotTold, "holds no https URL"),
-        ([], f"https://hooks.example:port/{SECRET}", NotTold, "holds no URL"),
+        *(
+            ([], url, NotTold, "holds no URL")
+            for url in (
+                f"https://hooks.example:port/{SECRET}",
+                f"https://{SECRET}.hooks.example:99999/",
+                f"https://user:{SECRET}@hooks.example/",
+                f"https://hooks.example/#{SECRET}",
+                f"https://hooks.example/{SECRET}%zz",
+                f"https://hooks.example/{SECRET}/../x",
+                f"file:///{SECRET}",
+                SECRET,
+            )
+        ),
         ([], " ", NotTold, "NOTIFY_URL is not set"),
     ],
 )

@@ -181,6 +181,15 @@ def device_1(*subnets):
         ({"version": 2, "bonds": {"bond0": {}}}, "not supported: bonds"),
         ({"version": 2, "ethernets": {"eth0": {"link-local": ["ipv6"]}}}, "eth0: not supported: link-local"),
         ({"version": 2, "vlans": {"v7": {"id": 7, "link": "bond0"}}}, "v7: there is no Ethernet device bond0"),
+        *(
+            ({"version": 2, "ethernets": {"eth0": {"match": {"macaddress": mac}}}}, "is no hardware address")
+            for mac in ("banana", "00:11", "96:00:00:08:19:dg", '96:00:00:08:19:da"')
+        ),
+        ({"version": 2, "vlans": {"v": {"id": 4095, "link": "eth0"}}}, "v: 4095 is not from 0 to 4094"),
+        ({"version": 2, "ethernets": {"eth0": {"mtu": 10**9}}}, "eth0: 1000000000 is not from 68 to 16000"),
+        (device_1({"type": "static", "address": "fe80::1%eth0 x/64"}), "names a zone"),
+        (device_1({"type": "static", "address": "fe80::2/64", "gateway": "fe80::1%eth0"}), "names a zone"),
+        (device_1({"type": "dhcp", "dns_nameservers": ["fe80::1%eth0"]}), "names a zone"),
     ],
 )
 def test_what_is_not_supported_is_reported_and_keys_still_arrive(guest, shape, why):

@@ -163,6 +163,56 @@ def test_no_route_of_dagster_answers(served: Served, who: str, headers: dict[str
     assert served.recorder.reached == []
 
 
+ELSEWHERE = [
+    *(
+        {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+        for origin in (
+            "http://evil.example",
+            "https://127.0.0.1:3000",
+            "http://127.0.0.1:3001",
+            "http://127.0.0.1",
+            "http://localhost",
+            "http://localhost:3000.evil.example",
+            "http://127.0.0.1:3000@evil.example",
+            "null",
+            "",
+        )
+    ),
+    *(
+        {"Host": host}
+        for host in (
+            "evil.example:3000",
+            "127.0.0.1.nip.example:3000",
+            "localhost.:3000",
+            "127.0.0.1:03000",
+            "127.1:3000",
+            "[::1]:3000",
+            "0.0.0.0:3000",
+        )
+    ),
+]
+"""Sixteen: nine origins of pages, seven names that lead to this port."""
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE, ids=lambda headers: "-".join(map(str, headers.items())))
+def test_of_sixteen_foreign_origins_and_hosts_none_is_served_though_it_has_the_cookie(
+    served: Served, elsewhere: dict[str, str]
+) -> None:
+    """Each with all that a page may send: reading, posting as JSON or as a form, GraphQL in a URL, a websocket."""
+    client = served.entered()
+    mutation = "/graphql?query=mutation{wipeAssets(assetPartitionRanges:[]){__typename}}"
+    for path in ("/", "/graphql", mutation, "/report_asset_materialization/x", "/download_debug/x", "/server_info"):
+        for method, kind in SENDING:
+            sent = elsewhere | ({"Content-Type": kind} if kind else {})
+            answer = client.request(method, path, headers=sent, content=b'{"query": "{version}"}' if kind else None)
+            assert answer.status_code in (403, 421), (method, path)
+            assert "access-control-allow-origin" not in answer.headers
+    # A link of one use is not redeemed there either.
+    assert client.get(link(ADDRESS, served.key).removeprefix(ADDRESS), headers=elsewhere).status_code in (403, 421)
+    assert client.websocket("/graphql", headers=elsewhere) == [{"type": "websocket.close", "code": 1008}]
+    assert served.recorder.reached == []
+
+
 def test_the_real_page_reaches_every_route_that_reads(served: Served) -> None:
     client = served.entered()
     reading = [path for path in paths(served.recorder.application.routes) if path != "/graphql"]

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work
 from hyops_assets.contract.errors import HyopsError, Refused
@@ -20,6 +19,7 @@ from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState
+from hyops_assets.contract.urls import Url
 
 if TYPE_CHECKING:
     from resources.repository.gcs_bucket import BucketKeeper
@@ -127,7 +127,7 @@ def _keeper(inputs: ObjectRepoInputs) -> Iterator["BucketKeeper"]:
 
 def _of_lab(work: Work, inputs: ObjectRepoInputs) -> bool:
     """Tell whether a lab serves the bucket: what a lab signed may go there, and nowhere else."""
-    return work.settings.lab and urlsplit(inputs.endpoint).hostname == "127.0.0.1"
+    return work.settings.lab and bool(inputs.endpoint) and Url.parse(inputs.endpoint).host == "127.0.0.1"
 
 
 def _key_hint(inputs: ObjectRepoInputs) -> str:

@@ -4,14 +4,13 @@ Three places know a record: the states, the artifact store and the published obj
 store; where that is lost, the state that the seed's inputs refer to names the objects, and the digest that they have.
 """
 
-from urllib.parse import unquote, urlsplit
-
 from pydantic import ValidationError
 
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract, Evidence
+from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
 from hyops_assets.contract.state import ModuleState
@@ -84,7 +83,7 @@ def _urls(record: Record, state: ModuleState, url: str) -> dict[VariantFormat, s
 def _read(url: str, version: str) -> bytes:
     require_contract_url(url, RecordVersion.parse(version))
     try:
-        return read_document(unquote(urlsplit(url).path) if url.startswith("file:") else url)
+        return read_document(url if (path := local_file(url)) is None else str(path))
     except OSError as error:
         raise _lost(version, f"and {url} cannot be read: {error.strerror}") from error
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.image.dpkg import SUITES, Stanza, stanzas
 from hyops_assets.image.programs import run
 
@@ -99,9 +99,7 @@ def _checked(source: AptSource, suite: str) -> Line:
         raise BadSource(
             f"{source.line!r} is not a source", hint="write: deb [options] https://host/path suite component"
         )
-    if urlsplit(line.uri).password or "@" in urlsplit(line.uri).netloc:
-        # The URI itself is not repeated: an error is logged.
-        raise BadSource(f"a source of {line.suite} holds credentials", hint="use a mirror that needs none")
+    _require_plain(line)
     for option in line.options:
         if option.lower().split("=")[0] in _UNSIGNED:
             raise BadSource(
@@ -116,6 +114,19 @@ def _checked(source: AptSource, suite: str) -> Line:
     if not source.keyring.is_file():
         raise BadSource(f"the keyring {source.keyring} does not exist", hint="correct build.apt_sources[].keyring")
     return line
+
+
+def _require_plain(line: Line) -> None:
+    """Refuse a URI with credentials, and one of http(s) that apt might read otherwise than we do."""
+    scheme, _, rest = line.uri.partition(":")
+    if "@" in rest.lstrip("/").partition("/")[0]:
+        # The URI itself is not repeated: an error is logged.
+        raise BadSource(f"a source of {line.suite} holds credentials", hint="use a mirror that needs none")
+    if scheme.lower() in {"http", "https"}:
+        try:
+            Url.parse(line.uri, schemes=("https", "http"))
+        except BadUrl as error:
+            raise BadSource(f"a source of {line.suite}: {error.message}", hint=error.hint) from error
 
 
 def _parsed(text: str) -> Line | None:

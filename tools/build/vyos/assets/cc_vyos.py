@@ -71,6 +71,8 @@ _KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+)\s+([A-Za-z0-9+/]+=*)(?:\s+(.*))?")
 _ETHERNET = re.compile(r"eth\d+")
 _DEFINED = re.compile(r"^(tag|multi|type):", re.MULTILINE)
 _DISTANCES = range(1, 256)
+_VLANS, _MTUS = range(4095), range(68, 16001)
+_HARDWARE_ADDRESS = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 # What metadata sets, for a guest in which VyOS' own schema is not found.
 _BUILTIN = {
@@ -609,13 +611,13 @@ class Network:
                 self.device_2(path, device)
         for name, device in (given.get("vlans") or {}).items():
             with self.config.part(f"network, {name}"):
-                self.device_2([*self._below(device["link"]), "vif", str(int(device["id"]))], device)
+                self.device_2([*self._below(device["link"]), "vif", within(device["id"], _VLANS)], device)
         with self.config.part("network"):
             refuse_others(given, "version renderer ethernets vlans")
 
     def _device_1(self, entry: dict[str, Any]) -> None:
         if entry["type"] == "vlan":
-            path = [*self._below(entry["vlan_link"]), "vif", str(int(entry["vlan_id"]))]
+            path = [*self._below(entry["vlan_link"]), "vif", within(entry["vlan_id"], _VLANS)]
             self.config.set(path)
             refuse_others(entry, "type name vlan_link vlan_id mtu subnets")
         else:
@@ -698,6 +700,8 @@ class Network:
         path = self._devices[name] = [*ETHERNET, found]
         self.config.set(path)
         if mac:
+            if not _HARDWARE_ADDRESS.fullmatch(mac.lower()):
+                raise CannotApply(f"{mac!r} is no hardware address")
             self.config.set([*path, "hw-id"], mac.lower())
         return path
 
@@ -706,7 +710,7 @@ class Network:
 
     def _route(self, to: str, via: str, path: list[str] | None, own: tuple[Any, ...], metric: Any = None) -> None:
         """Add a route; `path` is the device it leaves by, `own` that device's addresses."""
-        gateway, network = ipaddress.ip_address(via), ipaddress.ip_network(to, strict=False)
+        gateway, network = ipaddress.ip_address(zoneless(via)), ipaddress.ip_network(zoneless(to), strict=False)
         if gateway.version != network.version:
             raise CannotApply(f"the gateway {gateway} cannot serve {network}")
         if path is None and gateway.is_link_local:
@@ -727,13 +731,13 @@ class Network:
 
     def _name_servers(self, servers: Any, search: Any) -> None:
         for server in listed(servers):
-            self.config.set(["system", "name-server"], str(ipaddress.ip_address(server)))
+            self.config.set(["system", "name-server"], str(ipaddress.ip_address(zoneless(server))))
         for domain in listed(search):
             self.config.set(["system", "domain-search"], domain)
 
     def _mtu(self, path: list[str], device: dict[str, Any]) -> None:
         if device.get("mtu"):
-            self.config.set([*path, "mtu"], str(int(device["mtu"])))
+            self.config.set([*path, "mtu"], within(device["mtu"], _MTUS))
 
 
 def device_name(path: list[str]) -> str:
@@ -749,12 +753,34 @@ def interface_address(address: str, mask: str | int | None) -> ipaddress.IPv4Int
     """
     if "/" not in address and mask is None:
         raise CannotApply(f"the address {address} has no prefix")
-    return ipaddress.ip_interface(address if "/" in address else f"{address}/{mask}")
+    return ipaddress.ip_interface(zoneless(address if "/" in address else f"{address}/{mask}"))
+
+
+def within(number: Any, allowed: range) -> str:
+    """Return a number as VyOS takes it; one that it refuses would cost the whole interface when the guest boots.
+
+    Raises:
+        CannotApply: it is outside of what VyOS allows.
+    """
+    if int(number) not in allowed:
+        raise CannotApply(f"{number} is not from {allowed.start} to {allowed.stop - 1}")
+    return str(int(number))
 
 
 def version_of(address: str) -> int:
     """Return 4 or 6."""
-    return ipaddress.ip_address(address).version
+    return ipaddress.ip_address(zoneless(address)).version
+
+
+def zoneless(address: str) -> str:
+    """Return an address unchanged. Python takes any text after a `%` for the name of a zone; VyOS takes none.
+
+    Raises:
+        CannotApply: it names a zone.
+    """
+    if "%" in address:
+        raise CannotApply(f"{address!r} names a zone: the device says where it is")
+    return address
 
 
 # --- commands -----------------------------------------------------------------------------------------------------

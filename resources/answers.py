@@ -1,0 +1,182 @@
+"""What a server answered to an exchange that has to end, and how slow that exchange may be.
+
+What belongs here: the status, what of a header may be used, and the body at its pace, with the errors of a network in
+our types. How a question is asked, and which redirects are walked, is in `public_http.py`.
+"""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import httpcore
+
+from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.urls import Url
+from resources.bounded_network import Moment
+from resources.entity_tags import entity_tag
+
+BROKEN = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+"""All that httpcore raises of a network."""
+_LONGEST_HEADER = 8192
+_MOST_DIGITS = 18
+
+
+class Unreachable(TransientError):
+    """No answer, half an answer, or one that says to come back later."""
+
+
+class TooSlow(Unreachable):
+    """The exchange took longer than it may, or sent less in a while than it has to."""
+
+
+class Untrusted(HyopsError):
+    """The server's certificate was not signed by an authority that we trust."""
+
+
+class TooManyBytes(Refused):
+    """A file is larger than its caller allows."""
+
+    def __init__(self, where: str, most_bytes: int) -> None:
+        super().__init__(f"{where} has more than {most_bytes} bytes", hint="see that it is what you meant")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How slow an exchange may be.
+
+    Attributes:
+        answer_seconds: until the last answer's header is complete; names, connections and redirects included.
+        silence_seconds: between two packets.
+        bytes_per_second: that a body has to bring, by and large: what it falls behind is counted in seconds.
+        behind_seconds: how far a body may fall behind, at its start and whenever it stalls.
+        whole_seconds: for all of an exchange; None leaves it at what the rate makes of its size.
+    """
+
+    answer_seconds: float = 30.0
+    silence_seconds: float = 30.0
+    bytes_per_second: float = 64 << 10
+    behind_seconds: float = 60.0
+    whole_seconds: float | None = None
+
+    @classmethod
+    def within(cls, seconds: float) -> Self:
+        """Return the pace of something small that has to be there within so many seconds, all in all."""
+        return cls(seconds, seconds, behind_seconds=seconds, whole_seconds=seconds)
+
+    def whole(self, most_bytes: int) -> float:
+        """Return how long an exchange may take that brings so many bytes, in seconds."""
+        by_rate = self.answer_seconds + self.behind_seconds + most_bytes / self.bytes_per_second
+        return by_rate if self.whole_seconds is None else self.whole_seconds
+
+
+class Answer:
+    """An answer: its status, what of its header may be used, and its body, to be read once.
+
+    Attributes:
+        status: of the last answer, after redirects.
+        url: that gave it.
+    """
+
+    def __init__(self, response: httpcore.Response, url: Url, pace: Pace, moment: Moment, began: float) -> None:
+        self.status = response.status
+        self.url = url
+        self._response = response
+        self._pace = pace
+        self._moment = moment
+        self._began = began
+
+    def header(self, name: str) -> str:
+        """Return a header's value; empty where there is none, several, or one that is no printable ASCII."""
+        wanted = name.lower().encode()
+        found = [value for known, value in self._response.headers if known.lower() == wanted]
+        text = found[0].decode("latin-1") if len(found) == 1 else ""
+        return text if text.isascii() and text.isprintable() and len(text) <= _LONGEST_HEADER else ""
+
+    def number(self, name: str) -> int | None:
+        """Return a header's value as a number; None where it is none."""
+        text = self.header(name)
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+    @property
+    def etag(self) -> str | None:
+        """The entity-tag, where it is one."""
+        return entity_tag(self.header("ETag"))
+
+    @property
+    def size_bytes(self) -> int | None:
+        """What the body is said to have."""
+        return self.number("Content-Length")
+
+    def pieces(self, most_bytes: int) -> Iterator[bytes]:
+        """Yield the body as it arrives.
+
+        The time that the caller takes between two pieces is its own.
+
+        Args:
+            most_bytes: what it may have.
+
+        Raises:
+            TooManyBytes: it has more.
+            TooSlow: it falls behind its pace.
+            Unreachable: it breaks off.
+        """
+        moment, pace = self._moment, self._pace
+        if (self.size_bytes or 0) > most_bytes:
+            raise TooManyBytes(self.url.shown, most_bytes)
+        ends = self._began + pace.whole(most_bytes)
+        credit, done = pace.behind_seconds, 0
+        stream = iter(self._response.iter_stream())
+        while True:
+            asked = time.monotonic()
+            moment.ends = min(ends, asked + credit)
+            with transport_errors(self.url, moment, pace):
+                piece = next(stream, None)
+            if piece is None:
+                return
+            done += len(piece)
+            if done > most_bytes:
+                raise TooManyBytes(self.url.shown, most_bytes)
+            credit += len(piece) / pace.bytes_per_second - (time.monotonic() - asked)
+            credit = min(credit, pace.behind_seconds)
+            yield piece
+
+    def read(self, most_bytes: int) -> bytes:
+        """Return the whole body; raises as `pieces` does."""
+        return b"".join(self.pieces(most_bytes))
+
+
+@contextmanager
+def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
+    """Raise what httpcore says of a network as TooSlow, Untrusted or Unreachable."""
+    try:
+        yield
+    except BROKEN as error:
+        if _certificate_error(error):
+            raise Untrusted(
+                f"{url.shown}: {error}", hint="for a private authority, set SSL_CERT_FILE to a bundle with it"
+            ) from error
+        if isinstance(error, httpcore.TimeoutException) and moment.passed:
+            raise TooSlow(
+                f"{url.shown} takes longer than it may: {pace.answer_seconds:g} s to answer, then "
+                f"{pace.bytes_per_second / 1024:g} KiB a second with at most {pace.behind_seconds:g} s behind",
+                hint="try again later, or use another source",
+            ) from error
+        why = str(error) or type(error).__name__
+        raise Unreachable(f"{url.shown}: {why}", hint="check network and proxy, then try again") from error
+
+
+def _certificate_error(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
