@@ -105,6 +105,7 @@ def test_a_range_that_holds_no_vmid_of_proxmox_is_refused(vmid_range: tuple[int,
     ("key", "wrong"),
     [
         ("port", 0),
+        ("port", True),
         ("port", 99999),
         ("host", "pve.example.com/x"),
         ("host", "127.1"),
