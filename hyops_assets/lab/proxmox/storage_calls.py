@@ -116,6 +116,8 @@ class StorageCalls:
         self._require_reader(call)
         storages, wanted, vmid = self.storages[call.node], call.parameters.get("content"), call.parameters.get("vmid")
         content = storages.enabled(call.storage).content
+        if storages.is_late(call.storage):
+            return []
         return [
             entry
             for entry in storages.volumes(call.storage)
@@ -135,7 +137,7 @@ class StorageCalls:
     async def _volume(self, call: Call) -> object:
         volid, storages = _volid(call), self.storages[call.node]
         require_volume(self.access, storages, volid)
-        for entry in storages.volumes(call.storage):
+        for entry in [] if storages.is_late(call.storage) else storages.volumes(call.storage):
             if entry["volid"] == volid:
                 path = str(storages.path(volid))
                 return {"path": path, "size": entry["size"], "used": entry["size"], "format": entry["format"]}

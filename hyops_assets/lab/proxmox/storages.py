@@ -79,6 +79,8 @@ class Storages:
     def __init__(self, directory: Path, shared: Path, client_context: ssl.SSLContext, faults: FaultTable) -> None:
         self._context = client_context
         self._faults = faults
+        self.late: dict[str, int] = {}
+        """How many more times a storage shows none of its volumes, for tests: a shared one that is behind."""
         self.all = {
             "local": Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import"}), directory / "local"),
             "local-lvm": Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"}), directory / "local-lvm"),
@@ -191,6 +193,12 @@ class Storages:
     async def virtual_size(self, source: Path) -> int:
         """Return how many bytes a guest sees in an image."""
         return int(str((await image_info(source))["virtual-size"]))
+
+    def is_late(self, name: str) -> bool:
+        """Whether a storage does not show its volumes this time."""
+        left = self.late.get(name, 0)
+        self.late[name] = max(left - 1, 0)
+        return left > 0
 
     def is_qcow2(self, path: Path) -> bool:
         """Whether a volume is a linked clone: those alone are qcow2 here."""
