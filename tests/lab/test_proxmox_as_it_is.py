@@ -186,10 +186,7 @@ def test_a_volume_is_listed_by_the_rights_on_storage_and_owner_and_left_out_sile
     scene.seeder().seed(scene.request())
     content = api(scene).nodes("pve1").storage("local-lvm").content
     assert "local-lvm:base-9200-disk-0" in [entry["volid"] for entry in content.get(content="images")]
-    scene.stand_in.access.privileges[path] = ALL_PRIVILEGES - {privilege, "Datastore.Allocate"}
-    scene.stand_in.access.privileges["/storage/local-lvm"] = scene.stand_in.access.effective("/storage/local-lvm") - {
-        "Datastore.Allocate"
-    }
+    scene.stand_in.access.privileges[path] = ALL_PRIVILEGES - {privilege}
 
     assert content.get(content="images") == []
     with pytest.raises(ResourceException, match="403"):

@@ -11,14 +11,14 @@ from hyops_assets.lab.proxmox.answers import ApiError, denied
 
 ALL_PRIVILEGES = frozenset(
     {
-        *("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
+        *("Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
         *("SDN.Audit", "SDN.Use", "Sys.AccessNetwork", "Sys.Audit", "Pool.Audit"),
         *("VM.Allocate", "VM.Audit", "VM.Clone", "VM.PowerMgmt", "VM.GuestAgent.Audit", "VM.Monitor"),
         *("VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk"),
         *("VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"),
     }
 )
-"""What a token with every right of a seed has."""
+"""What a token has that may do everything but delete on storages: more than a seed asks for."""
 
 
 class Access:
