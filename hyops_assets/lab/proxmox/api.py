@@ -63,6 +63,7 @@ class Api:
             ("GET", "/cluster/resources", takes(strings="type"), self._resources),
             ("GET", "/cluster/nextid", takes(integers="vmid"), self._next_id),
             ("GET", f"{node}/version", _NOTHING, self._version),
+            ("GET", f"{node}/lxc", _NOTHING, self._containers),
             ("GET", f"{node}/network", takes(strings="type"), self._network),
             *self.storage_calls.routes(),
             *self.machine_calls.routes(),
@@ -106,6 +107,10 @@ class Api:
             }
             for number, node in enumerate(self.inventory.nodes, start=1)
         ]
+
+    async def _containers(self, _call: Call) -> object:
+        """List no containers: this stand-in has none."""
+        return []
 
     async def _network(self, call: Call) -> object:
         """List what the token may use or look at: a bridge without such a right is not listed (API2/Network.pm)."""
