@@ -7,6 +7,7 @@ site, the head of each object), and where they differ. The checks have no partit
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
@@ -30,6 +31,7 @@ from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NoSuchObject
 from resources.proxmox.facts import MachineReader, TemplateFacts
+from resources.proxmox.preflight import require_readable
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
@@ -128,12 +130,15 @@ def node_drift(
     where: str, client: ProxmoxClient, expected: list[SeededAt], store: ArtifactStore, *, environment: str | None
 ) -> Iterator[Drift]:
     """Yield what differs on one node: missing, changed, extra, more than one of a record."""
+    require_readable(client)
     reader, templates = MachineReader(client), dict[str, TemplateFacts]()
     wanted = {one.ref for one in expected}
-    for machine in client.list_machines():
-        here = machine.template and machine.node == client.site.node
-        if here or str(machine.vmid) in wanted:
-            templates[str(machine.vmid)] = reader.read(machine.vmid, machine.node)
+    # The node's own list: the cluster's learns of a template late, or never.
+    places = {machine.vmid: machine.node for machine in client.list_machines() if str(machine.vmid) in wanted}
+    places |= {machine.vmid: client.site.node for machine in client.list_node_machines() if machine.template}
+    for vmid, node in places.items():
+        with suppress(NoSuchObject):
+            templates[str(vmid)] = reader.read(vmid, node)
     for one in expected:
         contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
         if contract is None:

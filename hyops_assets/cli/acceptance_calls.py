@@ -69,6 +69,7 @@ def proxmox_calls(site: ProxmoxSite, *, upload: bool) -> list[Call]:
         if upload
         else Call("POST", f"{storage}/download-url", "the node fetches the qcow2; it stays there"),
         Call("POST", f"{node}/qemu", f"a machine of {site.vmid_range[0]}-{site.vmid_range[1]}, its disk imported"),
+        Call("PUT", f"{machine}/config", "tag it, unless the datacenter reserves tags"),
         Call("POST", f"{machine}/template", "make it a template"),
         *(smoke if site.template_smoke_gate else []),
         Call("PUT", f"{machine}/config", "mark it ready: the commit"),

@@ -30,6 +30,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Answer with a page instead of the API's words: what a proxy in front does when it minds, or its login does."""
+
+    status: int
+    html: str = "<html><head><title>Sorry</title></head><body><h1>Try again later</h1></body></html>"
+
+
+@dataclass(frozen=True)
 class Delay:
     """Do what was asked, but answer after so many seconds."""
 
@@ -65,7 +73,7 @@ class Kill:
             os.killpg(self.process_group, signal.SIGKILL)
 
 
-Action = Answer | Delay | DropAfterCommit | Pretend | Kill
+Action = Answer | Page | Delay | DropAfterCommit | Pretend | Kill
 
 
 @dataclass(frozen=True)

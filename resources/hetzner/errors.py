@@ -8,6 +8,7 @@ from hcloud import APIException
 from hcloud.actions.domain import ActionFailedException
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from resources.transience import HETZNER_CODES, stale_offer
 
 
 class HetznerError(HyopsError):
@@ -35,7 +36,7 @@ class NameTaken(HetznerError):
 
 
 class NotOffered(HetznerUnavailable):
-    """A server type is sold out in a location."""
+    """A server type is not to be had in a location: sold out, or withdrawn since the offers were listed."""
 
 
 class Locked(HetznerUnavailable):
@@ -105,26 +106,12 @@ _BY_CODE: dict[str, tuple[type[HetznerError | HetznerUnavailable], str]] = {
     "forbidden": (BadToken, "create an API token with read and write access for this project"),
     "resource_limit_exceeded": (LimitReached, "delete what is not needed, or ask Hetzner for a higher limit"),
     "uniqueness_error": (NameTaken, "find out who made it"),
-    "resource_unavailable": (NotOffered, "add locations to the site's settings, or try again later"),
-    "placement_error": (NotOffered, "add locations to the site's settings, or try again later"),
-    "invalid_server_type": (NotOffered, "add locations to the site's settings, or try again later"),
     "locked": (Locked, _LATER),
     "protected": (Protected, "take its protection off in the Hetzner console, if nothing needs it"),
     "rate_limit_exceeded": (RateLimited, "try again later, and look who else uses the project's tokens"),
     "not_found": (NotFound, "look whether it was deleted in the Hetzner console"),
 }
-_PASSING = frozenset(
-    {
-        "conflict",
-        "timeout",
-        "unavailable",
-        "server_error",
-        "service_error",
-        "maintenance",
-        "bad_gateway",
-        "unknown_error",
-    }
-)
+_OTHER_PLACES = "add locations to the site's settings, or try again later"
 
 
 @contextmanager
@@ -138,12 +125,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except APIException as error:
-        if isinstance(error.code, str) and error.code in _BY_CODE:
-            type_, hint = _BY_CODE[error.code]
-        elif error.code in _PASSING or (isinstance(error.code, int) and error.code >= 500):
-            type_, hint = HetznerUnavailable, _LATER
-        else:
-            type_, hint = HetznerError, "read the answer; https://docs.hetzner.cloud lists the codes"
+        type_, hint = _type_of(error.code, str(error.message))
         raise type_(f"{doing}: Hetzner answers {error.code}: {error.message}", hint=hint) from error
     except ActionFailedException as error:
         raise ActionFailed(f"{doing}: {error}", hint=_LATER) from error
@@ -151,3 +133,13 @@ def translated(doing: str) -> Iterator[None]:
         raise HetznerUnavailable(
             f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"
         ) from error
+
+
+def _type_of(code: object, message: str) -> tuple[type[HetznerError | HetznerUnavailable], str]:
+    if stale_offer(code, message):
+        return NotOffered, _OTHER_PLACES
+    if isinstance(code, str) and code in _BY_CODE:
+        return _BY_CODE[code]
+    if code in HETZNER_CODES or (isinstance(code, int) and code >= 500):
+        return HetznerUnavailable, _LATER
+    return HetznerError, "read the answer; https://docs.hetzner.cloud lists the codes"

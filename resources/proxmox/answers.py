@@ -55,14 +55,21 @@ class Bridge(Answer):
 
 
 class MachineSummary(Answer):
-    """A machine in the cluster's list of resources."""
+    """A machine in a list, the cluster's or a node's.
+
+    Attributes:
+        name, template: None where nobody has said yet, which is not the same as none, and no template.
+        tags: always those of the configuration.
+        type: `qemu`, or `lxc` for a container, which takes a VMID too.
+    """
 
     vmid: int
     node: str
-    name: str = ""
+    name: str | None = None
     tags: str = ""
     lock: str | None = None
-    template: bool = False
+    template: bool | None = None
+    type: str = "qemu"
 
     @property
     def tag_set(self) -> frozenset[str]:
@@ -70,6 +77,7 @@ class MachineSummary(Answer):
         return frozenset(re.split(r"[;, ]+", self.tags)) - {""}
 
 
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _BOOTS = re.compile(r"bios|boot|machine|scsihw|args|hookscript|cicustom|(?:scsi|ide|sata|virtio|efidisk|hostpci)\d+")
 """Keys that decide what a machine boots from and with; its size, networks and notes are its owner's."""
 
@@ -92,6 +100,12 @@ class MachineConfig(Answer):
     def volid(self) -> str | None:
         """The volume of the disk, without its options."""
         return self.disk.partition(",")[0] if self.disk else None
+
+    @property
+    def disk_size_bytes(self) -> int | None:
+        """How large the configuration says that the disk is: `size=10G`, exact to the byte; None where it does not."""
+        match = re.search(r"(?:^|,)size=(\d+)([KMGT]?)(?:,|$)", self.disk or "")
+        return int(match[1]) * _UNITS[match[2]] if match else None
 
     @property
     def hardware(self) -> dict[str, str]:

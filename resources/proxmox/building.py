@@ -1,7 +1,9 @@
 """The writing half of a seed: the image to the node, the machine from the image, the template from the machine."""
 
+import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import tenacity
@@ -11,15 +13,20 @@ from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import (
+    AlreadyTemplate,
     AnswerLost,
+    LeftoverVolume,
     MachineExists,
     NoSuchObject,
     PrivilegeMissing,
+    SeedBusy,
     SeedFailed,
     SiteNotReady,
+    TaskBusy,
+    TaskFailed,
     VmidTaken,
 )
-from resources.proxmox.facts import ROUNDING_BYTES, TemplateFacts, audit
+from resources.proxmox.facts import ROUNDING_BYTES, TemplateFacts, audit, audit_whole
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import (
     TemplateLineage,
@@ -29,9 +36,11 @@ from resources.proxmox.lineage import (
     tags_of,
     template_name,
 )
+from resources.proxmox.writing import write_lineage
 
 _HAD_IT = "got correct file already"
 _ATTEMPTS = 3
+_CONVERTED = re.compile(r"can't convert a template to a template")
 
 
 @dataclass
@@ -72,12 +81,10 @@ class Build:
         if file is not None:
             self._refuse_to_replace(storage, name)
             progress = self.journal.progress
-            upid = self.client.create_upload(
-                storage, path=file, file_name=name, sha256=qcow2.sha256, progress=progress
-            )
-            self.journal.wait("check", upid)
+            send = partial(self.client.create_upload, path=file, file_name=name, sha256=qcow2.sha256)
+            self.journal.work("check", lambda: send(storage, progress=progress))
             return qcow2.size_bytes
-        end = self.journal.wait("download", self._download(storage, name, qcow2.sha256))
+        end = self.journal.work("download", lambda: self._download(storage, name, qcow2.sha256))
         sent = 0 if any(_HAD_IT in line for line in end.log) else qcow2.size_bytes
         self.journal.progress("download", qcow2.size_bytes, qcow2.size_bytes)
         return sent
@@ -108,6 +115,7 @@ class Build:
             VmidTaken: somebody else took `at` first.
             SiteNotReady: no VMID of the range is free.
             SeedFailed: the machine's disk is not of the record's size.
+            DiskUnseen: its storage does not show it.
         """
         if at is not None:
             if not self._create_as(at):
@@ -118,8 +126,16 @@ class Build:
         low, high = self.client.site.vmid_range
         spoken_for = {self.options.template_vm_id, self.options.template_smoke_vmid}
         for vmid in range(low, high + 1):
-            if vmid not in taken and vmid not in spoken_for and self.client.is_free(vmid) and self._create_as(vmid):
-                return self.require_disk(vmid)
+            if vmid in taken or vmid in spoken_for or not self.client.is_free(vmid):
+                continue
+            try:
+                if self._create_as(vmid):
+                    return self.require_disk(vmid)
+            except LeftoverVolume as error:
+                self.journal.warn(
+                    f"VMID {vmid} is passed over, a volume of a machine that is gone is in its way:"
+                    f" {error.exitstatus}; see pvesm list and pvesm free on the node"
+                )
         raise SiteNotReady(
             f"no VMID in {low}-{high} is free", hint="widen the site's vmid_range, or prune old templates"
         )
@@ -129,9 +145,16 @@ class Build:
 
         Raises:
             SeedFailed: it has not.
+            DiskUnseen: its storage does not show it.
+            SiteNotReady: the token may not look at it.
         """
-        facts, wanted = audit(self.client, vmid), self.request.record.disk.size_bytes
+        facts, wanted = audit_whole(self.client, vmid), self.request.record.disk.size_bytes
         size = facts.disk_size_bytes
+        if facts.volid is not None and facts.disk == "hidden":
+            raise SiteNotReady(
+                f"the token may not look at {facts.volid}, so that its size cannot be compared",
+                hint=f"grant it Datastore.Audit on the storage and VM.Config.Disk on VMID {vmid} (docs/proxmox.md)",
+            )
         if size is None or not 0 <= size - wanted < ROUNDING_BYTES:
             raise SeedFailed(
                 f"the disk {facts.volid} of VMID {vmid} has {size} bytes, the record's disk {wanted}",
@@ -149,7 +172,24 @@ class Build:
             SeedFailed: the machine's disk is not of the record's size.
         """
         facts = self.require_disk(vmid)
-        self.client.ensure_config(vmid, description=description_of(self.lineage(vmid)), digest=facts.digest)
+        write_lineage(self.client, facts, self.lineage(vmid))
+
+    def tag(self, vmid: int) -> None:
+        """Have the machine carry its tags, unless the datacenter reserves them: they are an index, no more.
+
+        Not at its creation: tags are asked for on the machine itself there, which a pool's rights do not reach yet
+        (qemu-server, API2/Qemu.pm, `create_vm`; pve-guest-common, `assert_tag_permissions`).
+        """
+        wanted, facts = tags_of(self.request.record), audit(self.client, vmid)
+        if set(wanted.split(";")) <= set(facts.tags.split(";")):
+            return
+        try:
+            self.client.ensure_config(vmid, tags=wanted)
+        except PrivilegeMissing as error:
+            self.journal.warn(f"VMID {vmid} has no tags: {error.reason}")
+        except AnswerLost:
+            # Whether they were set shows in nothing that counts.
+            self.journal.warn(f"VMID {vmid} may have no tags: the answer was lost")
 
     def convert(self, vmid: int) -> TemplateFacts:
         """Make the machine a template; complete a conversion that was killed half way.
@@ -159,23 +199,39 @@ class Build:
 
         Raises:
             SeedFailed: flag or base volume are still missing.
+            SeedBusy: another run of this seed was faster.
+            DiskUnseen: its storage does not show the disk.
         """
-        facts = audit(self.client, vmid)
+        facts = audit_whole(self.client, vmid)
         for _ in range(_ATTEMPTS):
             if facts.converted:
                 return facts
             try:
-                upid = self.client.create_template(vmid, disk="scsi0" if facts.template else None)
-                self.journal.wait("template", upid)
+                self.journal.work("template", partial(self._ask_to_convert, facts))
             except AnswerLost:
                 self._await_active("qmtemplate", vmid)
-            facts = audit(self.client, vmid)
+            except (AlreadyTemplate, TaskFailed) as error:
+                if not _CONVERTED.search(error.message):
+                    raise
+                self._require_mine(audit(self.client, vmid))
+            facts = audit_whole(self.client, vmid)
         if not facts.converted:
             raise SeedFailed(
                 f"VMID {vmid} is no whole template: flag {facts.template}, disk {facts.volid}",
                 hint="look at the qmtemplate task's log",
             )
         return facts
+
+    def _ask_to_convert(self, facts: TemplateFacts) -> str:
+        return self.client.create_template(facts.vmid, disk="scsi0" if facts.template else None)
+
+    def _require_mine(self, facts: TemplateFacts) -> None:
+        """Refuse to go on with a machine that another run of this seed carries on."""
+        run_id = facts.lineage.run_id if facts.lineage is not None else ""
+        if run_id != self.request.run_id:
+            raise SeedBusy(
+                f"run {run_id or '?'} of this seed carries VMID {facts.vmid} on", hint="wait for it, then seed again"
+            )
 
     def lineage(self, vmid: int) -> TemplateLineage:
         """Return the lineage of a machine that is being built."""
@@ -199,18 +255,15 @@ class Build:
         return lineage if environment is None else lineage.made_by(environment)
 
     def _create_as(self, vmid: int) -> bool:
-        """Create the machine under a VMID. False where somebody else took it first."""
+        """Create the machine under a VMID; again where its worker did not get a lock. False where it is taken."""
+        return self.client.patiently(TaskBusy)(self._create_once, vmid)
+
+    def _create_once(self, vmid: int) -> bool:
         known = {task.upid for task in self.client.list_tasks(source="all", kind="qmcreate", vmid=vmid)}
         settings = self._settings(vmid)
         for _ in range(_ATTEMPTS):
             try:
                 upid = self.client.create_machine(vmid, **settings)
-            except PrivilegeMissing as error:
-                # A datacenter may reserve tags (user-tag-access, registered-tags); they are an index, no more.
-                if "tag" not in error.reason or settings.pop("tags", None) is None:
-                    raise
-                self.journal.warn(f"VMID {vmid} has no tags: {error.reason}")
-                continue
             except AnswerLost:
                 # The call may have been taken: its worker is the proof. If none shows up, asking again is safe,
                 # because the node gives a VMID once.
@@ -252,7 +305,6 @@ class Build:
             "name": options.template_name or template_name(record),
             "pool": site.pool or None,
             "description": description_of(self.lineage(vmid)),
-            "tags": tags_of(record),
             "smbios1": smbios_of(record),
             "ostype": "l26",
             "bios": "seabios",

@@ -1,7 +1,8 @@
 """A thin client of the Proxmox VE API over proxmoxer: constant verbs, typed errors, 1 and 0 for booleans.
 
-Reading calls are tried again when the node does not answer. Changing calls never are: whether they took effect
-is for the caller to look up (`AnswerLost`).
+A call that the node surely did not take is made again while the site's patience lasts: it was not reached, a lock was
+held, the cluster had no quorum. A reading call is made again as well when its answer was lost. Whether a changing one
+then took effect is for the caller to look up (`AnswerLost`).
 """
 
 import copy
@@ -15,8 +16,9 @@ import requests
 import tenacity
 from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.site_settings import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
@@ -29,14 +31,20 @@ from resources.proxmox.answers import (
     TaskStatus,
     TaskSummary,
     Volume,
+    node_of,
 )
 from resources.proxmox.errors import (
+    AnswerLost,
     MachineExists,
     NodeUnreachable,
+    NoSuchObject,
+    NotTheApi,
+    PrivilegeMissing,
     ProxmoxError,
     SiteNotReady,
     error_for,
 )
+from resources.proxmox.reading import Bodies, Said, Unreadable
 from resources.proxmox.silence import error_without_answer
 from resources.proxmox.upload import ImageUpload
 
@@ -59,7 +67,7 @@ class ProxmoxClient:
         site: host, node, token id and trust.
         token: the token's secret; it leaves this object in a request header only.
         timeout_seconds: how long the node may be silent within one call.
-        patience_seconds: how long a reading call is tried again while the node does not answer.
+        patience_seconds: how long is waited for what passes: a node that does not answer, a lock, a late listing.
         retry_seconds: the pause before it is tried again; it doubles.
         ca_bundle: whom to trust where the site names no `ca_file`; None is requests' own choice.
 
@@ -91,12 +99,8 @@ class ProxmoxClient:
         self.site = site
         self.token_id = site.token_id
         trust = site.ca_file or ca_bundle
-        self._retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(NodeUnreachable),
-            stop=tenacity.stop_after_delay(patience_seconds),
-            wait=tenacity.wait_exponential(multiplier=retry_seconds, max=10),
-            reraise=True,
-        )
+        self._patience_seconds = patience_seconds
+        self._retry_seconds = retry_seconds
         self._api: Any = ProxmoxAPI(
             site.host,
             port=site.port,
@@ -106,7 +110,8 @@ class ProxmoxClient:
             verify_ssl=str(trust) if trust else True,
             timeout=timeout_seconds,
         )
-        # The library takes no session; a test holds that this is where it keeps its own.
+        # The library takes neither; a test holds that this is where it keeps its own.
+        self._api._store["serializer"] = Bodies()
         self._api._store["session"].mount("https://", BoundedAdapter(_WHOLE * timeout_seconds))
 
     def __repr__(self) -> str:
@@ -117,6 +122,15 @@ class ProxmoxClient:
         other = copy.copy(self)
         other.site = site
         return other
+
+    def patiently(self, passes: type[Exception] = NodeUnreachable) -> tenacity.Retrying:
+        """Return what does something again while the site's patience lasts and it fails with what passes."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(passes),
+            stop=tenacity.stop_after_delay(self._patience_seconds),
+            wait=tenacity.wait_exponential(multiplier=self._retry_seconds, max=10),
+            reraise=True,
+        )
 
     def get_version(self) -> str:
         """Return the version of Proxmox VE, such as `9.1.11`."""
@@ -140,8 +154,18 @@ class ProxmoxClient:
         return self._read(list[Bridge], *self._node("network"), type="any_bridge")
 
     def list_machines(self) -> list[MachineSummary]:
-        """List every machine of the cluster that the token may see."""
+        """List every machine of the cluster that the token may see, containers included.
+
+        Names and template flags are what the nodes' pvestatd said last: ten seconds old, missing for what is newer,
+        and for all of a node whose pvestatd hangs. `list_node_machines` knows them.
+        """
         return self._read(list[MachineSummary], "cluster", "resources", type="vm")
+
+    def list_node_machines(self, node: str | None = None) -> list[MachineSummary]:
+        """List the machines of a node that the token may see, as their configurations are now."""
+        node = node or self.site.node
+        found = self._read(list[dict[str, Any]], *self._node("qemu", node=node))
+        return [MachineSummary.model_validate({"node": node, "template": 0, **entry}) for entry in found]
 
     def is_free(self, vmid: int) -> bool:
         """Whether a VMID is unused in the whole cluster, machines that the token may not see included."""
@@ -156,14 +180,36 @@ class ProxmoxClient:
 
         Raises:
             NoSuchObject: there is no such machine on the node.
+            PrivilegeMissing: there is one, and the token may not see it.
         """
-        return self._read(MachineConfig, *self._node("qemu", vmid, "config", node=node))
+        try:
+            return self._read(MachineConfig, *self._node("qemu", vmid, "config", node=node))
+        except PrivilegeMissing as error:
+            # With rights on a pool alone, a machine is out of sight as soon as it is gone.
+            if self.is_free(vmid):
+                raise NoSuchObject(f"GET VMID {vmid}", 403, "there is none", hint="list what the node has") from error
+            raise
 
     def list_volumes(
         self, storage: str, content: Literal["images", "import"], *, node: str | None = None
     ) -> list[Volume]:
         """List the volumes of one kind of content that a node sees on a storage, as far as the token may see them."""
         return self._read(list[Volume], *self._node("storage", storage, "content", node=node), content=content)
+
+    def find_volume(self, volid: str, *, node: str | None = None) -> Volume | None:
+        """Return a volume by its id, whether or not a listing shows it yet; None where there is none.
+
+        Raises:
+            PrivilegeMissing: the token may not look at it.
+        """
+        storage = volid.partition(":")[0]
+        try:
+            found = self._read(dict[str, Any], *self._node("storage", storage, "content", volid, node=node))
+        except (PrivilegeMissing, NodeUnreachable):
+            raise
+        except ProxmoxError:
+            return None
+        return Volume.model_validate({"volid": volid, **found})
 
     def list_tasks(
         self, *, source: Literal["active", "all"], kind: str | None = None, vmid: int | None = None
@@ -199,15 +245,18 @@ class ProxmoxClient:
         self, storage: str, *, path: Path, file_name: str, sha256: str, progress: Progress = silent
     ) -> str:
         """Send an image for import from this host and return the UPID of the node's check. It replaces a file."""
+        return self.patiently()(
+            self._upload, self._node("storage", storage, "upload"), path, file_name, sha256, progress
+        )
+
+    def _upload(self, to: tuple[str | int, ...], path: Path, file_name: str, sha256: str, progress: Progress) -> str:
+        """Send an image once. The fields stand in the order in which Proxmox' parser takes them; the file comes last.
+
+        pve-http-server, AnyEvent.pm, `file_upload_multipart`: content, checksum-algorithm, checksum, filename.
+        """
         with ImageUpload(path, file_name, progress) as image:
-            return self._change(
-                "post",
-                *self._node("storage", storage, "upload"),
-                content="import",
-                checksum=sha256,
-                filename=image,
-                **{"checksum-algorithm": "sha256"},
-            )
+            form: dict[str, Any] = {"content": "import", "checksum-algorithm": "sha256", "checksum": sha256}
+            return self._upid("post", to, self._call("post", to, form | {"filename": image}))
 
     def create_machine(self, vmid: int, **options: Parameter) -> str:
         """Create a machine and return the task's UPID.
@@ -231,7 +280,7 @@ class ProxmoxClient:
 
     def ensure_config(self, vmid: int, **options: Parameter) -> None:
         """Set configuration keys of a machine, at once."""
-        self._call("put", self._node("qemu", vmid, "config"), options)
+        self.patiently()(self._call, "put", self._node("qemu", vmid, "config"), options)
 
     def start_machine(self, vmid: int) -> str:
         """Start a machine and return the task's UPID."""
@@ -261,25 +310,52 @@ class ProxmoxClient:
 
     def _read(self, shape: type[Parsed], *path: str | int, **parameters: Parameter) -> Parsed:
         """Get and parse. `shape` may be a model or a builtin of models."""
-        answer = self._retry(self._call, "get", path, parameters)
-        return TypeAdapter(shape).validate_python(answer)
+        answer = self.patiently()(self._call, "get", path, parameters)
+        try:
+            return TypeAdapter(shape).validate_python(answer)
+        except ValidationError as error:
+            raise self._not_the_api(f"GET /{'/'.join(map(str, path))}", "another program's JSON") from error
 
     def _change(self, method: Method, *path: str | int, **parameters: Any) -> str:
         """Ask for a change that a worker makes, and return its UPID."""
-        upid = str(self._call(method, path, parameters))
+        return self._upid(method, path, self.patiently()(self._call, method, path, parameters))
+
+    def _upid(self, method: Method, path: tuple[str | int, ...], answer: object) -> str:
+        upid = str(answer)
+        try:
+            node_of(upid)
+        except ValueError as error:
+            raise self._not_the_api(f"{method.upper()} /{'/'.join(map(str, path))}", "no task's id") from error
         log.info("%s %s: %s", method, "/".join(map(str, path)), upid)
         return upid
 
     def _call(self, method: Method, path: tuple[str | int, ...], parameters: dict[str, Any]) -> Any:
         resource = self._api([str(component) for component in path])
         send: Callable[..., Any] = getattr(resource, method)
-        call = f"{method.upper()} /{'/'.join(map(str, path))}"
+        call, changing = f"{method.upper()} /{'/'.join(map(str, path))}", method != "get"
         try:
             return send(**{name: value for name, value in parameters.items() if value is not None})
         except ResourceException as error:
-            fields = error.errors if isinstance(error.errors, dict) else None
-            raise error_for(call, error.status_code, str(error.content).strip(), fields) from error
+            raise self._refusal(call, error, changing=changing) from error
+        except Unreadable as error:
+            raise self._not_the_api(call, error.page) from error
         except requests.RequestException as error:
-            raise error_without_answer(
-                call, f"{self.site.host}:{self.site.port}", error, changing=method != "get"
-            ) from error
+            raise error_without_answer(call, f"{self.site.host}:{self.site.port}", error, changing=changing) from error
+
+    def _refusal(self, call: str, error: ResourceException, *, changing: bool) -> HyopsError:
+        status, reason = error.status_code, str(error.content).strip()
+        said = error.errors if isinstance(error.errors, Said) else Said()
+        if not said.page or status in {401, 502, 503, 504}:
+            return error_for(call, status, said.message or reason, said.fields, changing=changing)
+        if status < 500:
+            return self._not_the_api(call, f"{said.page}, status {status}")
+        text = f"{call}: {status} {reason}, and a page of something in front of the API"
+        if changing:
+            return AnswerLost(text, hint="look whether it took effect, then try again")
+        return NodeUnreachable(text, hint="look at the proxy in front of the node, and try again")
+
+    def _not_the_api(self, call: str, what: str) -> NotTheApi:
+        return NotTheApi(
+            f"{call}: {self.site.host}:{self.site.port} answers with {what}, not as Proxmox' API",
+            hint="correct the site's host and port; if a proxy stands in front, let it pass /api2/json on unchanged",
+        )

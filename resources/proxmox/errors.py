@@ -1,8 +1,10 @@
 """What Proxmox VE said no to, as types. A cause is recognised by status and reason phrase, where the text travels."""
 
+import re
 from collections.abc import Mapping
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from resources.transience import PROXMOX, passing
 
 
 class ProxmoxError(HyopsError):
@@ -31,7 +33,7 @@ class ProxmoxError(HyopsError):
 
 
 class TokenRefused(ProxmoxError):
-    """401: the token is unknown, wrong or expired."""
+    """401: the token is unknown, wrong, expired, of another realm or of a disabled user. Which, is not said."""
 
 
 class PrivilegeMissing(ProxmoxError):
@@ -54,8 +56,24 @@ class StillLinked(ProxmoxError):
     """A template's disk is the base of linked clones."""
 
 
+class ConfigChanged(ProxmoxError):
+    """A machine's configuration is not the one that was read: somebody wrote it in between. Nothing was written."""
+
+
+class AlreadyTemplate(ProxmoxError):
+    """The machine was converted in between."""
+
+
+class NotTheApi(HyopsError):
+    """Something else than Proxmox' API answered: a proxy, a login page, another program on the port."""
+
+
 class NodeUnreachable(TransientError):
     """The node did not take the call: nothing was changed by it."""
+
+
+class NodeBusy(NodeUnreachable):
+    """The node did not take the call now: a lock is held, or the cluster has no quorum. Nothing was changed."""
 
 
 class HostUnknown(NodeUnreachable):
@@ -84,6 +102,14 @@ class TaskInterrupted(TaskFailed, TransientError):
     """A worker was killed with its node or by an operator: a later attempt starts it again."""
 
 
+class TaskBusy(TaskFailed, TransientError):
+    """A worker did not get a lock, or the cluster had no quorum: it left nothing, and may be started again."""
+
+
+class LeftoverVolume(TaskFailed):
+    """A volume that a machine needs is there already, and belongs to no machine: one that was killed left it."""
+
+
 class ImageMismatch(TaskFailed):
     """Bytes that are not the record's: under the image's name on the import storage, or at its source."""
 
@@ -94,6 +120,10 @@ class TaskLost(TransientError):
 
 class TaskSlow(TransientError):
     """A worker did not end in time. It still runs; a later attempt waits for it."""
+
+
+class DiskUnseen(TransientError):
+    """A storage does not show a disk that must be there. It may be late; what was not seen is nobody's to destroy."""
 
 
 class SiteNotReady(Refused):
@@ -120,33 +150,80 @@ class SeedFailed(HyopsError):
     """What stands on the site after a step is not what the step should have left."""
 
 
-def error_for(call: str, status: int, reason: str, fields: Mapping[str, str] | None) -> HyopsError:
-    """Return the typed error of an answer. `call` names method and path, never a parameter."""
+_NOT_TAKEN = frozenset({429, 503, 595})
+"""Nobody took the call: a proxy that lets nobody in, or a connection that was not established."""
+
+_UNCLEAR = frozenset({502, 504, 596, 597, 598, 599})
+"""The connection broke on the way (595 to 599 are AnyEvent::HTTP's own): what was asked for may have been done."""
+
+_KINDS: tuple[tuple[type[ProxmoxError], str, str], ...] = (
+    (MachineExists, r"\b(?:VM|CT) \d+ already exists|config file already exists", "take another VMID"),
+    (ConfigChanged, r"checksum mismatch \(file change by other user|detected modified configuration", "try again"),
+    (AlreadyTemplate, r"can't convert a template to a template", "look at it, then seed again"),
+    (MachineLocked, r"is locked \(", "wait for its task; if none runs: qm unlock <vmid> on the node"),
+    (StillLinked, r"still in use by linked clone", "keep the template until its clones are gone"),
+    (
+        NoSuchObject,
+        r"does not exist|no such (?:task|volume)|can't get size of|has size zero",
+        "list what the node has",
+    ),
+)
+
+
+def error_for(
+    call: str, status: int, reason: str, fields: Mapping[str, str] | None, *, changing: bool = False
+) -> HyopsError:
+    """Return the typed error of an answer.
+
+    Args:
+        call: method and path, never a parameter.
+        status: of the answer.
+        reason: its reason phrase, or more of the text.
+        fields: a message for every parameter that was refused.
+        changing: whether the call asked for a change.
+    """
     texts = " ".join((reason, *(fields or {}).values()))
-    for kind, applies, hint in (
-        (TokenRefused, status == 401, "check the token's id and the variable that holds its secret"),
-        (
-            PrivilegeMissing,
-            status == 403,
-            "grant it to the token: pveum acl modify <path> --tokens <token> --roles <role>",
-        ),
-        (MachineExists, "already exists" in texts, "take another VMID"),
-        (NoSuchObject, "does not exist" in texts or "no such task" in texts, "list what the node has"),
-        (MachineLocked, "is locked" in texts, "wait for its task; if none runs: qm unlock <vmid> on the node"),
-        (StillLinked, "still in use by linked clone" in texts, "keep the template until its clones are gone"),
-    ):
-        if applies:
-            return kind(call, status, reason, fields, hint=hint)
-    if status in {502, 503, 504, 595, 596, 597, 598, 599}:
-        # AnyEvent's statuses: the API's proxy did not reach the node that should answer.
+    if status == 401:
+        return TokenRefused(
+            call,
+            status,
+            reason,
+            hint="check the token's id and realm, the variable that holds its secret, when it expires, and that its "
+            "user is enabled: pveum user token list <user>",
+        )
+    if status == 403:
+        return PrivilegeMissing(call, status, reason, fields, hint=_privilege_hint(reason))
+    if status in _NOT_TAKEN or status in _UNCLEAR:
+        if changing and status in _UNCLEAR:
+            return AnswerLost(f"{call}: {status} {reason}", hint="look whether it took effect, then try again")
         return NodeUnreachable(f"{call}: {status} {reason}", hint="check that the node is up and try again")
-    if "got timeout" in texts:
-        # Proxmox' own words for a file lock that it did not get; nothing was written.
-        return NodeUnreachable(f"{call}: {status} {reason}", hint="the node is busy: try again")
+    now = passing(PROXMOX, texts)
+    if now is not None:
+        return NodeBusy(f"{call}: {status} {reason} ({now.cause})", hint=now.hint)
+    for kind, words, hint in _KINDS:
+        if re.search(words, texts):
+            return kind(call, status, reason, fields, hint=hint)
     return ProxmoxError(call, status, reason, fields)
 
 
+def _privilege_hint(reason: str) -> str:
+    if "pool" in reason and "does not exist" in reason:
+        return "correct the site's pool, or make it: pveum pool add <pool>"
+    return "grant it to the token: pveum acl modify <path> --tokens <token> --roles <role>"
+
+
+def leftovers_gone(vmid: int) -> str:
+    """Return what root runs on the node to be rid of a machine that was killed while it was made, volumes included.
+
+    Its configuration holds nothing but the lock, so that no volume is destroyed with it unless that is asked for.
+    """
+    return f"qm unlock {vmid} && qm destroy {vmid} --purge --destroy-unreferenced-disks 1"
+
+
 def _task_hint(exitstatus: str) -> str:
+    now = passing(PROXMOX, exitstatus)
+    if now is not None:
+        return now.hint
     if "checksum mismatch" in exitstatus and "aborting" in exitstatus:
         return "another file lies on the import storage under this name: look at it, pvesm free it, seed again"
     if "checksum mismatch" in exitstatus:
@@ -157,4 +234,6 @@ def _task_hint(exitstatus: str) -> str:
         return "the storage is full: free some space on it, then seed again"
     if "unexpected status" in exitstatus or "interrupted" in exitstatus:
         return "the worker was killed: run the seed again"
+    if "Permission check failed" in exitstatus:
+        return "grant it to the token: the role of docs/proxmox.md"
     return "read the task's log above, and in the node's task viewer"

@@ -3,14 +3,24 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hyops_assets.contract.record import Record
 from resources.proxmox.answers import MachineConfig, StorageStatus, Volume
 from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import DiskUnseen, PrivilegeMissing, ProxmoxError
 from resources.proxmox.lineage import TemplateLineage, parse_lineage
 
 ROUNDING_BYTES = 64 << 20
 """A storage may round a disk up to its own unit: LVM to an extent (4 MiB unless configured), ZFS to 1 MiB."""
+
+
+Disk = Literal["seen", "hidden", "absent"]
+"""Whether the disk's volume was seen on its storage; whether nobody could look, or its storage says there is none.
+
+Volumes are listed by the rights on their owner (pve-storage, `check_volume_access`: Datastore.Audit on the storage
+**and** VM.Config.Disk on the machine), and left out silently: one that is not listed may be there.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,8 @@ class TemplateFacts:
 
     Attributes:
         protection: Proxmox refuses to destroy it.
-        disk_size_bytes: None where the volume is not on its storage.
+        disk: whether its volume was seen.
+        disk_size_bytes: of the volume; where it is hidden, what the configuration says; None where neither says it.
         base: the disk is a base volume: the conversion to a template was finished.
         thick: its storage knows no base volumes (plain LVM); such templates can only be cloned in full.
         shared: every node of the cluster sees the disk.
@@ -42,6 +53,7 @@ class TemplateFacts:
     digest: str
     hardware: dict[str, str]
     lineage: TemplateLineage | None
+    disk: Disk = "seen"
 
     @property
     def converted(self) -> bool:
@@ -77,7 +89,7 @@ class TemplateFacts:
             (lineage.state != "ready", f"its state is {lineage.state}"),
             (not self.template, "it is a machine, not a template"),
             (not (self.base or self.thick), f"its disk {self.volid} is not a base volume"),
-            (size is None, f"its disk {self.volid} is not on the storage"),
+            (self.disk == "absent", f"its disk {self.volid} is not on the storage"),
             (
                 size is not None and not 0 <= size - wanted < ROUNDING_BYTES,
                 f"its disk has {size} bytes, the record's {wanted}",
@@ -99,11 +111,19 @@ class TemplateFacts:
 
 @dataclass
 class MachineReader:
-    """Reads machines of a cluster; each storage of each node is asked once."""
+    """Reads machines of a cluster; each storage of each node is asked once.
+
+    Attributes:
+        client: of the site.
+    """
 
     client: ProxmoxClient
-    _sizes: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict[tuple[str, str], dict[str, int]])
-    _storages: dict[tuple[str, str], StorageStatus] = field(default_factory=dict[tuple[str, str], StorageStatus])
+    _sizes: dict[tuple[str, str], dict[str, int] | None] = field(
+        default_factory=dict[tuple[str, str], dict[str, int] | None]
+    )
+    _storages: dict[tuple[str, str], StorageStatus | None] = field(
+        default_factory=dict[tuple[str, str], StorageStatus | None]
+    )
 
     def read(self, vmid: int, node: str) -> TemplateFacts:
         """Read one machine.
@@ -115,12 +135,13 @@ class MachineReader:
 
     def _facts(self, vmid: int, node: str, config: MachineConfig) -> TemplateFacts:
         volid, size, thick, shared = config.volid, None, False, False
+        disk: Disk = "hidden"
         lineage = parse_lineage(config.description)
         if volid is not None and lineage is not None:
             where = (node, volid.partition(":")[0])
-            size = self._volume_sizes(*where).get(volid)
+            disk, size = self._disk(volid, *where)
             storage = self._storage(*where)
-            thick, shared = storage.type == "lvm", storage.shared
+            thick, shared = storage is not None and storage.type == "lvm", storage is not None and storage.shared
         return TemplateFacts(
             vmid=vmid,
             node=node,
@@ -130,24 +151,46 @@ class MachineReader:
             tags=config.tags,
             protection=config.protection,
             volid=volid,
-            disk_size_bytes=size,
+            disk_size_bytes=config.disk_size_bytes if disk == "hidden" else size,
             base=volid is not None and volid.partition(":")[2].rpartition("/")[2].startswith("base-"),
             thick=thick,
             shared=shared,
             digest=config.digest,
             hardware=config.hardware,
             lineage=lineage,
+            disk=disk,
         )
 
-    def _volume_sizes(self, node: str, storage: str) -> dict[str, int]:
+    def _disk(self, volid: str, node: str, storage: str) -> tuple[Disk, int | None]:
+        """Look for a volume: in the list of its storage, and by its id where the list does not have it."""
+        sizes = self._volume_sizes(node, storage)
+        if sizes is None:
+            return "hidden", None
+        if volid in sizes:
+            return "seen", sizes[volid]
+        try:
+            volume = self.client.find_volume(volid, node=node)
+        except PrivilegeMissing:
+            return "hidden", None
+        return ("absent", None) if volume is None else ("seen", volume.size)
+
+    def _volume_sizes(self, node: str, storage: str) -> dict[str, int] | None:
+        """Return the volumes that a storage lists; None where it lists none: no right to, switched off, not there."""
         if (node, storage) not in self._sizes:
-            volumes = self.client.list_volumes(storage, "images", node=node)
-            self._sizes[node, storage] = {volume.volid: volume.size for volume in volumes}
+            try:
+                volumes = self.client.list_volumes(storage, "images", node=node)
+            except ProxmoxError:
+                self._sizes[node, storage] = None
+            else:
+                self._sizes[node, storage] = {volume.volid: volume.size for volume in volumes}
         return self._sizes[node, storage]
 
-    def _storage(self, node: str, storage: str) -> StorageStatus:
+    def _storage(self, node: str, storage: str) -> StorageStatus | None:
         if (node, storage) not in self._storages:
-            self._storages[node, storage] = self.client.get_storage(storage, node=node)
+            try:
+                self._storages[node, storage] = self.client.get_storage(storage, node=node)
+            except ProxmoxError:
+                self._storages[node, storage] = None
         return self._storages[node, storage]
 
 
@@ -161,22 +204,48 @@ def audit(client: ProxmoxClient, vmid: int) -> TemplateFacts:
     return MachineReader(client).read(vmid, node)
 
 
+def audit_whole(client: ProxmoxClient, vmid: int) -> TemplateFacts:
+    """Read one machine that was just written, its disk included, which a shared storage may show late.
+
+    Raises:
+        NoSuchObject: there is none with this VMID that the token may see.
+        DiskUnseen: its storage did not show the disk within the site's patience.
+    """
+
+    def look() -> TemplateFacts:
+        facts = audit(client, vmid)
+        if facts.volid is not None and facts.lineage is not None and facts.disk == "absent":
+            raise DiskUnseen(
+                f"storage {facts.volid.partition(':')[0]} does not show {facts.volid}, the disk of VMID {vmid}",
+                hint="see that the storage is whole and not slow (pvesm list), then run the seed again",
+            )
+        return facts
+
+    return client.patiently(DiskUnseen)(look)
+
+
 def linked_clones(client: ProxmoxClient, template: TemplateFacts) -> list[str]:
     """Return the volumes that read from a template's disk, as far as the token may see them.
 
-    The node looks once more before it destroys a base, for clones that the token may not see too.
+    The node looks once more before it destroys a base, for clones that the token may not see too. On LVM-thin a clone
+    is a snapshot that reads from nothing else: there is none to return, and nothing to hold the template for.
     """
     if template.volid is None:
         return []
     storage = template.volid.partition(":")[0]
-    return linked_volumes(client.list_volumes(storage, "images", node=template.node), template.vmid)
+    try:
+        volumes = client.list_volumes(storage, "images", node=template.node)
+    except PrivilegeMissing:
+        return []
+    return linked_volumes(volumes, template.vmid)
 
 
 def linked_volumes(volumes: Sequence[Volume], vmid: int) -> list[str]:
     """Return the volumes that read from a template's disk.
 
     Storages tell it in two ways (pve-storage, `parse_volname` and `list_images`): by a parent (ZFS, RBD, qcow2 in a
-    directory), or in the volume's own id (`local:9200/base-9200-disk-0.qcow2/105/vm-105-disk-0.qcow2`).
+    directory), or in the volume's own id (`local:9200/base-9200-disk-0.qcow2/105/vm-105-disk-0.qcow2`,
+    `ceph:base-9200-disk-0/vm-105-disk-0`).
     """
     base = re.compile(rf"(^|[/:])base-{vmid}-")
     return [

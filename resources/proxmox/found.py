@@ -82,7 +82,7 @@ def _require_whole(facts: TemplateFacts, lineage: TemplateLineage, where: str) -
         for broken, text in (
             (lineage.state != "ready", f"its seed was not finished (state {lineage.state})"),
             (not facts.converted, f"its disk {facts.volid} is not a base volume"),
-            (facts.disk_size_bytes is None, f"its disk {facts.volid} is not on the storage"),
+            (facts.disk == "absent", f"its disk {facts.volid} is not on the storage"),
         )
         if broken
     ]

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hyops_assets.contract.progress import Progress, silent
 from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import TaskBusy
 from resources.proxmox.tasks import TaskEnd, wait_task
 
 log = logging.getLogger("hyops.proxmox")
@@ -50,6 +51,10 @@ class Journal:
             yield
         finally:
             self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - begun, 3)
+
+    def work(self, stage: str, ask: Callable[[], str]) -> TaskEnd:
+        """Ask for a worker and wait for it; again, within the site's patience, where it did not get a lock."""
+        return self.client.patiently(TaskBusy)(lambda: self.wait(stage, ask()))
 
     def wait(self, stage: str, upid: str) -> TaskEnd:
         """Wait for a worker, and keep its id and its warnings."""

@@ -117,6 +117,11 @@ def digest_tag(record: Record) -> str:
     return f"vyos-{record.disk.sha256[:12]}"
 
 
+def is_digest_tag(tag: str) -> bool:
+    """Whether a tag is one that finds the templates of some record."""
+    return re.fullmatch(r"vyos-[0-9a-f]{12}", tag) is not None
+
+
 def smbios_of(record: Record) -> str:
     """Return SMBIOS fields by which a running clone is traced from inside: clones keep all but the UUID.
 

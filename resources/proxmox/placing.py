@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.template_options import TemplateOptions
-from resources.proxmox.errors import TemplateChanged, TemplateMissing, VmidTaken
+from resources.proxmox.errors import TemplateChanged, TemplateMissing, VmidTaken, leftovers_gone
 from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.lineage import TemplateLineage, digest_tag, template_name
 from resources.proxmox.survey import Standing
@@ -104,7 +104,11 @@ def require_replaceable(
         )
     lineage, named = facts.own_lineage, f"{where} ({facts.name or 'no name'}, node {facts.node})"
     why = (
-        (facts.lock == "create" and facts.volid is None, "is stuck under creation", f"as root: qm unlock {wanted}"),
+        (
+            facts.lock == "create" and facts.volid is None,
+            "is stuck under creation",
+            f"as root: {leftovers_gone(wanted)}",
+        ),
         (not facts.template, "is a virtual machine, not a template", "name another template_vm_id, or none"),
         (lineage is None, "does not say that we made it", "name another template_vm_id, or none"),
         (
@@ -174,9 +178,13 @@ def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> N
 
 
 def _changed(facts: TemplateFacts, what: str) -> None:
+    """Refuse. What nobody saw, nobody is told to destroy: a storage that is away comes back."""
+    absent = facts.volid is not None and facts.disk != "seen"
+    by_hand = f"see that its storage is whole (pvesm path {facts.volid})" if absent else "put it back"
+    gone = "" if absent else f", or destroy it (qm destroy {facts.vmid})"
     raise TemplateChanged(
         f"VMID {facts.vmid} on node {facts.node} is this record's template, and was changed: {what}",
-        hint=f"put it back, or destroy it (qm destroy {facts.vmid}), or set rebuild_if_exists to get another one",
+        hint=f"{by_hand}{gone}, or set rebuild_if_exists to get another one",
     )
 
 

@@ -1,7 +1,9 @@
 """What a site must be able to do before a seed changes anything. Everything that is missing is said at once.
 
-Privileges after the permissions in the API schema of each call (pve.proxmox.com/pve-docs/api-viewer). The role that
-has them stands in docs/proxmox.md.
+Privileges after what the calls themselves ask for: qemu-server's API2/Qemu.pm (`create_vm`, `clone_vm`,
+`check_vm_modify_config_perm`, `assert_tag_permissions`) and pve-storage's Storage.pm (`check_volume_access`) ask for
+more, and for less, than the API's schema says. The roles that have exactly these stand in docs/proxmox.md; a test
+takes each of them away.
 """
 
 import re
@@ -19,9 +21,11 @@ MINIMUM_VERSION = (8, 4)
 _MACHINE_PRIVILEGES = frozenset(
     {
         *("VM.Allocate", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network"),
-        *("VM.Config.HWType", "VM.Config.Options", "VM.Config.Cloudinit", "VM.Config.CDROM"),
+        *("VM.Config.HWType", "VM.Config.Options"),
     }
 )
+"""Neither VM.Config.CDROM nor VM.Config.Cloudinit: a cloud-init drive is made with the machine, and its user name may
+be set by who may set its network."""
 
 
 def require_version(client: ProxmoxClient) -> str:
@@ -48,10 +52,12 @@ def require_readable(client: ProxmoxClient) -> None:
         SiteNotReady: the node is not online, VM.Audit is missing, or the right to list a storage.
     """
     site, problems = client.site, list[str]()
-    online = {node.node for node in client.list_nodes() if node.status == "online"}
-    if site.node not in online:
+    # `unknown` is what a node is where pvestatd hangs: whether it answers is seen when it is asked something.
+    states = {node.node: node.status for node in client.list_nodes()}
+    if states.get(site.node, "offline") == "offline":
+        up = sorted(node for node, status in states.items() if status != "offline")
         raise SiteNotReady(
-            f"node {site.node!r} is not online (online: {', '.join(sorted(online)) or 'none'})",
+            f"node {site.node!r} is not online (online: {', '.join(up) or 'none'})",
             hint="correct the site's node, or start it",
         )
     problems.extend(_missing_on_machine(client, frozenset({"VM.Audit"}), site.vmid_range[0]))
@@ -117,7 +123,8 @@ def _missing_privileges(client: ProxmoxClient, route: Route, version: str, optio
     need(f"/storage/{site.import_storage}", frozenset({"Datastore.AllocateTemplate"}))
     if not {"Datastore.Audit", "Datastore.AllocateSpace"} & client.list_privileges(f"/storage/{site.import_storage}"):
         missing.append(f"Datastore.Audit or Datastore.AllocateSpace on /storage/{site.import_storage}")
-    need(f"/storage/{site.storage}", frozenset({"Datastore.AllocateSpace"}))
+    # Audit shows the new disk, whose size is compared, and linked clones of an old one.
+    need(f"/storage/{site.storage}", frozenset({"Datastore.AllocateSpace", "Datastore.Audit"}))
     machine = _MACHINE_PRIVILEGES
     if site.template_smoke_gate:
         agent = "VM.Monitor" if version.startswith("8.") else "VM.GuestAgent.Audit"

@@ -79,17 +79,19 @@ def report(
         bytes_transferred=sent,
         smoke=smoke,
         replaced=replaced,
-        verified=_verified(lineage, size, smoke),
+        verified=_verified(lineage, template, smoke),
         warnings=tuple(journal.warnings),
         timings=dict(journal.timings),
     )
 
 
-def _verified(lineage: TemplateLineage, size: int, smoke: str) -> dict[str, str]:
+def _verified(lineage: TemplateLineage, template: TemplateFacts, smoke: str) -> dict[str, str]:
     """Say which digest was compared where. The API reads no disk back, and this does not pretend that it did."""
+    size = f"{template.disk_size_bytes} bytes"
+    where = "on the storage" if template.disk == "seen" else "by its configuration, the token may not see the volume"
     return {
         "image": f"sha256 {lineage.qcow2_sha256} of the qcow2, computed by the node before the import",
-        "disk": f"{size} bytes on the storage; its content was copied from that qcow2 by the node and not read back",
+        "disk": f"{size} {where}; its content was copied from that qcow2 by the node and not read back",
         "lineage": "description read back from the node after the commit",
         "smoke": "a clone booted and its guest agent answered" if smoke == "passed" else "gate off: nothing booted",
     }

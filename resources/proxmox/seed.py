@@ -6,9 +6,9 @@ range; where an operator names one that another template of ours holds, that one
 """
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from hyops_assets.contract.errors import Refused
@@ -23,16 +23,16 @@ from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
 from resources.proxmox.building import Build
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import AnswerLost, SeedBusy, SeedFailed, TaskFailed
+from resources.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone
 from resources.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.proxmox.journal import Journal, SeedLimits
-from resources.proxmox.lineage import TemplateLineage, description_of
 from resources.proxmox.placing import Plan, plan_of, scratch_for
 from resources.proxmox.preflight import require_readable, require_version, require_writable
 from resources.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
 from resources.proxmox.report import SeededTemplate, report
 from resources.proxmox.smoke import boot_a_clone, remove_clone
 from resources.proxmox.survey import IsOurs, Standing, active_tasks, survey
+from resources.proxmox.writing import commit
 
 
 class ProxmoxSeeder:
@@ -190,6 +190,8 @@ class ProxmoxSeeder:
                 build.bring_image()
             with journal.step("create"):
                 vmid = build.create(standing.taken, at=at).vmid
+        with journal.step("tags"):
+            build.tag(vmid)
         with journal.step("template"):
             template = build.convert(vmid)
         lineage = build.lineage(vmid)
@@ -205,24 +207,7 @@ class ProxmoxSeeder:
                 "smoke": smoke,
                 "hardware": template.hardware,
             }
-            return self._commit(client, template, lineage.model_copy(update=ready), build.request.record)
-
-    def _commit(
-        self, client: ProxmoxClient, template: TemplateFacts, lineage: TemplateLineage, record: Record
-    ) -> TemplateFacts:
-        """Mark the template ready and read it back: from here on it is adopted, never touched."""
-        # Where the answer is lost, what was written is read back below, and that decides.
-        with suppress(AnswerLost):
-            client.ensure_config(template.vmid, description=description_of(lineage), digest=template.digest)
-        committed = audit(client, template.vmid)
-        problems = committed.problems(record)
-        if problems or committed.lineage != lineage:
-            found = "; ".join(problems) or "its lineage is another"
-            raise SeedFailed(
-                f"VMID {template.vmid} is not the template that was committed: {found}",
-                hint="run the seed again: it resumes",
-            )
-        return committed
+            return commit(client, template, lineage.model_copy(update=ready), build.request.record)
 
     def _require_seedable(self, request: SeedRequest) -> None:
         record = request.record
@@ -285,13 +270,13 @@ class ProxmoxSeeder:
                 building = lineage is not None and (lineage.seed_id, lineage.state) == (request.seed_id, "building")
                 ours = lineage is not None and self._ours(request)(lineage)
                 if building and ours and now.lock is None:
-                    journal.wait("reap", journal.client.delete_machine(machine.vmid))
+                    journal.work("reap", partial(journal.client.delete_machine, machine.vmid))
 
     def _warn(self, journal: Journal, standing: Standing) -> None:
         for facts in standing.stuck:
             journal.warn(
                 f"VMID {facts.vmid} is locked (create) and no task works on it: on node {facts.node} run"
-                f" qm unlock {facts.vmid} && qm destroy {facts.vmid} --purge (a token may not)"
+                f" {leftovers_gone(facts.vmid)} (a token may not)"
             )
         for facts in standing.changed:
             journal.warn(f"VMID {facts.vmid} claims to be this record's template but is left alone: it was changed")

@@ -5,11 +5,19 @@ the smoke clone of its seed: one that a killed run left is removed by the next.
 """
 
 import time
+from functools import partial
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.template_options import TemplateOptions
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import MachineExists, NoSuchObject, SeedFailed, SiteNotReady, VmidTaken
+from resources.proxmox.errors import (
+    LeftoverVolume,
+    MachineExists,
+    NoSuchObject,
+    SeedFailed,
+    SiteNotReady,
+    VmidTaken,
+)
 from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import TemplateLineage, description_of
@@ -37,7 +45,7 @@ def boot_a_clone(
     try:
         if options.template_smoke_bridge:
             client.ensure_config(clone, net0=f"virtio,bridge={options.template_smoke_bridge}")
-        journal.wait("smoke start", client.start_machine(clone))
+        journal.work("smoke start", lambda: client.start_machine(clone))
         _await_agent(client, journal, clone, template.vmid)
     finally:
         remove_clone(client, journal, clone)
@@ -46,8 +54,8 @@ def boot_a_clone(
 def remove_clone(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     """Stop and destroy a smoke clone. The caller has read that it is one."""
     try:
-        journal.wait("smoke stop", client.stop_machine(vmid))
-        journal.wait("smoke destroy", client.delete_machine(vmid))
+        journal.work("smoke stop", lambda: client.stop_machine(vmid))
+        journal.work("smoke destroy", lambda: client.delete_machine(vmid))
     except NoSuchObject:
         # Somebody was faster.
         return
@@ -70,17 +78,12 @@ def _clone(
             continue
         marked = lineage.model_copy(update={"vmid": vmid, "smoke_of": template.vmid})
         try:
-            upid = client.create_clone(
-                template.vmid,
-                vmid,
-                name=f"smoke-{vmid}",
-                description=description_of(marked),
-                full=1 if template.thick else 0,
-                pool=client.site.pool or None,
-            )
+            journal.work("smoke clone", partial(_ask_for_clone, client, template, vmid, marked))
         except MachineExists:
             continue
-        journal.wait("smoke clone", upid)
+        except LeftoverVolume as error:
+            journal.warn(f"VMID {vmid} is passed over for the smoke clone: {error.exitstatus}")
+            continue
         return vmid
     if named is not None:
         raise VmidTaken(
@@ -88,6 +91,17 @@ def _clone(
         )
     raise SiteNotReady(
         f"no free VMID in {low}-{high} for the smoke clone", hint="widen the site's vmid_range, or prune templates"
+    )
+
+
+def _ask_for_clone(client: ProxmoxClient, template: TemplateFacts, vmid: int, lineage: TemplateLineage) -> str:
+    return client.create_clone(
+        template.vmid,
+        vmid,
+        name=f"smoke-{vmid}",
+        description=description_of(lineage),
+        full=1 if template.thick else 0,
+        pool=client.site.pool or None,
     )
 
 

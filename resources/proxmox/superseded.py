@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.superseding import TEMPLATES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
+from resources.proxmox.answers import Volume
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, StillLinked
-from resources.proxmox.facts import TemplateFacts, audit, linked_volumes
+from resources.proxmox.errors import NoSuchObject, PrivilegeMissing, StillLinked
+from resources.proxmox.facts import MachineReader, TemplateFacts, linked_volumes
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.removal import destroy
 from resources.pruning import Ground, Pruning
@@ -87,7 +88,10 @@ def judge_template(
     if linked:
         return "keep", f"machines are linked to its disk: {', '.join(linked)}"
     if not owner.ours:
-        return "by hand", f"{owner.why}: if nothing needs it, qm destroy {facts.vmid} --purge"
+        return (
+            "by hand",
+            f"{owner.why}: if nothing needs it, qm destroy {facts.vmid} --purge --destroy-unreferenced-disks 1",
+        )
     if facts.protection:
         return "keep", "somebody protected it: seeds do not"
     if facts.lock is not None:
@@ -115,7 +119,7 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
         held, states, TEMPLATES, lambda current: require_current(current, machines), spent=_spent_scratches(ours)
     )
     storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
-    volumes = [volume for storage in sorted(storages) for volume in client.list_volumes(storage, "images")]
+    volumes = [volume for storage in sorted(storages) for volume in _listed(client, storage)]
     mentions = mentioned(states)
     found: list[tuple[TemplateFacts, Finding]] = []
     for facts in ready:
@@ -125,6 +129,14 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
         if judged is not None:
             found.append((facts, Finding(f"template {facts.name} ({facts.vmid})", ground.where, *judged)))
     return found
+
+
+def _listed(client: ProxmoxClient, storage: str) -> list[Volume]:
+    """List a storage's volumes; none where the token may not: the node then knows what is linked."""
+    try:
+        return client.list_volumes(storage, "images")
+    except PrivilegeMissing:
+        return []
 
 
 def _spent_scratches(ready: list[TemplateFacts]) -> dict[str, str]:
@@ -141,10 +153,11 @@ def _spent_scratches(ready: list[TemplateFacts]) -> dict[str, str]:
 def _templates(client: ProxmoxClient) -> list[TemplateFacts]:
     """Read every template of the node, wherever its VMID lies: a state may name one that others made."""
     found: list[TemplateFacts] = []
-    for machine in client.list_machines():
-        if machine.node == client.site.node and machine.template:
+    reader = MachineReader(client)
+    for machine in client.list_node_machines():
+        if machine.template:
             try:
-                found.append(audit(client, machine.vmid))
+                found.append(reader.read(machine.vmid, machine.node))
             except NoSuchObject:
                 # Destroyed since the list was made.
                 continue

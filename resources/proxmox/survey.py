@@ -8,7 +8,13 @@ from resources.proxmox.answers import MachineSummary, TaskSummary
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import NodeUnreachable, NoSuchObject
 from resources.proxmox.facts import MachineReader, TemplateFacts
-from resources.proxmox.lineage import TemplateLineage, digest_tag, import_file_name, template_name
+from resources.proxmox.lineage import (
+    TemplateLineage,
+    digest_tag,
+    import_file_name,
+    is_digest_tag,
+    template_name,
+)
 
 IsOurs = Callable[[TemplateLineage], bool]
 """Tells whether the environment that asks made what carries a lineage."""
@@ -50,8 +56,9 @@ def survey(
     """Read every machine that could be a template of the record, or a leftover of its seed.
 
     On the site's node: every template, every machine of the range and under `wanted`. On other nodes of the cluster,
-    where the site's storage is shared: what carries the record's tag or lies in the range. Tags only widen the
-    search: an operator may have removed one, and every clone carries a copy.
+    where the site's storage is shared: every template too, and what carries the record's tag or lies in the range.
+    Tags only widen the search: an operator may have removed one, a datacenter may reserve them, every clone carries a
+    copy. Each node is asked itself: the cluster's list learns of a new template late, or never (`list_machines`).
 
     Args:
         client: of the site.
@@ -61,11 +68,12 @@ def survey(
         wanted: the VMID that was asked for.
 
     Raises:
-        NodeUnreachable: a node is down that may hold the record's template.
+        NodeUnreachable: a node does not answer that may hold the record's template.
     """
     machines = client.list_machines()
-    seen = frozenset(machine.vmid for machine in machines)
-    facts = _read(client, record, machines, wanted)
+    found = reachable_machines(client, machines, record, wanted)
+    seen = frozenset(machine.vmid for machine in (*machines, *found))
+    facts = _read(client, record, found, wanted)
     here = [entry for entry in facts if entry.node == client.site.node]
     own = [entry for entry in facts if (lineage := entry.own_lineage) is not None and lineage.describes(record)]
     usable = [entry for entry in own if entry.node == client.site.node or entry.shared]
@@ -116,27 +124,59 @@ def active_tasks(client: ProxmoxClient, record: Record, vmids: frozenset[int]) -
     ]
 
 
+def reachable_machines(
+    client: ProxmoxClient, machines: list[MachineSummary], record: Record, wanted: int | None
+) -> list[MachineSummary]:
+    """List the machines that concern a site, each as its own node tells it now.
+
+    Args:
+        client: of the site.
+        machines: those of the cluster's list: which there are, where, and with which tags, is right in it.
+        record: whose template is looked for.
+        wanted: a VMID that is looked at wherever it is.
+
+    Raises:
+        NodeUnreachable: a node does not answer, and the storage that it shares may hold the record's template.
+    """
+    site = client.site
+    found = client.list_node_machines()
+    away = [machine for machine in machines if machine.node != site.node and machine.type == "qemu"]
+    # Asked only where it matters: without a shared disk a template serves its own node alone.
+    shared = bool(away) and client.get_storage(site.storage).shared
+    concerned = {machine.node for machine in away if shared or machine.vmid == wanted}
+    offline = {node.node for node in client.list_nodes() if node.status == "offline"} if concerned else set[str]()
+    for node in sorted(concerned):
+        try:
+            if node in offline:
+                raise NodeUnreachable(f"node {node} is down", hint=f"start {node}")
+            found += client.list_node_machines(node)
+        except NodeUnreachable as error:
+            for machine in away:
+                if shared and machine.node == node and _may_be_template(machine, record):
+                    raise NodeUnreachable(
+                        f"node {node} is down, and its VMID {machine.vmid} may be this record's template",
+                        hint=f"start {node}; what its storage holds is shared and would be made twice",
+                    ) from error
+    return found
+
+
+def _may_be_template(machine: MachineSummary, record: Record) -> bool:
+    """Whether a machine that cannot be read may be a template of the record: unless what is known speaks against it.
+
+    Its flag is unknown once its node is away for minutes. Its tags are always known: another record's is another's.
+    """
+    digests = {tag for tag in machine.tag_set if is_digest_tag(tag)}
+    return machine.template is not False and (not digests or digest_tag(record) in digests)
+
+
 def _read(
     client: ProxmoxClient, record: Record, machines: list[MachineSummary], wanted: int | None
 ) -> list[TemplateFacts]:
-    site, reader = client.site, MachineReader(client)
-    low, high = site.vmid_range
-    tag = digest_tag(record)
-    # Asked only where it matters: without a shared disk a template serves its own node alone.
-    elsewhere = any(machine.node != site.node for machine in machines) and client.get_storage(site.storage).shared
-    online = {node.node for node in client.list_nodes() if node.status == "online"} if elsewhere else {site.node}
+    reader, (low, high), tag = MachineReader(client), client.site.vmid_range, digest_tag(record)
     facts: list[TemplateFacts] = []
     for machine in machines:
-        known = low <= machine.vmid <= high or tag in machine.tag_set
-        here = machine.node == site.node
-        if not (machine.vmid == wanted or (here and (known or machine.template)) or (elsewhere and known)):
-            continue
-        if machine.node not in online and not here:
-            if elsewhere and tag in machine.tag_set and machine.template:
-                raise NodeUnreachable(
-                    f"node {machine.node} is down, and its VMID {machine.vmid} may be this record's template",
-                    hint=f"start {machine.node}; what its storage holds is shared and would be made twice",
-                )
+        known = low <= machine.vmid <= high or tag in machine.tag_set or machine.template
+        if not known and machine.vmid != wanted:
             continue
         try:
             facts.append(reader.read(machine.vmid, machine.node))

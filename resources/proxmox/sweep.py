@@ -6,18 +6,20 @@ a token cannot remove, or nobody can prove to be ours, is named with what a pers
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.border import said_of
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, StillLinked
+from resources.proxmox.errors import NoSuchObject, PrivilegeMissing, StillLinked, leftovers_gone
 from resources.proxmox.facts import TemplateFacts, audit
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.lineage import OUR_TAG
 from resources.proxmox.removal import destroy
 
+_OWNED = re.compile(r"(?:^|[/:])(?:vm|base)-(?P<vmid>\d+)-(?:disk|cloudinit)[^/]*$")
 _SMOKE_NAME = re.compile(r"smoke-\d+")
 """HybridOps' seed script names its smoke machines so, and ours does."""
 
@@ -66,11 +68,11 @@ def judge_machine(
 def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
     if facts.lock == "create" and facts.volid is None:
         # While it is being created a machine has neither name nor description: whose it is, nobody can tell.
-        return "by hand", f"half created, and no worker: qm unlock {facts.vmid} && qm destroy {facts.vmid} --purge"
+        return "by hand", f"half created, and no worker: {leftovers_gone(facts.vmid)}"
     if _SMOKE_NAME.fullmatch(facts.name or ""):
         return "by hand", (
             f"named as HybridOps' smoke machines, and not provably ours: qm config {facts.vmid}, then"
-            f" qm stop {facts.vmid}; qm destroy {facts.vmid} --purge"
+            f" qm stop {facts.vmid}; qm destroy {facts.vmid} --purge --destroy-unreferenced-disks 1"
         )
     return None
 
@@ -108,8 +110,8 @@ class Sweep:
         self._clock = clock
 
     def find(self) -> list[Finding]:
-        """Return a finding for every machine that is, or may be, a leftover. Nothing is changed."""
-        return [finding for _, finding in self._looked_at()]
+        """Return a finding for every machine and volume that is, or may be, a leftover. Nothing is changed."""
+        return [*(finding for _, finding in self._looked_at()), *self._volumes()]
 
     def reap(self) -> list[Finding]:
         """Remove the leftovers, clones before what they were cloned from, and return what became of each.
@@ -117,14 +119,31 @@ class Sweep:
         One that cannot be removed stops no other.
         """
         found = sorted(self._looked_at(), key=lambda entry: not _is_clone(entry[0]))
-        return [self._removed(facts, finding) for facts, finding in found]
+        return [*(self._removed(facts, finding) for facts, finding in found), *self._volumes()]
+
+    def _volumes(self) -> Iterator[Finding]:
+        """Yield the volumes of the range that belong to no machine; whose they are, nothing says.
+
+        They are left where a machine that was killed under creation was destroyed without them, and are in the way of
+        the next one of that VMID. The list of volumes is made first: one that belongs to a machine has it by then.
+        """
+        (low, high), storage = self._client.site.vmid_range, self._client.site.storage
+        try:
+            volumes = self._client.list_volumes(storage, "images")
+        except PrivilegeMissing:
+            return
+        for volume in volumes:
+            match = _OWNED.search(volume.volid)
+            vmid = int(match["vmid"]) if match else 0
+            if low <= vmid <= high and self._client.is_free(vmid):
+                why = f"VMID {vmid}, which it is named after, is no machine: pvesm free {volume.volid}"
+                yield Finding(f"volume {volume.volid}", self._where, "by hand", why)
 
     def _looked_at(self) -> Iterator[tuple[TemplateFacts, Finding]]:
         low, high = self._client.site.vmid_range
-        for machine in self._client.list_machines():
-            named = _SMOKE_NAME.fullmatch(machine.name) is not None
-            concerns = named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set
-            if machine.node != self._client.site.node or not concerns:
+        for machine in self._client.list_node_machines():
+            named = _SMOKE_NAME.fullmatch(machine.name or "") is not None
+            if not (named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set):
                 continue
             try:
                 facts = audit(self._client, machine.vmid)
@@ -161,7 +180,7 @@ class Sweep:
                 return again or finding.turned("keep", "it was finished meanwhile")
             if _is_clone(now):
                 # A machine that runs is not destroyed.
-                journal.wait("stop", self._client.stop_machine(now.vmid))
+                journal.work("stop", partial(self._client.stop_machine, now.vmid))
             destroy(self._client, journal, now.vmid)
         except NoSuchObject:
             return finding.turned("removed", "gone meanwhile")

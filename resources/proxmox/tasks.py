@@ -1,5 +1,6 @@
 """Waiting for a worker to end. It runs on the node and outlives this process: a later wait finds it again."""
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -9,15 +10,21 @@ from resources.proxmox.answers import TaskStatus, node_of
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import (
     ImageMismatch,
+    LeftoverVolume,
     NodeUnreachable,
     NoSuchObject,
+    TaskBusy,
     TaskFailed,
     TaskInterrupted,
     TaskLost,
     TaskSlow,
 )
+from resources.transience import PROXMOX, passing
 
 _LOG_TAIL = 12
+_CAUSE_LINES = 3
+_TAKEN = re.compile(r"vm-\d+-.*(?:already exists|File exists)")
+"""A directory, LVM, ZFS and RBD word it differently (pve-storage, `alloc_image` of each plugin, and their tools)."""
 _MISSING_TOLERATED = 5
 SILENCE_SECONDS = 300.0
 """A node that restarts is back within; one that is not will not tell about its worker, which died with it."""
@@ -63,6 +70,7 @@ def wait_task(
     Raises:
         TaskFailed: it ended with an error; carries the end of its log.
         TaskInterrupted: it was killed (`unexpected status`).
+        TaskBusy: it did not get a lock, and left nothing.
         TaskLost: the node does not know it, nor a moment later.
         TaskSlow: it did not end in time.
         NodeUnreachable: the node was silent for too long.
@@ -104,5 +112,13 @@ def _ended(client: ProxmoxClient, node: str, upid: str, exitstatus: str) -> Task
         return TaskEnd(upid, exitstatus, tuple(log))
     if "checksum mismatch" in exitstatus:
         raise ImageMismatch(upid, exitstatus, log[-_LOG_TAIL:])
-    killed = "unexpected status" in exitstatus or "interrupted by signal" in exitstatus
-    raise (TaskInterrupted if killed else TaskFailed)(upid, exitstatus, log[-_LOG_TAIL:])
+    raise _kind(exitstatus, log)(upid, exitstatus, log[-_LOG_TAIL:])
+
+
+def _kind(exitstatus: str, log: list[str]) -> type[TaskFailed]:
+    """Return what a worker's end means. Where its status names a program alone, the cause is in the log before it."""
+    if "unexpected status" in exitstatus or "interrupted by signal" in exitstatus:
+        return TaskInterrupted
+    if _TAKEN.search(exitstatus):
+        return LeftoverVolume
+    return TaskBusy if passing(PROXMOX, exitstatus, *log[-_CAUSE_LINES:]) else TaskFailed

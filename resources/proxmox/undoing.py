@@ -65,8 +65,8 @@ def remaining(seeder: ProxmoxSeeder, runs: frozenset[str]) -> list[str]:
 
 def _made_by(seeder: ProxmoxSeeder, runs: frozenset[str]) -> Iterator[TemplateFacts]:
     low, high = seeder.site.vmid_range
-    for machine in seeder.client.list_machines():
-        if machine.node == seeder.site.node and (low <= machine.vmid <= high or OUR_TAG in machine.tag_set):
+    for machine in seeder.client.list_node_machines():
+        if low <= machine.vmid <= high or OUR_TAG in machine.tag_set or machine.template:
             with suppress(NoSuchObject):
                 facts = audit(seeder.client, machine.vmid)
                 if _is_theirs(facts, runs):

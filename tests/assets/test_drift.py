@@ -147,6 +147,37 @@ def test_a_changed_or_missing_template_is_told(seeded: House) -> None:
     assert row["what"] == f"VMID {gone.vmid} can be read"
 
 
+@pytest.fixture
+def rights(seeded: House) -> Iterator[dict[str, frozenset[str]]]:
+    """The token's rights at the lab's node, put back afterwards."""
+    access = seeded.lab.proxmox.access
+    before, access.privileges = access.privileges, {}
+    yield access.privileges
+    access.privileges = before
+
+
+def test_a_token_that_may_only_read_finds_nothing_amiss(seeded: House, rights: dict[str, frozenset[str]]) -> None:
+    rights["/"] = frozenset({"VM.Audit", "Datastore.Audit"})
+    found = looked(seeded)["proxmox_template"]
+    assert (found.passed, rows(found)) == (True, [])
+
+
+def test_a_token_that_sees_no_machine_is_told_and_no_template_is_missed(
+    seeded: House, rights: dict[str, frozenset[str]]
+) -> None:
+    rights["/"] = frozenset({"Datastore.Audit"})
+    (row,) = differences(seeded, "proxmox_template")
+    assert (row["what"], "VM.Audit" in row["found"]) == ("the whole site", True)
+
+
+def test_a_pvestatd_that_hangs_hides_no_template(seeded: House) -> None:
+    seeded.lab.proxmox.statistics.hanging = True
+    try:
+        assert looked(seeded)["proxmox_template"].passed
+    finally:
+        seeded.lab.proxmox.statistics.hanging = False
+
+
 def test_a_site_that_cannot_be_read_is_a_difference_and_stops_no_other(
     seeded: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,16 @@ def test_a_server_that_cannot_be_placed_is_asked_for_elsewhere(lab: Lab) -> None
     assert_seeded(lab, image)
 
 
+@pytest.mark.parametrize("words", ["unsupported location for server type", "server type cx23 is deprecated"])
+def test_a_server_type_that_was_withdrawn_since_it_was_listed_is_replaced_by_the_next(lab: Lab, words: str) -> None:
+    lab.fault("POST", "/servers", Answer(422, "invalid_input", words))
+
+    image = lab.seeder().seed(lab.request())
+
+    assert (image.server_type, image.location) != ("cx23", "fsn1")
+    assert_seeded(lab, image)
+
+
 def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) -> None:
     image = lab.seeder().seed(lab.request(), wishes=Wishes(server_type="cpx22", location="hel1"))
 

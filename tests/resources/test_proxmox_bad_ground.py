@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, Delay, Rule
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
@@ -169,13 +170,12 @@ def test_a_stranger_of_the_same_name_is_told_and_left_alone(scene: Scene) -> Non
 
 
 def test_reserved_tags_leave_a_template_without_them(scene: Scene) -> None:
-    reserved = Answer(403, "", "Permission check failed (/, Sys.Modify for modifying tag 'vyos')")
-    scene.stand_in.faults.add(Rule("POST", "/nodes/pve1/qemu", reserved))
+    scene.stand_in.tag_rules.user_allow = "none"
 
     seeded = scene.seeder().seed(scene.request())
 
     assert "tags" not in scene.machine(seeded.vmid).config
-    assert any("has no tags" in warning for warning in seeded.warnings)
+    assert any("has no tags: Permission check failed (/, Sys.Modify" in warning for warning in seeded.warnings)
     assert scene.seeder().seed(scene.request()).outcome == "adopted"
 
 
@@ -259,13 +259,22 @@ def test_a_refused_certificate_says_whether_clock_name_or_authority_is_wrong(rea
     assert hint in error.hint
 
 
-def test_a_clone_in_a_directory_is_known_by_its_volumes_name(scene: Scene) -> None:
-    seeded = scene.seeder().seed(scene.request())
+def test_a_linked_clone_is_known_by_its_volumes_name(scene: Scene) -> None:
+    seeded = scene.seeder(storage="ceph").seed(scene.request())
     facts = scene.seeder().audit(seeded.vmid)
     assert linked_clones(scene.client(), facts) == []
     scene.finish(scene.client().create_clone(seeded.vmid, 9300, name="edge", full=0))
 
-    assert linked_clones(scene.client(), facts) == ["local-lvm:vm-9300-disk-0"]
+    assert linked_clones(scene.client(), facts) == ["ceph:base-9200-disk-0/vm-9300-disk-0"]
+
+
+def test_a_clone_on_lvm_thin_is_a_snapshot_that_holds_nothing(scene: Scene) -> None:
+    seeded = scene.seeder().seed(scene.request())
+    scene.finish(scene.client().create_clone(seeded.vmid, 9300, name="edge", full=0))
+
+    assert linked_clones(scene.client(), scene.seeder().audit(seeded.vmid)) == []
+    scene.finish(scene.client().delete_machine(seeded.vmid))
+    assert sha256_of_file(scene.stand_in.volume_path("local-lvm:vm-9300-disk-0")) == scene.record.disk.sha256
 
 
 def test_a_storage_without_base_volumes_is_cloned_in_full(scene: Scene) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.seeding import SeedRequest
+from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
+from hyops_assets.lab.proxmox.inventory import Machine
 from resources.proxmox.errors import NodeUnreachable, NoSuchObject, SeedBusy, SiteNotReady
 from resources.proxmox.lineage import description_of
 from resources.proxmox.seed import ProxmoxSeeder
@@ -64,15 +66,49 @@ def test_a_template_on_another_nodes_own_storage_serves_nobody_else(scene: Scene
     assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"
 
 
-def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene) -> None:
+@pytest.mark.parametrize("said", ["a template", "nothing"])
+def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene, said: str) -> None:
     scene.seeder(storage="ceph").seed(scene.request())
+    scene.stand_in.statistics.broadcast()
     scene.stand_in.inventory.down.add("pve1")
+    if said == "nothing":
+        # As when it has been away for minutes.
+        scene.stand_in.statistics.away.add("pve1")
     before = scene.mutations()
 
     with pytest.raises(NodeUnreachable, match="node pve1 is down, and its VMID 9200 may be") as refusal:
         scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
     assert "start pve1" in refusal.value.hint
     assert scene.mutations() == before
+
+
+def test_a_template_elsewhere_without_tags_outside_the_range_is_found_and_not_made_twice(scene: Scene) -> None:
+    scene.stand_in.tag_rules.user_allow = "none"
+    scene.seeder(storage="ceph").seed(scene.request(), TemplateOptions(template_vm_id=9150))
+
+    second = scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+
+    assert (second.outcome, second.vmid, second.node) == ("adopted", 9150, "pve1")
+
+
+def test_an_untagged_template_on_a_node_that_is_away_is_waited_for(scene: Scene) -> None:
+    scene.stand_in.tag_rules.user_allow = "none"
+    scene.seeder(storage="ceph").seed(scene.request(), TemplateOptions(template_vm_id=9150))
+    scene.stand_in.inventory.down.add("pve1")
+    scene.stand_in.statistics.away.add("pve1")
+
+    with pytest.raises(NodeUnreachable, match="its VMID 9150 may be"):
+        scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+
+
+def test_what_is_known_to_be_no_template_of_the_record_is_not_waited_for(scene: Scene) -> None:
+    machines = scene.stand_in.inventory.machines
+    machines[100] = Machine(100, {"name": "mail"}, "pve1")
+    scene.stand_in.statistics.broadcast()
+    scene.stand_in.inventory.down.add("pve1")
+    machines[101] = Machine(101, {"name": "other", "template": 1, "tags": "vyos;vyos-0123456789ab"}, "pve1")
+
+    assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"
 
 
 def test_a_sites_own_node_that_is_down_is_told(scene: Scene) -> None:

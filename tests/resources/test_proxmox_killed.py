@@ -40,7 +40,9 @@ class MortalClient(ProxmoxClient):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("nth", "call"), [(1, "download"), (2, "creation"), (3, "conversion"), (4, "commit")])
+@pytest.mark.parametrize(
+    ("nth", "call"), [(1, "download"), (2, "creation"), (3, "tags"), (4, "conversion"), (5, "commit")]
+)
 def test_a_seed_killed_around_any_changing_call_is_finished_by_the_next(
     scene: Scene, nth: int, call: str, *, after: bool
 ) -> None:
@@ -50,7 +52,7 @@ def test_a_seed_killed_around_any_changing_call_is_finished_by_the_next(
     seeded = scene.seeder().seed(scene.request())
 
     began_a_machine = (nth, after) >= (2, True)
-    committed = (nth, after) == (4, True)
+    committed = (nth, after) == (5, True)
     assert seeded.outcome == ("adopted" if committed else "resumed" if began_a_machine else "created"), call
     _require_one_template(scene)
 

@@ -134,17 +134,16 @@ def test_a_template_that_any_state_mentions_stays(scene: Scene) -> None:
 
 
 def test_a_template_that_machines_are_linked_to_stays(scene: Scene) -> None:
+    scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(OLD_VMID, 9250, name="router", description="mine"))
-    kept(scene, [naming()], "machines are linked to its disk: local-lvm:vm-9250-disk-0")
+    clone = f"local-lvm:base-{OLD_VMID}-disk-0/vm-9250-disk-0"
+    kept(scene, [naming()], f"machines are linked to its disk: {clone}")
 
 
-def test_links_that_only_the_node_can_see_are_kept_and_that_is_no_error(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_that_only_the_node_can_see_are_kept_and_that_is_no_error(scene: Scene) -> None:
+    scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(OLD_VMID, 9250, name="router", description="mine"))
-    client = scene.client()
-    client.list_volumes = lambda storage, content, **_: []  # type: ignore[method-assign]
-    monkeypatch.setattr(scene, "client", lambda: client)
+    scene.stand_in.access.privileges["/vms/9250"] = frozenset()
 
     assert why(pruned(scene, [naming()]).reap()) == ("keep", "machines are linked to its disk")
     assert OLD_VMID in scene.templates()
@@ -215,11 +214,12 @@ def test_a_scratch_whose_template_stands_goes_and_its_version_is_expected_as_bef
 def test_a_scratch_that_a_state_names_or_a_machine_is_linked_to_stays(scene: Scene, scratch: int) -> None:
     edge = state(ONPREM_EDGE, {"template_vm_id": scratch})
     assert why(pruned(scene, [naming(version=NEXT), edge]).find(), scratch)[0] == "keep"
+    scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(scratch, 9300, name="edge", full=0))
 
     found = why(pruned(scene, [naming(version=NEXT)]).find(), scratch)
 
-    assert found == ("keep", "machines are linked to its disk: local-lvm:vm-9300-disk-0")
+    assert found == ("keep", f"machines are linked to its disk: local-lvm:base-{scratch}-disk-0/vm-9300-disk-0")
 
 
 def test_a_scratch_whose_template_does_not_stand_stays(scene: Scene, scratch: int) -> None:

@@ -228,6 +228,7 @@ def test_a_machine_that_was_finished_since_it_was_listed_stays(scene: Scene) -> 
 
 def test_a_template_that_machines_are_linked_to_is_kept_and_that_is_no_error(scene: Scene) -> None:
     vmid = scene.seeder().seed(scene.request()).vmid
+    scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(vmid, 9250, name="router", description="mine"))
     # As if its seed had been killed before the commit.
     left = lineage(scene, vmid)

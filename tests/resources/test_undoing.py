@@ -101,6 +101,7 @@ def test_the_template_of_the_run_goes_and_another_runs_stays(scene: Scene) -> No
 def test_a_template_that_a_machine_is_linked_to_stays(scene: Scene) -> None:
     request = replace(scene.request(), run_id="run-1")
     seeded = scene.seeder().seed(request)
+    scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(seeded.vmid, 9290, name="edge", full=0))
 
     (finding,) = at_proxmox.undo(scene.seeder(), "pve1", ENVIRONMENT, request.record, RUN, needed=nobody)

@@ -8,13 +8,35 @@ _INTEGER = re.compile(r"[+-]?\d+")
 
 
 class ApiError(Exception):
-    """An answer with an error status. The text travels in the HTTP reason phrase, as Proxmox sends it."""
+    """An answer with an error status. The text travels in the HTTP reason phrase, as Proxmox sends it.
 
-    def __init__(self, status: int, reason: str, errors: Mapping[str, str] | None = None) -> None:
+    Whether there is a body depends on who refuses. A call that reached its handler is answered in JSON
+    (pve-http-server, Formatter/Standard.pm, `prepare_response_data`); what fails before (authentication, the parser of
+    uploads) or between two daemons has an empty body (AnyEvent.pm, `authenticate_and_handle_request`, `response`,
+    `proxy_request`).
+
+    Attributes:
+        bare: whether the body is empty.
+    """
+
+    def __init__(
+        self, status: int, reason: str, errors: Mapping[str, str] | None = None, *, bare: bool = False
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = " ".join(reason.split())
         self.errors = dict(errors or {})
+        self.bare = bare or is_bare(status)
+
+
+def is_bare(status: int) -> bool:
+    """Whether answers of a status have no body: 401 of the login, 595 to 599 of a daemon that was not reached."""
+    return status == 401 or 595 <= status <= 599
+
+
+def denied(what: str = "") -> ApiError:
+    """Return the answer to a missing right (pve-common, Exception.pm, `raise_perm_exc`)."""
+    return ApiError(403, f"Permission check failed ({what})" if what else "Permission check failed")
 
 
 def parameter_error(**errors: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""Guests: a machine's disk, booted in QEMU with the channel of the guest agent. Off unless asked for.
+"""Guests: a machine, booted in QEMU with the hardware that Proxmox gives it, under emulation. Off unless asked for.
 
 Where guests are off, starting one fails and says so; nothing answers in a guest's place.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hyops_assets.image import programs
 from hyops_assets.lab.proxmox.answers import ApiError
+from hyops_assets.lab.proxmox.cloudinit import write_cloudinit
 from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.lab.proxmox.storages import Storages
 
@@ -39,35 +40,28 @@ class Guests:
         return guest is not None and guest.process.poll() is None
 
     async def start(self, machine: Machine, storages: Storages) -> None:
-        """Boot a machine's `scsi0` under TCG and BIOS, with its agent channel and a serial console in a file.
+        """Boot a machine: its disk, its cloud-init drive, its network card, agent channel, and a console in a file.
 
-        Without network and without a cloud-init drive: what is proven is that the disk boots as far as its agent.
+        The network card leads nowhere. The cloud-init drive is written at each start, as Proxmox does.
         """
         if not self._boot:
             raise ApiError(500, "this stand-in boots no guests (boot_guests is off)")
         if self.running(machine.vmid):
             raise ApiError(500, f"VM {machine.vmid} already running")
-        disk = storages.path(str(machine.config["scsi0"]).partition(",")[0])
-        form = "qcow2" if storages.is_qcow2(disk) else "raw"
         self._directory.mkdir(parents=True, exist_ok=True)
         socket = self._directory / f"{machine.vmid}.qga"
         socket.unlink(missing_ok=True)
-        argv: list[str | Path] = [
-            # The kernel ends the guest when the lab's process dies, even by SIGKILL.
-            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config"),
-            *("-display", "none", "-vga", "std", "-nic", "none"),
-            # Without the HPET, as the boot gate: a guest that hung under emulation had just made it its clock.
-            *("-machine", "q35,hpet=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
-            *("-m", str(machine.config.get("memory", 1024))),
-            *("-device", "virtio-scsi-pci", "-drive", f"if=none,id=scsi0,format={form},file={disk}"),
-            *("-device", "scsi-hd,drive=scsi0"),
-            *("-serial", f"file:{self._directory / f'{machine.vmid}.console'}"),
-            *("-chardev", f"socket,path={socket},server=on,wait=off,id=qga0", "-device", "virtio-serial"),
-            *("-device", "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0"),
-        ]
+        drive = str(machine.config.get("ide2", "")).partition(",")[0]
+        if drive.endswith("cloudinit"):
+            await write_cloudinit(machine.config, storages.path(drive))
+        # The kernel ends the guest when the lab's process dies, even by SIGKILL.
+        argv = ["setpriv", "--pdeathsig", "KILL", *hardware(machine, storages, socket, self._console(machine.vmid))]
         resources = ExitStack()
         process = resources.enter_context(programs.running(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         self._guests[machine.vmid] = _Guest(process, socket, resources)
+
+    def _console(self, vmid: int) -> Path:
+        return self._directory / f"{vmid}.console"
 
     async def stop(self, vmid: int) -> None:
         """End a guest, if it runs."""
@@ -96,6 +90,38 @@ class Guests:
                 return await _exchange(self._guests[machine.vmid].socket, command)
         except (TimeoutError, OSError, ValueError) as error:
             raise ApiError(500, "QEMU guest agent is not running") from error
+
+
+def hardware(machine: Machine, storages: Storages, agent: Path, console: Path) -> list[str | Path]:
+    """Return QEMU's command line for a machine.
+
+    What a configuration leaves out is qemu-server's default (QemuServer.pm, `config_to_command`): an i440fx board, the
+    CPU kvm64, BIOS. The accelerator is ours: no KVM here.
+    """
+    config = machine.config
+    disk = storages.path(str(config["scsi0"]).partition(",")[0])
+    form = "qcow2" if storages.is_qcow2(disk) else "raw"
+    argv: list[str | Path] = [
+        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"),
+        # Without the HPET, as the boot gate: a guest that hung under emulation had just made it its clock.
+        *("-machine", f"{config.get('machine', 'pc')},hpet=off", "-accel", "tcg,thread=multi"),
+        *("-cpu", str(config.get("cpu", "kvm64")).partition(",")[0]),
+        *("-smp", str(config.get("cores", 1)), "-m", str(config.get("memory", 512))),
+        *("-device", "virtio-scsi-pci", "-drive", f"if=none,id=scsi0,format={form},file={disk}"),
+        *("-device", "scsi-hd,drive=scsi0,bootindex=100"),
+        *("-serial", f"file:{console}"),
+        *("-chardev", f"socket,path={agent},server=on,wait=off,id=qga0", "-device", "virtio-serial"),
+        *("-device", "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0"),
+    ]
+    if "ide2" in config:
+        image = storages.path(str(config["ide2"]).partition(",")[0])
+        argv += ["-drive", f"if=none,id=ide2,media=cdrom,format=raw,readonly=on,file={image}"]
+        argv += ["-device", "ide-cd,bus=ide.1,unit=0,drive=ide2"]
+    if "net0" in config:
+        model, _, address = str(config["net0"]).partition(",")[0].partition("=")
+        card = {"virtio": "virtio-net-pci"}.get(model, model)
+        argv += ["-netdev", "user,id=net0,restrict=on", "-device", f"{card},netdev=net0,mac={address}"]
+    return argv
 
 
 async def _exchange(socket: Path, command: str) -> object:

@@ -1,7 +1,8 @@
 """Machines: create with import, configure, resize, convert to a template, clone, destroy, start and stop.
 
-The order of writes is that of qemu-server: a machine under creation has a configuration with nothing but a
-lock; a template has its flag before its disks are renamed.
+The order of writes is that of qemu-server (API2/Qemu.pm, the methods of these names): a machine under creation has a
+configuration with nothing but a lock, its tags are checked in the worker and its pool knows it last; a template has
+its flag before its disks are renamed.
 """
 
 import re
@@ -10,25 +11,43 @@ from collections.abc import Mapping
 from hyops_assets.lab.proxmox import disks
 from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, parameter_error, takes
-from hyops_assets.lab.proxmox.drives import DRIVE, UNITS, format_size, parse_drive, print_drive
+from hyops_assets.lab.proxmox.drives import (
+    DRIVE,
+    NETWORK,
+    UNITS,
+    format_size,
+    parse_drive,
+    print_drive,
+    with_address,
+)
 from hyops_assets.lab.proxmox.guests import Guests
 from hyops_assets.lab.proxmox.inventory import Config, Inventory, Machine
-from hyops_assets.lab.proxmox.storages import Storages
+from hyops_assets.lab.proxmox.storages import Storages, is_base
+from hyops_assets.lab.proxmox.tags import TagRules, require_tags, tags_in, unique_tags
 from hyops_assets.lab.proxmox.workers import Log, Workers
 
-_OPTIONS = "name description tags ostype bios machine cpu scsihw boot vga agent smbios1 memory ciuser sshkeys vmgenid"
+_OPTIONS = (
+    "name description tags ostype bios machine cpu scsihw boot vga agent smbios1 memory ciuser cipassword sshkeys"
+    " vmgenid nameserver searchdomain"
+)
+_NO_OPTIONS = {"vmid", "pool", "storage"}
 _NUMBERS = "cores sockets balloon"
 _FLAGS = "onboot protection template acpi kvm tablet numa"
 _FAMILIES = "scsi ide virtio sata net serial ipconfig"
 
 CREATE = takes(
-    "vmid", strings=f"{_OPTIONS} pool", integers=f"vmid {_NUMBERS}", booleans=f"{_FLAGS} start", indexed=_FAMILIES
+    "vmid",
+    strings=f"{_OPTIONS} pool storage",
+    integers=f"vmid {_NUMBERS}",
+    booleans=f"{_FLAGS} start",
+    indexed=_FAMILIES,
 )
-CONFIGURE = takes(strings=f"{_OPTIONS} delete digest", integers=_NUMBERS, booleans=_FLAGS, indexed=_FAMILIES)
+CONFIGURE = takes(strings=f"{_OPTIONS} delete digest revert", integers=_NUMBERS, booleans=_FLAGS, indexed=_FAMILIES)
 CLONE = takes("newid", strings="name description pool storage format", integers="newid", booleans="full")
 RESIZE = takes("disk size", strings="digest")
 TEMPLATE = takes(strings="disk")
 DESTROY = takes(booleans="purge destroy-unreferenced-disks skiplock")
+SHUTDOWN = takes(integers="timeout", booleans="skiplock forceStop keepActive")
 START = takes(integers="timeout", booleans="skiplock")
 
 
@@ -48,21 +67,31 @@ class Machines:
         self._storages = storages
         self._workers = workers
         self._guests = guests
+        self.tag_rules = TagRules()
 
     def create(self, user: str, node: str, given: Mapping[str, str]) -> str:
         """Create a machine; its disks are written by a worker, its configuration at the worker's end."""
         vmid = int(given["vmid"])
-        wanted = self._configuration({name: value for name, value in given.items() if name not in {"vmid", "pool"}})
+        wanted = self._configuration({name: value for name, value in given.items() if name not in _NO_OPTIONS})
         start = wanted.pop("start", 0)
         if vmid in self._inventory.machines:
             taken = f"VM {vmid} already exists on node '{self._inventory.node_of(self._inventory.machines[vmid])}'"
             raise ApiError(500, f"unable to create VM {vmid} - {taken}")
-        disks.require_sources(wanted, self._storages[node])
-        machine = self._begin(vmid, node, "create", given.get("pool"))
+        machine = self._begin(vmid, node, "create")
         volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            machine.config = await disks.allocate(vmid, wanted, self._storages[node], volumes, log)
+            try:
+                config = await disks.allocate(vmid, wanted, self._storages[node], volumes, log)
+                if "tags" in config:
+                    self._require_tags(vmid, None, config["tags"])
+                    config["tags"] = unique_tags(str(config["tags"]))
+            except ApiError as error:
+                # An exception with a code is printed with it (pve-common, Exception.pm, `stringify`).
+                code = f"{error.status} " if error.status == 403 else ""
+                raise ApiError(500, f"unable to create VM {vmid} - {code}{error.reason}") from error
+            machine.config = config
+            self._access.join(vmid, given.get("pool"))
             if start:
                 await self._guests.start(machine, self._storages[node])
 
@@ -73,13 +102,16 @@ class Machines:
     def configure(self, vmid: int, given: Mapping[str, str]) -> None:
         """Change a configuration at once."""
         machine = self._inventory.machine(vmid)
-        machine.require_unlocked()
-        wanted = dict(given)
+        wanted = {name: value for name, value in given.items() if name != "revert"}
         digest = wanted.pop("digest", machine.digest)
         if digest != machine.digest:
-            raise ApiError(500, "detected modified configuration - file changed by other user? Try again.")
+            raise ApiError(500, "checksum mismatch (file change by other user?)")
+        machine.require_unlocked()
         removed = wanted.pop("delete", "").replace(",", " ").split()
         config = self._configuration(wanted)
+        if "tags" in (*config, *removed):
+            self._require_tags(vmid, machine.config.get("tags"), config.get("tags"))
+            config |= {"tags": unique_tags(str(config["tags"]))} if "tags" in config else {}
         if any(DRIVE.fullmatch(name) for name in (*config, *removed)):
             raise parameter_error(_="this stand-in changes no disks of an existing machine")
         for name in removed:
@@ -131,7 +163,7 @@ class Machines:
             storages = self._of(machine)
             for name in [name for name in machine.config if DRIVE.fullmatch(name)]:
                 volid, options = parse_drive(str(machine.config[name]))
-                if options.get("media") == "cdrom" or (disk and name != disk) or ":base-" in volid:
+                if options.get("media") == "cdrom" or (disk and name != disk) or is_base(volid):
                     continue
                 if not storages.get(volid.partition(":")[0]).has_bases:
                     continue
@@ -145,23 +177,28 @@ class Machines:
         """Clone a machine. Every key is copied but the template flag, as qemu-server does: description too."""
         source = self._inventory.machine(vmid)
         source.require_unlocked()
-        drives = [parse_drive(str(source.config[name])) for name in source.config if DRIVE.fullmatch(name)]
-        volids = [volid for volid, options in drives if options.get("media") != "cdrom"]
-        new = int(given["newid"])
+        names = [name for name in sorted(source.config) if DRIVE.fullmatch(name) and not _is_cdrom(source, name)]
+        drives = [parse_drive(str(source.config[name])) for name in names]
+        new, pool = int(given["newid"]), given.get("pool")
         full = given.get("full", "0" if source.is_template else "1") == "1"
         if new in self._inventory.machines:
             raise ApiError(500, f"unable to create VM {new}: config file already exists")
-        if not full and not (source.is_template and all(":base-" in volid for volid in volids)):
-            raise ApiError(500, "Linked clone feature is not supported: not every disk is a base volume")
-        machine = self._begin(new, source.node, "clone", given.get("pool"))
+        for name, (volid, _) in zip(names, drives, strict=True):
+            if not full and not is_base(volid):
+                raise ApiError(500, f"Linked clone feature is not supported for '{volid}' ({name})")
+        machine = self._begin(new, source.node, "clone")
         volumes: list[str] = []
 
         async def work(log: Log) -> None:
-            config = await disks.copy(source, new, self._of(source), volumes, full=full)
+            try:
+                config = await disks.copy(source, new, self._of(source), volumes, full=full)
+            except ApiError as error:
+                raise ApiError(500, f"clone failed: {error.reason}") from error
             config["name"] = given.get("name", f"Copy-of-VM-{source.config.get('name', vmid)}")
             if "description" in given:
-                config["description"] = given["description"]
+                config["description"] = given["description"].rstrip()
             machine.config = config
+            self._access.join(new, pool)
             log(f"cloned {vmid} to {new}")
 
         return self._workers.fork(
@@ -183,7 +220,7 @@ class Machines:
             storages = self._of(machine)
             mine = [parse_drive(str(value))[0] for name, value in machine.config.items() if DRIVE.fullmatch(name)]
             for volid in mine:
-                if ":base-" in volid and storages.linked_to(volid):
+                if is_base(volid) and storages.linked_to(volid):
                     raise ApiError(500, f"base volume '{volid}' is still in use by linked cloned")
             orphans = storages.owned_by(vmid) if given.get("destroy-unreferenced-disks") == "1" else []
             for volid in {*mine, *orphans}:
@@ -194,13 +231,13 @@ class Machines:
         return self._workers.fork("qmdestroy", str(vmid), user, work, node=machine.node)
 
     def start(self, user: str, vmid: int) -> str:
-        """Start a guest; the worker fails where the stand-in boots none."""
+        """Start a guest; whatever speaks against it is said by the worker (QemuServer.pm, `vm_start_nolock`)."""
         machine = self._inventory.machine(vmid)
-        machine.require_unlocked()
-        if machine.is_template:
-            raise ApiError(500, "you can't start a vm if it's a template")
 
         async def work(log: Log) -> None:
+            if machine.is_template:
+                raise ApiError(500, "you can't start a vm if it's a template")
+            machine.require_unlocked()
             await self._guests.start(machine, self._of(machine))
             log(f"started {vmid}")
 
@@ -220,17 +257,19 @@ class Machines:
         """Return the storages as the machine's node sees them."""
         return self._storages[self._inventory.node_of(machine)]
 
-    def _begin(self, vmid: int, node: str, lock: str, pool: str | None) -> Machine:
-        """Register a machine that has nothing but a lock yet; its pool knows it from here on."""
+    def _require_tags(self, vmid: int, old: object, new: object) -> None:
+        others = self._access.may_see(self._inventory.machines)
+        existing = {tag for other in others for tag in tags_in(self._inventory.machines[other].config.get("tags"))}
+        require_tags(self._access, self.tag_rules, vmid, old, new, existing)
+
+    def _begin(self, vmid: int, node: str, lock: str) -> Machine:
+        """Register a machine that has nothing but a lock yet; no pool knows it before it is whole."""
         machine = self._inventory.machines[vmid] = Machine(vmid, {"lock": lock}, node)
-        if pool is not None:
-            self._access.pools[pool].add(vmid)
         return machine
 
     def _forget(self, vmid: int) -> None:
         self._inventory.machines.pop(vmid, None)
-        for members in self._access.pools.values():
-            members.discard(vmid)
+        self._access.forget(vmid)
 
     def _discard(self, machine: Machine, volumes: list[str]) -> None:
         """Take back a machine that did not come to be, and its volumes."""
@@ -244,4 +283,15 @@ class Machines:
         if name is not None and not re.fullmatch(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+", name):
             raise parameter_error(name="invalid format - value does not look like a valid DNS name")
         numbers = f"{_NUMBERS} {_FLAGS} start".split()
-        return {key: int(value) if key in numbers else value for key, value in given.items()}
+        config: Config = {key: int(value) if key in numbers else value for key, value in given.items()}
+        for key in config:
+            if NETWORK.fullmatch(key):
+                config[key] = with_address(str(config[key]))
+            elif key == "description":
+                # It is kept as comment lines, and comes back without white space at its end (`parse_vm_config`).
+                config[key] = str(config[key]).rstrip()
+        return config
+
+
+def _is_cdrom(machine: Machine, name: str) -> bool:
+    return parse_drive(str(machine.config[name]))[1].get("media") == "cdrom"

@@ -8,29 +8,39 @@ import functools
 import shutil
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Action, Answer, Delay, DropAfterCommit, FaultTable, Pretend, kills, kills_between
+from hyops_assets.lab.faults import (
+    Action,
+    Answer,
+    Delay,
+    DropAfterCommit,
+    FaultTable,
+    Page,
+    Pretend,
+    kills,
+)
 from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, Parameters
 from hyops_assets.lab.proxmox.api import Api
 from hyops_assets.lab.proxmox.call import Call, Handler
 from hyops_assets.lab.proxmox.guests import Guests
-from hyops_assets.lab.proxmox.images import write_stream
 from hyops_assets.lab.proxmox.inventory import Inventory
+from hyops_assets.lab.proxmox.machine_calls import MachineCalls
 from hyops_assets.lab.proxmox.machines import Machines
+from hyops_assets.lab.proxmox.statistics import Statistics
 from hyops_assets.lab.proxmox.storage_calls import StorageCalls
 from hyops_assets.lab.proxmox.storages import Storages
+from hyops_assets.lab.proxmox.uploads import read_upload
 from hyops_assets.lab.proxmox.workers import Workers
 from hyops_assets.lab.trace import Request, Trace
 
 PREFIX = "/api2/json"
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -93,16 +103,27 @@ class ProxmoxStandIn:
         self.workers = Workers(self.inventory)
         self.guests = Guests(state_dir / "guests", boot=boot_guests)
         machines = Machines(self.access, self.inventory, self.storages_of, self.workers, self.guests)
-        storage_calls = StorageCalls(self.access, self.inventory, self.storages_of, self.workers)
+        self.tag_rules = machines.tag_rules
+        machine_calls = MachineCalls(
+            self.access,
+            self.inventory,
+            self.storages_of,
+            self.workers,
+            machines,
+            self.guests,
+            bridges=["vmbr0"],
+            version="9.2.11",
+        )
+        self.statistics = Statistics(self.inventory, machine_calls.told)
         self.api = Api(
-            version="9.1.11",
             access=self.access,
             inventory=self.inventory,
             storages=self.storages_of,
             workers=self.workers,
-            machines=machines,
             guests=self.guests,
-            storage_calls=storage_calls,
+            statistics=self.statistics,
+            machine_calls=machine_calls,
+            storage_calls=StorageCalls(self.access, self.inventory, self.storages_of, self.workers),
         )
         self._spool = state_dir / "spool"
         self._trace = trace
@@ -149,19 +170,20 @@ class ProxmoxStandIn:
         if request.transport is not None:
             self._connections.add(request.transport)
         call = Call(dict(request.match_info), dict(request.query))
-        received, data, status, reason, errors = 0, None, 200, None, {}
+        received, data = 0, None
+        refusal: ApiError | None = None
         fault = self.faults.due(request.method, path)
         if kills(fault, "before"):
             return _cut(request)
+        if isinstance(fault, Page):
+            return web.Response(status=fault.status, text=fault.html, content_type="text/html")
         try:
-            if isinstance(fault, Answer):
-                raise ApiError(fault.status, fault.message)
-            self.access.authenticate(request.headers.get("Authorization"))
+            self._require_welcome(request, fault)
             received = await self._read_body(request, call, fault)
             if not isinstance(fault, Pretend):
                 data = await self._do(request, path, parameters, handler, call)
         except ApiError as error:
-            status, reason, errors = error.status, error.reason, error.errors
+            refusal = error
         except ConnectionError:
             # The client went away in the middle of what it sent.
             return _cut(request)
@@ -170,13 +192,18 @@ class ProxmoxStandIn:
                 call.upload.unlink(missing_ok=True)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
-        body = {"data": data} | ({"errors": errors} if errors else {})
-        answer = web.json_response(body, status=status, reason=reason)
+        answer = web.json_response({"data": data}) if refusal is None else _refusal(refusal)
         for observe in (*OBSERVERS, *self.observers):
-            observe(Exchange(request.method, path, call.parameters, status, data))
+            observe(Exchange(request.method, path, call.parameters, answer.status, data))
         dropped = kills(fault, "after") or isinstance(fault, DropAfterCommit)
-        self._record(request, status, received, answer, dropped=dropped)
+        self._record(request, answer.status, received, answer, dropped=dropped)
         return _cut(request) if dropped else answer
+
+    def _require_welcome(self, request: web.Request, fault: Action | None) -> None:
+        """Refuse a call that a fault is for, and one without the token."""
+        if isinstance(fault, Answer):
+            raise ApiError(fault.status, fault.message)
+        self.access.authenticate(request.headers.get("Authorization"))
 
     async def _do(
         self, request: web.Request, path: str, parameters: Parameters | None, handler: Handler | None, call: Call
@@ -194,23 +221,19 @@ class ProxmoxStandIn:
     async def _read_body(self, request: web.Request, call: Call, fault: Action | None) -> int:
         """Read a form, or spool an upload without holding it in memory; return the bytes that came."""
         if request.content_type == "multipart/form-data":
-            return await self._read_upload(request, call, fault)
+            # The rights to upload are looked at before anything is read, and told without a body.
+            self._require_uploader(call)
+            return await read_upload(request, call, self._spool, fault)
         form = await request.post()
         call.parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
         return request.content_length or 0
 
-    async def _read_upload(self, request: web.Request, call: Call, fault: Action | None) -> int:
-        count = 0
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise ApiError(400, "nested multipart")
-            if part.filename is None:
-                call.parameters[str(part.name)] = await part.text()
-                continue
-            call.parameters[str(part.name)] = part.filename
-            call.upload = self._spool / f"pveupload-{id(call):x}"
-            count += await write_stream(call.upload, _chunks(part, fault))
-        return count
+    def _require_uploader(self, call: Call) -> None:
+        """Refuse who may not upload (pve-manager, HTTPServer.pm, `auth_handler`)."""
+        try:
+            self.access.require(f"/storage/{call.path.get('storage')}", "Datastore.AllocateTemplate")
+        except ApiError as error:
+            raise ApiError(error.status, error.reason, bare=True) from error
 
     def _record(
         self, request: web.Request, status: int, received: int, answer: web.Response, *, dropped: bool
@@ -219,13 +242,18 @@ class ProxmoxStandIn:
         self._trace.add(Request("proxmox", request.method, request.path, status, received, size))
 
 
-async def _chunks(part: BodyPartReader, fault: Action | None) -> AsyncIterator[bytes]:
-    received = 0
-    while chunk := await part.read_chunk(_CHUNK_BYTES):
-        kills_between(fault, received, received + len(chunk))
-        received += len(chunk)
-        yield chunk
-        await asyncio.sleep(0)
+def _refusal(error: ApiError) -> web.Response:
+    """Return an error's answer. Proxmox closes the connection after each (AnyEvent.pm, `response`)."""
+    if error.bare:
+        answer = web.Response(status=error.status, reason=error.reason)
+    else:
+        # A plain failure's text has no full stop but a line break at its end, which the reason phrase loses.
+        body: dict[str, object] = {"data": None, "message": f"{error.reason}\n"}
+        answer = web.json_response(
+            body | ({"errors": error.errors} if error.errors else {}), status=error.status, reason=error.reason
+        )
+    answer.force_close()
+    return answer
 
 
 def _cut(request: web.Request) -> web.StreamResponse:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hyops_assets.lab.proxmox.access import Access
 from hyops_assets.lab.proxmox.answers import ApiError, parameter_error, takes
 from hyops_assets.lab.proxmox.call import Call, Route
+from hyops_assets.lab.proxmox.disks import require_volume
 from hyops_assets.lab.proxmox.inventory import Inventory
 from hyops_assets.lab.proxmox.storages import Storages
 from hyops_assets.lab.proxmox.workers import Log, Workers
@@ -16,7 +17,11 @@ _NOTHING = takes()
 _DOWNLOAD = takes(
     "url content filename", strings="checksum checksum-algorithm compression", booleans="verify-certificates"
 )
+_LIST = takes(strings="content storage target", booleans="enabled format")
 _UPLOAD = takes("content filename", strings="checksum checksum-algorithm")
+
+
+_READERS = ("Datastore.Audit", "Datastore.AllocateSpace")
 
 
 @dataclass
@@ -32,6 +37,8 @@ class StorageCalls:
         """Return method, path, parameters and handler of every call."""
         storage = "/nodes/{node}/storage/{storage}"
         return [
+            ("GET", "/storage", takes(strings="type"), self._configured),
+            ("GET", "/nodes/{node}/storage", _LIST, self._storages),
             ("GET", f"{storage}/status", _NOTHING, self._storage_status),
             ("GET", f"{storage}/content", takes(strings="content", integers="vmid"), self._content),
             ("GET", f"{storage}/content/{{volume:.+}}", _NOTHING, self._volume),
@@ -40,38 +47,105 @@ class StorageCalls:
             ("POST", f"{storage}/upload", _UPLOAD, self._upload),
         ]
 
-    async def _storage_status(self, call: Call) -> object:
-        self.access.require(f"/storage/{call.storage}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
-        storages = self.storages[call.node]
-        storage, used = storages.get(call.storage), storages.used(call.storage)
+    def resources(self) -> list[dict[str, object]]:
+        """Return the storages' entries in the cluster's list of resources."""
+        return [
+            {
+                "id": f"storage/{node}/{name}",
+                "type": "storage",
+                "storage": name,
+                "node": node,
+                "status": "available",
+                "content": ",".join(sorted(storage.content)),
+                "plugintype": storage.type,
+                "shared": int(storage.shared),
+            }
+            for node, storages in self.storages.items()
+            for name, storage in storages.all.items()
+            if storage.enabled and self.access.has(f"/storage/{name}", "Datastore.Audit")
+        ]
+
+    async def _configured(self, _call: Call) -> object:
+        return [
+            {
+                "storage": name,
+                "type": storage.type,
+                "content": ",".join(sorted(storage.content)),
+                "shared": int(storage.shared),
+            }
+            for name, storage in self.storages[self.inventory.node].all.items()
+            if self.access.has_any(f"/storage/{name}", *_READERS)
+        ]
+
+    async def _storages(self, call: Call) -> object:
+        given, storages = call.parameters, self.storages[call.node]
+        return [
+            {"storage": name, **self._state(storages, name)}
+            for name, storage in storages.all.items()
+            if self.access.has_any(f"/storage/{name}", *_READERS)
+            and given.get("storage") in {None, name}
+            and set(given.get("content", "").split(",")) - {""} <= storage.content
+        ]
+
+    def _state(self, storages: Storages, name: str) -> dict[str, object]:
+        storage = storages.get(name)
+        used = storages.used(name) if storage.enabled else 0
+        total = storage.capacity_bytes if storage.enabled else 0
         return {
             "type": storage.type,
             "content": ",".join(sorted(storage.content)),
-            "active": 1,
-            "enabled": 1,
+            "active": int(storage.enabled),
+            "enabled": int(storage.enabled),
             "shared": int(storage.shared),
-            "total": storage.capacity_bytes,
+            "total": total,
             "used": used,
-            "avail": max(storage.capacity_bytes - used, 0),
+            "avail": max(total - used, 0),
         }
 
+    async def _storage_status(self, call: Call) -> object:
+        self._require_reader(call)
+        if call.storage not in self.storages[call.node].all:
+            raise parameter_error(storage="No such storage.")
+        return self._state(self.storages[call.node], call.storage)
+
     async def _content(self, call: Call) -> object:
-        self.access.require(f"/storage/{call.storage}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
-        wanted, vmid = call.parameters.get("content"), call.parameters.get("vmid")
+        """List the volumes that the token may read, each by the rights on its owner: others are left out silently.
+
+        pve-storage, API2/Storage/Content.pm, `index`. A content that the storage is not for has no volumes.
+        """
+        self._require_reader(call)
+        storages, wanted, vmid = self.storages[call.node], call.parameters.get("content"), call.parameters.get("vmid")
+        content = storages.enabled(call.storage).content
+        if storages.is_late(call.storage):
+            return []
         return [
             entry
-            for entry in self.storages[call.node].volumes(call.storage)
-            if wanted in {None, entry["content"]} and vmid in {None, str(entry.get("vmid"))}
+            for entry in storages.volumes(call.storage)
+            if wanted in {None, entry["content"]}
+            and vmid in {None, str(entry.get("vmid"))}
+            and entry["content"] in content
+            and self._readable(storages, str(entry["volid"]))
         ]
 
+    def _readable(self, storages: Storages, volid: str) -> bool:
+        try:
+            require_volume(self.access, storages, volid)
+        except ApiError:
+            return False
+        return True
+
     async def _volume(self, call: Call) -> object:
-        self.access.require(f"/storage/{call.storage}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
-        volid = _volid(call)
-        for entry in self.storages[call.node].volumes(call.storage):
+        volid, storages = _volid(call), self.storages[call.node]
+        require_volume(self.access, storages, volid)
+        for entry in [] if storages.is_late(call.storage) else storages.volumes(call.storage):
             if entry["volid"] == volid:
-                path = str(self.storages[call.node].path(volid))
+                path = str(storages.path(volid))
                 return {"path": path, "size": entry["size"], "used": entry["size"], "format": entry["format"]}
-        raise ApiError(500, f"volume '{volid}' does not exist")
+        raise ApiError(500, f"can't get size of '{volid}'")
+
+    def _require_reader(self, call: Call) -> None:
+        """Refuse a storage that the token may not look at, whether or not there is one of this name."""
+        self.access.require(f"/storage/{call.storage}", *_READERS, any_of=True)
 
     async def _delete_volume(self, call: Call) -> object:
         self.access.require(f"/storage/{call.storage}", "Datastore.Allocate")
@@ -101,7 +175,6 @@ class StorageCalls:
         return self.workers.fork("download", _subject(target.name), self.access.token_id, work, node=call.node)
 
     async def _upload(self, call: Call) -> object:
-        self.access.require(f"/storage/{call.storage}", "Datastore.AllocateTemplate")
         spooled, sha256 = call.upload, _checksum(call.parameters)
         if spooled is None:
             raise ApiError(500, "missing temporary file name")

@@ -1,7 +1,9 @@
-"""Storages of the node: `local`, a directory that takes images for import, and `local-lvm`, thin volumes.
+"""Storages of the node: `local`, a directory that takes images for import, `local-lvm`, thin volumes, `ceph`, RBD.
 
-A volume is a file. What Proxmox keeps in LVM's metadata is read from the file itself: its owner from the name,
-its parent from the backing file.
+A volume is a file. What Proxmox keeps in metadata is read from the file itself: its owner from the name, its parent
+from the backing file. The plugins differ as pve-storage's do: a linked clone on LVM-thin is a snapshot of its own that
+knows no parent (LvmThinPlugin.pm, `clone_image` and `parse_volname`), one on RBD names its base in its id
+(RBDPlugin.pm, `list_images`).
 """
 
 import re
@@ -19,10 +21,15 @@ from hyops_assets.lab.proxmox.workers import Log
 EXTENT_BYTES = 4 << 20
 """LVM allocates whole extents; 4 MiB is its default (lvm.conf(5))."""
 
-_VOLUME = re.compile(r"(?P<kind>vm|base)-(?P<vmid>\d+)-(?P<what>disk-\d+|cloudinit)")
+_VOLUME = re.compile(r"(?:base-\d+-disk-\d+/)?(?P<name>(?P<kind>vm|base)-(?P<vmid>\d+)-(?P<what>disk-\d+|cloudinit))")
 _IMPORTABLE = re.compile(r"[a-zA-Z0-9_.-]+\.(qcow2|raw|vmdk)")
 _QCOW2_MAGIC = b"QFI\xfb"
 _CHUNK_BYTES = 1 << 20
+
+
+def is_base(volid: str) -> bool:
+    """Whether a volume is the disk of a template, by its own name; a clone's may begin with that of its base."""
+    return volid.partition(":")[2].rpartition("/")[2].startswith("base-")
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Storage:
         content: what it is configured for.
         directory: where its files are.
         shared: whether every node sees the same volumes.
+        enabled: whether it is not switched off in the datacenter.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Storage:
     directory: Path
     shared: bool = False
     capacity_bytes: int = 1 << 40
+    enabled: bool = True
 
     @property
     def file_based(self) -> bool:
@@ -53,6 +62,13 @@ class Storage:
         """Whether the plugin knows base volumes: plain LVM does not, and clones in full only."""
         return self.type != "lvm"
 
+    def taken(self, volume: str) -> ApiError:
+        """Return what allocating a volume under a name that is taken ends with: the words of the plugin's own tool."""
+        if self.type == "rbd":
+            return ApiError(500, f"rbd create '{volume}' error: rbd: create error: (17) File exists")
+        there = f'Logical Volume "{volume}" already exists in volume group "pve"'
+        return ApiError(500, f"lvcreate 'pve/{volume}' error:   {there}")
+
 
 class Storages:
     """The storages of one node: its own below `directory`, those that all nodes share below `shared`.
@@ -63,6 +79,8 @@ class Storages:
     def __init__(self, directory: Path, shared: Path, client_context: ssl.SSLContext, faults: FaultTable) -> None:
         self._context = client_context
         self._faults = faults
+        self.late: dict[str, int] = {}
+        """How many more times a storage shows none of its volumes, for tests: a shared one that is behind."""
         self.all = {
             "local": Storage("local", "dir", frozenset({"iso", "vztmpl", "backup", "import"}), directory / "local"),
             "local-lvm": Storage("local-lvm", "lvmthin", frozenset({"images", "rootdir"}), directory / "local-lvm"),
@@ -79,6 +97,7 @@ class Storages:
         *,
         plugin: str | None = None,
         capacity_bytes: int | None = None,
+        enabled: bool | None = None,
     ) -> None:
         """Change what a storage is configured for, as in Datacenter, Storage, Edit, Content; or what it is."""
         was = self.all[name]
@@ -87,6 +106,7 @@ class Storages:
             content=was.content if content is None else frozenset(content),
             type=plugin or was.type,
             capacity_bytes=was.capacity_bytes if capacity_bytes is None else capacity_bytes,
+            enabled=was.enabled if enabled is None else enabled,
         )
 
     def used(self, name: str) -> int:
@@ -99,12 +119,25 @@ class Storages:
             raise ApiError(500, f"storage '{name}' does not exist")
         return self.all[name]
 
+    def enabled(self, name: str) -> Storage:
+        """Return a storage that is not switched off (Storage.pm, `storage_check_enabled`)."""
+        storage = self.get(name)
+        if not storage.enabled:
+            raise ApiError(500, f"storage '{name}' is disabled")
+        return storage
+
     def path(self, volid: str) -> Path:
         """Return the file of a volume, whether or not it exists. Raises ApiError where the volid is not one."""
         name, colon, rest = volid.partition(":")
         if not colon or not (_VOLUME.fullmatch(rest) or re.fullmatch(rf"import/{_IMPORTABLE.pattern}", rest)):
             raise parameter_error(volume=f"unable to parse volume ID '{volid}'")
-        return self.get(name).directory / rest
+        match = _VOLUME.fullmatch(rest)
+        return self.get(name).directory / (match["name"] if match else rest)
+
+    def owner(self, volid: str) -> int | None:
+        """Return the VMID that a volume belongs to; None for an image that is there to be imported."""
+        match = _VOLUME.fullmatch(volid.partition(":")[2])
+        return int(match["vmid"]) if match else None
 
     def volumes(self, name: str) -> list[dict[str, str | int]]:
         """List a storage's volumes as `GET …/content` shows them."""
@@ -126,21 +159,27 @@ class Storages:
         return [self._volume(storage, file) for file in sorted(storage.directory.iterdir())]
 
     def allocate(self, name: str, vmid: int, size_bytes: int, *, cloudinit: bool = False) -> str:
-        """Create an empty volume of at least so many bytes and return its volid."""
-        storage = self.get(name)
+        """Create an empty volume of at least so many bytes and return its volid.
+
+        A disk gets the next free number; a cloud-init volume has one name only, which may be taken by one that a
+        killed machine left (API2/Qemu.pm, `create_disks`).
+        """
+        storage = self.enabled(name)
         extents = -(-size_bytes // EXTENT_BYTES)
         if self.used(name) + extents * EXTENT_BYTES > storage.capacity_bytes:
             raise ApiError(500, f"storage '{name}': insufficient free space: {extents} extents are required")
+        file = storage.directory / (f"vm-{vmid}-cloudinit" if cloudinit else self._next_disk(storage, vmid))
+        if file.exists():
+            raise storage.taken(file.name)
+        with file.open("wb") as volume:
+            volume.truncate(extents * EXTENT_BYTES)
+        return f"{name}:{file.name}"
+
+    def _next_disk(self, storage: Storage, vmid: int) -> str:
         number = 0
-        while True:
-            what = "cloudinit" if cloudinit else f"disk-{number}"
-            file = storage.directory / f"vm-{vmid}-{what}"
-            taken = file.exists() or (storage.directory / f"base-{vmid}-{what}").exists()
-            if not taken or cloudinit:
-                with file.open("wb") as volume:
-                    volume.truncate(extents * EXTENT_BYTES)
-                return f"{name}:{file.name}"
+        while any((storage.directory / f"{kind}-{vmid}-disk-{number}").exists() for kind in ("vm", "base")):
             number += 1
+        return f"vm-{vmid}-disk-{number}"
 
     async def import_image(self, source: Path, volid: str) -> None:
         """Write an image's guest-visible bytes onto an empty volume."""
@@ -155,6 +194,12 @@ class Storages:
         """Return how many bytes a guest sees in an image."""
         return int(str((await image_info(source))["virtual-size"]))
 
+    def is_late(self, name: str) -> bool:
+        """Whether a storage does not show its volumes this time."""
+        left = self.late.get(name, 0)
+        self.late[name] = max(left - 1, 0)
+        return left > 0
+
     def is_qcow2(self, path: Path) -> bool:
         """Whether a volume is a linked clone: those alone are qcow2 here."""
         with path.open("rb") as volume:
@@ -167,15 +212,20 @@ class Storages:
         return base
 
     async def link(self, base: str, vmid: int) -> str:
-        """Create a volume that reads from a base volume."""
-        volid = self.allocate(base.partition(":")[0], vmid, 0)
+        """Create a volume that reads from a base volume; on LVM-thin, a snapshot of its own."""
+        name, _, volume = base.partition(":")
+        storage = self.enabled(name)
+        volid = f"{name}:{self._next_disk(storage, vmid)}"
+        if storage.type == "lvmthin":
+            await run("cp", "--sparse=always", "--reflink=auto", self.path(base), self.path(volid))
+            return volid
         await run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.path(base), self.path(volid))
-        return volid
+        return f"{name}:{volume}/{volid.partition(':')[2]}"
 
     def linked_to(self, base: str) -> list[str]:
-        """Return the volumes that read from a base volume."""
-        name, _, volume = base.partition(":")
-        return [str(entry["volid"]) for entry in self.volumes(name) if entry.get("parent") == volume]
+        """Return the volumes that name a base volume in their id (Storage.pm, `volume_is_base_and_used`)."""
+        name = base.partition(":")[0]
+        return [str(entry["volid"]) for entry in self.volumes(name) if str(entry["volid"]).startswith(f"{base}/")]
 
     def free(self, volid: str) -> None:
         """Remove a volume, if it is there."""
@@ -192,7 +242,7 @@ class Storages:
         Raises:
             ApiError: the storage takes no such content, or the name is not that of an image.
         """
-        storage = self.get(name)
+        storage = self.enabled(name)
         if not storage.file_based:
             raise ApiError(500, f"can't upload to storage type '{storage.type}', not a file based storage!")
         if "import" not in storage.content:
@@ -262,5 +312,7 @@ class Storages:
                 offset, length = int.from_bytes(head[8:16], "big"), int.from_bytes(head[16:20], "big")
                 volume.seek(offset)
                 parent = Path(volume.read(length).decode())
-                entry |= {"parent": parent.name, "size": parent.stat().st_size if parent.exists() else 0}
+                size = parent.stat().st_size if parent.exists() else 0
+                entry |= {"volid": f"{storage.name}:{parent.name}/{file.name}", "parent": f"{parent.name}@__base__"}
+                entry["size"] = size
         return entry

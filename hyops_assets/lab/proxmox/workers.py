@@ -21,6 +21,8 @@ class Workers:
         self.delay_seconds = 0.0
         self.exit_statuses: dict[str, str] = {}
         """What a worker of a type ends with instead of OK, for tests: {"qmcreate": "WARNINGS: 1"}."""
+        self.refusals: dict[str, list[str]] = {}
+        """What the next workers of a type end with before they begin, for tests: a lock that they do not get."""
 
     def fork(
         self,
@@ -68,6 +70,8 @@ class Workers:
         status = "interrupted by signal"
         try:
             await asyncio.sleep(delay_seconds)
+            if self.refusals.get(task.type):
+                raise ApiError(500, self.refusals[task.type].pop(0))
             await work(task.log.append)
             status = self.exit_statuses.get(task.type, "OK")
         except asyncio.CancelledError:

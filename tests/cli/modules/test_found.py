@@ -68,6 +68,15 @@ def test_an_imported_template_has_the_state_of_its_seed(
     assert seeded.mutations() == before
 
 
+def test_a_token_that_may_only_read_imports_the_same(
+    seeded: House, vmid: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = imported(seeded, template_vm_id=vmid)
+    monkeypatch.setattr(seeded.lab.proxmox.access, "privileges", {"/": frozenset({"VM.Audit", "Datastore.Audit"})})
+    assert imported(seeded, template_vm_id=vmid) == whole
+    assert capsys.readouterr().out == ""
+
+
 def test_a_registered_snapshot_has_the_state_of_its_seed(seeded: House, image_ref: str) -> None:
     before = seeded.mutations()
     source = str(seeded_outputs(seeded, IMAGE_SEED)["image_source_url"])

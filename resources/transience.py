@@ -1,0 +1,90 @@
+"""What passes by itself, in one place: the words and codes by which both clouds say "not now".
+
+Every door asks here: the answer of a call, the exit status of a worker or of an action, and the end of its log. What
+is in no table is permanent. The caller waits with the site's patience, and then fails with a transient error.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A cause that passes.
+
+    Attributes:
+        words: how it is said, as a regular expression.
+        cause: what it is, for a message.
+        hint: what to do if it does not pass.
+    """
+
+    words: re.Pattern[str]
+    cause: str
+    hint: str
+
+
+def _passing(words: str, cause: str, hint: str) -> Passing:
+    return Passing(re.compile(words, re.IGNORECASE), cause, hint)
+
+
+PROXMOX = (
+    # pve-common, Tools.pm, `lock_file_full`; pve-cluster, Cluster.pm, `cfs_lock`. Neither has begun its work.
+    _passing(
+        r"can't (?:lock file|acquire lock)|cfs.lock|got lock request timeout|error with cfs lock",
+        "a lock that somebody else holds",
+        "see which task holds it (a backup, a migration, another seed), and try again when it has ended",
+    ),
+    # Cluster.pm, `check_cfs_quorum` and `cfs_lock`.
+    _passing(
+        r"no quorum|pve cluster filesystem not online",
+        "a cluster without quorum",
+        "bring the cluster back to quorum: pvecm status",
+    ),
+    # pve-guest-common, AbstractConfig.pm, `check_lock`: locks that end with the task that set them.
+    _passing(
+        r"is locked \((?:backup|clone|disk|migrate|rollback|snapshot|snapshot-delete)\)",
+        "a task that holds the machine",
+        "wait for the task that holds it",
+    ),
+    # Commands of a storage or of QEMU that a busy node did not finish (Tools.pm, `run_with_timeout`).
+    _passing(r"got timeout", "a busy node", "look at the node's load and its storages, and try again"),
+    # wget's exit status 4: no connection to the source, or one that broke.
+    _passing(r"wget.*failed: exit code 4\b", "a source that was not reached", "see that the node reaches the source"),
+)
+"""How Proxmox VE says it. What it says of a worker that was killed is told apart: that one has begun its work."""
+
+HETZNER_CODES = frozenset(
+    {
+        "conflict",
+        "timeout",
+        "unavailable",
+        "server_error",
+        "service_error",
+        "maintenance",
+        "bad_gateway",
+        "unknown_error",
+    }
+)
+"""Error codes of Hetzner's API for what a later attempt may be granted."""
+
+STALE_OFFERS = frozenset({"resource_unavailable", "placement_error", "invalid_server_type"})
+"""Error codes for a server that is not to be had there and now: another kind, or another place, may be."""
+
+_STALE_OFFER = re.compile(
+    r"unsupported location for server type|server type .*(?:is deprecated|unavailable|not available|not supported)",
+    re.IGNORECASE,
+)
+
+
+def passing(table: Iterable[Passing], *texts: str) -> Passing | None:
+    """Return why what is said will pass, if it will."""
+    return next((entry for entry in table for text in texts if entry.words.search(text)), None)
+
+
+def stale_offer(code: object, message: str) -> bool:
+    """Whether Hetzner refuses one offer and not the request.
+
+    A type that was withdrawn since the offers were listed has no code of its own: 422 `invalid_input`, and a sentence.
+    """
+    return code in STALE_OFFERS or (code == "invalid_input" and _STALE_OFFER.search(message) is not None)

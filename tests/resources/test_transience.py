@@ -1,0 +1,175 @@
+"""What passes by itself passes at every door of both clouds: an answer, a worker's end, the log before it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hcloud import APIException
+
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.lab.faults import Answer, Rule
+from resources.hetzner.errors import HetznerError, HetznerUnavailable, NotOffered, translated
+from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import DiskUnseen, MachineLocked, NodeBusy, TaskBusy, TaskFailed, error_for
+from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.tasks import wait_task
+from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+
+BUSY = (
+    "can't lock file '/var/lock/qemu-server/lock-9200.conf' - got timeout",
+    "can't acquire lock '/var/lock/pve-manager/pve-storage-local-lvm' - Interrupted system call",
+    "cfs-lock 'storage-ceph' error: got lock request timeout",
+    "cfs-lock 'file-user_cfg' error: no quorum!",
+    "error with cfs lock 'storage-ceph': got lock request timeout",
+    "cluster not ready - no quorum?",
+    "pve cluster filesystem not online.",
+    "VM is locked (backup)",
+    "VM 9200 qmp command 'query-status' failed - got timeout",
+)
+LASTING = (
+    "VM is locked (create)",
+    "storage 'zfs' does not exist",
+    "lvcreate 'pve/vm-9200-disk-0' error:   insufficient free space",
+    "unable to parse volume ID 'x'",
+)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with proxmox_scene(tmp_path) as scene:
+        yield scene
+
+
+def patient(scene: Scene, **options: object) -> ProxmoxSeeder:
+    client = ProxmoxClient(scene.site(**options), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
+    return ProxmoxSeeder(client, client.site, limits=LIMITS)
+
+
+def ended(scene: Scene, exitstatus: str) -> HyopsError:
+    """Return what a worker's exit status becomes."""
+    scene.stand_in.workers.refusals["qmtemplate"] = [exitstatus]
+    scene.finish(scene.client().create_machine(9290))
+    with pytest.raises(TaskFailed) as failure:
+        wait_task(scene.client(), scene.client().create_template(9290), timeout_seconds=10, poll_seconds=0.01)
+    return failure.value
+
+
+@pytest.mark.parametrize("words", BUSY)
+def test_an_answer_that_says_not_now_is_transient(words: str) -> None:
+    error = error_for("POST /nodes/pve1/qemu", 500, words, None, changing=True)
+
+    assert isinstance(error, NodeBusy)
+    assert isinstance(error, TransientError)
+
+
+@pytest.mark.parametrize("words", LASTING)
+def test_an_answer_that_says_no_is_not(words: str) -> None:
+    assert not isinstance(error_for("POST /nodes/pve1/qemu", 500, words, None, changing=True), TransientError)
+
+
+def test_a_lock_that_no_task_will_lift_is_told_with_what_lifts_it() -> None:
+    error = error_for("PUT", 500, "VM is locked (create)", None)
+
+    assert isinstance(error, MachineLocked)
+    assert "qm unlock" in error.hint
+
+
+@pytest.mark.parametrize("words", BUSY)
+def test_a_worker_that_ends_with_not_now_is_transient(scene: Scene, words: str) -> None:
+    assert isinstance(ended(scene, words), TaskBusy)
+
+
+def test_a_worker_that_ends_with_no_is_not(scene: Scene) -> None:
+    assert not isinstance(ended(scene, "lvs failed: exit code 5"), TransientError)
+
+
+def test_a_worker_whose_status_names_a_program_alone_is_judged_by_its_log(scene: Scene) -> None:
+    scene.finish(scene.client().create_machine(9290))
+    upid = scene.client().create_template(9290)
+    scene.finish(upid)
+    task = scene.stand_in.inventory.tasks[upid]
+    task.exitstatus = "command 'lvs' failed: exit code 5"
+    task.log = ["cfs-lock 'storage-ceph' error: got lock request timeout", f"TASK ERROR: {task.exitstatus}"]
+
+    with pytest.raises(TaskBusy):
+        wait_task(scene.client(), upid, timeout_seconds=10, poll_seconds=0.01)
+
+
+@pytest.mark.parametrize("kind", ["download", "qmcreate", "qmtemplate"])
+def test_a_seed_waits_for_a_lock_that_its_worker_did_not_get(scene: Scene, kind: str) -> None:
+    scene.stand_in.workers.refusals[kind] = [BUSY[0], BUSY[2]]
+
+    seeded = patient(scene).seed(scene.request())
+
+    assert (seeded.outcome, seeded.vmid, scene.templates()) == ("created", 9200, [9200])
+
+
+@pytest.mark.parametrize("path", ["/storage/local/download-url", "/qemu", "/qemu/9200/template"])
+def test_a_seed_waits_for_quorum_and_locks_that_its_calls_did_not_get(scene: Scene, path: str) -> None:
+    busy = Answer(500, "", "cluster not ready - no quorum?")
+    scene.stand_in.faults.add(Rule("POST", f"/nodes/pve1{path}", busy, nth=frozenset({1, 2})))
+
+    assert patient(scene).seed(scene.request()).outcome == "created"
+
+
+def test_a_lock_that_is_held_for_longer_than_the_sites_patience_is_transient(scene: Scene) -> None:
+    scene.stand_in.workers.refusals["qmcreate"] = [BUSY[2]] * 1000
+
+    with pytest.raises(TaskBusy) as failure:
+        scene.seeder().seed(scene.request())
+    assert "see which task holds it" in failure.value.hint
+    assert scene.stand_in.inventory.machines == {}
+    scene.stand_in.workers.refusals.clear()
+    assert scene.seeder().seed(scene.request()).outcome == "created"
+
+
+def test_a_destruction_waits_for_a_lock_too(scene: Scene) -> None:
+    at = TemplateOptions(template_vm_id=9150, rebuild_if_exists=True)
+    scene.seeder().seed(scene.other(), at)
+    scene.stand_in.workers.refusals["qmdestroy"] = [BUSY[0]]
+
+    assert patient(scene).seed(scene.request(), at).vmid == 9150
+
+
+def test_a_disk_that_a_shared_storage_shows_late_is_waited_for(scene: Scene) -> None:
+    scene.stand_in.storages.late["ceph"] = 9
+
+    assert patient(scene, storage="ceph").seed(scene.request()).outcome == "created"
+    assert scene.stand_in.storages.late["ceph"] == 0
+
+
+def test_a_disk_that_is_not_shown_at_all_is_transient_and_nobody_is_told_to_destroy_it(scene: Scene) -> None:
+    scene.stand_in.storages.late["ceph"] = 10**6
+
+    with pytest.raises(DiskUnseen, match="does not show ceph:vm-9200-disk-0, the disk of VMID 9200") as failure:
+        scene.seeder(storage="ceph").seed(scene.request())
+    assert "destroy" not in failure.value.hint
+    scene.stand_in.storages.late.clear()
+    assert scene.seeder(storage="ceph").seed(scene.request()).outcome == "resumed"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("resource_unavailable", "error during placement"),
+        ("placement_error", "error during placement"),
+        ("invalid_input", "unsupported location for server type"),
+        ("invalid_input", "server type cx22 is deprecated"),
+        ("invalid_input", "Server Type cx22 is unavailable in location fsn1"),
+    ],
+)
+def test_an_offer_that_is_stale_is_told_from_a_request_that_is_wrong(code: str, message: str) -> None:
+    with pytest.raises(NotOffered), translated("creating a server"):
+        raise APIException(code, message, {})
+
+
+def test_a_request_that_is_wrong_is_not_taken_for_a_stale_offer() -> None:
+    with pytest.raises(HetznerError), translated("creating a server"):
+        raise APIException("invalid_input", "invalid input in field 'name'", {})
+
+
+@pytest.mark.parametrize("code", ["conflict", "maintenance", "unavailable", "timeout", 503])
+def test_what_passes_at_hetzner_is_transient(code: str | int) -> None:
+    with pytest.raises(HetznerUnavailable), translated("creating a server"):
+        raise APIException(code, "later", {})
