@@ -8,7 +8,7 @@ from hyops_assets.image.disk.grub import CONFIG_DIRECTORY
 from hyops_assets.image.overlay.overlay import CONFIGURATION, GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.programs import run
 from hyops_assets.lab.grub_modules import grub_modules, lab_cache
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import IMAGE, LOADER, SECTOR, UPPER, Bench, first_block
 
@@ -275,7 +275,7 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     ),
     "a configuration with the login of every ISO": (
         "no_default_credentials",
-        lambda bench: bench.write(SAVED_CONFIG, default_config(RELEASE)),
+        lambda bench: bench.write(SAVED_CONFIG, saved_config(RELEASE)),
     ),
     "an account with a password": (
         "no_default_credentials",
