@@ -223,6 +223,7 @@ def _stage_system(root: Path, release: str, described: bytes, odd: Oddities) -> 
         "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
         "etc/shadow": "root:*:20000:0:99999:7:::\n",
         "etc/systemd/system/.keep": "",
+        "opt/vyatta/share/vyatta-cfg/templates/system/host-name/node.def": "type: txt\nhelp: System host name\n",
         "opt/vyatta/etc/version": f"Version: {odd.installed_version or release}\n",
         "usr/bin/.keep": "",
         "usr/lib64/.keep": "",

@@ -133,7 +133,7 @@ def test_a_seed_that_is_gone_leaves_a_configured_guest_as_it_is(machine):
 
 
 def test_an_owners_whole_configuration_wins_as_in_vyos_own_order(machine):
-    """VyOS' image runs its module, write_files and the commands; here write_files is first. The outcome is the same."""
+    """VyOS runs its module, write_files and the commands in this order; here write_files is first."""
     owned = saved_config(RELEASE).replace('host-name "vyos"', 'host-name "owned"')
     owned = owned.replace(owned.split('encrypted-password "')[1].split('"')[0], HASH)
     said = {
@@ -156,7 +156,8 @@ def test_another_instance_id_replaces_what_the_formers_metadata_wrote(machine):
     for number in (1, 2):
         subnet = {"type": "static", "address": f"192.0.2.{number}0/24", "gateway": f"192.0.2.{number}"}
         network = {"version": 1, "config": [{"type": "physical", "name": "eth0", "subnets": [subnet]}]}
-        machine.seed({"meta-data": f"instance-id: i-{number}\n", "network-config": yaml.safe_dump(network)})
+        meta = {"meta-data": f"instance-id: i-{number}\n", "user-data": ""}
+        machine.seed({**meta, "network-config": yaml.safe_dump(network)})
         booted = machine.boot()
         assert booted.result["v1"]["errors"] == []
     assert 'address "192.0.2.20/24"' in booted.config
