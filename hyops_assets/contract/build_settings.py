@@ -106,6 +106,9 @@ class BuildSettings(Frozen):
     boot_timeout_seconds: int = Field(
         default=600, ge=30, le=MOST_SECONDS, description="until a gate's boot must have answered"
     )
+    boot_memory_mib: int = Field(
+        default=1024, ge=1024, le=1 << 20, description="of a gate's guest; VyOS documents 1024 MiB as its minimum"
+    )
     emulated_guests_at_once: int = Field(
         default=1,
         ge=1,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.image import programs
+from hyops_assets.image.boot.accelerator import probe
+from hyops_assets.image.boot.gate import MEMORY_MIB
 from hyops_assets.lab.proxmox.answers import ApiError
 from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.lab.proxmox.storages import Storages
@@ -39,7 +41,7 @@ class Guests:
         return guest is not None and guest.process.poll() is None
 
     async def start(self, machine: Machine, storages: Storages) -> None:
-        """Boot a machine's `scsi0` under TCG and BIOS, with its agent channel and a serial console in a file.
+        """Boot a machine's `scsi0` under BIOS, with its agent channel and a serial console in a file.
 
         Without network and without a cloud-init drive: what is proven is that the disk boots as far as its agent.
         """
@@ -52,13 +54,14 @@ class Guests:
         self._directory.mkdir(parents=True, exist_ok=True)
         socket = self._directory / f"{machine.vmid}.qga"
         socket.unlink(missing_ok=True)
+        accelerator = await asyncio.to_thread(probe)
         argv: list[str | Path] = [
             # The kernel ends the guest when the lab's process dies, even by SIGKILL.
             *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-vga", "std", "-nic", "none"),
             # Without the HPET, as the boot gate: a guest that hung under emulation had just made it its clock.
-            *("-machine", "q35,hpet=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
-            *("-m", str(machine.config.get("memory", 1024))),
+            *("-machine", "q35,hpet=off", *accelerator.qemu_arguments, "-smp", str(accelerator.processors)),
+            *("-m", str(machine.config.get("memory", MEMORY_MIB))),
             *("-device", "virtio-scsi-pci", "-drive", f"if=none,id=scsi0,format={form},file={disk}"),
             *("-device", "scsi-hd,drive=scsi0"),
             *("-serial", f"file:{self._directory / f'{machine.vmid}.console'}"),

@@ -37,7 +37,7 @@ PLANTED: Mapping[str, tuple[str, str]] = {
     **of_a_directory(CONFIG_DIRECTORIES[0]),
     **of_a_directory(CONFIG_DIRECTORIES[1]),
     **{f"{directory}/instance": ("no_cloud_instance_state", "i-1\n") for directory in CLOUD_STATE},
-    **{path: ("no_machine_id", "0" * 32 + "\n") for path in IDENTITIES},
+    **dict.fromkeys(IDENTITIES, ("no_machine_id", "0" * 32 + "\n")),
     "/opt/vyatta/etc/config.boot.default": ("no_default_credentials", LOGIN),
     "/home/ops/.ssh/authorized_keys": ("no_authorized_keys", KEY),
     "/etc/dropbear/dropbear_rsa_host_key": ("no_host_keys", "x\n"),
