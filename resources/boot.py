@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image.boot.accelerator import Accelerator, probe
-from hyops_assets.image.boot.gate import BootFailed, boot_gate
+from hyops_assets.image.boot.gate import MEMORY_MIB, BootFailed, boot_gate
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware
 from resources.settings import load_settings
@@ -43,7 +43,15 @@ class BootGate:
         return self._probe()
 
     def boot(
-        self, qcow2: Path, *, release: str, firmware: Firmware, timeout: float, scratch: Path, progress: Progress
+        self,
+        qcow2: Path,
+        *,
+        release: str,
+        firmware: Firmware,
+        timeout: float,
+        scratch: Path,
+        progress: Progress,
+        memory_mib: int = MEMORY_MIB,
     ) -> tuple[bool, dict[str, JsonValue]]:
         """Return whether the disk booted to the end of cloud-init, and what an auditor asks about it.
 
@@ -65,6 +73,7 @@ class BootGate:
                     accelerator=found,
                     timeout=timeout,
                     scratch=scratch,
+                    memory_mib=memory_mib,
                     progress=progress,
                 )
         except BootFailed as failure:

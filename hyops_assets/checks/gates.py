@@ -126,6 +126,7 @@ def _boot_check(firmware: Firmware) -> dg.AssetChecksDefinition:
                         release=built.release,
                         firmware=firmware,
                         timeout=settings.build.boot_timeout_seconds,
+                        memory_mib=settings.build.boot_memory_mib,
                         scratch=scratch,
                         progress=progress,
                     )

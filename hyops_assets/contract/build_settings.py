@@ -33,8 +33,13 @@ class VyosVmImages(Frozen):
     `python` is the interpreter of the play's modules; Debian's has the modules that apt tasks need.
     """
 
-    checkout: LocalPath = Field(description="of vyos-vm-images, cloned and reviewed by you; a build fetches nothing")
+    checkout: LocalPath = Field(description="of vyos-vm-images, cloned and reviewed by you; no build fetches it")
     playbook: RelativeFile = Field(default="qemu.yml", description="in the checkout")
+    inventory: RelativeFile = Field(default="hosts", description="in the checkout; the play names a group of it")
+    may_install_packages: bool = Field(
+        default=False,
+        description="the play may install packages on this host, grub-efi-amd64 among them, which removes grub-pc",
+    )
     python: LocalPath = Field(
         default=Path("/usr/bin/python3"),
         description="the interpreter of the play's modules; Debian's has those that apt tasks need",
@@ -105,6 +110,9 @@ class BuildSettings(Frozen):
     )
     boot_timeout_seconds: int = Field(
         default=600, ge=30, le=MOST_SECONDS, description="until a gate's boot must have answered"
+    )
+    boot_memory_mib: int = Field(
+        default=1024, ge=1024, le=1 << 20, description="of a gate's guest; VyOS documents 1024 MiB as its minimum"
     )
     emulated_guests_at_once: int = Field(
         default=1,

@@ -34,7 +34,8 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "packer": "packer",
-    "ansible-playbook": "ansible-core",
+    # Not ansible-core: the playbooks of vyos-vm-images need the collections that come with the full package.
+    "ansible-playbook": "ansible",
     "bash": "bash",
     "busybox": "busybox-static",
     "setpriv": "util-linux",

@@ -76,10 +76,11 @@ system {
         }
     }
 }
-
+"""
+_FOOTER = """\
 
 // Warning: Do not remove the following line.
-// vyos-config-version: "config-management@1:interfaces@33:system@29"
+// vyos-config-version: "config-management@1:conntrack@5:interfaces@33:system@29"
 // Release version: %(release)s
 """
 # The password vyos, as every VyOS ISO has it: what the pipeline must disarm.
@@ -183,9 +184,22 @@ def stage_grub(root: Path, modules: Path) -> None:
         (templates / template.name).write_bytes(template.read_bytes())
 
 
-def default_config(release: str) -> str:
-    """Return the configuration of a VyOS ISO: the login vyos with the password that everyone knows."""
-    return _CONFIG % {"password": _DEFAULT_PASSWORD, "release": release}
+def default_config() -> str:
+    """Return the configuration of a VyOS ISO: the login vyos with the password that everyone knows.
+
+    Since the middle of 2024 it carries no footer: VyOS adds that of the release to the copy that it starts from.
+    """
+    return _CONFIG % {"password": _DEFAULT_PASSWORD}
+
+
+def config_footer(release: str) -> str:
+    """Return what a release writes behind a configuration that it saves: its version, and those of its parts."""
+    return _FOOTER % {"release": release}
+
+
+def saved_config(release: str) -> str:
+    """Return the ISO's configuration as VyOS saves it."""
+    return f"{default_config()}\n{config_footer(release)}"
 
 
 def _stage_boot(root: Path, release: str) -> tuple[Path, Path]:
@@ -209,13 +223,14 @@ def _stage_system(root: Path, release: str, described: bytes, odd: Oddities) -> 
         "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
         "etc/shadow": "root:*:20000:0:99999:7:::\n",
         "etc/systemd/system/.keep": "",
+        "opt/vyatta/share/vyatta-cfg/templates/system/host-name/node.def": "type: txt\nhelp: System host name\n",
         "opt/vyatta/etc/version": f"Version: {odd.installed_version or release}\n",
         "usr/bin/.keep": "",
         "usr/lib64/.keep": "",
         "usr/lib/python3/dist-packages/vyos/system/__init__.py": "SYSTEM_CFG_VER = 1\n",
         "usr/lib/systemd/system/.keep": "",
         "usr/sbin/dhclient": "#!/bin/sh\n",
-        "usr/share/vyos/config.boot.default": default_config(release),
+        "usr/share/vyos/config.boot.default": default_config(),
         "usr/share/vyos/flavor.json": '{"console_type": "ttyS", "console_num": "0", "console_speed": "115200"}\n',
         "usr/share/vyos/version.json": described,
         "var/lib/dpkg/status": "\n".join(_stanza(*package) for package in _PACKAGES),

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyops_assets.image.vyos_config import read_configuration
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 
 LETTERS = st.text(st.sampled_from(list("ab {}\n\t;\"'\\\\/*")), max_size=60)
 
@@ -12,7 +12,7 @@ def told(text: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
 
 
 def test_vyos_own_default_configuration_reads_without_mistake() -> None:
-    read = read_configuration(default_config("2026.03.03-0027-rolling"))
+    read = read_configuration(saved_config("2026.03.03-0027-rolling"))
     assert read.mistakes == ()
     (hashed,) = read.named("encrypted-password")
     assert hashed.inside == ("system", "login", "user", "vyos", "authentication")

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from hyops_assets.lab.lookalike.configtree import ConfigTree, ConfigTreeError
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 
 BEHAVIOURS = (
     "the constructor takes the text of config.boot, its footer included",
@@ -232,4 +232,4 @@ def test_a_multi_value_node_is_printed_value_by_value():
 
 
 def test_the_default_configuration_of_the_lab_is_one():
-    assert ConfigTree(default_config("1")).return_value(["system", "host-name"]) == "vyos"
+    assert ConfigTree(saved_config("1")).return_value(["system", "host-name"]) == "vyos"

@@ -12,8 +12,26 @@ from tests.conftest import LOOKALIKE_RELEASE
 
 def test_the_release_stands_in_every_file_that_names_it():
     files = release_files(LOOKALIKE_RELEASE)
-    for name in ("opt/vyatta/etc/version", "usr/share/vyos/version.json", "usr/share/vyos/config.boot.default"):
+    versions = "usr/libexec/vyos/add-system-version.py"
+    for name in ("opt/vyatta/etc/version", "usr/share/vyos/version.json", versions):
         assert LOOKALIKE_RELEASE.encode() in files[name]
+
+
+def test_its_default_configuration_has_no_footer_as_vyos_has_none():
+    assert b"//" not in release_files(LOOKALIKE_RELEASE)["usr/share/vyos/config.boot.default"]
+
+
+def test_its_boot_script_does_what_vyos_live_boot_does_and_asks_for_vyos_memory():
+    """What only a boot shows otherwise: the copy and the mount, before the root is handed over."""
+    script = (Path(str(rootfs.__file__)).parent / "guest" / "live").read_text()
+    assert script.index('cp -a "$rootmnt/opt/vyatta/etc/config" "$kept"') < script.index('mount -o bind "$kept"')
+    assert "vyos-union: $kib KiB of memory, VyOS needs 1024 MiB" in script
+
+
+def test_config_is_a_directory_and_no_link():
+    finish = (Path(str(rootfs.__file__)).parent / "guest" / "finish").read_text()
+    assert 'mkdir -p "$1/config"' in finish
+    assert "ln -s opt/vyatta" not in finish
 
 
 def test_the_schema_knows_tag_nodes_and_values():

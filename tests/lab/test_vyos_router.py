@@ -16,24 +16,25 @@ ROUTER = "usr/libexec/vyos/init/vyos-router"
 RECORD = '#!/bin/sh\necho "$(basename "$0") $* $(test "$(basename "$0")" = useradd || cat)" >>"$RECORDED"\n'
 
 
+def moved(program: str, root: Path) -> str:
+    """A program of the guest, with the guest's own paths below a directory."""
+    return program.replace('"/usr/', f'"{root}/usr/').replace('"/opt/', f'"{root}/opt/')
+
+
 @pytest.fixture
 def accounts(tmp_path: Path):
     for name in ("useradd", "chpasswd"):
         (tmp_path / name).write_text(RECORD)
         (tmp_path / name).chmod(0o755)
-    package = tmp_path / "vyos"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "configtree.py").write_bytes(FILES["usr/lib/python3/dist-packages/vyos/configtree.py"])
-    default, config = tmp_path / "config.boot.default", tmp_path / "config.boot"
-    default.write_bytes(FILES["usr/share/vyos/config.boot.default"])
-    program = FILES[ROUTER].decode()
-    for name, path in {
-        "/usr/share/vyos/config.boot.default": default,
-        "/opt/vyatta/etc/config/config.boot": config,
-    }.items():
-        assert name in program
-        program = program.replace(name, str(path))
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o755)
+    config = tmp_path / "opt/vyatta/etc/config/config.boot"
+    config.parent.mkdir(parents=True)
+    program = moved(FILES[ROUTER].decode(), tmp_path)
+    migration = tmp_path / "usr/libexec/vyos/run-config-migration.py"
+    migration.write_text(moved(migration.read_text().replace("#!/usr/bin/python3", f"#!{sys.executable}"), tmp_path))
 
     def made(text: str | None) -> str:
         if text is not None:
@@ -41,7 +42,7 @@ def accounts(tmp_path: Path):
         recorded = tmp_path / "recorded"
         environment = {
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "PYTHONPATH": str(tmp_path),
+            "PYTHONPATH": str(tmp_path / "usr/lib/python3/dist-packages"),
             "RECORDED": str(recorded),
         }
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
@@ -74,3 +75,20 @@ def test_systemd_starts_it_after_cloud_init_and_before_anyone_logs_in():
     assert "After=cloud-config.service" in unit
     assert "Before=systemd-user-sessions.service" in unit
     assert b"Wants=vyos-router.service" in FILES["usr/lib/systemd/system/multi-user.target.d/vyos-router.conf"]
+
+
+def test_a_password_of_a_kind_that_vyos_drops_is_none(accounts):
+    text = 'system { login { user ops { authentication {\nencrypted-password "$y$j9T$a$b"\n} } } }\n'
+    assert "chpasswd --encrypted ops:!\n" in accounts(text)
+
+
+def test_it_starts_from_the_default_with_the_releases_footer_and_migrates_nothing_of_it(accounts, tmp_path):
+    accounts(None)
+    started = (tmp_path / "opt/vyatta/etc/config/config.boot").read_text()
+    assert LOOKALIKE_RELEASE in started
+    assert "conntrack {" not in started
+
+
+def test_it_migrates_a_configuration_of_another_version_and_that_shows(accounts, tmp_path):
+    accounts("system {\n    host-name a\n}\n")
+    assert "conntrack {" in (tmp_path / "opt/vyatta/etc/config/config.boot").read_text()

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.overlay import overlay
 from hyops_assets.image.programs import run
-from hyops_assets.lab.lookalike import configtree, schema
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.lookalike import configtree, schema, validation
+from hyops_assets.lab.lookalike.iso import release_files
 from tests.tools.shapes import RELEASE
 
 PYTHON = Path("/usr/bin/python3")
@@ -29,6 +29,7 @@ _LIBRARIES = (
 )
 PACKAGES = ("cloud-init", *(f"python3-{name}" for name in _LIBRARIES))
 SITE = "usr/lib/python3/dist-packages"
+_OF_VYOS = ("usr/libexec/vyos", "usr/share/vyos")
 _STAGES_PROGRAM = Path(__file__).parent / "guest_stages.py"
 _TIMEOUT_SECONDS = 120
 
@@ -76,7 +77,8 @@ def make_site(packages: Path, site: Path) -> Path:
     shutil.copyfile(canonical_helper(), site / Path(overlay.HELPER).relative_to(f"/{SITE}"))
     (site / "vyos").mkdir()
     (site / "vyos/__init__.py").touch()
-    shutil.copyfile(str(configtree.__file__), site / "vyos/configtree.py")
+    for module in (configtree, validation):
+        shutil.copyfile(str(module.__file__), site / "vyos" / Path(str(module.__file__)).name)
     return site
 
 
@@ -102,7 +104,11 @@ class Machine:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         (root / "opt/vyatta/etc/config").mkdir(parents=True)
-        (root / "opt/vyatta/etc/config.boot.default").write_text(default_config(RELEASE))
+        for name, content in release_files(RELEASE).items():
+            if name.startswith(_OF_VYOS):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
+                (root / name).chmod(0o755)
         for name in ("run", "sys/class/net", "sys/class/dmi/id", "var/lib/cloud/seed", "var/log", "metadata"):
             (root / name).mkdir(parents=True)
 
@@ -129,7 +135,12 @@ class Machine:
         (self.root / "run").mkdir()
         argv = ["bwrap", "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--clearenv"]
         argv += ["--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin", "--die-with-parent", "--new-session"]
-        argv += ["--ro-bind", "/usr", "/usr", "--ro-bind", f"{self.site}", f"/{SITE}"]
+        for path in sorted(Path("/usr").iterdir()):
+            # This host's, but for what VyOS' own files stand in.
+            argv += [] if path.name in ("share", "libexec") else ["--ro-bind", f"{path}", f"{path}"]
+        for name in _OF_VYOS:
+            argv += ["--ro-bind", f"{self.root / name}", f"/{name}"]
+        argv += ["--ro-bind", f"{self.site}", f"/{SITE}"]
         for name in ("bin", "sbin", "lib", "lib64"):
             argv += ["--symlink", f"usr/{name}", f"/{name}"]
         for name in ("etc", "metadata", "opt", "run", "sys", "var"):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hyops_assets.image.canonical_helper import canonical_helper
-from hyops_assets.lab.lookalike import configtree, schema
+from hyops_assets.lab.lookalike import configtree, schema, validation
 from hyops_assets.lab.lookalike.configtree import ConfigTree
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import config_footer, default_config
 from tests.tools.shapes import RELEASE
 
 
@@ -76,14 +76,25 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def program(path: Path, script: str) -> Path:
+    """Write a shell's program."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture
 def guest(tmp_path: Path, cc_vyos: ModuleType, templates: Path, monkeypatch: pytest.MonkeyPatch) -> Guest:
     default = tmp_path / "config.boot.default"
-    default.write_text(default_config(RELEASE))
+    default.write_text(default_config())
     (tmp_path / "config").mkdir()
     monkeypatch.setattr(cc_vyos, "CONFIG", tmp_path / "config" / "config.boot")
-    monkeypatch.setattr(cc_vyos, "DEFAULT_CONFIGS", (default,))
+    monkeypatch.setattr(cc_vyos, "OWN_DEFAULT", tmp_path / "own.default")
+    monkeypatch.setattr(cc_vyos, "DEFAULT", default)
     monkeypatch.setattr(cc_vyos, "MIGRATION", tmp_path / "migrate")
+    monkeypatch.setattr(cc_vyos, "FOOTER", program(tmp_path / "footer", f"cat <<'EOF'\n{config_footer(RELEASE)}EOF"))
+    # The same judge, without a process of Python for each value; `test_cc_vyos_values` runs the program.
+    monkeypatch.setattr(cc_vyos, "validate_value", validation.accepts)
     monkeypatch.setattr(cc_vyos, "INTERFACES", tmp_path / "net")
     monkeypatch.setattr(cc_vyos, "TEMPLATES", templates)
     return Guest(tmp_path, cc_vyos)

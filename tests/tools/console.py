@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
+from hyops_assets.image.boot.gate import MEMORY_MIB
 from hyops_assets.image.programs import running
 
 _READ_BYTES = 1 << 12
@@ -85,7 +86,7 @@ def converse(
 ) -> str:
     """Boot a raw disk, hold a dialogue on its console, switch it off as by its button; return all it printed.
 
-    A guest that falls silent is powered on once more: under emulation one in some twenty hangs early in its kernel.
+    A guest that falls silent is powered on once more, with the most modest processor, as the gate does.
 
     Args:
         disk: the raw disk; it keeps what the guest writes.
@@ -96,7 +97,8 @@ def converse(
         seed: a NoCloud ISO.
     """
 
-    def powered_on() -> str:
+    def powered_on(used: Accelerator) -> str:
+        argv = _qemu_arguments(disk, monitor, used, seed)
         with (
             (scratch / "qemu.log").open("wb") as log,
             running(argv, stdin=subprocess.PIPE, stderr=log) as process,
@@ -107,9 +109,17 @@ def converse(
             return console.text
 
     monitor = scratch / "qmp"
+    try:
+        return powered_on(accelerator)
+    except FellSilent:
+        return powered_on(accelerator.modest())
+
+
+def _qemu_arguments(disk: Path, monitor: Path, used: Accelerator, seed: Path | None) -> list[str]:
     argv = [
         *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-no-reboot"),
-        *("-machine", "q35,graphics=off,hpet=off", *accelerator.qemu_arguments, "-smp", "2", "-m", "768"),
+        *("-machine", "q35,graphics=off,hpet=off", *used.qemu_arguments),
+        *("-smp", str(used.processors), "-m", str(MEMORY_MIB)),
         *("-display", "none", "-nic", "none", "-qmp", f"unix:{qemu_value(monitor)},server=on,wait=off"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),
@@ -119,7 +129,4 @@ def converse(
     if seed is not None:
         argv += ["-drive", f"if=none,id=seed,format=raw,readonly=on,file={qemu_value(seed)}"]
         argv += ["-device", "scsi-cd,drive=seed"]
-    try:
-        return powered_on()
-    except FellSilent:
-        return powered_on()
+    return argv

@@ -9,8 +9,8 @@ import pytest
 
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.lab.lookalike.configtree import ConfigTree
-from hyops_assets.lab.miniature import default_config
-from tests.tools.shapes import HASH, KEY, PASSWORD, RELEASE
+from hyops_assets.lab.miniature import saved_config
+from tests.tools.shapes import HASH, KEY, PASSWORD, PROXMOX, RELEASE
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -67,13 +67,13 @@ def test_the_isos_default_login_is_disarmed_even_where_a_key_is_given(guest):
 
 
 def test_a_default_login_in_an_existing_configuration_is_disarmed(guest):
-    (guest.root / "config" / "config.boot").write_text(default_config(RELEASE))
+    (guest.root / "config" / "config.boot").write_text(saved_config(RELEASE))
     guest.boot()
     assert "$6$" not in guest.text
 
 
 def test_an_owners_password_in_an_existing_configuration_stays(guest):
-    default = default_config(RELEASE)
+    default = saved_config(RELEASE)
     owned = default.replace(default.split('encrypted-password "')[1].split('"')[0], HASH)
     (guest.root / "config" / "config.boot").write_text(owned)
     guest.boot()
@@ -261,7 +261,68 @@ def test_a_failing_migration_is_reported_and_the_rest_goes_on(guest):
     script = guest.root / "migrate"
     script.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     script.chmod(0o755)
+    guest.config.write_text(saved_config(RELEASE))
     (problem,) = guest.boot(vyos_config_commands=["set system host-name 'after'"])
     assert "not migrated" in problem
     assert "broken" in problem
     assert "set system host-name 'after'" in guest.commands
+
+
+# --- an owner's whole configuration --------------------------------------------------------------------------------
+
+OWNED = saved_config(RELEASE).replace('host-name "vyos"', 'host-name "owned"')
+OWNED = OWNED.replace(OWNED.split('encrypted-password "')[1].split('"')[0], HASH)
+
+
+def write_files(guest: Any, **more: object) -> list[dict[str, object]]:
+    """What user-data says, and what cloud-init's own module has done of it before ours runs."""
+    guest.config.write_text(OWNED)
+    return [{"path": str(guest.config), "content": OWNED, **more}]
+
+
+def test_an_owners_whole_configuration_wins_over_metadata_byte_for_byte(guest):
+    guest.network, guest.host, guest.keys = PROXMOX, "from-metadata", [KEY]
+    assert guest.boot(hostname="from-user-data", password=PASSWORD, write_files=write_files(guest)) == []
+    assert guest.text == OWNED
+
+
+def test_commands_are_added_to_an_owners_whole_configuration(guest):
+    guest.network = PROXMOX
+    lines = ["set system time-zone 'UTC'"]
+    assert guest.boot(hostname="other", vyos_config_commands=lines, write_files=write_files(guest)) == []
+    assert set(guest.commands) == {*ConfigTree(OWNED).to_commands().splitlines(), "set system time-zone 'UTC'"}
+
+
+def test_it_wins_also_by_the_name_that_vyos_mounts_its_directory_at(guest):
+    guest.network = PROXMOX
+    entry = write_files(guest)[0]
+    (guest.root / "mounted").symlink_to(guest.config.parent)
+    guest.boot(write_files=[{**entry, "path": str(guest.root / "mounted" / "config.boot")}])
+    assert guest.text == OWNED
+
+
+def test_a_file_of_another_name_is_no_configuration(guest):
+    entry = {"path": str(guest.config.parent / "scripts" / "config.boot"), "content": ""}
+    guest.boot(hostname="edge1", write_files=[entry, {"path": 7}, {"content": ""}, "x"])
+    assert "set system host-name 'edge1'" in guest.commands
+
+
+def test_a_configuration_that_is_written_after_vyos_read_the_other_is_reported(guest):
+    entry = {"path": str(guest.config), "content": OWNED, "defer": True}
+    (problem,) = guest.boot(hostname="edge1", write_files=[entry])
+    assert "deferred" in problem
+    assert "set system host-name 'edge1'" in guest.commands
+
+
+def test_the_isos_login_is_disarmed_in_an_owners_configuration_too(guest):
+    guest.config.write_text(saved_config(RELEASE))
+    guest.boot(write_files=[{"path": str(guest.config), "content": saved_config(RELEASE)}])
+    assert "$6$" not in guest.text
+
+
+def test_after_an_owners_configuration_nothing_in_it_counts_as_metadatas(guest):
+    guest.boot(hostname="owned", password=HASH)
+    guest.boot(write_files=write_files(guest))
+    guest.boot(password=PASSWORD)
+    assert HASH in guest.text
+    assert "set system host-name 'owned'" in guest.commands

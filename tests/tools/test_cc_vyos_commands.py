@@ -41,14 +41,16 @@ def test_values_of_a_multi_node_add_up_and_others_replace(guest):
     lines = [
         "set system name-server '1.1.1.1'",
         "set system name-server '8.8.8.8'",
-        "set system host-name 'a'",
-        "set system host-name 'b'",
+        "set system host-name 'one'",
+        "set system host-name 'two'",
     ]
     assert guest.boot(vyos_config_commands=lines) == []
-    assert {"set system name-server '1.1.1.1'", "set system name-server '8.8.8.8'", "set system host-name 'b'"} <= set(
-        guest.commands
-    )
-    assert "set system host-name 'a'" not in guest.commands
+    assert {
+        "set system name-server '1.1.1.1'",
+        "set system name-server '8.8.8.8'",
+        "set system host-name 'two'",
+    } <= set(guest.commands)
+    assert "set system host-name 'one'" not in guest.commands
 
 
 def test_deleting_a_value_leaves_the_others(guest):
@@ -101,7 +103,7 @@ def test_commands_of_the_wrong_type_are_reported(guest):
 def test_without_vyos_schema_no_command_is_guessed_and_metadata_still_arrives(guest, monkeypatch):
     monkeypatch.setattr(guest.module, "TEMPLATES", guest.root / "missing")
     (problem,) = guest.boot(vyos_config_commands=["set system time-zone 'UTC'"], ssh_authorized_keys=[KEY])
-    assert "schema is not at" in problem
+    assert "schema is neither at" in problem
     assert "public-keys admin@example.net {" in guest.text
 
 

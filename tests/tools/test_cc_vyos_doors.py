@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 from tests.killing import killed_at_each_line
 from tests.tools.shapes import HASH, KEY, RELEASE
 
@@ -33,13 +33,13 @@ def with_ssh(config: str) -> str:
 
 
 def test_ssh_of_a_configuration_goes_where_nobody_can_log_in(guest):
-    guest.config.write_text(with_ssh(default_config(RELEASE)))
+    guest.config.write_text(with_ssh(saved_config(RELEASE)))
     guest.boot()
     assert not any("ssh" in line for line in guest.commands)
 
 
 def test_ssh_of_a_configuration_keeps_its_port(guest):
-    guest.config.write_text(with_ssh(default_config(RELEASE)))
+    guest.config.write_text(with_ssh(saved_config(RELEASE)))
     guest.boot(ssh_authorized_keys=[KEY])
     assert "set service ssh port '2222'" in guest.commands
 
@@ -56,7 +56,7 @@ def test_a_radius_server_lets_people_in(guest):
 
 
 def test_an_empty_password_is_refused(guest):
-    default = default_config(RELEASE)
+    default = saved_config(RELEASE)
     guest.config.write_text(default.replace(default.split('encrypted-password "')[1].split('"')[0], ""))
     line = "set system login user ops authentication encrypted-password ''"
     (problem,) = guest.boot(vyos_config_commands=[line])
@@ -65,7 +65,7 @@ def test_an_empty_password_is_refused(guest):
 
 
 def test_passwords_of_others_than_logins_are_left_alone(guest):
-    default = default_config(RELEASE)
+    default = saved_config(RELEASE)
     area = '    isis {\n        area-password {\n            plaintext-password "vyos"\n        }\n    }\n'
     guest.config.write_text(f"protocols {{\n{area}}}\n{default}")
     guest.boot()
@@ -82,7 +82,7 @@ def test_a_key_that_is_there_already_is_not_added_again(guest):
 
 def test_a_guest_without_libcrypt_shuts_what_it_cannot_tell(guest, monkeypatch):
     monkeypatch.setattr(guest.module, "hashed", lambda *_: None)
-    guest.config.write_text(default_config(RELEASE))
+    guest.config.write_text(saved_config(RELEASE))
     guest.boot()
     assert not guest.module.lets_someone_in(guest.text)
 
@@ -99,11 +99,11 @@ def test_without_any_configuration_it_says_so(guest):
 
 @pytest.mark.parametrize("broken", ["no vyos.configtree", "a configuration that VyOS cannot read", "a full disk"])
 def test_no_exception_leaves_it_before_the_default_login_is_gone(guest, broken, monkeypatch):
-    guest.config.write_text(with_ssh(default_config(RELEASE)))
+    guest.config.write_text(with_ssh(saved_config(RELEASE)))
     if broken == "no vyos.configtree":
         monkeypatch.setitem(sys.modules, "vyos.configtree", None)
     elif broken == "a configuration that VyOS cannot read":
-        guest.config.write_text("}\n" + with_ssh(default_config(RELEASE)))
+        guest.config.write_text("}\n" + with_ssh(saved_config(RELEASE)))
     else:
         writes = iter([guest.module.write_config])
         monkeypatch.setattr(guest.module, "write_config", lambda text: next(writes, no_space)(text))
@@ -131,7 +131,7 @@ def test_a_datasource_that_raises_keeps_no_key_from_its_guest(guest):
 
 
 def test_killed_at_any_line_it_leaves_no_default_login_once_it_has_written(guest):
-    started = with_ssh(default_config(RELEASE))
+    started = with_ssh(saved_config(RELEASE))
     guest.keys = [KEY]
     guest.config.write_text(started)
     left = set()
@@ -146,7 +146,8 @@ def test_killed_at_any_line_it_leaves_no_default_login_once_it_has_written(guest
     assert len(complete) == 1
     assert not guest.module.lets_someone_in(safe)
     assert "ssh" not in safe
-    assert {path.name for path in guest.config.parent.iterdir()} <= {"config.boot", ".config.boot.partial"}
+    names = {path.name.removeprefix(".").removesuffix(".partial") for path in guest.config.parent.iterdir()}
+    assert names <= {"config.boot", "cloud-init-ledger.json"}
 
 
 def test_a_configuration_is_written_whole_or_not_at_all(guest):

@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from hyops_assets.image.programs import ProgramFailed
+from hyops_assets.lab.lookalike.configtree import ConfigTree
+from hyops_assets.lab.miniature import saved_config
 from tests.tools.cloud_init import PYTHON, Machine, make_site, unpacked_packages
 from tests.tools.seeds import COMMANDS, SEEDS
-from tests.tools.shapes import HETZNER, KEY
+from tests.tools.shapes import HASH, HETZNER, KEY, RELEASE
 
 GOLDEN = Path(__file__).parent / "golden"
 METADATA = "/hetzner/v1/metadata"
@@ -128,3 +130,37 @@ def test_a_seed_that_is_gone_leaves_a_configured_guest_as_it_is(machine):
     second = machine.boot()
     assert second.result["v1"]["datasource"] != first.result["v1"]["datasource"]
     assert second.config == first.config
+
+
+def test_an_owners_whole_configuration_wins_as_in_vyos_own_order(machine):
+    """VyOS runs its module, write_files and the commands in this order; here write_files is first."""
+    owned = saved_config(RELEASE).replace('host-name "vyos"', 'host-name "owned"')
+    owned = owned.replace(owned.split('encrypted-password "')[1].split('"')[0], HASH)
+    said = {
+        "write_files": [{"path": "/opt/vyatta/etc/config/config.boot", "content": owned}],
+        "hostname": "from-user-data",
+        "ssh_authorized_keys": [KEY],
+        "vyos_config_commands": ["set system time-zone UTC"],
+    }
+    meta = "instance-id: i-1\nlocal-hostname: from-metadata\n"
+    network = yaml.safe_dump({"version": 2, "ethernets": {"eth0": {"dhcp4": True}}})
+    machine.seed({"meta-data": meta, "network-config": network, "user-data": "#cloud-config\n" + yaml.safe_dump(said)})
+    booted = machine.boot()
+    assert booted.result["v1"]["errors"] == []
+    expected = ConfigTree(owned)
+    expected.set(["system", "time-zone"], value="UTC")
+    assert sorted(ConfigTree(booted.config).to_commands().splitlines()) == sorted(expected.to_commands().splitlines())
+
+
+def test_another_instance_id_replaces_what_the_formers_metadata_wrote(machine):
+    for number in (1, 2):
+        subnet = {"type": "static", "address": f"192.0.2.{number}0/24", "gateway": f"192.0.2.{number}"}
+        network = {"version": 1, "config": [{"type": "physical", "name": "eth0", "subnets": [subnet]}]}
+        meta = {"meta-data": f"instance-id: i-{number}\n", "user-data": ""}
+        machine.seed({**meta, "network-config": yaml.safe_dump(network)})
+        booted = machine.boot()
+        assert booted.result["v1"]["errors"] == []
+    assert 'address "192.0.2.20/24"' in booted.config
+    assert "next-hop 192.0.2.2 {" in booted.config
+    assert "192.0.2.10" not in booted.config
+    assert "192.0.2.1 " not in booted.config

@@ -54,14 +54,14 @@ def kernel_is_the_isos(view: View) -> str:
             if name in _REQUIRED_BOOT_FILES:
                 raise
             continue
-        size = view.files.require(f"{view.image}/{name}", "file").size
+        size = view.files.require(_at(view, name), "file").size
         if size == 0 or size != members[at].size or size > _MOST_BOOT_FILE_BYTES:
             raise Fault(f"{name} of {size} bytes is not the ISO's, which has {members[at].size}")
         compared[name] = at
     with view.room("boot") as room:
         view.squashfs.extract(set(compared.values()), room / "squashfs")
         for name, at in compared.items():
-            if _sha256(view, f"{view.image}/{name}") != sha256_of_file(room / "squashfs" / at.lstrip("/")):
+            if _sha256(view, _at(view, name)) != sha256_of_file(room / "squashfs" / at.lstrip("/")):
                 raise Fault(f"{name} is as long as the ISO's, with other bytes")
     return f"{', '.join(compared)} as in the squashfs"
 
@@ -75,7 +75,7 @@ def default_entry_starts_the_image(view: View) -> str:
     if loaded != expected or over != [view.image]:
         raise Fault(f"entry {title} loads {loaded} over {over}, expected {expected} over {view.image}")
     for path in expected.values():
-        view.files.require(path, "file")
+        view.files.require(view.files.resolve(path), "file")
     return f"{default} starts {title}"
 
 
@@ -168,6 +168,11 @@ def _menu_settings(view: View) -> str:
 
 def _text(view: View, paths: list[str]) -> str:
     return "\n".join(view.files.read(path, most_bytes=_MOST_MENU_BYTES).decode(errors="replace") for path in paths)
+
+
+def _at(view: View, name: str) -> str:
+    """Return where a file of the image lies: a builder may have copied VyOS' `vmlinuz` as the link that it is."""
+    return view.files.resolve(f"{view.image}/{name}")
 
 
 def _files(view: View) -> set[str]:

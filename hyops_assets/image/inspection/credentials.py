@@ -1,10 +1,8 @@
 """Questions about what an image must not carry: logins, keys, identities of one machine, leftovers of a build."""
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
 
 from hyops_assets.image.credentials import (
-    CONFIG_DIRECTORY,
     Hash,
     has_hardware_id,
     hashes_in_accounts,
@@ -14,18 +12,12 @@ from hyops_assets.image.credentials import (
     plaintext_in_config,
     well_known,
 )
+from hyops_assets.image.inspection import places
 from hyops_assets.image.inspection.cloud_config import values_named
 from hyops_assets.image.inspection.view import Fault, View
-from hyops_assets.image.vyos_config import Configuration, read_configuration
 
-_CONFIG, _DEFAULT_CONFIG = f"{CONFIG_DIRECTORY}/config.boot", "config.boot.default"
-
-_MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _NO_MACHINE_ID = (b"", b"uninitialized")
-_CLOUD_STATE = ("/var/lib/cloud", f"{CONFIG_DIRECTORY}/cloud")
 _CLOUD_LOGS = ("/var/log/cloud-init.log", "/var/log/cloud-init-output.log")
-_KEY_FILES = ("authorized_keys", "authorized_keys2")
-_HOST_KEYS = ("ssh_host_", "dropbear_")
 _NET_RULES = "/etc/udev/rules.d/70-persistent-net.rules"
 _APT_LEFTOVERS = ("/var/cache/apt/", "/var/lib/apt/lists/", "/var/log/apt/", "/etc/apt/sources.list.d/")
 _APT_FILES = ("/etc/resolv.conf", "/etc/apt/sources.list", "/var/log/dpkg.log")
@@ -34,15 +26,11 @@ _CLOUD_PLAINTEXT = frozenset({"plain_text_passwd", "password"})
 _CLOUD_KEYS = frozenset({"ssh_authorized_keys", "ssh_import_id", "ssh_keys"})
 
 
-def configs(view: View) -> list[str]:
-    """Return everything that VyOS may start from: the saved configuration, and the default ones wherever they lie."""
-    defaults = sorted(path for path in view.guest.paths if PurePosixPath(path).name == _DEFAULT_CONFIG)
-    return [path for path in (_CONFIG, *defaults) if view.guest.resolve(path) is not None]
-
-
 def no_default_credentials(view: View) -> str:
     """No configuration and no account of the image has a password, least of all one that everyone knows."""
-    found = [(path, hashed) for path, config in _configurations(view) for hashed in hashes_in_config(config)]
+    found = [
+        (path, hashed) for path, config in places.all_configurations(view.guest) for hashed in hashes_in_config(config)
+    ]
     for path in ("/etc/shadow", "/etc/passwd"):
         accounts = hashes_in_accounts(view.guest.text(path), shadowed=path == "/etc/passwd")
         found += [(path, hashed) for hashed in accounts]
@@ -56,7 +44,11 @@ def no_default_credentials(view: View) -> str:
 
 def no_plaintext_password(view: View) -> str:
     """No password stands in clear in the image: in no configuration of VyOS, and in none of cloud-init."""
-    found = [f"{path}: {user}" for path, config in _configurations(view) for user in plaintext_in_config(config)]
+    found = [
+        f"{path}: {user}"
+        for path, config in places.all_configurations(view.guest)
+        for user in plaintext_in_config(config)
+    ]
     found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_PLAINTEXT)]
     for path, config in view.cloud_config.files.items():
         changed = config.get("chpasswd")
@@ -66,39 +58,44 @@ def no_plaintext_password(view: View) -> str:
 
 def no_authorized_keys(view: View) -> str:
     """No account of the image accepts an SSH key."""
-    found = [path for path in view.guest.paths if path.rsplit("/", 1)[-1] in _KEY_FILES and view.guest.find(path)]
-    found += [f"{path}: {key}" for path, config in _configurations(view) for key in keys_in_config(config)]
+    found = [path for path in view.guest.paths if places.is_key_file(path) and view.guest.find(path)]
+    found += [
+        f"{path}: {key}" for path, config in places.all_configurations(view.guest) for key in keys_in_config(config)
+    ]
     found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_KEYS)]
     return _none(found)
 
 
 def no_host_keys(view: View) -> str:
     """The image carries no SSH host key: all machines made of it would share it."""
-    return _none(
-        path
-        for path, kind in view.guest.paths.items()
-        if kind != "directory" and path.rsplit("/", 1)[-1].startswith(_HOST_KEYS) and "_key" in path
-    )
+    return _none(path for path, kind in view.guest.paths.items() if kind != "directory" and places.is_host_key(path))
 
 
 def no_machine_id(view: View) -> str:
-    """The image carries no machine-id: every machine made of it gets one of its own."""
-    return _none(path for path in _MACHINE_IDS if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID)
+    """The image carries no machine-id, DUID or secret of one system: every machine made of it gets its own."""
+    return _none(path for path in places.IDENTITIES if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID)
 
 
 def no_hardware_id(view: View) -> str:
     """No configuration binds an interface to one machine's hardware address."""
-    bound = [path for path, config in _configurations(view) if has_hardware_id(config)]
+    bound = [path for path, config in places.all_configurations(view.guest) if has_hardware_id(config)]
     return _none([*bound, *([_NET_RULES] if view.guest.find(_NET_RULES) else [])])
 
 
 def no_cloud_instance_state(view: View) -> str:
     """cloud-init has not run in the image, wherever it keeps its state: each machine's first boot is one."""
     configured = view.cloud_config.at("system_info", "paths", "cloud_dir")
-    directories = {*_CLOUD_STATE, *([configured] if isinstance(configured, str) and configured else [])}
+    directories = {*places.CLOUD_STATE, *([configured] if isinstance(configured, str) and configured else [])}
     reached = {view.guest.resolve(directory) or directory for directory in directories}
     state = [path for directory in reached for path in view.guest.files_below(directory)]
-    return _none([*state, *(path for path in _CLOUD_LOGS if view.guest.find(path))])
+    ledgers = [f"{directory}/{places.LEDGER}" for directory in places.CONFIG_DIRECTORIES]
+    return _none({*state, *(path for path in (*_CLOUD_LOGS, *ledgers) if view.guest.resolve(path))})
+
+
+def no_files_of_one_router(view: View) -> str:
+    """No key, certificate or boot script of one router stands beside the configuration, nor a store to hide them."""
+    hidden = [path for path in view.files.tree if f"{path}/".startswith(f"{places.ENCRYPTED_STORE}/")]
+    return _none([*places.files_of_one_router(view.guest), *hidden])
 
 
 def no_build_leftovers(view: View) -> str:
@@ -120,14 +117,10 @@ CHECKS: dict[str, Callable[[View], str]] = {
         no_machine_id,
         no_hardware_id,
         no_cloud_instance_state,
+        no_files_of_one_router,
         no_build_leftovers,
     )
 }
-
-
-def _configurations(view: View) -> list[tuple[str, Configuration]]:
-    """Return every configuration that a guest could start from, by its path."""
-    return [(path, read_configuration(view.guest.text(path))) for path in configs(view)]
 
 
 def _cloud_values(view: View, names: frozenset[str]) -> list[tuple[str, str, str]]:

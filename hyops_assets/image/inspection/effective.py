@@ -93,6 +93,13 @@ class EffectiveFiles:
             raise MissingFile(path, f"a file of {size} bytes, {MOST_READ_BYTES} at most were expected")
         return self._squashfs.read(at)
 
+    def lower(self, path: str) -> bytes | None:
+        """Return the bytes of a file of the squashfs at exactly this path; None where it has none."""
+        member = self._squashfs.members().get(path)
+        if member is None or member.kind != "file" or member.size > MOST_READ_BYTES:
+            return None
+        return self._squashfs.read(path)
+
     def text(self, path: str) -> str:
         """Return the text of the file that a guest finds at a path; empty where it finds none."""
         return (self.find(path) or b"").decode(errors="replace")

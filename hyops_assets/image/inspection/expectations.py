@@ -11,7 +11,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.inspection.arrival import Arrived, release_on
+from hyops_assets.image.inspection.arrival import UNKNOWN_RELEASE, Arrived, release_on
 from hyops_assets.image.inspection.view import Expected
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
 
@@ -85,7 +85,8 @@ def expected_of(
     """
     record = promise.record if promise else None
     release = record.record_version.release if record else release_on(arrived.disk, scratch)
-    opened = _opened(iso, record, release, scratch, progress) if iso else None
+    # A disk without a release has no ISO to be compared with: what is wrong with it, the questions tell.
+    opened = _opened(iso, record, release, scratch, progress) if iso and release != UNKNOWN_RELEASE else None
     squashfs = opened.squashfs_sha256 if opened else promise.fact("squashfs_sha256") if promise else None
     asked = promise.fact("recipe", "console") if promise else None
     speed = promise.fact("recipe", "console_speed") if promise else None

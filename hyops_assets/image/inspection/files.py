@@ -17,6 +17,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.bounded import Limits, lines_of, run_bounded, stream_bounded
 from hyops_assets.image.budget import PATH_MAX, Budget, OverBudget, asked_once
 from hyops_assets.image.disk.ext4 import Slot
+from hyops_assets.image.symlinks import follow
 
 EntryKind = Literal["directory", "file", "symlink", "whiteout", "other"]
 
@@ -136,6 +137,19 @@ class Ext4Files:
         if entry is None or entry.kind != kind:
             raise MissingFile(path, f"expected a {kind}, found {entry.kind if entry else 'nothing'}")
         return entry
+
+    def resolve(self, path: str) -> str:
+        """Return where a path leads, symlinks followed as GRUB follows them: from this file system's own root.
+
+        Raises:
+            SymlinkLoop: they go round in circles.
+        """
+
+        def target_of(at: str) -> str | None:
+            entry = self.tree.get(at)
+            return self.target(at) if entry is not None and entry.kind == "symlink" else None
+
+        return follow(path, target_of)
 
     def read(self, path: str, *, most_bytes: int = MOST_READ_BYTES) -> bytes:
         """Return a file's bytes.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.boot import menu_entries
-from hyops_assets.image.inspection.credentials import configs
+from hyops_assets.image.inspection.places import starting_configurations
 from hyops_assets.image.inspection.view import Fault, NotCompared, View
 from hyops_assets.image.overlay.overlay import GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.vyos_config import read_configuration
@@ -22,13 +22,15 @@ _CLOUD_UNITS = ("cloud-init-local.service", "cloud-config.service", "cloud-final
 _NETWORK_UNITS = ("cloud-init.service",), ("cloud-init-main.service", "cloud-init-network.service")
 _UNITS = "/etc/systemd/system"
 _UNIT_DIRECTORIES = (_UNITS, "/usr/lib/systemd/system")
+_NODE_DEFS = "/opt/vyatta/share/vyatta-cfg/templates"
+_REFERENCE = "/usr/lib/python3/dist-packages/vyos/xml_ref"
 _AGENT, _AGENT_UNIT = "/usr/sbin/qemu-ga", "qemu-guest-agent.service"
 _UDEV_RULES = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d")
 
 
 def configuration_parses(view: View) -> str:
     """There is a configuration to start from, and each one reads as VyOS reads it."""
-    found = configs(view)
+    found = starting_configurations(view.guest)
     if not found:
         raise Fault("there is neither a config.boot nor a config.boot.default: VyOS has nothing to start from")
     for path in found:
@@ -92,6 +94,19 @@ def helper_is_the_canonical_one(view: View) -> str:
     return f"sha256 {found}"
 
 
+def commands_can_be_checked(view: View) -> str:
+    """VyOS' schema is in the image, as node.def files or as vyos.xml_ref: without one, each command is refused."""
+    if any(path.endswith("/node.def") for path in view.guest.files_below(_NODE_DEFS)):
+        return f"by {_NODE_DEFS}"
+    reference = view.guest.files_below(_REFERENCE)
+    if f"{_REFERENCE}/__init__.py" in reference and any("cache" in path for path in reference):
+        return f"by {_REFERENCE}"
+    raise Fault(
+        f"neither {_NODE_DEFS} nor {_REFERENCE} holds VyOS' schema: this release keeps it elsewhere, and the helper "
+        "would refuse every line of vyos_config_commands"
+    )
+
+
 def guest_agent_is_enabled(view: View) -> str:
     """The QEMU guest agent is there, and systemd or udev starts it."""
     if view.guest.resolve(_AGENT) is None or not _unit_exists(view, _AGENT_UNIT):
@@ -122,6 +137,7 @@ CHECKS: dict[str, Callable[[View], str]] = {
         cloud_init_is_enabled,
         finds_a_dhcp_client,
         helper_is_the_canonical_one,
+        commands_can_be_checked,
         guest_agent_is_enabled,
         grows_to_its_disk,
     )

@@ -5,6 +5,7 @@ What belongs here: the running. What may be believed of its exit status and its 
 
 import logging
 import os
+import re
 import selectors
 import subprocess
 import time
@@ -24,6 +25,8 @@ _READ_BYTES = 1 << 16
 _TICK_SECONDS = 1.0
 _TAIL_LINES = 400
 _LONGEST_LINE = 4096
+_MOST_NOTED = 200
+_LONGEST_CAUSE = 1000
 _SHORTEST_SECRET = 4
 # Standard input is held open by whoever started the builder: its end is that process' end. A parent death signal
 # would reach the builder alone, and Packer's guest is a child of its child's child.
@@ -35,14 +38,22 @@ exec 3<&- "$@"
 
 
 class Transcript:
-    """What a builder printed: its last lines, secrets left out."""
+    """What a builder printed: its last lines, secrets left out.
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    Args:
+        secrets: what is left out.
+        noted: lines in which this is found are kept from the beginning on, however much follows; those in which its
+            group `cause` took part say why a builder failed.
+    """
+
+    def __init__(self, secrets: Sequence[str] = (), noted: re.Pattern[str] | None = None) -> None:
         # The longest first: one secret may contain another. What is shorter than a secret can be ("1", "yes") stays.
         self._secrets = sorted((text for text in secrets if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
         self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
         self._open = b""
+        self._noted = noted
         self.size_bytes = 0
+        self.noted: list[str] = []
 
     @property
     def text(self) -> str:
@@ -52,6 +63,15 @@ class Transcript:
     def tail(self, lines: int = 12) -> str:
         """Return the last lines that hold text."""
         return "\n".join([line for line in self._lines if line.strip()][-lines:])
+
+    def because(self) -> str:
+        """Return the first line that says why it failed, behind a colon; nothing where none was noted."""
+        return "".join(f": {line[:_LONGEST_CAUSE]}" for line in self.causes()[:1])
+
+    def causes(self) -> list[str]:
+        """Return the noted lines that say why it failed, the first one first."""
+        found = [(line, self._noted.search(line)) for line in self.noted] if self._noted else []
+        return [line for line, match in found if match and match["cause"] is not None]
 
     def add(self, printed: bytes) -> None:
         """Take what was read; whole lines go to the log."""
@@ -78,6 +98,8 @@ class Transcript:
     def _keep(self, line: bytes) -> None:
         text = self.redacted(line.decode(errors="replace").rstrip("\r"))
         self._lines.append(text)
+        if self._noted and len(self.noted) < _MOST_NOTED and self._noted.search(text):
+            self.noted.append(text)
         _LOG.info("%s", text)
 
 
@@ -111,9 +133,13 @@ def run_logged(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     secrets: Sequence[str] = (),
+    noted: re.Pattern[str] | None = None,
     progress: Progress = silent,
 ) -> Transcript:
     """Run a builder to its end and return what it printed.
+
+    A builder that cleans up after a failure says something else last: where something is noted, an error quotes the
+    first line of it before the last ones.
 
     Args:
         argv: the program's name and arguments.
@@ -122,13 +148,14 @@ def run_logged(
         env: added to the minimal environment.
         cwd: working directory.
         secrets: what must not stand in the log nor in an error.
+        noted: lines to keep, as for `Transcript`.
         progress: cancels by raising; the builder's whole process group is then stopped.
 
     Raises:
         MissingProgram: it is not installed.
         ProgramFailed: an exit status other than 0, or the time ran out; carries the last lines.
     """
-    transcript = Transcript(secrets)
+    transcript = Transcript(secrets, noted)
     words = [os.fspath(argv[0])]
     with mortal(argv, env=env, cwd=cwd) as process:
         deadline = time.monotonic() + timeout
@@ -137,9 +164,9 @@ def run_logged(
             progress(stage, transcript.size_bytes, None)
         transcript.end()
         if time.monotonic() >= deadline:
-            raise ProgramFailed(words, f"did not end within {timeout:.0f} s", transcript.tail())
+            raise ProgramFailed(words, f"did not end within {timeout:.0f} s{transcript.because()}", transcript.tail())
         if status := process.wait():
-            raise ProgramFailed(words, f"failed with exit status {status}", transcript.tail())
+            raise ProgramFailed(words, f"failed with exit status {status}{transcript.because()}", transcript.tail())
     return transcript
 
 

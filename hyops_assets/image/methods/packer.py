@@ -32,7 +32,6 @@ _BUILT_IN_BEFORE = (1, 7)
 """Packer's qemu builder is a plugin since this version."""
 
 _CONSOLE, _LOG, _OUTPUT, _DISK = "console.sock", "packer.log", "output", "installed.raw"
-_CPUS = {"kvm": "host", "tcg": "max"}
 _ENDING_SECONDS = 60.0
 _TICK_SECONDS = 0.5
 _MIB = 1 << 20
@@ -144,7 +143,7 @@ def template_variables(settings: BuildSettings, iso: Path, accelerator: Accelera
     return {
         "iso": str(iso.absolute()),
         "accelerator": accelerator.kind,
-        "cpu": _CPUS[accelerator.kind],
+        "cpu": accelerator.processor,
         "disk_mib": str(settings.disk_bytes // _MIB),
         "memory_mib": str(packer.memory_mib),
         "timeout": f"{longest}s",

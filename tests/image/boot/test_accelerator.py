@@ -1,9 +1,11 @@
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from hyops_assets.image.boot import accelerator
-from hyops_assets.image.boot.accelerator import Accelerator, probe, qemu_value, run_guest
+from hyops_assets.image.boot.accelerator import MODELS, Accelerator, probe, qemu_value, run_guest
 from hyops_assets.image.programs import ProgramFailed
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed")
@@ -12,6 +14,48 @@ needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reas
 @needs_qemu
 def test_the_tiny_guest_runs_under_emulation():
     run_guest(Accelerator("tcg", "test"), timeout=10)
+
+
+@needs_qemu
+@pytest.mark.parametrize("model", MODELS)
+def test_it_runs_with_each_processor_that_is_offered(model):
+    run_guest(Accelerator("tcg", "test", model), timeout=60)
+
+
+@needs_qemu
+def test_a_processor_that_hangs_or_crashes_the_guest_is_not_taken(monkeypatch):
+    """A model that lacks what the guest needs resets it; QEMU does not know the other one at all."""
+    for useless in ("486", "no-such-model"):
+        monkeypatch.setattr(accelerator, "MODELS", (useless, "Nehalem"))
+        accelerator.emulated_model.cache_clear()
+        assert accelerator.emulated_model() == "Nehalem"
+        monkeypatch.setattr(accelerator, "_KVM_DEVICE", Path("/no/such/device"))
+        found = probe()
+        assert found.qemu_arguments[-2:] == ("-cpu", "Nehalem")
+        assert "with the processor Nehalem only" in found.reason
+    accelerator.emulated_model.cache_clear()
+
+
+def test_a_guest_that_hung_gets_the_most_modest_processor():
+    assert Accelerator("tcg", "test").modest().qemu_arguments[-1] == MODELS[-1]
+    assert Accelerator("kvm", "test").modest().qemu_arguments == Accelerator("kvm", "test").qemu_arguments
+
+
+def test_every_guest_of_the_tree_takes_its_processors_from_here():
+    """A guest with arguments of its own runs where the gate hangs, or hangs where the gate runs."""
+    tree = Path(__file__).parents[3]
+    own = Path(__file__).relative_to(tree), Path("hyops_assets/image/boot/accelerator.py")
+    listed = [
+        path.relative_to(tree)
+        for top in ("hyops_assets", "resources", "tests", "benchmarks")
+        for path in (tree / top).rglob("*.py")
+    ]
+    named = {
+        path
+        for path in listed
+        if path not in own and re.search(r'"-(cpu|accel)", |"-smp", "\d', (tree / path).read_text())
+    }
+    assert named == set()
 
 
 @needs_qemu
@@ -41,7 +85,7 @@ def test_a_device_that_is_only_a_name_is_not_an_accelerator(monkeypatch, tmp_pat
     fake = tmp_path / "kvm"
     fake.touch()
     monkeypatch.setattr(accelerator, "_KVM_DEVICE", fake)
-    monkeypatch.setattr(accelerator, "_ARGUMENTS", {"kvm": ("-accel", "no-such", "-cpu", "max")})
+    monkeypatch.setitem(accelerator._ARGUMENTS, "kvm", ("-accel", "no-such", "-cpu", "max"))
     found = probe()
     assert found.kind == "tcg"
     assert "no-such" in found.reason

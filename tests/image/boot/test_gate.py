@@ -8,9 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.boot import gate as boot
-from hyops_assets.image.boot.accelerator import Accelerator, probe
+from hyops_assets.image.boot.accelerator import MODELS, Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, boot_gate
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
@@ -71,6 +73,26 @@ def test_a_guest_that_falls_silent_is_powered_on_once_more_and_then_fails(tmp_pa
     assert "hello from the loader" in failure.value.console_tail
     assert sum(later < earlier for earlier, later in pairwise(heard)) == 1
     assert qemu_children(os.getpid()) == []
+
+
+def test_a_guest_has_no_less_memory_than_vyos_documents(tmp_path):
+    argv = boot._qemu_arguments(tmp_path / "disk", tmp_path / "seed", "bios", TCG, tmp_path)
+    assert int(argv[argv.index("-m") + 1]) >= 1024
+    with pytest.raises(ValidationError):
+        BuildSettings(boot_memory_mib=768)
+
+
+def test_the_second_power_on_has_the_most_modest_processor(tmp_path, monkeypatch):
+    used = []
+
+    def powered_on(argv: list[str], own: Path) -> object:
+        used.append(argv[argv.index("-cpu") + 1])
+        raise boot.FellSilent("bios", "silent", "")
+
+    monkeypatch.setattr(boot, "_powered_on", powered_on)
+    with pytest.raises(boot.FellSilent):
+        gate(disk_of(tmp_path, HANG), tmp_path)
+    assert used == list(MODELS)
 
 
 def test_a_file_that_is_no_qcow2_says_what_qemu_said(tmp_path):

@@ -9,6 +9,8 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Literal
 
+from hyops_assets.image.boot.accelerator import Accelerator, emulated_model
+from hyops_assets.image.boot.gate import MEMORY_MIB
 from hyops_assets.image.programs import running
 from tests.boots import turn_to_boot
 
@@ -51,7 +53,9 @@ def _qemu(disk: Path, machine: Machine, own: Path) -> list[str]:
     secure = machine == "secure boot"
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"]
     argv += ["-machine", f"q35,graphics=off,hpet=off,smm={'on' if secure else 'off'}", "-vga", "std"]
-    argv += ["-accel", "tcg,thread=multi,tb-size=192", "-cpu", "max", "-smp", "2", "-m", "768"]
+    # Emulated, whatever this host has: firmware and loader are what is looked at, not speed.
+    emulated = Accelerator("tcg", "test", emulated_model())
+    argv += [*emulated.qemu_arguments, "-smp", str(emulated.processors), "-m", str(MEMORY_MIB)]
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     argv += ["-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk,bootindex=0"]
     argv += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]

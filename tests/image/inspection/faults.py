@@ -1,5 +1,6 @@
 """Every fault that is planted on a disk, by a name for people: which question must tell it, and how it is planted."""
 
+import gzip
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,13 @@ from hyops_assets.image.disk.grub import CONFIG_DIRECTORY
 from hyops_assets.image.overlay.overlay import CONFIGURATION, GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.programs import run
 from hyops_assets.lab.grub_modules import grub_modules, lab_cache
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import IMAGE, LOADER, SECTOR, UPPER, Bench, first_block
 
 WANTS = f"{UPPER}/etc/systemd/system/cloud-init.target.wants"
+MOUNTED = f"{UPPER}/config"
+"""What VyOS' live-boot mounts over the configuration's directory from the first boot on."""
 SAVED_CONFIG = f"{UPPER}/opt/vyatta/etc/config/config.boot"
 DEFAULT_CONFIG = f"{UPPER}/usr/share/vyos/config.boot.default"
 CLOUD_CONFIG = f"{UPPER}/etc/cloud/cloud.cfg.d/98-planted.cfg"
@@ -62,6 +65,11 @@ def full(bench: Bench) -> None:
 
 def one_login(lines: str) -> Plant:
     return lambda bench: bench.replace(DEFAULT_CONFIG, PASSWORD_LINE, lines)
+
+
+def one_user(lines: str) -> str:
+    """A configuration whose user has these lines."""
+    return f"system {{\nlogin {{\nuser ops {{\nauthentication {{\n{lines}\n}}\n}}\n}}\n}}\n"
 
 
 def cloud(text: str) -> Plant:
@@ -258,6 +266,10 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         lambda bench: bench.device(f"{UPPER}/usr/sbin/dhclient", 1, 3),
     ),
     "another helper": ("helper_is_the_canonical_one", lambda bench: bench.write(UPPER + HELPER, "# patched\n")),
+    "a schema that is nowhere": (
+        "commands_can_be_checked",
+        lambda bench: bench.device(f"{UPPER}/opt/vyatta/share/vyatta-cfg/templates"),
+    ),
     "no guest agent": ("guest_agent_is_enabled", without(f"{UPPER}/usr/sbin/qemu-ga")),
     "a guest agent that nothing starts": (
         "guest_agent_is_enabled",
@@ -275,7 +287,21 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     ),
     "a configuration with the login of every ISO": (
         "no_default_credentials",
-        lambda bench: bench.write(SAVED_CONFIG, default_config(RELEASE)),
+        lambda bench: bench.write(SAVED_CONFIG, saved_config(RELEASE)),
+    ),
+    "after a first boot, a configuration with the login of every ISO": (
+        "no_default_credentials",
+        lambda bench: bench.write(f"{MOUNTED}/config.boot", saved_config(RELEASE)),
+    ),
+    "a backup of a configuration with the login of every ISO": (
+        "no_default_credentials",
+        lambda bench: bench.write(f"{MOUNTED}/config.boot.20260303-002700.pre-migration", saved_config(RELEASE)),
+    ),
+    "an archived configuration with the login of every ISO": (
+        "no_default_credentials",
+        lambda bench: bench.write(
+            f"{MOUNTED}/archive/config.boot.1.gz", gzip.compress(saved_config(RELEASE).encode())
+        ),
     ),
     "an account with a password": (
         "no_default_credentials",
@@ -290,6 +316,10 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         cloud("users:\n- name: vyos\n  hashed_passwd: $6$x$y\n"),
     ),
     "a password in clear": ("no_plaintext_password", one_login('plaintext-password "secret"')),
+    "after a first boot, a password in clear": (
+        "no_plaintext_password",
+        lambda bench: bench.write(f"{MOUNTED}/config.boot", one_user('plaintext-password "secret"')),
+    ),
     "a password in clear, all on one line": (
         "no_plaintext_password",
         one_login('} authentication { plaintext-password secret } authentication {\nplaintext-password ""'),
@@ -310,6 +340,10 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "no_authorized_keys",
         one_login('public-keys me@home {\nkey "AAAA"\n}'),
     ),
+    "after a first boot, a configuration with a public key": (
+        "no_authorized_keys",
+        lambda bench: bench.write(f"{MOUNTED}/config.boot", one_user('public-keys me@home {\nkey "AAAA"\n}')),
+    ),
     "a key that cloud-init adds": ("no_authorized_keys", cloud("ssh_authorized_keys: [ssh-ed25519 AAAA me]\n")),
     "a host key": ("no_host_keys", lambda bench: bench.write(f"{UPPER}/etc/ssh/ssh_host_ed25519_key", "x\n")),
     # whose machine it was
@@ -321,6 +355,16 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "a hardware address": (
         "no_hardware_id",
         lambda bench: bench.replace(DEFAULT_CONFIG, "loopback lo {", "ethernet eth0 {\n hw-id 52:54:00:00:00:01"),
+    ),
+    "after a first boot, a hardware address": (
+        "no_hardware_id",
+        lambda bench: bench.write(
+            f"{MOUNTED}/config.boot", "interfaces {\nethernet eth0 {\nhw-id 52:54:00:00:00:01\n}\n}\n"
+        ),
+    ),
+    "a DUID": (
+        "no_machine_id",
+        lambda bench: bench.write(f"{UPPER}/var/lib/dhcpv6/dhcp6c_duid", b"\x12\x00\x00\x04" + bytes(16)),
     ),
     "an interface named by udev": (
         "no_hardware_id",
@@ -334,6 +378,27 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "no_cloud_instance_state",
         lambda bench: bench.write(f"{UPPER}/opt/vyatta/etc/config/cloud/instance-id", "i-1\n"),
     ),
+    "after a first boot, state of VyOS' cloud-init": (
+        "no_cloud_instance_state",
+        lambda bench: bench.write(f"{MOUNTED}/cloud/instance-id", "i-1\n"),
+    ),
+    "a ledger of what metadata wrote": (
+        "no_cloud_instance_state",
+        lambda bench: bench.write(f"{MOUNTED}/.cloud-init-ledger.json", "{}\n"),
+    ),
+    "a key of a router": (
+        "no_files_of_one_router",
+        lambda bench: bench.write(f"{UPPER}/opt/vyatta/etc/config/auth/wireguard/default/private.key", "x\n"),
+    ),
+    "after a first boot, a key of a router": (
+        "no_files_of_one_router",
+        lambda bench: bench.write(f"{MOUNTED}/auth/letsencrypt/live/key.pem", "x\n"),
+    ),
+    "a script that runs at each boot": (
+        "no_files_of_one_router",
+        lambda bench: bench.write(f"{MOUNTED}/scripts/vyos-postconfig-bootup.script", "#!/bin/sh\n"),
+    ),
+    "an encrypted configuration": ("no_files_of_one_router", lambda bench: bench.write(f"/luks/{RELEASE}", "x\n")),
     "state of a cloud-init that keeps it elsewhere": (
         "no_cloud_instance_state",
         lambda bench: (

@@ -20,6 +20,8 @@ _OF_ONE_FILE = (
     {"a password in clear", "a password in clear, all on one line", "a configuration with a public key"}
     | {"the login of every ISO, because the overlay does not hide it", "a hardware address"}
     | {"a file that shows another one's bytes"},
+    {"after a first boot, a configuration with the login of every ISO", "after a first boot, a password in clear"}
+    | {"after a first boot, a configuration with a public key", "after a first boot, a hardware address"},
 )
 
 

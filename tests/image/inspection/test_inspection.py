@@ -6,8 +6,9 @@ import pytest
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.inspection.questions import QUESTIONS, Expected, inspect
 from hyops_assets.image.programs import run
+from hyops_assets.lab.iso_layout import KERNEL_VERSION
 from tests.image.conftest import RELEASE
-from tests.image.inspection.bench import UPPER, Bench, expected, failed, lose_a_cluster
+from tests.image.inspection.bench import IMAGE, UPPER, Bench, expected, failed, lose_a_cluster
 from tests.image.inspection.faults import DEFAULT_CONFIG, FAULTS, PASSWORD_LINE, UNREADABLE
 from tests.image.inspection.rounds import rounds
 
@@ -166,3 +167,21 @@ def test_a_detail_changes_no_terminal(bench: Bench, built: tuple[Path, BuiltDisk
     details = [finding.detail for finding in inspect(bench.disk, expected(built[1]), bench.scratch)]
     assert all(letter.isprintable() or letter == "\n" for detail in details for letter in detail)
     assert any("\\x1b" in detail for detail in details)
+
+
+@pytest.mark.parametrize(
+    "target", ["vmlinuz-{kernel}", f"{IMAGE}/vmlinuz-{{kernel}}", "./../{release}/vmlinuz-{kernel}"]
+)
+def test_a_kernel_that_is_a_link_as_in_vyos_own_boot_directory_is_the_isos(
+    target: str, bench: Bench, built: tuple[Path, BuiltDisk]
+) -> None:
+    link = target.format(kernel=KERNEL_VERSION, release=RELEASE)
+    bench.debugfs(f"rm {IMAGE}/vmlinuz", f"symlink {IMAGE}/vmlinuz {link}")
+    assert failed(inspect(bench.disk, expected(built[1]), bench.scratch)) == []
+
+
+@pytest.mark.parametrize("target", ["vmlinuz", "nowhere", "/etc/passwd"])
+def test_a_link_that_leads_to_no_kernel_is_told(target: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+    bench.debugfs(f"rm {IMAGE}/vmlinuz", f"symlink {IMAGE}/vmlinuz {target}")
+    found = failed(inspect(bench.disk, expected(built[1]), bench.scratch))
+    assert {"kernel_is_the_isos", "default_entry_starts_the_image"} <= set(found)

@@ -12,7 +12,7 @@ from tests.image.conftest import RELEASE
 
 NEW, OLD = "usr/share/vyos/config.boot.default", "opt/vyatta/etc/config.boot.default"
 TEMPLATES = "usr/share/vyos/templates/grub"
-CONFIG = default_config(RELEASE).encode()
+CONFIG = default_config().encode()
 
 
 def layout_of(directory: Path, oddities: Oddities) -> Layout:

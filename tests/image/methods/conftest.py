@@ -12,7 +12,7 @@ from hyops_assets.image.methods.method import BuildRequest
 from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, resolve
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 from tests.image.conftest import RELEASE, Workshop
 
 INSTALLED_BYTES = 1 << 30
@@ -46,7 +46,7 @@ def installed(opened_once: OpenedIso, tmp_path_factory: pytest.TempPathFactory) 
     left = Tree()
     for path in ("/opt", "/opt/vyatta", "/opt/vyatta/etc", "/opt/vyatta/etc/config", "/etc", "/etc/ssh"):
         left.add_directory(path)
-    for path, text in ((CONFIG, default_config(RELEASE)), (HOST_KEY, "a private key\n")):
+    for path, text in ((CONFIG, saved_config(RELEASE)), (HOST_KEY, "a private key\n")):
         held = directory / Path(path).name
         held.write_text(text)
         left.add_file(path, held)

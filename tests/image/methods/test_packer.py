@@ -25,7 +25,7 @@ from hyops_assets.image.methods.packer import NoKvm, PackerNotUsable, build_with
 from hyops_assets.image.programs import run
 from hyops_assets.lab.installer import Dialect, make_installer
 from hyops_assets.lab.installer.iso import PASSWORD_PLACE
-from hyops_assets.lab.miniature import default_config
+from hyops_assets.lab.miniature import saved_config
 from tests.image.conftest import RELEASE, Workshop
 from tests.image.methods.conftest import CONFIG, RequestFor
 
@@ -43,7 +43,7 @@ def payload(opened_once: OpenedIso, tmp_path_factory: pytest.TempPathFactory) ->
     for path in ("/opt", "/opt/vyatta", "/opt/vyatta/etc", "/opt/vyatta/etc/config"):
         left.add_directory(path)
     config = directory / "config.boot"
-    config.write_text(default_config(RELEASE) + f"// {PASSWORD_PLACE.decode()}\n")
+    config.write_text(saved_config(RELEASE) + f"// {PASSWORD_PLACE.decode()}\n")
     left.add_file(CONFIG, config)
     disk = directory / "payload.raw"
     build_native(opened_once, left, disk_bytes=DISK_BYTES, console="ttyS0", destination=disk, scratch=directory)

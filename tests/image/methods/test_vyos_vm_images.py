@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from hyops_assets.image.intake.iso import SQUASHFS
+from hyops_assets.image.methods import vyos_vm_images
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.vyos_vm_images import (
+    CollectionsMissing,
     GrubSkipped,
     IsoLacksMd5Sums,
+    NoHostsMatched,
+    PackagesNotAllowed,
     PlaybookNotUsable,
     SwallowedError,
     build_with_vm_images,
@@ -44,11 +48,18 @@ def images(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def build(tmp_path: Path, request_for: RequestFor, images: Path) -> Any:
-    def built(playbook: str, *, md5_sums: bool = True, **changes: object) -> MadeDisk:
+    def built(
+        playbook: str, *, md5_sums: bool = True, settings: dict[str, object] | None = None, **changes: object
+    ) -> MadeDisk:
         checkout = tmp_path / "checkout"
         shutil.copytree(PLAYBOOKS, checkout)
         (checkout / "images").symlink_to(images)
-        configured = {"checkout": str(checkout), "playbook": playbook}
+        configured = {
+            "checkout": str(checkout),
+            "playbook": playbook,
+            "may_install_packages": True,
+            **(settings or {}),
+        }
         order = request_for(tmp_path, method="vyos-vm-images", vyos_vm_images=configured, **changes)
         return build_with_vm_images(with_md5_sums(order, tmp_path) if md5_sums else order)
 
@@ -80,14 +91,76 @@ def test_the_play_gets_its_variables_as_strings_and_never_another_version(build:
     told = json.loads((tmp_path / "checkout" / "variables.json").read_text())
     assert Path(told["iso_local"]).name == f"vyos-{RELEASE}-generic-amd64.iso"
     assert (told["disk_size"], told["cloud_init"], told["grub_console"]) == ("1", "false", "serial")
-    assert told["vyos_version"] == RELEASE
+    assert (told["vyos_version"], told["parttable_type"]) == (RELEASE, "hybrid")
+
+
+@as_root
+def test_nothing_that_it_writes_or_mounts_has_a_path_of_another_builds(build: Any, tmp_path: Path) -> None:
+    build("qemu.yml")
+    paths = json.loads((tmp_path / "checkout" / "variables.json").read_text())["paths"]
+    assert len(set(paths)) == 7
+    assert all(path.startswith(f"{tmp_path}/") for path in paths)
 
 
 @as_root
 def test_a_play_that_skips_grub_is_refused_by_that_name_although_it_is_green(build: Any, tmp_path: Path) -> None:
-    with pytest.raises(GrubSkipped, match=rf"(?s)GRUB.*skips it in silence for {RELEASE}"):
+    with pytest.raises(GrubSkipped, match=rf"(?s)boot code is missing: it skipped install-grub-wrapper.*{RELEASE}"):
         build("grub-skipped.yml")
     assert not (tmp_path / "disk.raw").exists()
+
+
+@as_root
+def test_grub_that_is_missing_for_another_reason_is_not_said_to_be_skipped(build: Any) -> None:
+    with pytest.raises(GrubSkipped, match="none of its tasks for GRUB was skipped"):
+        build("grub-lost.yml")
+
+
+@as_root
+def test_a_play_for_a_group_that_the_inventory_lacks_is_refused_although_it_is_green(
+    build: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(NoHostsMatched, match="ran nothing"):
+        build("no-hosts.yml")
+    assert not (tmp_path / "checkout" / "variables.json").exists()
+
+
+@as_root
+def test_a_checkout_without_its_inventory_is_refused(build: Any) -> None:
+    with pytest.raises(PlaybookNotUsable, match="no inventory hosts-of-ours"):
+        build("qemu.yml", settings={"inventory": "hosts-of-ours"})
+
+
+@as_root
+def test_a_module_that_ansible_core_lacks_is_named_with_what_to_install(build: Any) -> None:
+    with pytest.raises(CollectionsMissing, match=r"hyops\.absent\.mount") as refused:
+        build("absent-module.yml")
+    assert "install the full ansible" in (refused.value.hint or "")
+
+
+@as_root
+def test_the_first_failure_is_quoted_where_the_rescue_fails_for_another_reason(build: Any) -> None:
+    with pytest.raises(ProgramFailed, match=r"(?s)vmlinuz did NOT match.*'vyos_version' is undefined"):
+        build("hidden.yml")
+
+
+@as_root
+def test_packages_on_this_host_are_not_installed_unasked(build: Any, tmp_path: Path) -> None:
+    with pytest.raises(PackagesNotAllowed, match="grub-efi-amd64 among them, which removes grub-pc"):
+        build("qemu.yml", settings={"may_install_packages": False})
+    assert not (tmp_path / "checkout" / "variables.json").exists()
+
+
+def test_what_a_play_left_mounted_below_the_builds_directory_is_unmounted(tmp_path: Path, monkeypatch: Any) -> None:
+    own = tmp_path / "own work"
+    table = tmp_path / "mounts"
+    inside = str(own).replace(" ", "\\040")
+    table.write_text(
+        f"a / ext4 rw 0 0\nb {inside}/wroot ext4 rw 0 0\nc {inside}/wroot/boot none rw 0 0\nd {inside}x e f\n"
+    )
+    unmounted: list[object] = []
+    monkeypatch.setattr(vyos_vm_images, "run", lambda argv: unmounted.append(argv[1]))
+    vyos_vm_images.unmount_below(own, table)
+    assert unmounted == [f"{own}/wroot/boot", f"{own}/wroot"]
 
 
 @as_root

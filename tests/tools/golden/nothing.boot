@@ -33,5 +33,5 @@ system {
 
 
 // Warning: Do not remove the following line.
-// vyos-config-version: "config-management@1:interfaces@33:system@29"
+// vyos-config-version: "config-management@1:conntrack@5:interfaces@33:system@29"
 // Release version: 2026.03.03-0027-rolling

@@ -43,8 +43,8 @@ system {
             authentication {
                 encrypted-password "$6$salt$pfWEh40/jW3sybE9zOQ9fIpZ9F6fyy/jogzYisHAyINpuc9icJd187oNK8pukepHV.QSHFtNVGUeWCRJCE9G4/"
                 public-keys admin@example.net {
-                    type "ssh-ed25519"
                     key "AAAAC3NzaC1lZDI1NTE5AAAAIGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh"
+                    type "ssh-ed25519"
                 }
             }
         }
@@ -65,5 +65,5 @@ system {
 
 
 // Warning: Do not remove the following line.
-// vyos-config-version: "config-management@1:interfaces@33:system@29"
+// vyos-config-version: "config-management@1:conntrack@5:interfaces@33:system@29"
 // Release version: 2026.03.03-0027-rolling

@@ -4,13 +4,17 @@ The one canonical copy: its digest is part of every record. It runs once per ins
 (22.1 and later), before VyOS reads config.boot; it imports VyOS only when it runs, and cloud-init never. It reads
 
     hostname, fqdn, ssh_authorized_keys, user, password, chpasswd, users, ssh_pwauth   as cloud-init defines them
+    write_files            only whether it wrote config.boot itself: then nothing but commands is added to it
     vyos_config_commands   list of `set …` and `delete …` lines as VyOS' shell takes them, applied last
     vyos_config_options    {network_config: enabled | disabled}
 
 It never makes a password up: without a key and without a password nobody can log in, SSH is off, and the log says
 so. The first thing it writes is a configuration without the login that every VyOS ISO carries (vyos/vyos); whatever
-ends it after that leaves that one. What cannot be applied is logged, which shows on the console, and raised once
-the rest is written, which puts it into cloud-init's result.json.
+ends it after that leaves that one. What VyOS would refuse at its next boot is not written. What cannot be applied is
+logged, which shows on the console, and raised once the rest is written, which puts it into cloud-init's result.json.
+
+Where to find what: the run; the file; doors; the schema; the tree; the ledger; host name and logins; the network;
+commands; foreign data. Each has a heading below.
 """
 
 import base64
@@ -18,6 +22,7 @@ import binascii
 import ctypes
 import io
 import ipaddress
+import json
 import logging
 import os
 import pwd
@@ -27,7 +32,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +52,21 @@ meta = {
 }
 
 CONFIG = Path("/opt/vyatta/etc/config/config.boot")
-DEFAULT_CONFIGS = (Path("/usr/share/vyos/config.boot.default"), Path("/opt/vyatta/etc/config.boot.default"))
+LEDGER_NAME = ".cloud-init-ledger.json"
+# As VyOS looks for them: its own copy, or a flavour's, first.
+OWN_DEFAULT = Path("/opt/vyatta/etc/config.boot.default")
+DEFAULT = Path("/usr/share/vyos/config.boot.default")
 TEMPLATES = Path("/opt/vyatta/share/vyatta-cfg/templates")
-MIGRATION = Path("/usr/libexec/vyos/run-config-migration.py")
+LIBEXEC = Path("/usr/libexec/vyos")
+MIGRATION = LIBEXEC / "run-config-migration.py"
+FOOTER = LIBEXEC / "add-system-version.py"
 INTERFACES = Path("/sys/class/net")
 
 LOGIN = ["system", "login"]
+USERS = [*LOGIN, "user"]
 SSH = ["service", "ssh"]
 ETHERNET = ["interfaces", "ethernet"]
+LOOPBACK = ["interfaces", "loopback", "lo"]
 ROUTES = {4: ["protocols", "static", "route"], 6: ["protocols", "static", "route6"]}
 DEFAULT_ROUTE = {4: "0.0.0.0/0", 6: "::/0"}
 NO_PASSWORD = "*"  # noqa: S105 - what no password matches
@@ -69,37 +81,45 @@ _FIRST_USER_ID = 1000
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+)\s+([A-Za-z0-9+/]+=*)(?:\s+(.*))?")
 _ETHERNET = re.compile(r"eth\d+")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DEFINED = re.compile(r"^(tag|multi|type):", re.MULTILINE)
+_FOOTER = re.compile(r"^(?://|/\* ===) vy(?:os|atta)-config-version:", re.MULTILINE)
 _DISTANCES = range(1, 256)
-_VLANS, _MTUS = range(4095), range(68, 16001)
-_HARDWARE_ADDRESS = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0", "")
 
-# What metadata sets, for a guest in which VyOS' own schema is not found.
+# What metadata sets, for a guest in which none of VyOS' own schemas is found.
 _BUILTIN = {
     "tag": (
         "interfaces ethernet",
         "interfaces ethernet * vif",
+        "interfaces loopback",
         "protocols static route",
         "protocols static route * interface",
         "protocols static route * next-hop",
         "protocols static route6",
         "protocols static route6 * interface",
         "protocols static route6 * next-hop",
+        "system login radius server",
         "system login user",
         "system login user * authentication public-keys",
     ),
     "multi": (
         "interfaces ethernet * address",
         "interfaces ethernet * vif * address",
+        "interfaces loopback * address",
         "service ssh port",
         "system domain-search",
         "system name-server",
     ),
 }
+_BUILTIN_PASSWORD = re.compile(r"[*!]|\$[156y]\$\S+")
 
 
 class CannotApply(Exception):
     """Part of a guest's metadata or user-data cannot be applied. Says which, never with its secrets."""
+
+
+# --- the run ------------------------------------------------------------------------------------------------------
 
 
 def handle(name: str, cfg: dict[str, Any], cloud: Any, log: Any = None, args: Any = None) -> None:
@@ -125,32 +145,87 @@ def apply_vyos_config_boot(cfg: dict[str, Any], cloud: Any) -> list[str]:
         cloud: cloud-init's view of the instance.
     """
     problems: list[str] = []
-    source = next((path for path in (CONFIG, *DEFAULT_CONFIGS) if path.is_file()), None)
+    source = next((path for path in (CONFIG, OWN_DEFAULT, DEFAULT) if path.is_file()), None)
     if source is None:
         problems.append(f"neither {CONFIG} nor a default configuration exists: starting from an empty one")
-    text = source.read_text(encoding="utf-8", errors="surrogateescape") if source else ""
-    text = without_default_logins(text, everyone=source != CONFIG)
+    text = shut(source) if source else ""
     # From here on a crash, or a power cut, leaves a guest that lets nobody in whom its owner did not name.
     write_config(text if lets_someone_in(text) else without_ssh(text))
 
     from vyos.configtree import ConfigTree  # pyright: ignore  # noqa: PGH003 - only a VyOS guest has it
 
-    config = Configuration(migrated(text, problems), ConfigTree, Schema(TEMPLATES), problems)
-    with config.part("host name"):
-        apply_host_name(config, cfg, cloud)
-    with config.part("logins"):
-        apply_logins(config, cfg, cloud)
-    with config.part("network"):
-        apply_network(config, cfg, cloud)
+    # Of the release's own default VyOS migrates nothing: without a footer it would count as one of version 0.
+    of_this_release = source in (DEFAULT, None) and not _FOOTER.search(text)
+    text = with_footer(text, problems) if of_this_release else migrated(text, problems)
+    ledger = Ledger(CONFIG.with_name(LEDGER_NAME))
+    config = Configuration(text, ConfigTree, Schema(TEMPLATES), problems, ledger)
+    if owner_wrote_configuration(cfg, problems):
+        ledger.parts.clear()
+    else:
+        apply_metadata(config, cfg, cloud)
     with config.part("vyos_config_commands"):
         apply_vyos_commands(config, normalize_vyos_config_commands(cfg.get('vyos_config_commands')))  # fmt: skip
-    if not lets_someone_in(config.text()):
+    if not config.lets_someone_in():
         LOG.critical("no usable key and no password was given: nobody can log in, and SSH is off")
         if config.config.exists(SSH):
             config.delete(SSH)
-    ConfigTree(config.text())  # What VyOS could not read must not replace what it can.
-    write_config(config.text())
+    # What nothing was added to stays as its owner spelt it.
+    text = text if config.text() == ConfigTree(text).to_string() else config.text()
+    ConfigTree(text)  # What VyOS could not read must not replace what it can.
+    # Whatever ends it between the writes: what metadata wrote, now or before, is known to be its.
+    ledger.write(both=True)
+    write_config(text)
+    ledger.write()
     return problems
+
+
+def apply_metadata(config: "Configuration", cfg: dict[str, Any], cloud: Any) -> None:
+    """Set host name, logins and network from metadata and from cloud-init's own keys of user-data."""
+    with config.from_metadata("host name"):
+        apply_host_name(config, cfg, cloud)
+    with config.from_metadata("logins"):
+        apply_logins(config, cfg, cloud)
+    with config.from_metadata("network"):
+        apply_network(config, cfg, cloud)
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+def owner_wrote_configuration(cfg: dict[str, Any], problems: list[str]) -> bool:
+    """Tell whether user-data brought a whole config.boot by `write_files`.
+
+    VyOS' own image runs `vyos`, `write_files` and the commands in this order, so that such a file replaces all that
+    metadata said. Here `write_files` runs first; the outcome is the same.
+    """
+    written = False
+    for entry in listed(cfg.get("write_files")):
+        given = entry.get("path") if isinstance(entry, dict) else None
+        if not isinstance(given, str) or not is_configuration(Path(given)):
+            continue
+        if is_true(entry.get("defer")):
+            problems.append("write_files: a deferred config.boot is written after VyOS has read the other one")
+        elif not is_true(entry.get("append")):
+            written = True
+    return written
+
+
+def is_configuration(path: Path) -> bool:
+    """Tell whether a path leads to config.boot; VyOS mounts its directory at /config too."""
+    try:
+        return os.path.normpath(path) == str(CONFIG) or path.samefile(CONFIG)
+    except (OSError, ValueError):
+        return False
+
+
+def with_footer(text: str, problems: list[str]) -> str:
+    """Return a configuration with the release's own versions behind it, as VyOS adds them to its default."""
+    try:
+        footer = subprocess.run([str(FOOTER)], capture_output=True, check=True, timeout=300).stdout.decode()
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        problems.append(f"the release's versions were not added, so that VyOS will migrate from the oldest: {error}")
+        return text
+    return f"{text.rstrip()}\n\n{footer.strip()}\n"
 
 
 def migrated(text: str, problems: list[str]) -> str:
@@ -171,17 +246,28 @@ def migrated(text: str, problems: list[str]) -> str:
 
 def write_config(text: str) -> None:
     """Put a configuration in place, whole or not at all; readable for the directory's group only."""
-    CONFIG.parent.mkdir(parents=True, exist_ok=True)
-    partial = CONFIG.with_name(f".{CONFIG.name}.partial")
+    write_whole(CONFIG, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of the configuration's directory, whole or not at all; readable for its group only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name.lstrip('.')}.partial")
     with partial.open("w", encoding="utf-8", errors="surrogateescape") as file:
         os.fchmod(file.fileno(), 0o660)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(CONFIG)
+    partial.replace(path)
 
 
 # --- doors: text alone, so that nothing of VyOS has to work for them to be shut -----------------------------------
+
+
+def shut(source: Path) -> str:
+    """Return the text of a configuration, or of a default one, without the logins that an ISO brings."""
+    text = source.read_text(encoding="utf-8", errors="surrogateescape")
+    return without_default_logins(text, everyone=source != CONFIG)
 
 
 def without_default_logins(text: str, *, everyone: bool) -> str:
@@ -236,24 +322,59 @@ def lets_someone_in(text: str) -> bool:
     return any(path[:2] == LOGIN and _ENTRANCE.match(line) for path, line in lines_of(text))
 
 
-# --- the tree and its schema --------------------------------------------------------------------------------------
+# --- the schema: which nodes VyOS has, and what it takes for a value ----------------------------------------------
 
 
 class Schema:
     """What kind a configuration node is: `tag`, `multi`, `leaf`, `valueless` or `group`; None where unknown.
 
+    VyOS keeps this knowledge twice: in a tree of node.def files, which it is about to drop, and in `vyos.xml_ref`.
+
     Args:
-        templates: VyOS' tree of node.def files; where it does not exist, only the nodes of metadata are known.
+        templates: the tree of node.def files; where it does not exist, `vyos.xml_ref` serves, and where that is not
+            either, only the nodes of metadata are known.
     """
 
     def __init__(self, templates: Path) -> None:
         self.templates = templates
-        self.complete = templates.is_dir()
+        self.has_templates = templates.is_dir()
+        self.reference = None if self.has_templates else reference()
+        self.complete = self.has_templates or self.reference is not None
+        self._judged: dict[tuple[str, str], bool] = {}
 
     def kind(self, path: list[str]) -> str | None:
         """Return the kind of the node at a path; names of tag nodes stand in it as they are."""
+        if self.reference is not None:
+            return self._referenced(path)
         if not self.complete:
             return self._builtin(path)
+        place = self._place(path)
+        return None if place is None else self._defined(place) or "group"
+
+    def refuses(self, path: list[str], value: str) -> bool:
+        """Tell whether VyOS would refuse a value of a leaf, or a name below a tag node, when it boots."""
+        if not self.complete:
+            return path[-1] == "encrypted-password" and not _BUILTIN_PASSWORD.fullmatch(value)
+        place = self._place(path) if self.has_templates else None
+        if place is None:
+            return False
+        asked = (str(place), value)
+        if asked not in self._judged:
+            self._judged[asked] = not accepted(self._text(place) or "", value)
+        return self._judged[asked]
+
+    def refuses_tree(self, tree: Any) -> bool:
+        """Tell whether VyOS' library finds a fault in a tree: where there are no templates, it alone can judge."""
+        if self.reference is None:
+            return False
+        try:
+            from vyos.configtree import validate_tree_filter  # pyright: ignore  # noqa: PGH003 - newer releases
+        except ImportError:
+            return False
+        return bool(validate_tree_filter(tree)[1])
+
+    def _place(self, path: list[str]) -> Path | None:
+        """Return the directory of a node among the templates."""
         place, inside_tag = self.templates, False
         for word in path:
             if not inside_tag and (word in ("", ".", "..", "node.tag") or "/" in word or "\0" in word):
@@ -263,7 +384,23 @@ class Schema:
             if found is None and not inside_tag:
                 return None
             inside_tag = found == "tag" and not inside_tag
-        return self._defined(place) or "group"
+        return place
+
+    def _referenced(self, path: list[str]) -> str | None:
+        known: Any = self.reference
+        try:
+            if known.is_tag(path):
+                return "tag"
+        except ValueError:
+            return None
+        with suppress(ValueError):
+            if known.is_valueless(path):
+                return "valueless"
+            if known.is_multi(path):
+                return "multi"
+            if known.is_leaf(path):
+                return "leaf"
+        return "group"
 
     def _builtin(self, path: list[str]) -> str | None:
         for kind, known in _BUILTIN.items():
@@ -272,10 +409,15 @@ class Schema:
                     return kind
         return None
 
-    def _defined(self, place: Path) -> str | None:
+    def _text(self, place: Path) -> str | None:
         try:
-            text = (place / "node.def").read_text(encoding="utf-8", errors="replace")
+            return (place / "node.def").read_text(encoding="utf-8", errors="replace")
         except OSError:
+            return None
+
+    def _defined(self, place: Path) -> str | None:
+        text = self._text(place)
+        if text is None:
             return "group" if place.is_dir() else None
         marks = _DEFINED.findall(text)
         if not marks:
@@ -283,21 +425,90 @@ class Schema:
         return next((mark for mark in ("tag", "multi") if mark in marks), "leaf")
 
 
+def reference() -> Any:
+    """Return VyOS' reference of its nodes, None in a release that has none."""
+    try:
+        from vyos import xml_ref  # pyright: ignore  # noqa: PGH003 - only a VyOS guest has it
+
+        xml_ref.is_tag(["system"])
+    except (ImportError, ValueError, KeyError):
+        return None
+    return xml_ref
+
+
+_CHECK = re.compile(r'^syntax:expression:\s*exec\s+"((?:\\.|[^"\\])*)"', re.MULTILINE)
+
+
+def accepted(node_def: str, value: str) -> bool:
+    """Tell whether a value fits what its node.def asks of it; what asks nothing that is known takes everything.
+
+    The expression calls VyOS' `validate-value` with regular expressions and validators, of which any may fit.
+    """
+    found = _CHECK.search(node_def)
+    words = shlex.split(re.sub(r"\\(.)", r"\1", found[1])) if found else []
+    if not words or Path(words[0]).name != "validate-value":
+        return True
+    regexes = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--regex"]
+    # A program less to start for most values. What Python does not read as VyOS' library does is left to that.
+    if "--grp" not in words and any(matches(regex, value) for regex in regexes):
+        return True
+    if "'" in value or "\0" in value:
+        # VyOS' program hands the value to a shell, in single quotes.
+        return False
+    return validate_value([value if word == "$VAR(@)" else word for word in words[1:]])
+
+
+def validate_value(arguments: list[str]) -> bool:
+    """Ask VyOS' own program about a value; what it cannot be asked is taken."""
+    places = {"vyos_libexec_dir": str(LIBEXEC), "vyos_validators_dir": str(LIBEXEC / "validators")}
+    argv, environment = [str(LIBEXEC / "validate-value"), *arguments], {**os.environ, **places}
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, check=False, timeout=60, stdin=subprocess.DEVNULL, env=environment
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        LOG.warning("a value was not held against VyOS' constraints: %s", type(error).__name__)
+        return True
+    return done.returncode == 0
+
+
+def matches(regex: str, value: str) -> bool:
+    """Tell whether a whole value matches, as far as Python's expressions are VyOS'."""
+    try:
+        return "[:" not in regex and re.fullmatch(regex, value, re.ASCII) is not None
+    except re.error:
+        return False
+
+
+# --- the tree -----------------------------------------------------------------------------------------------------
+
+
 class Configuration:
-    """A configuration tree that takes only what VyOS reads back from config.boot as it was given.
+    """A configuration tree that takes only what VyOS reads back from config.boot as it was given, and keeps.
 
     Args:
         text: the configuration to start from.
         tree: VyOS' ConfigTree.
         schema: which nodes VyOS has.
         problems: receives what could not be applied.
+        ledger: what metadata wrote before; takes what it writes now.
     """
 
-    def __init__(self, text: str, tree: Callable[[str], Any], schema: Schema, problems: list[str]) -> None:
+    def __init__(
+        self,
+        text: str,
+        tree: Callable[[str], Any],
+        schema: Schema,
+        problems: list[str],
+        ledger: "Ledger | None" = None,
+    ) -> None:
         self.config = tree(text)
         self.schema = schema
         self.problems = problems
+        self.ledger = ledger or Ledger(None)
         self._tree = tree
+        self._writing: dict[str, list[str]] | None = None
+        self._set_now: set[str] = set()
 
     @contextmanager
     def part(self, where: str) -> Iterator[None]:
@@ -312,6 +523,14 @@ class Configuration:
             # The text of a ValueError may quote a password.
             self.problems.append(f"{where}: has an unexpected shape ({type(error).__name__})")
 
+    @contextmanager
+    def from_metadata(self, name: str) -> Iterator[None]:
+        """Note in the ledger, under a name, what this block sets; what goes wrong in it is reported."""
+        self._writing = self.ledger.parts.setdefault(name, {})
+        with self.part(name):
+            yield
+        self._writing = None
+
     def text(self) -> str:
         """Return the text of a config.boot."""
         return self.config.to_string()
@@ -321,22 +540,26 @@ class Configuration:
         return list(self.config.list_nodes(path)) if self.config.exists(path) else []
 
     def values(self, path: list[str]) -> list[str]:
-        """Return a node's values, none where it does not exist."""
+        """Return a leaf's values, none where it does not exist."""
         return list(self.config.return_values(path)) if self.config.exists(path) else []
 
     def set(self, path: list[str], value: str | None = None) -> None:
         """Set a node: values of a multi node add up, any other value replaces the former.
 
+        Metadata replaces what it wrote itself and what the default configuration says, nothing else.
+
         Raises:
-            CannotApply: VyOS has no such node, or cannot keep this name or value in config.boot.
+            CannotApply: VyOS has no such node, takes no such name or value, or cannot keep it in config.boot.
         """
         kind = self.schema.kind(path)
-        if kind is None and self.schema.complete:
-            raise CannotApply(f"VyOS has no node {' '.join(path)!r}")
-        if value == "" and path[-1] == "encrypted-password":
-            raise CannotApply("an empty password would let everyone in")
-        if not self._survives(path, value):
-            raise CannotApply(f"a word of {' '.join(path)!r}, or its value, cannot stand in config.boot")
+        self._require_takeable(path, value, kind)
+        if self._writing is None:
+            self.ledger.forget(path, value)
+        elif value is not None and kind != "multi" and self._is_of_others(path):
+            LOG.warning("%r was set by others since: it stays as it is", " ".join(path))
+            return
+        elif value not in self.values(path) if value is not None else not self.config.exists(path):
+            self._note(path, value, multi=kind == "multi")
         if value is not None:
             self.config.set(path, value=value, replace=kind != "multi")
         elif not self.config.exists(path):
@@ -352,13 +575,106 @@ class Configuration:
         else:
             self.config.delete_value(path, value)
 
+    def withdraw(self) -> None:
+        """Take back what metadata wrote before under this name: it speaks anew. What others changed since stays."""
+        written = self._writing or {}
+        for joined, values in reversed(list(written.items())):
+            path = joined.split(" ")
+            if self.config.exists(path):
+                self._take_back(path, values)
+                self._prune(path[:-1])
+        written.clear()
+
+    def lets_someone_in(self) -> bool:
+        """Tell whether somebody can log in to the guest that VyOS will make of this: refused values do not count."""
+        for server in ("radius", "tacacs"):
+            if self.names([*LOGIN, server, "server"]):
+                return True
+        # Every one is looked at: a refused password is reported whoever else gets in.
+        users = [user for user in self.names(USERS) if self._has_entrance(user)]
+        return bool(users)
+
+    def _has_entrance(self, user: str) -> bool:
+        base = [*USERS, user, "authentication"]
+        keys = [[*base, "public-keys", name] for name in self.names([*base, "public-keys"])]
+        open_to = any(self._keeps([*key, "key"]) and self._keeps([*key, "type"]) for key in keys)
+        hashed_to = [*base, "encrypted-password"]
+        found = self.values(hashed_to)
+        if found and not found[0].startswith(("*", "!")):
+            if self._keeps(hashed_to):
+                return True
+            self.problems.append(f"VyOS refuses the kind of password that {user} has: it will be left out")
+        return open_to or any(self.values([*base, "plaintext-password"]))
+
+    def _keeps(self, path: list[str]) -> bool:
+        found = self.values(path)
+        return bool(found) and not self._is_refused(path, found[0])
+
+    def _require_takeable(self, path: list[str], value: str | None, kind: str | None) -> None:
+        shown = " ".join(path)
+        if kind is None and self.schema.complete:
+            raise CannotApply(f"VyOS has no node {shown!r}")
+        if value == "" and path[-1] == "encrypted-password":
+            raise CannotApply("an empty password would let everyone in")
+        if not self._survives(path, value):
+            raise CannotApply(f"a word of {shown!r}, or its value, cannot stand in config.boot")
+        for depth in range(1, len(path)):
+            if self.schema.kind(path[:depth]) == "tag" and self.schema.refuses(path[:depth], path[depth]):
+                raise CannotApply(f"VyOS takes no such name below {' '.join(path[:depth])!r}")
+        if value is not None and self._is_refused(path, value):
+            raise CannotApply(f"VyOS refuses the value of {shown!r}")
+
+    def _is_refused(self, path: list[str], value: str) -> bool:
+        if self.schema.refuses(path, value):
+            return True
+        return self.schema.refuses_tree(self._alone(path, value))
+
+    def _is_of_others(self, path: list[str]) -> bool:
+        """Tell whether somebody else than metadata set a leaf: it is neither of this run nor of the default."""
+        found = self.values(path)
+        if not found or not self.ledger.existed or " ".join(path) in self._set_now:
+            return False
+        defaults = self._defaults()
+        return not defaults.exists(path) or list(defaults.return_values(path)) != found
+
+    def _defaults(self) -> Any:
+        source = next((path for path in (OWN_DEFAULT, DEFAULT) if path.is_file()), None)
+        return self._tree(shut(source) if source else "")
+
+    def _note(self, path: list[str], value: str | None, *, multi: bool) -> None:
+        joined = " ".join(path)
+        before = (self._writing or {}).get(joined, []) if multi else []
+        if self._writing is not None:
+            self._writing[joined] = [*before, value] if value is not None else []
+        self._set_now.add(joined)
+
+    def _take_back(self, path: list[str], values: list[str]) -> None:
+        if not values:
+            if not self.names(path):
+                self.config.delete(path)
+        elif self.schema.kind(path) == "multi":
+            for value in set(values) & set(self.values(path)):
+                self.config.delete_value(path, value)
+        elif set(self.values(path)) <= set(values):
+            self.config.delete(path)
+
+    def _prune(self, path: list[str]) -> None:
+        """Delete what is left empty above a node that went; what the default configuration has stays."""
+        defaults = self._defaults()
+        while path and self.config.exists(path) and not self.names(path) and not defaults.exists(path):
+            self.config.delete(path)
+            path = path[:-1]
+
+    def _alone(self, path: list[str], value: str | None) -> Any:
+        alone = self._tree("")
+        alone.set(path) if value is None else alone.set(path, value=value)
+        self._mark_tags(alone, path)
+        return alone
+
     def _survives(self, path: list[str], value: str | None) -> bool:
         """Tell whether a node, printed and read again, is itself: no blank, brace, quote or backslash changed it."""
-        alone = self._tree("")
         try:
-            alone.set(path) if value is None else alone.set(path, value=value)
-            self._mark_tags(alone, path)
-            again = self._tree(alone.to_string())
+            again = self._tree(self._alone(path, value).to_string())
             return again.exists(path) and (value is None or list(again.return_values(path)) == [value])
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__name__ == "ConfigTreeError":
@@ -370,6 +686,59 @@ class Configuration:
         for depth in range(1, len(path)):
             if self.schema.kind(path[:depth]) == "tag":
                 tree.set_tag(path[:depth])
+
+
+# --- the ledger: what metadata wrote ------------------------------------------------------------------------------
+
+
+class Ledger:
+    """What metadata wrote into the configuration, so that another instance's metadata can replace it.
+
+    It lies beside config.boot and moves with it. By name of the part and by node: the values written, none for a
+    node without. Nodes that commands or people set are not in it.
+
+    Args:
+        file: where it lies; None keeps it in memory.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.existed = file is not None and file.is_file()
+        self.parts: dict[str, dict[str, list[str]]] = self._read()
+        self._before = {name: dict(written) for name, written in self.parts.items()}
+
+    def forget(self, path: list[str], value: str | None) -> None:
+        """Leave a node, or one of its values, to somebody else, who sets it too."""
+        joined = " ".join(path)
+        for written in self.parts.values():
+            if joined in written:
+                kept = [one for one in written[joined] if one != value]
+                if kept:
+                    written[joined] = kept
+                else:
+                    del written[joined]
+
+    def write(self, *, both: bool = False) -> None:
+        """Keep it on the disk; `both`: together with what it was before."""
+        if self.file is None:
+            return
+        parts = {name: dict(written) for name, written in self.parts.items()}
+        for name, written in self._before.items() if both else ():
+            joined = parts.setdefault(name, {})
+            for path, values in written.items():
+                joined[path] = list(dict.fromkeys([*values, *joined.get(path, [])]))
+        write_whole(self.file, json.dumps({"version": 1, "parts": parts}, indent=1) + "\n")
+
+    def _read(self) -> dict[str, dict[str, list[str]]]:
+        try:
+            said = json.loads(self.file.read_text(encoding="utf-8")) if self.file and self.existed else {"parts": {}}
+            return {
+                str(name): {str(path): [str(value) for value in values] for path, values in written.items()}
+                for name, written in said["parts"].items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            LOG.warning("what metadata wrote before cannot be read, and stays: %s", self.file)
+            return {}
 
 
 # --- host name and logins -----------------------------------------------------------------------------------------
@@ -385,7 +754,9 @@ def apply_host_name(config: Configuration, cfg: dict[str, Any], cloud: Any) -> N
     if not all(_HOST.fullmatch(label) for label in full.split(".")):
         raise CannotApply(f"{full!r} is not one")
     host, _, domain = full.partition(".")
-    config.set(["system", "host-name"], host)
+    config.withdraw()
+    with config.part("host name"):
+        config.set(["system", "host-name"], host)
     if domain:
         config.set(["system", "domain-name"], domain)
 
@@ -393,23 +764,31 @@ def apply_host_name(config: Configuration, cfg: dict[str, Any], cloud: Any) -> N
 def apply_logins(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None:
     """Set users, keys and passwords from metadata and user-data, and SSH where someone can log in."""
     default = default_user(cfg)
-    before = config.text()
+    keys: list[Any] = []
     with config.part("keys of the metadata"):
-        set_keys(config, default, listed(cloud.get_public_ssh_keys()))
+        keys = listed(cloud.get_public_ssh_keys())
+    users: list[Any] = []
+    with config.part("users"):
+        users = entries_of(cfg.get("users"))
+    chpasswd = cfg.get("chpasswd") if isinstance(cfg.get("chpasswd"), dict) else {}
+    passwords = (cfg.get("password"), chpasswd.get("list"), chpasswd.get("users"))
+    if keys or set(map(str, users)) - {"default"} or cfg.get("ssh_authorized_keys") or any(passwords):
+        config.withdraw()
+    before = config.text()
+    set_keys(config, default, keys)
     with config.part("ssh_authorized_keys"):
         set_keys(config, default, listed(cfg.get("ssh_authorized_keys")))
     with config.part("password"):
         if cfg.get("password"):
             set_password(config, default, str(cfg["password"]))
-    with config.part("users"):
-        for number, user in enumerate(entries_of(cfg.get("users")), start=1):
-            with config.part(f"users, entry {number}"):
-                if user != "default":
-                    apply_user(config, user)
+    for number, user in enumerate(users, start=1):
+        with config.part(f"users, entry {number}"):
+            if user != "default":
+                apply_user(config, user, f"users, entry {number}")
     with config.part("chpasswd"):
         apply_chpasswd(config, cfg.get("chpasswd") or {})
-    if config.text() != before and lets_someone_in(config.text()):
-        enable_ssh(config, by_password=cfg.get("ssh_pwauth"))
+    if config.text() != before and config.lets_someone_in():
+        enable_ssh(config, by_password=is_true(cfg.get("ssh_pwauth")))
 
 
 def default_user(cfg: dict[str, Any]) -> str:
@@ -421,19 +800,21 @@ def default_user(cfg: dict[str, Any]) -> str:
     return "vyos"
 
 
-def apply_user(config: Configuration, user: Any) -> None:
+def apply_user(config: Configuration, user: Any, where: str) -> None:
     """Set one entry of `users`. A password in it is meant, unless `lock_passwd: true` stands beside it."""
     if not isinstance(user, dict) or not user.get("name"):
         raise CannotApply("it is neither `default` nor has a name")
     name = str(user["name"])
     path = user_path(name)
-    if user.get("gecos"):
-        config.set([*path, "full-name"], str(user["gecos"]))
     set_keys(config, name, listed(user.get("ssh_authorized_keys")))
-    if user.get("lock_passwd") is not True:
-        for key, kind in (("plain_text_passwd", "text"), ("hashed_passwd", "hash"), ("passwd", "hash")):
-            if user.get(key):
-                set_password(config, name, str(user[key]), kind)
+    with config.part(where):
+        if not truth(user.get("lock_passwd"), "lock_passwd"):
+            for key, kind in (("plain_text_passwd", "text"), ("hashed_passwd", "hash"), ("passwd", "hash")):
+                if user.get(key):
+                    set_password(config, name, str(user[key]), kind)
+    with config.part(where):
+        if user.get("gecos"):
+            config.set([*path, "full-name"], str(user["gecos"]))
     if not config.config.exists(path):
         LOG.warning("%s has neither a key nor a password, and is not made", name)
     refuse_others(
@@ -486,8 +867,9 @@ def set_keys(config: Configuration, user: str, given: Iterable[Any]) -> None:
                 continue
             name = re.sub(r"[^A-Za-z0-9_.@-]", "-", (match[3] or "").strip()) or f"cloud-init-{number}"
             path.append(name if name not in config.names(path) else f"{name}-{number}")
-            config.set([*path, "key"], match[2])
+            # The type first: VyOS takes some only, and a key without one is none.
             config.set([*path, "type"], match[1])
+            config.set([*path, "key"], match[2])
 
 
 def is_key(kind: str, text: str) -> bool:
@@ -537,15 +919,27 @@ def hashed(password: str, setting: str) -> str | None:
     return answer.decode() if answer and not answer.startswith(b"*") else None
 
 
-def enable_ssh(config: Configuration, *, by_password: Any) -> None:
+def enable_ssh(config: Configuration, *, by_password: bool) -> None:
     """Run SSH, on port 22 unless the configuration has another; logins by password only where asked for."""
     if not config.values([*SSH, "port"]):
         config.set([*SSH, "port"], "22")
     only_keys = [*SSH, "disable-password-authentication"]
-    if str(by_password).lower() not in ("true", "yes", "on", "1"):
-        config.set(only_keys)
-    elif config.config.exists(only_keys):
-        config.delete(only_keys)
+    if by_password:
+        if config.config.exists(only_keys):
+            config.delete(only_keys)
+        return
+    config.set(only_keys)
+    without_key = [
+        user
+        for user in config.names(USERS)
+        if not config.names([*USERS, user, "authentication", "public-keys"])
+        and config.values([*USERS, user, "authentication", "encrypted-password"]) not in ([], [NO_PASSWORD])
+    ]
+    if without_key:
+        LOG.warning(
+            "SSH takes no passwords without `ssh_pwauth: true`: %s can log in at the console only",
+            ", ".join(without_key),
+        )
 
 
 # --- network ------------------------------------------------------------------------------------------------------
@@ -559,6 +953,7 @@ def apply_network(config: Configuration, cfg: dict[str, Any], cloud: Any) -> Non
     """
     wanted = (cfg.get("vyos_config_options") or {}).get("network_config") or (cfg.get("network") or {}).get("config")
     if wanted == "disabled":
+        config.withdraw()
         return
     given = getattr(cloud.datasource, "network_config", None)
     if isinstance(given, dict) and "network" in given:
@@ -569,17 +964,22 @@ def apply_network(config: Configuration, cfg: dict[str, Any], cloud: Any) -> Non
         if not any(config.values([*ETHERNET, name, "address"]) for name in config.names(ETHERNET)):
             network.device_2([*ETHERNET, "eth0"], {"dhcp4": True})
     elif given.get("config") == "disabled":
-        return
-    elif given.get("version") == 1:
+        config.withdraw()
+    elif given.get("version") in (1, "1"):
+        config.withdraw()
         network.version_1(given.get("config") or [])
-    elif given.get("version") == 2:
+    elif given.get("version") in (2, "2"):
+        config.withdraw()
         network.version_2(given)
     else:
         raise CannotApply(f"version {given.get('version')} is neither 1 nor 2")
 
 
 class Network:
-    """Writes a cloud-init network configuration into a tree (cloudinit.readthedocs.io, network-config)."""
+    """Writes a cloud-init network configuration into a tree (cloudinit.readthedocs.io, network-config).
+
+    Each setting is a part of its own: one that cannot be applied is reported, and those beside it are applied.
+    """
 
     def __init__(self, config: Configuration) -> None:
         self.config = config
@@ -588,16 +988,19 @@ class Network:
     def version_1(self, entries: list[dict[str, Any]]) -> None:
         """Apply version 1: a list of devices, name servers and routes."""
         for number, entry in enumerate(entries, start=1):
-            with self.config.part(f"network, entry {number}"):
+            where = f"network, entry {number}"
+            with self.config.part(where):
                 kind = entry.get("type")
                 if kind in ("physical", "vlan"):
-                    self._device_1(entry)
+                    self._device_1(entry, where)
+                elif kind == "loopback":
+                    self._subnets_1(LOOPBACK, entry)
                 elif kind == "nameserver":
-                    self._name_servers(entry.get("address"), entry.get("search"))
+                    self._name_servers(where, entry.get("address"), entry.get("search"))
                     refuse_others(entry, "type name address search")
                 elif kind == "route":
                     self._route_1(entry, None, ())
-                elif kind != "loopback":
+                else:
                     raise CannotApply(f"{kind} {entry.get('name', '')} is not supported")
 
     def version_2(self, given: dict[str, Any]) -> None:
@@ -605,34 +1008,66 @@ class Network:
         for name, device in (given.get("ethernets") or {}).items():
             with self.config.part(f"network, {name}"):
                 match = device.get("match") or {}
-                mac = match.get("macaddress") or device.get("macaddress")
-                path = self._ethernet(device.get("set-name") or name, mac)
+                own = device.get("macaddress")
+                wanted = device.get("set-name") or match.get("name") or name
+                path = self._ethernet(wanted, match.get("macaddress") or own)
                 self._devices[name] = path
                 self.device_2(path, device)
+                if own and match.get("macaddress"):
+                    self.config.set([*path, "mac"], hardware_address(own))
+                refuse_others(match, "macaddress name")
         for name, device in (given.get("vlans") or {}).items():
             with self.config.part(f"network, {name}"):
-                self.device_2([*self._below(device["link"]), "vif", within(device["id"], _VLANS)], device)
+                path = [*self._below(device["link"]), "vif", str(int(device["id"]))]
+                self.device_2(path, device)
+                if device.get("macaddress"):
+                    self.config.set([*path, "mac"], hardware_address(device["macaddress"]))
         with self.config.part("network"):
             refuse_others(given, "version renderer ethernets vlans")
 
-    def _device_1(self, entry: dict[str, Any]) -> None:
+    def _device_1(self, entry: dict[str, Any], where: str) -> None:
+        mac = entry.get("mac_address")
+        known = "type name mac_address mtu subnets accept-ra"
         if entry["type"] == "vlan":
-            path = [*self._below(entry["vlan_link"]), "vif", within(entry["vlan_id"], _VLANS)]
+            path = [*self._below(entry["vlan_link"]), "vif", str(int(entry["vlan_id"]))]
             self.config.set(path)
-            refuse_others(entry, "type name vlan_link vlan_id mtu subnets")
+            known += " vlan_link vlan_id"
+            with self.config.part(where):
+                if mac:
+                    self.config.set([*path, "mac"], hardware_address(mac))
         else:
-            path = self._ethernet(entry["name"], entry.get("mac_address"))
-        self._mtu(path, entry)
-        for number, subnet in enumerate(entry.get("subnets") or [], start=1):
-            with self.config.part(f"network, subnet {number} of {device_name(path)}"):
-                self._subnet_1(path, subnet)
-        if entry["type"] == "physical":
-            refuse_others(entry, "type name mac_address mtu subnets")
+            path = self._ethernet(entry["name"], mac)
+        self._mtu(path, entry, where)
+        with self.config.part(where):
+            if truth(entry.get("accept-ra"), "accept-ra"):
+                self.config.set([*path, "ipv6", "address", "autoconf"])
+        self._subnets_1(path, entry)
+        refuse_others(entry, known)
 
-    def _subnet_1(self, path: list[str], subnet: dict[str, Any]) -> None:
+    def _subnets_1(self, path: list[str], entry: dict[str, Any]) -> None:
+        for number, subnet in enumerate(entry.get("subnets") or [], start=1):
+            where = f"network, subnet {number} of {device_name(path)}"
+            own: tuple[Any, ...] = ()
+            with self.config.part(where):
+                own = self._address_1(path, subnet)
+            with self.config.part(where):
+                if subnet.get("gateway"):
+                    self._route(DEFAULT_ROUTE[version_of(subnet["gateway"])], subnet["gateway"], path, own)
+            for route in subnet.get("routes") or []:
+                with self.config.part(where):
+                    self._route_1(route, path, own)
+            self._name_servers(where, subnet.get("dns_nameservers"), subnet.get("dns_search"))
+            with self.config.part(where):
+                refuse_others(
+                    subnet,
+                    "type ipv4 ipv6 control address netmask prefix broadcast gateway routes "
+                    "dns_nameservers dns_search",
+                )
+
+    def _address_1(self, path: list[str], subnet: dict[str, Any]) -> tuple[Any, ...]:
+        """Set what one subnet of version 1 says of addresses; return the address that it names."""
         # Hetzner has sent static subnets without a type.
         kind = subnet.get("type") or ("static" if subnet.get("address") else "dhcp6" if subnet.get("ipv6") else "dhcp")
-        own: tuple[Any, ...] = ()
         if kind in ("dhcp", "dhcp4"):
             self.config.set([*path, "address"], "dhcp")
         elif kind in ("dhcp6", "ipv6_dhcpv6-stateful"):
@@ -640,109 +1075,141 @@ class Network:
         elif kind in ("ipv6_slaac", "ipv6_dhcpv6-stateless"):
             self.config.set([*path, "ipv6", "address", "autoconf"])
         elif kind in ("static", "static6"):
-            own = (interface_address(subnet["address"], subnet.get("netmask") or subnet.get("prefix")),)
-            self.config.set([*path, "address"], str(own[0]))
-        else:
+            own = interface_address(subnet["address"], subnet.get("netmask") or subnet.get("prefix"))
+            self.config.set([*path, "address"], str(own))
+            return (own,)
+        elif kind != "loopback":
             raise CannotApply(f"type {kind} is not supported")
-        if subnet.get("gateway"):
-            self._route(DEFAULT_ROUTE[version_of(subnet["gateway"])], subnet["gateway"], path, own)
-        for route in subnet.get("routes") or []:
-            self._route_1(route, path, own)
-        self._name_servers(subnet.get("dns_nameservers"), subnet.get("dns_search"))
-        refuse_others(
-            subnet, "type ipv4 ipv6 control address netmask prefix gateway routes dns_nameservers dns_search"
-        )
+        return ()
 
     def _route_1(self, route: dict[str, Any], path: list[str] | None, own: tuple[Any, ...]) -> None:
-        network, mask = route.get("network") or route["destination"], route.get("netmask") or route.get("prefix")
-        to = network if "/" in network or mask is None else f"{network}/{mask}"
-        self._route(to, route["gateway"], path, own, route.get("metric"))
+        to = network_of(route.get("network") or route["destination"], route.get("netmask") or route.get("prefix"))
+        self._route(str(to), route["gateway"], path, own)
+        self._metric(to, route["gateway"], path, route.get("metric"))
         refuse_others(route, "type id name network destination netmask prefix gateway metric")
 
     def device_2(self, path: list[str], device: dict[str, Any]) -> None:
         """Apply what version 2 says of one device, at its path."""
+        where = f"network, {device_name(path)}"
         self.config.set(path)
-        self._mtu(path, device)
+        self._mtu(path, device, where)
         for key, value in (("dhcp4", "dhcp"), ("dhcp6", "dhcpv6")):
-            if device.get(key):
-                self.config.set([*path, "address"], value)
-        if device.get("accept-ra"):
-            self.config.set([*path, "ipv6", "address", "autoconf"])
-        own = tuple(interface_address(address, None) for address in device.get("addresses") or [])
-        for address in own:
-            self.config.set([*path, "address"], str(address))
+            with self.config.part(where):
+                if truth(device.get(key), key):
+                    self.config.set([*path, "address"], value)
+        with self.config.part(where):
+            if truth(device.get("accept-ra"), "accept-ra"):
+                self.config.set([*path, "ipv6", "address", "autoconf"])
+        own: list[Any] = []
+        for address in device.get("addresses") or []:
+            with self.config.part(where):
+                own.append(interface_address(address, None))
+                self.config.set([*path, "address"], str(own[-1]))
         for key in ("gateway4", "gateway6"):
-            if device.get(key):
-                self._route(DEFAULT_ROUTE[version_of(device[key])], device[key], path, own)
+            with self.config.part(where):
+                if device.get(key):
+                    self._route(DEFAULT_ROUTE[version_of(device[key])], device[key], path, tuple(own))
         for number, route in enumerate(device.get("routes") or [], start=1):
             with self.config.part(f"network, route {number} of {device_name(path)}"):
-                to = DEFAULT_ROUTE[version_of(route["via"])] if route["to"] == "default" else route["to"]
-                self._route(to, route["via"], path, own, route.get("metric"))
-                refuse_others(route, "to via metric on-link")
+                self._route_2(route, path, tuple(own))
         servers = device.get("nameservers") or {}
-        self._name_servers(servers.get("addresses"), servers.get("search"))
+        self._name_servers(where, servers.get("addresses"), servers.get("search"))
         refuse_others(
             device,
             "match set-name macaddress link id mtu dhcp4 dhcp6 accept-ra addresses gateway4 gateway6 routes "
             "nameservers optional",
         )
 
-    def _ethernet(self, name: str, mac: str | None) -> list[str]:
+    def _route_2(self, route: dict[str, Any], path: list[str], own: tuple[Any, ...]) -> None:
+        to = DEFAULT_ROUTE[version_of(route["via"])] if route["to"] == "default" else route["to"]
+        self._route(to, route["via"], path, own, on_link=truth(route.get("on-link"), "on-link"))
+        self._metric(network_of(to, None), route["via"], path, route.get("metric"))
+        refuse_others(route, "to via metric on-link")
+
+    def _ethernet(self, name: str, mac: Any) -> list[str]:
         """Return the path of an Ethernet device, by its hardware address where the guest has one with it."""
+        address = None
+        with self.config.part(f"network, {name}"):
+            address = hardware_address(mac) if mac else None
         same = (
             path.parent.name
             for path in sorted(INTERFACES.glob("eth*/address"))
-            if mac and path.read_text().strip() == mac.lower()
+            if address and path.read_text().strip() == address
         )
         found = next(same, name)
         if not _ETHERNET.fullmatch(found):
-            raise CannotApply(f"there is no Ethernet device {name} ({mac or 'no hardware address given'})")
+            raise CannotApply(f"there is no Ethernet device {name} ({address or 'no hardware address given'})")
         path = self._devices[name] = [*ETHERNET, found]
         self.config.set(path)
-        if mac:
-            if not _HARDWARE_ADDRESS.fullmatch(mac.lower()):
-                raise CannotApply(f"{mac!r} is no hardware address")
-            self.config.set([*path, "hw-id"], mac.lower())
+        if address:
+            self.config.set([*path, "hw-id"], address)
         return path
 
     def _below(self, name: str) -> list[str]:
         return self._devices.get(name) or self._ethernet(name, None)
 
-    def _route(self, to: str, via: str, path: list[str] | None, own: tuple[Any, ...], metric: Any = None) -> None:
+    def _route(
+        self, to: str, via: str, path: list[str] | None, own: tuple[Any, ...], *, on_link: bool = False
+    ) -> None:
         """Add a route; `path` is the device it leaves by, `own` that device's addresses."""
-        gateway, network = ipaddress.ip_address(zoneless(via)), ipaddress.ip_network(zoneless(to), strict=False)
+        gateway, network = address_of(via), network_of(to, None)
         if gateway.version != network.version:
             raise CannotApply(f"the gateway {gateway} cannot serve {network}")
-        if path is None and gateway.is_link_local:
+        if path is None and (gateway.is_link_local or gateway.is_unspecified):
             raise CannotApply(f"nothing says on which device the gateway {gateway} is")
-        if metric is not None and int(metric) not in _DISTANCES:
-            raise CannotApply(f"VyOS has no distance {metric}")
-        hop = [*ROUTES[gateway.version], str(network), "next-hop", str(gateway)]
-        self.config.set(hop)
-        if metric is not None:
-            self.config.set([*hop, "distance"], str(int(metric)))
+        self.config.set(self._hop(network, gateway, path))
+        if path is None or gateway.is_unspecified:
+            return
         same = [address for address in own if address.version == gateway.version]
-        if path and gateway.is_link_local and gateway.version == 6:
-            self.config.set([*hop, "interface"], device_name(path))
-        elif path and same and not any(gateway in address.network for address in same):
+        if gateway.version == 6 and (gateway.is_link_local or on_link):
+            self.config.set([*self._hop(network, gateway, path), "interface"], device_name(path))
+        elif on_link or (same and not any(gateway in address.network for address in same)):
             # A gateway outside every network of the device is reached on the link itself.
             host = f"{gateway}/{gateway.max_prefixlen}"
             self.config.set([*ROUTES[gateway.version], host, "interface", device_name(path)])
 
-    def _name_servers(self, servers: Any, search: Any) -> None:
-        for server in listed(servers):
-            self.config.set(["system", "name-server"], str(ipaddress.ip_address(zoneless(server))))
-        for domain in listed(search):
-            self.config.set(["system", "domain-search"], domain)
+    def _hop(self, network: Any, gateway: Any, path: list[str] | None) -> list[str]:
+        """Return the node of a route: by its gateway, or by the device alone where the gateway is 0.0.0.0 or ::."""
+        if gateway.is_unspecified and path:
+            return [*ROUTES[gateway.version], str(network), "interface", device_name(path)]
+        return [*ROUTES[gateway.version], str(network), "next-hop", str(gateway)]
 
-    def _mtu(self, path: list[str], device: dict[str, Any]) -> None:
-        if device.get("mtu"):
-            self.config.set([*path, "mtu"], within(device["mtu"], _MTUS))
+    def _metric(self, network: Any, via: str, path: list[str] | None, metric: Any) -> None:
+        if metric is None:
+            return
+        if int(metric) not in _DISTANCES:
+            raise CannotApply(f"VyOS has no distance {int(metric)}: the route to {network} has none")
+        self.config.set([*self._hop(network, address_of(via), path), "distance"], str(int(metric)))
+
+    def _name_servers(self, where: str, servers: Any, search: Any) -> None:
+        for server in listed(servers):
+            with self.config.part(where):
+                self.config.set(["system", "name-server"], str(address_of(server)))
+        for domain in listed(search):
+            with self.config.part(where):
+                self.config.set(["system", "domain-search"], domain)
+
+    def _mtu(self, path: list[str], device: dict[str, Any], where: str) -> None:
+        with self.config.part(where):
+            if device.get("mtu"):
+                self.config.set([*path, "mtu"], str(int(device["mtu"])))
 
 
 def device_name(path: list[str]) -> str:
     """Return the kernel's name of the device at a path: `eth0`, or `eth0.100` for a VLAN."""
     return ".".join(word for word in path[2:] if word != "vif")
+
+
+def hardware_address(given: Any) -> str:
+    """Return a hardware address as VyOS spells it: six pairs in lower case with colons between.
+
+    Raises:
+        CannotApply: it is none.
+    """
+    address = str(given).strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(address):
+        raise CannotApply(f"{str(given)!r} is no hardware address")
+    return address
 
 
 def interface_address(address: str, mask: str | int | None) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
@@ -751,36 +1218,49 @@ def interface_address(address: str, mask: str | int | None) -> ipaddress.IPv4Int
     Raises:
         CannotApply: neither tells the network.
     """
-    if "/" not in address and mask is None:
+    alone, slash, own = address.partition("/")
+    if not slash and mask is None:
         raise CannotApply(f"the address {address} has no prefix")
-    return ipaddress.ip_interface(zoneless(address if "/" in address else f"{address}/{mask}"))
+    return ipaddress.ip_interface(f"{address_of(alone)}/{prefix_of(own if slash else mask)}")
 
 
-def within(number: Any, allowed: range) -> str:
-    """Return a number as VyOS takes it; one that it refuses would cost the whole interface when the guest boots.
+def network_of(network: str, mask: str | int | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a network; without any mask it is one address."""
+    alone, slash, own = str(network).partition("/")
+    if not slash and mask is None:
+        return ipaddress.ip_network(address_of(alone))
+    return ipaddress.ip_network(f"{address_of(alone)}/{prefix_of(own if slash else mask)}", strict=False)
+
+
+def prefix_of(mask: Any) -> int:
+    """Return the length of a prefix that is given as a number, or as a netmask of IPv4 or IPv6.
 
     Raises:
-        CannotApply: it is outside of what VyOS allows.
+        CannotApply: its ones do not stand together at the beginning.
     """
-    if int(number) not in allowed:
-        raise CannotApply(f"{number} is not from {allowed.start} to {allowed.stop - 1}")
-    return str(int(number))
+    if str(mask).isdecimal():
+        return int(mask)
+    given = address_of(mask)
+    bits = f"{int(given):0{given.max_prefixlen}b}"
+    if "01" in bits:
+        raise CannotApply(f"{mask} is no netmask")
+    return bits.count("1")
 
 
-def version_of(address: str) -> int:
-    """Return 4 or 6."""
-    return ipaddress.ip_address(zoneless(address)).version
-
-
-def zoneless(address: str) -> str:
-    """Return an address unchanged. Python takes any text after a `%` for the name of a zone; VyOS takes none.
+def address_of(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address. Python takes any text after a `%` for the name of a zone; VyOS takes none.
 
     Raises:
         CannotApply: it names a zone.
     """
-    if "%" in address:
-        raise CannotApply(f"{address!r} names a zone: the device says where it is")
-    return address
+    if "%" in str(text):
+        raise CannotApply(f"{text!r} names a zone: the device says where it is")
+    return ipaddress.ip_address(text)
+
+
+def version_of(address: str) -> int:
+    """Return 4 or 6."""
+    return address_of(address).version
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
@@ -806,7 +1286,10 @@ def apply_vyos_commands(config: Configuration, commands: list[str]) -> None:
             if not verb:
                 continue
             if not config.schema.complete:
-                raise CannotApply(f"VyOS' schema is not at {config.schema.templates}, so no command can be checked")
+                raise CannotApply(
+                    f"VyOS' schema is neither at {config.schema.templates} nor in vyos.xml_ref: "
+                    "no command can be checked"
+                )
             path, value = split_value(words, config.schema, setting=verb == "set")
             act = config.set if verb == "set" else config.delete
             act(path, value)
@@ -865,14 +1348,37 @@ def split_value(words: list[str], schema: Schema, *, setting: bool) -> tuple[lis
 
 
 def refuse_others(given: dict[str, Any], known: str) -> None:
-    """Refuse what nobody reads, so that it is not taken to be in force.
+    """Refuse what nobody reads, so that it is not taken to be in force. Called last: it costs nothing but itself.
+
+    Keys that begin with `_` are cloud-init's own notes of a conversion.
 
     Raises:
         CannotApply: there is a key beyond the known ones, and it says something.
     """
-    others = sorted(str(key) for key in given.keys() - known.split() if given[key] not in (None, False, "", [], {}))
+    others = sorted(
+        str(key)
+        for key in given.keys() - known.split()
+        if given[key] not in (None, False, "", [], {}) and not str(key).startswith("_")
+    )
     if others:
         raise CannotApply(f"not supported: {', '.join(others)}")
+
+
+def truth(given: Any, key: str) -> bool:
+    """Return whether a key is on: a boolean, or one written as a text, as generators do. Nothing is off.
+
+    Raises:
+        CannotApply: it is neither.
+    """
+    said = str(given).lower()
+    if given is not None and said not in (*_TRUE, *_FALSE):
+        raise CannotApply(f"{key} is neither true nor false")
+    return is_true(given)
+
+
+def is_true(given: Any) -> bool:
+    """Tell whether a value is true, or a text that says so; any other text is not."""
+    return str(given).lower() in _TRUE
 
 
 def entries_of(given: Any) -> list[Any]:

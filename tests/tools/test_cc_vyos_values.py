@@ -1,0 +1,188 @@
+"""A value is asked of VyOS before it counts: what VyOS would drop at its next boot is reported instead."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hyops_assets.lab.lookalike import configtree, schema, validation
+from hyops_assets.lab.lookalike.configtree import ConfigTree
+from tests.tools.conftest import program
+from tests.tools.shapes import HASH, KEY
+
+YESCRYPT = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"
+BCRYPT = "$2b$05$abcdefghijklmnopqrstuuJ9wQbJxqk9bRjrV9fJ8mYVQhx1rGm7S"
+
+
+@pytest.mark.parametrize("kind", [YESCRYPT, BCRYPT], ids=["yescrypt", "bcrypt"])
+def test_a_kind_of_password_that_vyos_drops_is_reported_and_lets_nobody_in(guest, caplog, kind):
+    (problem,) = guest.boot(users=[{"name": "ops", "hashed_passwd": kind}])
+    assert (
+        "users, entry 1: VyOS refuses the value of 'system login user ops authentication encrypted-password'"
+        in problem
+    )
+    assert kind not in f"{problem}{caplog.text}{guest.text}"
+    assert "SSH is off" in caplog.text
+    assert "ssh" not in guest.text
+
+
+def test_a_release_that_takes_yescrypt_gets_it(guest, templates, tmp_path, monkeypatch):
+    path = "system login user * authentication encrypted-password"
+    node = schema.Node("leaf", (*schema.NODES[path].regexes, r"\$y\$[./A-Za-z0-9$]+"))
+    newer = tmp_path / "templates"
+    for name, text in {**schema.templates(), schema.file_of(path): schema.node_def(node)}.items():
+        (newer / name).parent.mkdir(parents=True, exist_ok=True)
+        (newer / name).write_text(text)
+    monkeypatch.setattr(guest.module, "TEMPLATES", newer)
+    assert guest.boot(password=YESCRYPT) == []
+    assert YESCRYPT in guest.text
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"hostname": "r"}, "host name: VyOS refuses the value of 'system host-name'"),
+        (
+            {"users": [{"name": "ops", "gecos": "Ops: Team", "passwd": HASH}]},
+            "users, entry 1: VyOS refuses the value of 'system login user ops full-name'",
+        ),
+        (
+            {"vyos_config_commands": ["set service ssh port 70000"]},
+            "line 1: VyOS refuses the value of 'service ssh port'",
+        ),
+        (
+            {"vyos_config_commands": ["set interfaces ethernet eth0 vif 5000 address dhcp"]},
+            "line 1: VyOS takes no such name below 'interfaces ethernet eth0 vif'",
+        ),
+    ],
+)
+def test_what_vyos_would_refuse_is_reported_and_costs_nothing_else(guest, said, why):
+    (problem,) = guest.boot(**{"ssh_authorized_keys": [KEY], **said})
+    assert why in problem
+    assert "public-keys admin@example.net {" in guest.text
+    assert ("user ops" in guest.text) == ("users" in said)
+
+
+def test_a_password_in_the_owners_configuration_that_vyos_drops_is_no_way_in(guest, caplog):
+    ssh, login = (
+        "service { ssh { port 22\n} }",
+        f'user ops {{ authentication {{ encrypted-password "{YESCRYPT}"\n}} }}',
+    )
+    guest.config.write_text(str(ConfigTree(f"{ssh}\nsystem {{ login {{ {login} }} }}\n").to_string()))
+    (problem,) = guest.boot()
+    assert problem == "VyOS refuses the kind of password that ops has: it will be left out"
+    assert "SSH is off" in caplog.text
+    assert "port" not in guest.text
+
+
+# --- who is asked --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(cc_vyos: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module with VyOS' program as the look-alike has it, in a process of its own."""
+    site = str(Path(validation.__file__).parent)
+    script = (
+        f"import sys; sys.path.insert(0, {site!r}); import validation; sys.exit(not validation.accepts(sys.argv[1:]))"
+    )
+    program(tmp_path / "validate-value", f'exec {sys.executable} -IS -c "{script}" "$@"')
+    monkeypatch.setattr(cc_vyos, "LIBEXEC", tmp_path)
+    return cc_vyos
+
+
+def test_vyos_own_program_judges_what_no_expression_takes(asking):
+    node_def = schema.node_def(schema.NODES["interfaces ethernet * address"])
+    answers = {value: asking.accepted(node_def, value) for value in ("dhcp", "192.0.2.1/24", "192.0.2.0/24", "x' 'y")}
+    assert answers == {"dhcp": True, "192.0.2.1/24": True, "192.0.2.0/24": False, "x' 'y": False}
+
+
+@pytest.mark.parametrize("hostile", ["'; touch stolen; '", "a\0b", "$(touch stolen)", "`touch stolen`"])
+def test_no_value_reaches_a_shell(asking, tmp_path, monkeypatch, hostile):
+    """VyOS' program hands a value to a shell in single quotes: one that could end them is not handed on."""
+    monkeypatch.chdir(tmp_path)
+    program(tmp_path / "validate-value", "for last; do :; done; eval \"echo '$last'\"; exit 1")
+    assert not asking.accepted(schema.node_def(schema.NODES["system domain-name"]), hostile)
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_a_program_that_is_not_there_refuses_nothing(asking, tmp_path, caplog):
+    (tmp_path / "validate-value").unlink()
+    assert asking.accepted(schema.node_def(schema.NODES["system domain-name"]), "example.net")
+    assert "not held against VyOS' constraints" in caplog.text
+
+
+@pytest.mark.parametrize("node_def", ["", "type: txt\n", 'syntax:expression: $VAR(@) in "a", "b"; "only these"\n'])
+def test_what_asks_nothing_that_is_known_takes_everything(asking, node_def):
+    assert asking.accepted(node_def, "anything")
+
+
+# --- a release without node.def files ------------------------------------------------------------------------------
+
+
+class Reference(ModuleType):
+    """`vyos.xml_ref` over the look-alike's nodes: the same questions, the same exceptions."""
+
+    def _found(self, path: list[str]) -> tuple[dict[str, Any], bool]:
+        """Return what is said of a node, and whether the path ends with the name of a tag node's child."""
+        at: dict[str, Any] = {"node_data": {"node_type": "node"}} | schema.reference()
+        named = False
+        for word in path:
+            if at["node_data"]["node_type"] == "tag" and not named:
+                named = True
+                continue
+            if word not in at:
+                raise ValueError("non-existent node data")
+            at, named = at[word], False
+        return at["node_data"], named
+
+    def is_tag(self, path: list[str]) -> bool:
+        said, named = self._found(path)
+        return said["node_type"] == "tag" and not named
+
+    def is_valueless(self, path: list[str]) -> bool:
+        return bool(self._found(path)[0]["valueless"])
+
+    def is_multi(self, path: list[str]) -> bool:
+        return bool(self._found(path)[0]["multi"])
+
+    def is_leaf(self, path: list[str]) -> bool:
+        return self._found(path)[0]["node_type"] == "leaf"
+
+
+@pytest.fixture
+def newer(guest, monkeypatch):
+    """A guest whose VyOS has dropped the node.def files: `vyos.xml_ref` knows the nodes."""
+    known = Reference("vyos.xml_ref")
+    monkeypatch.setattr(guest.module, "TEMPLATES", guest.root / "missing")
+    monkeypatch.setitem(sys.modules, "vyos.xml_ref", known)
+    monkeypatch.setattr(sys.modules["vyos"], "xml_ref", known, raising=False)
+    return guest
+
+
+def test_commands_are_checked_by_the_other_source_where_node_defs_are_gone(newer):
+    lines = ["set system time-zone UTC", "set interfaces ethernet eth0 vif 7 address dhcp", "set system host-nam x"]
+    (problem,) = newer.boot(vyos_config_commands=lines, ssh_authorized_keys=[KEY])
+    assert "line 3: VyOS has no such node below 'system'" in problem
+    assert "ethernet eth0 {" in newer.text
+    assert "set interfaces ethernet eth0 vif 7 address 'dhcp'" in newer.commands
+
+
+@pytest.mark.parametrize("path", list(schema.NODES))
+def test_both_sources_say_the_same_of_a_node(newer, templates, path):
+    words = [word.replace("*", "name") for word in path.split()]
+    by_reference = newer.module.Schema(newer.root / "missing")
+    assert by_reference.reference is not None
+    for depth in range(1, len(words) + 1):
+        assert by_reference.kind(words[:depth]) == newer.module.Schema(templates).kind(words[:depth])
+    assert by_reference.kind([*words[:-1], "no-such"]) in (None, "group")
+
+
+def test_there_vyos_library_judges_the_values(newer, monkeypatch):
+    def judged(tree: ConfigTree) -> tuple[ConfigTree, str]:
+        return tree, "refused" if 'host-name "r"' in tree.to_string() else ""
+
+    monkeypatch.setattr(configtree, "validate_tree_filter", judged, raising=False)
+    assert newer.boot(hostname="r") == ["host name: VyOS refuses the value of 'system host-name'"]
+    assert newer.boot(hostname="edge1") == []
