@@ -22,7 +22,7 @@ from typing import Any, Self
 import typer
 
 from hyops_assets.cli.modules.work import Check
-from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_document
+from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_by_both_names, inputs_document
 from hyops_assets.cli.run_record import module_record, now, stamp
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.partial import BeingWritten
@@ -67,7 +67,7 @@ class Recorded:
         self._started_at = now()
         self.write("meta.json", self._meta())
         self.write("inputs_resolved.json", inputs_document(self.prepared))
-        self._record.write_yaml(self.resolved_inputs.name, inputs_document(self.prepared))
+        self._record.write_yaml(self.resolved_inputs.name, inputs_by_both_names(self.prepared))
         self._decide(
             decision="bypass" if asked.skip_preflight else "enforce",
             status="bypassed" if asked.skip_preflight else "pending",
