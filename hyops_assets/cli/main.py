@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.commands import disks, host, lab, modules, sites, upkeep
+from hyops_assets.cli.commands import disks, host, lab, modules, not_here, sites, upkeep
 from hyops_assets.cli.environment import ANNOUNCED, redacted
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (host, modules, sites, disks, upkeep):
+for group in (host, modules, sites, disks, upkeep, not_here):
     app.add_typer(group.commands)
 app.add_typer(lab.commands, name="lab")
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from hyops_assets.contract.consumed import (
     UnresolvedState,
+    failed_since,
+    may_be_consumed,
     named_entry,
     require_ready,
     resolve_record,
@@ -44,8 +46,8 @@ class Resolution:
 
     Attributes:
         inputs: `artifact_*` folded into `record_*`, everything that a reference decides overwritten or cleared.
-        states: what the references lead to, by the input's name; each is `ok`.
-        overruled: a line for each input that was given and does not count, for the output.
+        states: what the references lead to, by the input's name; each may be consumed.
+        overruled: a line for each input that was given and does not count, and for each state whose last run failed.
         unresolved: the references that lead to nothing that may be consumed.
         decided: what the references decided, by input; HybridOps' names for it too.
     """
@@ -131,6 +133,8 @@ def resolve_inputs(
             state = require_ready(reference, find(reference))
             decided = decide(resolving, reference, state)
             resolving.states[name] = state
+            if failed := failed_since(reference, state):
+                resolving.overruled.append(failed)
         except UnresolvedState as error:
             unresolved.append(error)
             decided = dict.fromkeys(_DECIDED[name], "")
@@ -150,7 +154,7 @@ def only_ready(reference: StateRef, states: ListStates) -> StateRef:
     """
     if reference.instance is not None:
         return reference
-    ready = [one for one, state in states() if one.module == reference.module and state.status == "ok"]
+    ready = [one for one, state in states() if one.module == reference.module and may_be_consumed(state)]
     if len(ready) > 1:
         raise UnresolvedState(
             f"{reference} is ambiguous: {', '.join(str(one) for one in ready)} are ready",

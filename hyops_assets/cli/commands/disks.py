@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import place
+from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root
 
 commands = typer.Typer()
@@ -34,7 +34,7 @@ def rebuild(
     """Build a published release again, as the next free revision (-r2, -r3 …)."""
     from hyops_assets.cli.rebuild import rebuild as build_revision
 
-    build_revision(place(root, env), version, reason)
+    build_revision(require_there(place(root, env)), version, reason)
 
 
 @commands.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import named_place, place
+from hyops_assets.cli.environment import named_place, place, require_there
 from hyops_assets.cli.options import Env, Inputs, Instance, ModuleRoot, Root
 
 commands = typer.Typer()
@@ -45,7 +45,7 @@ def dev(
     from hyops_assets.cli.dev import run_dev, serving_of
 
     serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
-    run_dev(place(root, env), serving)
+    run_dev(require_there(place(root, env)), serving)
 
 
 @commands.command()
@@ -61,7 +61,7 @@ def ui(
     from hyops_assets.cli.dev import run_ui, serving_of
 
     serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
-    run_ui(place(root, env), serving)
+    run_ui(require_there(place(root, env)), serving)
 
 
 @commands.command(name="open")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import place
+from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root, Version
 
 commands = typer.Typer(
@@ -50,7 +50,7 @@ def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
     """Put a release into the lab's feed, with a look-alike ISO of that version."""
     from hyops_assets.cli.lab import announce
 
-    announce(place(root, env), release)
+    announce(require_there(place(root, env)), release)
 
 
 @commands.command("env")
