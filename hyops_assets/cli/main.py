@@ -18,6 +18,8 @@ from hyops_assets.image.space import FULL
 
 app = typer.Typer(
     no_args_is_help=True,
+    # click suggests by itself: both would say it twice.
+    suggest_commands=False,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

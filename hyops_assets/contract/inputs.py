@@ -20,6 +20,7 @@ from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
+from hyops_assets.contract.wrong_values import wrong_values
 
 GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
 """Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
@@ -281,11 +282,9 @@ def read_inputs(module: str, model: type[Inputs], given: Mapping[str, Any]) -> I
     try:
         return model.model_validate(fold_aliases(given))
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'inputs'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise BadInputs(f"inputs of {module}: {wrong}", hint=f"see modules/{module}/spec.yml") from error
+        raise BadInputs(
+            f"inputs of {module}: {wrong_values(error, 'inputs')}", hint=f"see modules/{module}/spec.yml"
+        ) from error
 
 
 def fold_aliases(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root, Version
 
 commands = typer.Typer(
-    no_args_is_help=True, help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed."
+    no_args_is_help=True,
+    suggest_commands=False,
+    help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.",
 )
 
 
