@@ -31,7 +31,7 @@ TEMPLATE = """\
 #:  method: native
 #:  disk_bytes: 4294967296
 #:  console: ttyS0
-# Debian's sources of the ISO's own suite, where this host runs another one.
+# Debian's sources of the ISO's own suite. Unset, the host's own Debian mirror is asked for it, whatever suite it runs.
 #:  apt_sources:
 #:    - line: deb https://deb.debian.org/debian bookworm main
 #:      keyring: /usr/share/keyrings/debian-archive-keyring.gpg
