@@ -52,6 +52,7 @@ lint: setup ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonversion 3.13
 	@$(BIN)/lint-imports
 
 .PHONY: bench

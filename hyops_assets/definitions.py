@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from hyops_assets import jobs
 from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets.forget_partition import Forgetting
 from hyops_assets.assets.hetzner_image import ImageSeedConfig, hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
@@ -58,6 +59,7 @@ WISHES: Mapping[str, type[BaseModel]] = {
     "published_contract": publishing.Registration,
     "proxmox_template": TemplateOptions,
     "hetzner_image": ImageSeedConfig,
+    "forget": Forgetting,
 }
 """What may be asked of which op in a run's configuration."""
 

@@ -7,6 +7,7 @@ have other partitions and run on their own, one site at a time.
 import dagster as dg
 
 from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets.forget_partition import forget_partition
 from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
@@ -83,4 +84,5 @@ JOBS = [
     look_for_missing_seeds,
     reap_leftovers,
     look_for_drift,
+    forget_partition,
 ]

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
 from resources.environment_id import ensure_environment_id, find_environment_id
@@ -51,10 +52,7 @@ def _read_settings(root: RuntimeRoot) -> Settings:
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
-            for problem in error.errors()
-        )
+        wrong = wrong_values(error, "the file")
         raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from None
     # From here on, whatever this process writes is without what these variables hold.
     remember(named_in(settings))

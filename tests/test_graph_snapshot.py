@@ -56,6 +56,7 @@ JOBS = {
     "reap_leftovers": {"leftover_resources"},
     "look_for_missing_seeds": set(),
     "look_for_drift": set(),
+    "forget_partition": set(),
 }
 
 STOPPED, RUNNING = dg.DefaultSensorStatus.STOPPED, dg.DefaultSensorStatus.RUNNING
@@ -127,7 +128,7 @@ def test_jobs_select_their_assets_with_their_checks(definitions: dg.Definitions)
     assert checks == {
         name: {check for check in CHECKS if check.split(":")[0] in assets} - STANDING - DRIFT
         for name, assets in JOBS.items()
-    } | {"look_for_missing_seeds": STANDING, "look_for_drift": DRIFT}
+    } | {"look_for_missing_seeds": STANDING, "look_for_drift": DRIFT, "forget_partition": set()}
     assert {job.name for job in definitions.jobs or []} == set(JOBS)
 
 

@@ -13,7 +13,7 @@ from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import ARTIFACT_STATE, BUILD_STATE
@@ -84,7 +84,9 @@ def published_contract(
             urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
             contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
         slot = another_slot(context.run, BUILD_STATE) or BUILD_STATE
-        changed = states.commit(slot, run_id=module_run(context.run), outputs=record_outputs(contract))
+        iso = raw_xz_record.built.iso
+        outputs = record_outputs(contract, source_iso_url=_address(iso.published()) if iso else "")
+        changed = states.commit(slot, run_id=module_run(context.run), outputs=outputs)
         sent = sum(published.bytes_sent for published in objects)
         progress.ended(_outcome(objects, committed=committed), sent)
     return dg.MaterializeResult(
@@ -108,6 +110,11 @@ def published_contract(
     )
 
 
+def _address(iso: SignedIso) -> str:
+    """Return where an ISO came from; empty where that was a file of some host."""
+    return iso.source_url if "://" in iso.source_url else ""
+
+
 def _outcome(objects: list[Published], *, committed: bool) -> Outcome:
     """Say what this run did: what it found complete it did not create, and what it completed it only resumed."""
     found = [published.outcome == "adopted" for published in objects]
@@ -129,7 +136,7 @@ def _registered(
         contract, found = registered_contract(version, config, settings, store, context.run.run_id, progress)
         slot = another_slot(context.run, ARTIFACT_STATE) or ARTIFACT_STATE
         source = asked.handed_over.source_iso_url or config.source_iso_url
-        outputs = record_outputs(contract) | {"source_iso_url": source}
+        outputs = record_outputs(contract, source_iso_url=source)
         changed = states.commit(slot, run_id=module_run(context.run), outputs=outputs)
     return dg.MaterializeResult(
         value=contract,

@@ -20,6 +20,7 @@ from hyops_assets.contract.record import FORMATS, Disk, Record, Variant, Variant
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import public_url, published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.adoption import adopt_disk
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.questions import Expected, inspect
@@ -135,10 +136,7 @@ def _document(version: RecordVersion, claimed: Registration, settings: Settings)
     try:
         record = Record.model_validate_json(content)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'the document'}: {problem['msg']}"
-            for problem in error.errors(include_input=False)
-        )
+        wrong = wrong_values(error, "the document")
         raise NotThatRecord(f"{url} is no record: {wrong}", hint="give the URL of a record.json") from error
     if canonical_json(record) + b"\n" != content:
         raise NotThatRecord(

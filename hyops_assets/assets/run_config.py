@@ -17,6 +17,7 @@ from hyops_assets.assets.asked import require_sound_tags
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.wrong_values import wrong_values
 from resources.handed_over import handed_over_to
 from resources.without_config import without_config
 
@@ -82,12 +83,8 @@ def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]
         try:
             found[model] = model.model_validate(config)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False)
-            )
             raise BadRunConfig(
-                f"the run's configuration of {op}: {wrong}",
+                f"the run's configuration of {op}: {wrong_values(error, 'config')}",
                 hint="correct it; commands, paths and names of variables are inputs of hyops apply",
                 # Without the cause: it holds what was given, and the event log would keep it.
             ) from None

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -72,7 +72,11 @@ class Seen(Frozen):
 
 
 def drift_at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerProjects) -> Iterator[Drift]:
-    """Yield what differs at each Hetzner site from what its seeds left; one listing per site."""
+    """Return what differs at each Hetzner site from what its seeds left; one listing per site."""
+    return _of_cloud(HETZNER, _at_hetzner(settings, store, hetzner))
+
+
+def _at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerProjects) -> Iterator[Drift]:
     expected = _seeded(store, HETZNER)
     for name, site in settings.sites.hetzner.items():
         here = [one for one in expected if one.site == name]
@@ -115,7 +119,11 @@ def project_drift(
 
 
 def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
-    """Yield what differs at each Proxmox site from what its seeds left."""
+    """Return what differs at each Proxmox site from what its seeds left."""
+    return _of_cloud(PROXMOX, _at_proxmox(settings, store, proxmox))
+
+
+def _at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
     expected = _seeded(store, PROXMOX)
     for name in settings.sites.proxmox:
         here = [one for one in expected if one.site == name]
@@ -124,6 +132,11 @@ def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxS
         except HyopsError as error:
             yield _unreadable(name, error)
     yield from _unconfigured(expected, settings.sites.proxmox)
+
+
+def _of_cloud(cloud: Cloud, found: Iterable[Drift]) -> Iterator[Drift]:
+    """Name each site with its cloud: two clouds may have a site of one name."""
+    return (replace(one, where=f"{cloud.name}/{one.where}") for one in found)
 
 
 def node_drift(

@@ -6,7 +6,7 @@ What belongs here: which parts there are, the table, and the run record. What ma
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment, redactor_of
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.superseding import Policy
@@ -70,10 +70,12 @@ class Part:
     def findings(self, *, apply: bool) -> list[Finding]:
         """Return what was found, or what became of it; a part that cannot be looked at is a finding too."""
         try:
-            found = self.look()
-            return found.reap() if apply else found.find()
+            look = self.look()
+            found = look.reap() if apply else look.find()
         except HyopsError as error:
             return [not_looked_at(self.what, self.where, error)]
+        # A sweep knows its site's name only, and two clouds may have a site of one name.
+        return [replace(one, where=self.where) for one in found] if "/" in self.where else found
 
 
 def run_cleanup(place: Place, *, apply: bool) -> int:
@@ -83,11 +85,8 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
         0; 1 where something could not be looked at, was refused, or could not be removed.
 
     Raises:
-        Refused: there is no such environment.
         SettingsError: `pipeline.yml` does not validate.
     """
-    if not place.root.path.is_dir():
-        raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
     settings = load_settings(place.root)
     reach_environment(place, settings)
     run_id = new_run_id("cleanup")
@@ -126,12 +125,14 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
 
     yield Part("killed acceptance runs", "this environment", partial(KilledTrials, place.root, settings))
     for name in settings.sites.hetzner:
-        yield Part("leftovers of seeds", name, partial(project_sweep, instance, projects, name))
-        yield Part("superseded snapshots", name, partial(_snapshots, projects, settings, ground(HETZNER, name)))
+        yield Part("leftovers of seeds", f"hetzner/{name}", partial(project_sweep, instance, projects, name))
+        yield Part(
+            "superseded snapshots", f"hetzner/{name}", partial(_snapshots, projects, settings, ground(HETZNER, name))
+        )
     for name in settings.sites.proxmox:
-        yield Part("leftovers of seeds", name, partial(node_sweep, instance, seeders, name))
-        yield Part("superseded templates", name, partial(_templates, seeders, ground(PROXMOX, name)))
-        yield Part("files on the node", name, partial(_ByHand, name))
+        yield Part("leftovers of seeds", f"proxmox/{name}", partial(node_sweep, instance, seeders, name))
+        yield Part("superseded templates", f"proxmox/{name}", partial(_templates, seeders, ground(PROXMOX, name)))
+        yield Part("files on the node", f"proxmox/{name}", partial(_ByHand, name))
     yield Part("handed-over documents", "this environment", partial(_handed_over, place, instance))
     yield Part("local remains", "this host", partial(LocalRemains, store, clock=time.time))
 

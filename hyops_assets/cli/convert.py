@@ -14,7 +14,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress as Report
 from hyops_assets.contract.progress import silent
 from hyops_assets.image.variants import qcow2, raw, rawxz
-from hyops_assets.image.variants.disk_source import DiskFormat, format_of
+from hyops_assets.image.variants.disk_source import DiskFormat, format_of, is_partitioned
 from hyops_assets.image.variants.encoded import Encoded
 
 _SUFFIXES: dict[str, DiskFormat] = {
@@ -38,6 +38,7 @@ def convert(
     destination: Path,
     *,
     format_: str | None = None,
+    source_format: str | None = None,
     threads: int | None = None,
     block_size: str | None = None,
     force: bool = False,
@@ -45,20 +46,22 @@ def convert(
     """Write a disk in another format and print sizes and digests of both files.
 
     Args:
-        source: raw, qcow2 or raw.xz, told by its first bytes.
+        source: raw, qcow2 or raw.xz; told by its bytes, and a raw disk without a partition table by its name.
         destination: appears when it is complete.
         format_: a key of `_FORMATS`; told by the destination's name where it is None.
+        source_format: a key of `_FORMATS`, whatever the source's bytes and name say.
         threads: encoding threads; all cores by default.
         block_size: uncompressed bytes of a block of a raw.xz, such as `512K`.
         force: replace an existing file.
 
     Raises:
-        BadConversion: the format is unknown, or the destination exists.
+        BadConversion: a format is unknown, or the destination exists or is no regular file.
+        ForeignFormat: the source is of another format.
         HyopsError: what the encoder raises.
     """
     target = _target_format(destination, format_)
     _require_files(source, destination, force=force)
-    found = format_of(source)
+    found = _source_format(source, source_format)
     encode = _encoder(target, threads, block_size)
     with _bar() as report:
         encoded = encode(source, destination, disk_format=found, progress=report)
@@ -67,6 +70,25 @@ def convert(
     typer.echo(f"file    {destination} ({target}, {encoded.size_bytes} bytes)")
     typer.echo(f"sha256  {encoded.sha256}")
     typer.echo(f"crc32c  {encoded.crc32c}")
+
+
+def _source_format(source: Path, named: str | None) -> DiskFormat:
+    if named is not None:
+        return _named(named)
+    found = format_of(source)
+    # Any bytes are a raw disk: it is known by its partition table, or named, never assumed.
+    if found == "raw" and source.suffix not in (".raw", ".img") and not is_partitioned(source):
+        raise BadConversion(
+            f"{source.name} shows no format: it has no partition table, and its name does not end in .raw or .img",
+            hint="name its format: --from raw",
+        )
+    return found
+
+
+def _named(format_: str) -> DiskFormat:
+    if format_ not in _FORMATS:
+        raise BadConversion(f"{format_!r} is no format", hint=f"give one of {', '.join(_FORMATS)}")
+    return _FORMATS[format_]
 
 
 def _encoder(target: DiskFormat, threads: int | None, block_size: str | None) -> Callable[..., Encoded]:
@@ -82,9 +104,7 @@ def _encoder(target: DiskFormat, threads: int | None, block_size: str | None) ->
 
 def _target_format(destination: Path, named: str | None) -> DiskFormat:
     if named is not None:
-        if named not in _FORMATS:
-            raise BadConversion(f"{named!r} is no format", hint=f"give one of {', '.join(_FORMATS)}")
-        return _FORMATS[named]
+        return _named(named)
     for suffix, format_ in _SUFFIXES.items():
         if destination.name.endswith(suffix):
             return format_
@@ -99,8 +119,11 @@ def _require_files(source: Path, destination: Path, *, force: bool) -> None:
         raise BadConversion(f"{source} is no file", hint="give a disk image: raw, qcow2 or raw.xz")
     if not destination.exists():
         return
-    if destination.is_dir() or destination.samefile(source):
-        raise BadConversion(f"{destination} cannot be replaced", hint="give another destination")
+    # A device node would be replaced by a file of its name, which nothing that uses the device expects.
+    if not destination.is_file() or destination.samefile(source):
+        raise BadConversion(
+            f"{destination} cannot be replaced: only a regular file is", hint="give another destination"
+        )
     if not force:
         raise BadConversion(f"{destination} exists", hint="give another destination, or --force")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.settings import Settings, SettingsError
-from hyops_assets.image.programs import PACKAGES, MissingProgram, ProgramFailed, run
+from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram, ProgramFailed, run
 from hyops_assets.image.tool_versions import tool_versions
 from resources.settings import load_settings
 
@@ -188,6 +188,10 @@ def _package(package: str, programs: list[str]) -> Check:
     try:
         versions = tool_versions(programs)
     except MissingProgram as error:
+        if set(programs) <= OPTIONAL.keys():
+            methods = ", ".join(OPTIONAL[program] for program in programs)
+            found = f"{error.message}; only build.method {methods} needs it"
+            return Check(package, ok=True, found=found)
         return Check(package, ok=False, found=error.message, hint=hint)
     except HyopsError as error:
         return Check(package, ok=False, found=" ".join(error.message.split()), hint=f"{hint} --reinstall")

@@ -9,7 +9,6 @@ from rich.table import Table
 from hyops_assets.checks.drift import Drift, drift_at_hetzner, drift_at_proxmox, drift_of_published
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
-from hyops_assets.contract.errors import Refused
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders
@@ -21,11 +20,8 @@ def run_drift(place: Place) -> int:
     """Look, print every difference, and return the exit status: 1 where there is one.
 
     Raises:
-        Refused: there is no such environment.
         SettingsError: `pipeline.yml` does not validate.
     """
-    if not place.root.path.is_dir():
-        raise Refused(f"there is no environment in {place.root.path}", hint="name another with --env or --root")
     settings, store = load_settings(place.root), ArtifactStore(place.root.artifacts)
     reach_environment(place, settings)
     with closing(object_repository(settings.repository, place.root, os.environ)) as repository:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyops_assets.cli.usage import BadUsage
-from hyops_assets.contract.layout import RuntimeRoot, runtime_root
+from hyops_assets.contract.layout import RuntimeRoot, environments, runtime_root
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,37 @@ def named_place(root: Path | None, env: str | None) -> Place:
             "no environment is named", hint=f"give --env <name> or --root <path>, or set {' or '.join(_NAMING)}"
         )
     return place(root, env)
+
+
+def known_place(root: Path | None, env: str | None) -> Place:
+    """Return the place that was named, if it is there: what writes makes no environment of a mistyped name.
+
+    Raises:
+        BadUsage: none is named, or there is no such environment; those that are there are listed.
+        Refused: the name is not one.
+    """
+    return require_there(named_place(root, env))
+
+
+def require_there(where: Place) -> Place:
+    """Return a place whose environment is there.
+
+    Raises:
+        BadUsage: it is not; those that are there are listed.
+    """
+    path = where.root.path
+    if path.is_dir():
+        return where
+    known = sorted(one.name for one in path.parent.glob("*") if one.is_dir()) if _is_named(path) else []
+    asked = f"there is no environment {path.name}" if _is_named(path) else f"there is no environment in {path}"
+    raise BadUsage(
+        f"{asked} (there are: {', '.join(known) or 'none'})" if _is_named(path) else asked,
+        hint=f"name one of them, or make it: hyops init {where.flag}".rstrip(),
+    )
+
+
+def _is_named(path: Path) -> bool:
+    return path.parent == environments(Path.home())
 
 
 def redacted(text: str) -> str:

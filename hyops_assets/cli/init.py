@@ -3,12 +3,13 @@
 import typer
 
 from hyops_assets.cli.environment import Place
+from hyops_assets.cli.init_sites import AskedSites, sites_text
 from hyops_assets.contract.errors import Refused
 from resources.environment_id import ensure_environment_id
 from resources.settings import make_private, write_private
 
 TEMPLATE_WRITTEN = 10
-"""The exit status that says so: what was written still has to be filled in."""
+"""HybridOps' exit status for it, where that is asked for: what its init writes has to be filled in."""
 
 # Lines with `#:` are settings; without the mark they validate, each section alone and all together.
 TEMPLATE = """\
@@ -31,7 +32,7 @@ TEMPLATE = """\
 #:  method: native
 #:  disk_bytes: 4294967296
 #:  console: ttyS0
-# Debian's sources of the ISO's own suite, where this host runs another one.
+# Debian's sources of the ISO's own suite. Unset, the host's own Debian mirror is asked for it, whatever suite it runs.
 #:  apt_sources:
 #:    - line: deb https://deb.debian.org/debian bookworm main
 #:      keyring: /usr/share/keyrings/debian-archive-keyring.gpg
@@ -73,18 +74,21 @@ TEMPLATE = """\
 """
 
 
-def write_template(place: Place, *, force: bool) -> int:
-    """Write the template, readable by its owner only; return the exit status that says that it was written.
+def write_template(place: Place, *, force: bool, sites: AskedSites) -> None:
+    """Write the template, readable by its owner only, and the sites that were asked for, each checked before.
 
     Raises:
-        Refused: there is a `pipeline.yml` already.
+        Refused: there is a `pipeline.yml` already, or a value is none that a site takes.
+        SiteNotReached: a site does not answer as a seed needs it; nothing was written.
     """
     path = place.root.settings_file
     if not force and (path.exists() or path.is_symlink()):
         raise Refused(f"{path} is there already", hint="edit it, or replace it with --force")
+    text = TEMPLATE
+    if sites.any:
+        text += f"\n# Written by hyops init.\n{sites_text(sites)}"
     make_private(path.parent, below=place.root.path)
     ensure_environment_id(place.root)
-    write_private(path, TEMPLATE.encode())
-    typer.echo(f"template written: {path}")
-    typer.echo(f"next: edit it, then hyops preflight {place.flag}".rstrip())
-    return TEMPLATE_WRITTEN
+    write_private(path, text.encode())
+    typer.echo(f"{'settings' if sites.any else 'template'} written: {path}")
+    typer.echo(f"next: {'' if sites.any else 'edit it, then '}hyops preflight {place.flag}".rstrip())

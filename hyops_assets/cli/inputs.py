@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from hyops_assets.cli.modules.registry import Module
+from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import BadInputs, fold_aliases
 from hyops_assets.contract.plain import NotPlain, require_plain
 from hyops_assets.contract.redaction import Redactor
@@ -53,7 +54,8 @@ def read_layers(module: Module, path: Path | None, module_root: Path | None, env
         _from_json(environ.get(WHOLE_ENV, "")),
         _from_variables(module, environ),
     ):
-        given = _laid_over(given, fold_aliases(layer))
+        folded = key_by_its_other_names(fold_aliases(layer), module.inputs.model_fields)
+        given = _laid_over(given, folded)
     _refuse_secrets(given, environ)
     return Layers(given, _laid_over(fold_aliases(_spec_defaults(module, module_root)), given, blanks_count=False))
 

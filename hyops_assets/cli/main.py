@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.commands import disks, host, lab, modules, sites, upkeep
+from hyops_assets.cli.commands import disks, host, lab, modules, not_here, sites, upkeep
 from hyops_assets.cli.environment import ANNOUNCED, redacted
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
@@ -18,10 +18,12 @@ from hyops_assets.image.space import FULL
 
 app = typer.Typer(
     no_args_is_help=True,
+    # click suggests by itself: both would say it twice.
+    suggest_commands=False,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (host, modules, sites, disks, upkeep):
+for group in (host, modules, sites, disks, upkeep, not_here):
     app.add_typer(group.commands)
 app.add_typer(lab.commands, name="lab")
 

@@ -19,7 +19,7 @@ from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.settings import Settings
-from hyops_assets.image.programs import PACKAGES
+from hyops_assets.image.programs import OPTIONAL, PACKAGES
 from resources.settings import load_settings
 
 OK = 0
@@ -30,7 +30,7 @@ INTERNAL = 30
 TARGETS = ("proxmox", "hetzner")
 """What `--target` may name: one kind of site."""
 
-_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "packer", "ansible-playbook", "busybox"})
+_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "busybox", *OPTIONAL})
 """Programs of the lab and of build methods that are chosen: their absence is no fault of a host that has no use for
 them. A module's preflight asks for what its method needs."""
 

@@ -12,6 +12,7 @@ from hyops_assets.cli.modules.registry import Module, find_module
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.cli.usage import BadUsage, before_the_run
+from hyops_assets.contract.hybridops_inputs import by_hybridops_names
 from hyops_assets.contract.inputs import ModuleInputs, read_inputs
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
@@ -131,6 +132,23 @@ def reach_environment(place: Place, settings: Settings) -> None:
 def inputs_document(prepared: Prepared) -> dict[str, Any]:
     """Return the inputs as this run takes them, aliases folded, references resolved, defaults in place."""
     return prepared.work.inputs.model_dump(mode="json")
+
+
+def inputs_by_both_names(prepared: Prepared) -> dict[str, Any]:
+    """Return the inputs as `resolved.inputs.yml` holds them: by our names, and by HybridOps'.
+
+    Its blueprints compare their own inputs, `artifact_*` and some that mean nothing here, with the file that a state
+    points at, and apply a module again over its slot where one of them is missing or another.
+    """
+    taken = inputs_document(prepared)
+    decided = prepared.resolution.decided
+    # What was given and has no say here stands there as it was given, unless a reference decides it.
+    said = {
+        name: value for name, value in prepared.layers.given.items() if name not in decided and not taken.get(name)
+    }
+    ours = by_hybridops_names(taken, prepared.work.inputs) | taken | said
+    artifacts = {f"artifact_{name.removeprefix('record_')}": ours[name] for name in ours if name.startswith("record_")}
+    return ours | artifacts
 
 
 def _slot_asked_for(asked: Asked) -> StateRef:

@@ -22,8 +22,9 @@ from typing import Any, Self
 import typer
 
 from hyops_assets.cli.modules.work import Check
-from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_document
+from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_by_both_names, inputs_document
 from hyops_assets.cli.run_record import module_record, now, stamp
+from hyops_assets.cli.usage import NotStarted
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.partial import BeingWritten
 
@@ -44,17 +45,30 @@ class Recorded:
         self.rerun_inputs: Path | None = None
         work = prepared.work
         self._decision: dict[str, Any] = {}
-        self._record = module_record(
-            work.place.root,
-            work.ref.module_id,
-            work.run_id,
-            out_dir=prepared.asked.out_dir,
-            redactor=prepared.redactor,
+        # `validate` needs no environment, and makes none: there is nothing then that a record could lie in.
+        kept = prepared.asked.out_dir is not None or work.place.root.path.is_dir()
+        self._record = (
+            module_record(
+                work.place.root,
+                work.ref.module_id,
+                work.run_id,
+                out_dir=prepared.asked.out_dir,
+                redactor=prepared.redactor,
+            )
+            if kept
+            else None
         )
 
     @property
     def directory(self) -> Path:
-        """The run record's directory."""
+        """The run record's directory.
+
+        Raises:
+            NotStarted: there is no environment that it could lie in.
+        """
+        if self._record is None:
+            root = self.prepared.work.place.root.path
+            raise NotStarted(f"there is no environment in {root}", hint="make it: hyops init")
         return self._record.directory
 
     @property
@@ -67,13 +81,14 @@ class Recorded:
         self._started_at = now()
         self.write("meta.json", self._meta())
         self.write("inputs_resolved.json", inputs_document(self.prepared))
-        self._record.write_yaml(self.resolved_inputs.name, inputs_document(self.prepared))
+        if self._record is not None:
+            self._record.write_yaml(self.resolved_inputs.name, inputs_by_both_names(self.prepared))
         self._decide(
             decision="bypass" if asked.skip_preflight else "enforce",
             status="bypassed" if asked.skip_preflight else "pending",
             guarantee="not-established" if asked.skip_preflight else "pending",
         )
-        self.say(f"run record: {self.directory}")
+        self._say_where()
         self.say(f"module={work.ref.module} status=running run_id={work.run_id}")
         return self
 
@@ -89,10 +104,11 @@ class Recorded:
         if status == "cancelled":
             self.write("cancelled.json", {"run_id": work.run_id, "cancelled_at": now()})
         # Where another run ends at this very moment, its stamp is as good.
-        with suppress(BeingWritten):
-            stamp(work.place.root, self._meta() | result, self.prepared.redactor)
+        if work.place.root.path.is_dir():
+            with suppress(BeingWritten):
+                stamp(work.place.root, self._meta() | result, self.prepared.redactor)
         self.say(f"module={work.ref.module} status={status} run_id={work.run_id}")
-        self.say(f"run record: {self.directory}")
+        self._say_where()
         if self.rerun_inputs is not None:
             self.say(f"rerun_inputs: {self.rerun_inputs}")
 
@@ -100,13 +116,18 @@ class Recorded:
         """Print a line, without secrets."""
         typer.echo(self.prepared.redactor.text(line))
 
+    def _say_where(self) -> None:
+        if self._record is not None:
+            self.say(f"run record: {self.directory}")
+
     def phase(self, name: str) -> None:
         """Say what happens next."""
         self.say(f"progress: phase={name}")
 
     def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Add a document to the run record."""
-        self._record.write(name, document)
+        if self._record is not None:
+            self._record.write(name, document)
 
     def passed(self, checks: list[Check]) -> None:
         """Record what preflight found.

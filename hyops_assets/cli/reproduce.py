@@ -18,6 +18,7 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Evidence, SignedIso
 from hyops_assets.contract.recipe import Recipe
 from hyops_assets.contract.record import VariantFormat
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.build import BUILDER_VERSION, BuiltDisk, build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
@@ -97,7 +98,7 @@ def _read_evidence(where: str) -> Evidence:
         return Evidence.model_validate_json(read_document(where))
     except ValidationError as error:
         raise NotReproducible(
-            f"{where} is no evidence of this version: {error.errors()[0]['msg']}",
+            f"{where} is no evidence of this version: {wrong_values(error, 'it', most=1)}",
             hint="give the evidence_url of the record's contract",
         ) from error
 

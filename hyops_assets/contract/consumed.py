@@ -42,20 +42,49 @@ class ResolvedRecord:
 
 
 def require_ready(reference: StateRef, state: ModuleState | None) -> ModuleState:
-    """Return a state that may be consumed: only status `ok` may.
+    """Return a state that may be consumed: one that is `ok`, or whose last run failed over outputs that were.
 
     Raises:
-        UnresolvedState: there is none, or its status is another one.
+        UnresolvedState: there is none, its first run failed, or its status is another one.
     """
     if state is None:
         raise UnresolvedState(
             f"{reference} has no state", hint=f"apply its module first: hyops apply --module {reference.module}"
         )
-    if state.status != "ok":
-        raise UnresolvedState(
-            f"{reference} is not ready (status={state.status})", hint=f"apply {reference.module} again"
-        )
-    return state
+    if may_be_consumed(state):
+        return state
+    raise UnresolvedState(
+        f"{reference} is not ready (status={state.status}{_because(state)})", hint=f"apply {reference.module} again"
+    )
+
+
+def may_be_consumed(state: ModuleState) -> bool:
+    """Tell whether what a state names was proven by a run that ended well."""
+    return state.status == "ok" or (state.status == "error" and bool(state.outputs))
+
+
+def failed_since(reference: StateRef, state: ModuleState) -> str:
+    """Return a line that says that outputs are those of before a run that failed, and why it did; empty if none did.
+
+    A failed run changes no outputs: they name what an earlier run proved.
+    """
+    if state.status != "error":
+        return ""
+    held = next(
+        (
+            text
+            for name in ("record_version", "image_version", "template_image_version")
+            if (text := text_of(state.outputs, name))
+        ),
+        "",
+    )
+    former = f"{held}, as before" if held else "what it held before"
+    return f"the last run of {reference} failed{_because(state)}; it still names {former}"
+
+
+def _because(state: ModuleState) -> str:
+    said = (state.model_extra or {}).get("last_error")
+    return f": {' '.join(said.split())}" if isinstance(said, str) and said else ""
 
 
 def resolve_record(reference: StateRef, state: ModuleState, key: str, takes: VariantFormat) -> ResolvedRecord:

@@ -18,6 +18,8 @@ def require_host(text: str) -> str:
         ValueError: it is none of these.
     """
     host = text.lower()
+    if ":" in host and not re.fullmatch(r"[0-9a-f:.%]+", host):
+        raise ValueError(f"{_shown(text)} is no host: give its name or address alone, without scheme, port and path")
     if ":" in host:
         return _address(IPv6Address, host)
     labels = host.split(".")

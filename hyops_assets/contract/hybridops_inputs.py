@@ -6,6 +6,9 @@ Let pass are those that ask for nothing else than what is so anyway: HybridOps' 
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 _SITE = "it belongs to the site: sites.{kind}.<name> in config/pipeline.yml"
 _PROXMOX = _SITE.format(kind="proxmox")
 _HETZNERS = "it is an input of core/hetzner/vyos-image-seed"
@@ -51,15 +54,40 @@ REFUSED: Mapping[str, str] = {
     "target_port": "everything runs on this host",
     "become": "nothing here needs root",
     "connectivity_check": "every run looks first at what it needs",
+    "image_key": "record_key says which record it is, and its snapshot has the same key",
+    "image_version": "record_version says it",
+    "project_state_ref": "set project_id",
 }
 """By name: why it is refused, or where it is said instead."""
 
-_SO_ANYWAY: Mapping[str, Any] = {"become": False, "connectivity_check": False}
+_EVERYWHERE: Mapping[str, Any] = {
+    "become": False,
+    "connectivity_check": False,
+    "target_user": "root",
+    "target_port": 22,
+}
+_OF_SEEDS: Mapping[str, Mapping[str, Any]] = {
+    "image": {"image_architecture": "x86", "image_compression": "xz", "seed_tool": "hcloud-upload-image"},
+    "template": {"image_format": "auto", "image_compression": "auto"},
+}
+_SO_ANYWAY = [_EVERYWHERE, *_OF_SEEDS.values()]
+"""Values that ask for nothing else than what is so anyway: HybridOps' defaults, which its examples write out."""
+_SAME_AS: Mapping[str, str] = {
+    "image_key": "record_key",
+    "template_key": "record_key",
+    "image_version": "record_version",
+    "template_image_version": "record_version",
+}
+"""Names of HybridOps for what another input says already; equal values agree."""
 _HERE = {"127.0.0.1", "::1", "localhost"}
 
 
-def without_hybridops(given: Any, known: Mapping[str, object]) -> Any:
-    """Return inputs without those of HybridOps that mean nothing here.
+def without_hybridops(given: Any, known: Mapping[str, FieldInfo]) -> Any:
+    """Return inputs without those of HybridOps that mean nothing here, and without blanks: a blank says nothing.
+
+    Args:
+        given: aliases folded, not validated.
+        known: the fields of the module's model.
 
     Raises:
         ValueError: one of them asks for something; every one is named, with the reason.
@@ -67,16 +95,60 @@ def without_hybridops(given: Any, known: Mapping[str, object]) -> Any:
     if not isinstance(given, dict):
         return given
     foreign = {name: value for name, value in given.items() if name in REFUSED and name not in known}
-    wrong = [f"{name}: {REFUSED[name]}" for name, value in foreign.items() if _asks(name, value)]
+    wrong = [f"{name}: {REFUSED[name]}" for name, value in foreign.items() if _asks(name, value, given, known)]
     if wrong:
         message = f"not taken here: {'; '.join(wrong)}"
         raise ValueError(message)
-    return {name: value for name, value in given.items() if name not in foreign}
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in foreign and not (is_blank(value) and name in known and not known[name].is_required())
+    }
 
 
-def _asks(name: str, value: Any) -> bool:
+def is_blank(value: Any) -> bool:
+    """Tell whether an input says nothing: HybridOps writes unset ones out as empty texts."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def key_by_its_other_names(given: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """Return inputs in which `image_key` or `template_key` of HybridOps says the record's key if nothing else does."""
+    if "record_key" not in known or not is_blank(given.get("record_key")):
+        return dict(given)
+    others = [name for name, meant in _SAME_AS.items() if meant == "record_key" and name not in known]
+    said = next((given[name] for name in others if not is_blank(given.get(name))), None)
+    return {**given, "record_key": said} if said is not None else dict(given)
+
+
+def by_hybridops_names(taken: Mapping[str, Any], inputs: BaseModel) -> dict[str, Any]:
+    """Return what HybridOps' modules would say by names that are not inputs here, for inputs that were taken.
+
+    Args:
+        taken: the inputs, by our names.
+        inputs: of which module these are.
+    """
+    known = type(inputs).model_fields
+    words = {"image": "image_ref" in known, "template": "template_vm_id" in known}
+    named = {
+        theirs: taken[ours]
+        for theirs, ours in _SAME_AS.items()
+        if ours in taken and theirs not in known and words[theirs.partition("_")[0]]
+    }
+    seeds = {word: "record_state_ref" in known and of_it for word, of_it in words.items()}
+    anyway = [_EVERYWHERE, *(_OF_SEEDS[word] for word, seeded in seeds.items() if seeded)]
+    return named | {name: value for defaults in anyway for name, value in defaults.items() if name not in known}
+
+
+def _asks(name: str, value: Any, given: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> bool:
     """Tell whether an input asks for something else than what is so anyway."""
     if name == "inventory_groups" and isinstance(value, dict):
         listed = [host for hosts in value.values() for host in (hosts if isinstance(hosts, list) else [None])]
         return any(not isinstance(host, dict) or host.get("host") not in _HERE for host in listed)
-    return value not in (None, "", "auto", {}, []) and not (name in _SO_ANYWAY and value is _SO_ANYWAY[name])
+    if is_blank(value) or value in ({}, []):
+        return False
+    meant = _SAME_AS.get(name)
+    if meant in known:
+        said = given.get(meant)
+        return value != (known[meant].default if is_blank(said) else said)
+    anyway = [defaults[name] for defaults in _SO_ANYWAY if name in defaults]
+    return not any(type(value) is type(one) and value == one for one in anyway)

@@ -20,6 +20,7 @@ from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
+from hyops_assets.contract.wrong_values import wrong_values
 
 GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
 """Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
@@ -68,18 +69,35 @@ class BuildInputs(ModuleInputs, BuildCommands):
     record_format: Literal["qcow2"] = Field(
         default="qcow2", description="of record_url in the outputs; raw.xz is made too, always"
     )
-    record_version: str = Field(default="", description="the release to build, or a revision of it (…-r2); required")
+    record_version: str = Field(
+        default="",
+        validate_default=True,
+        description="the release to build, or a revision of it (…-r2); required",
+    )
     source_iso_url: str = Field(
         default="", description="the ISO, from a host of feed.iso_hosts; what the feed announces where empty"
     )
     record_url: str = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
-    record_local_path: str = Field(default="", pattern=r"^(.*[^/])?$", description="the same, as a file on this host")
+    record_local_path: str = Field(
+        default="",
+        pattern=r"^(.*[^/])?$",
+        description="the same, as a file on this host; not read beside build_command, which finds where to write in "
+        "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH",
+    )
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
     repo_state_ref: str = Field(default="", description="state of the object repository; pipeline.yml's where empty")
     allow_iso_build: bool = Field(default=False, description="needed by a source_iso_url")
     rebuild_if_exists: bool = Field(
         default=False, description="build again what is not published yet; a published version is never replaced"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_command_writes_where_ours_says(cls, given: Any) -> Any:
+        # HybridOps' build modules name the command's output by it; ours is a fresh path in the step's own directory.
+        if isinstance(given, dict) and given.get("build_command") and not given.get("record_url"):
+            return {name: value for name, value in given.items() if name != "record_local_path"}
+        return given
 
     @field_validator("record_key")
     @classmethod
@@ -265,11 +283,9 @@ def read_inputs(module: str, model: type[Inputs], given: Mapping[str, Any]) -> I
     try:
         return model.model_validate(fold_aliases(given))
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'inputs'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise BadInputs(f"inputs of {module}: {wrong}", hint=f"see modules/{module}/spec.yml") from error
+        raise BadInputs(
+            f"inputs of {module}: {wrong_values(error, 'inputs')}", hint=f"see modules/{module}/spec.yml"
+        ) from error
 
 
 def fold_aliases(given: Mapping[str, Any]) -> dict[str, Any]:

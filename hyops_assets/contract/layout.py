@@ -89,4 +89,9 @@ def runtime_root(
     name = env or environ.get("HYOPS_ENV") or "dev"
     if not _ENV_NAME.fullmatch(name):
         raise Refused(f"{name!r} is not an environment name", hint="use letters, digits, - and _, such as dev")
-    return RuntimeRoot(home / ".hybridops" / "envs" / name)
+    return RuntimeRoot(environments(home) / name)
+
+
+def environments(home: Path) -> Path:
+    """Return the directory that holds a user's environments, each by its name."""
+    return home / ".hybridops" / "envs"

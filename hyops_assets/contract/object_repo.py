@@ -14,6 +14,7 @@ from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.state import Outputs
+from hyops_assets.contract.wrong_values import wrong_values
 
 DEFAULT_REPOSITORY_INSTANCE = "vyos_records"
 """The instance that the source document's prerequisites name."""
@@ -140,7 +141,7 @@ def repository_settings(ref: StateRef, outputs: Outputs) -> RepositorySettings:
     try:
         return RepositorySettings.model_validate(named)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
+        wrong = wrong_values(error, "it")
         raise BadRepository(f"{ref} names no usable bucket: {wrong}", hint=f"apply {ref.module} again") from error
 
 

@@ -12,11 +12,14 @@ from typing import Any
 
 from hyops_assets.contract.consumed import (
     UnresolvedState,
+    failed_since,
+    may_be_consumed,
     named_entry,
     require_ready,
     resolve_record,
     text_of,
 )
+from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import ModuleInputs, fold_aliases
 from hyops_assets.contract.record import FORMATS, VariantFormat
 from hyops_assets.contract.references import StateRef
@@ -43,15 +46,17 @@ class Resolution:
 
     Attributes:
         inputs: `artifact_*` folded into `record_*`, everything that a reference decides overwritten or cleared.
-        states: what the references lead to, by the input's name; each is `ok`.
-        overruled: a line for each input that was given and does not count, for the output.
+        states: what the references lead to, by the input's name; each may be consumed.
+        overruled: a line for each input that was given and does not count, and for each state whose last run failed.
         unresolved: the references that lead to nothing that may be consumed.
+        decided: what the references decided, by input; HybridOps' names for it too.
     """
 
     inputs: Mapping[str, Any]
     states: Mapping[str, ModuleState]
     overruled: tuple[str, ...] = ()
     unresolved: tuple[UnresolvedState, ...] = ()
+    decided: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def require(self) -> "Resolution":
         """Return this, if every reference resolved.
@@ -72,20 +77,27 @@ class _Resolving:
     inputs: dict[str, Any]
     states: dict[str, ModuleState] = field(default_factory=dict[str, ModuleState])
     overruled: list[str] = field(default_factory=list[str])
+    decided: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def decide(self, name: str, reference: StateRef, decided: Mapping[str, Any]) -> None:
         """Overwrite what the reference decides, as far as this module takes it; say what does not count."""
+        self.decided |= decided
         for key, value in decided.items():
-            if key not in self.model.model_fields:
+            known = self.model.model_fields.get(key)
+            if known is None and key not in self.inputs:
                 continue
-            default = self.model.model_fields[key].default
+            default = known.default if known else ""
             given = self.inputs.get(key)
             # What only repeats the spec's default was not asked for.
             if given not in (None, "", value, default):
                 # The given value stays unprinted: a signed URL is a secret, and so may be a command's text.
                 instead = f"it says {value}" if value else "it names none"
                 self.overruled.append(f"{key} is ignored: {name}={reference} decides, and {instead}")
-            self.inputs[key] = default if value == "" else value
+            if known is None:
+                # A name of HybridOps for what this module calls otherwise: nothing is left of it to be validated.
+                del self.inputs[key]
+            else:
+                self.inputs[key] = default if value == "" else value
 
 
 def resolve_inputs(
@@ -107,7 +119,7 @@ def resolve_inputs(
         BadReference: an input that should be a state reference is none.
         BadUrl: the state names a URL that may not stand in a contract.
     """
-    resolving = _Resolving(model, fold_aliases(given))
+    resolving = _Resolving(model, key_by_its_other_names(fold_aliases(given), model.model_fields))
     unresolved: list[UnresolvedState] = []
     for name, decide in _DECIDING.items():
         text = _effective(model, resolving.inputs, name)
@@ -121,11 +133,15 @@ def resolve_inputs(
             state = require_ready(reference, find(reference))
             decided = decide(resolving, reference, state)
             resolving.states[name] = state
+            if failed := failed_since(reference, state):
+                resolving.overruled.append(failed)
         except UnresolvedState as error:
             unresolved.append(error)
             decided = dict.fromkeys(_DECIDED[name], "")
         resolving.decide(name, reference, decided)
-    return Resolution(resolving.inputs, resolving.states, tuple(resolving.overruled), tuple(unresolved))
+    return Resolution(
+        resolving.inputs, resolving.states, tuple(resolving.overruled), tuple(unresolved), resolving.decided
+    )
 
 
 def only_ready(reference: StateRef, states: ListStates) -> StateRef:
@@ -138,7 +154,7 @@ def only_ready(reference: StateRef, states: ListStates) -> StateRef:
     """
     if reference.instance is not None:
         return reference
-    ready = [one for one, state in states() if one.module == reference.module and state.status == "ok"]
+    ready = [one for one, state in states() if one.module == reference.module and may_be_consumed(state)]
     if len(ready) > 1:
         raise UnresolvedState(
             f"{reference} is ambiguous: {', '.join(str(one) for one in ready)} are ready",

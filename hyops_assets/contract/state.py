@@ -45,8 +45,12 @@ class ModuleState(BaseModel):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def record_outputs(contract: Contract) -> Outputs:
-    """Return the outputs of a build: what `record_state_ref` resolves to."""
+def record_outputs(contract: Contract, *, source_iso_url: str = "") -> Outputs:
+    """Return the outputs of a build: what `record_state_ref` resolves to.
+
+    `source_iso_url` and `artifact_local_path` are outputs of HybridOps' module, and blank rather than absent: what a
+    state does not say at all, a rerun there keeps from its own inputs.
+    """
     record = contract.record
     # The qcow2 is what HybridOps' modules call the record; one that was registered may have the other variant alone.
     first: VariantFormat = next(format_ for format_ in FORMATS if format_ in contract.urls)
@@ -67,8 +71,10 @@ def record_outputs(contract: Contract) -> Outputs:
         "sha256": record.variants[first].sha256,
         "digest": contract.record_digest,
         "variants": variants,
+        "local_path": "",
     }
     outputs: Outputs = {
+        "source_iso_url": source_iso_url,
         "disk_sha256": record.disk.sha256,
         "disk_size_bytes": record.disk.size_bytes,
         "iso_sha256": record.iso_sha256,
@@ -80,8 +86,30 @@ def record_outputs(contract: Contract) -> Outputs:
     for word in ("record", "artifact"):
         named: Outputs = {f"{word}_{name}": value for name, value in entry.items()}
         outputs |= named
-        outputs[f"{word}s"] = {record.key: named}
+        others = _raw_xz_artifact(contract, source_iso_url) if word == "artifact" else {}
+        outputs[f"{word}s"] = {record.key: named | {"source_iso_url": source_iso_url}, **others}
     return outputs
+
+
+def _raw_xz_artifact(contract: Contract, source_iso_url: str) -> Outputs:
+    """Return the raw.xz as an artifact of its own: HybridOps' modules know one file to a key.
+
+    Its Hetzner seed imports it without a wrapper where `artifact_key` is `<record key>.raw.xz`.
+    """
+    record = contract.record
+    if "raw.xz" not in contract.urls:
+        return {}
+    return {
+        f"{record.key}.raw.xz": {
+            "artifact_key": f"{record.key}.raw.xz",
+            "artifact_url": contract.urls["raw.xz"],
+            "artifact_format": "raw",
+            "artifact_version": record.version,
+            "artifact_sha256": record.variants["raw.xz"].sha256,
+            "artifact_local_path": "",
+            "source_iso_url": source_iso_url,
+        }
+    }
 
 
 def template_outputs(contract: Contract, *, vmid: int, name: str, node: str, seeded: bool) -> Outputs:

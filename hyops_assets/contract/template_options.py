@@ -15,6 +15,7 @@ _STORAGE = r"^([A-Za-z][A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
 """Proxmox' `pve-storage-id`, or nothing."""
 _BRIDGE = r"^([A-Za-z][A-Za-z0-9_.-]{0,31})?$"
 """A bridge's or a virtual network's name, or nothing; never a second option of the device."""
+HYBRIDOPS_PAUSE_SECONDS = 90
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 
 
@@ -51,7 +52,7 @@ class TemplateOptions(Frozen):
         ge=1,
         le=86_400,
         strict=True,
-        description="longest wait for the clone's guest agent; 600 where empty",
+        description="longest wait for the clone's guest agent, in seconds; 600 where empty or 90, HybridOps' default",
     )
     template_smoke_vmid: int | None = Field(
         default=None, **_VMID, description="of the clone; a free one of vmid_range where empty"
@@ -62,13 +63,11 @@ class TemplateOptions(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _blank_is_unset(cls, given: Any) -> Any:
-        """HybridOps' examples write unset options out as blanks."""
-        if not isinstance(given, dict):
-            return given
-        return {
-            name: value for name, value in given.items() if value != "" or name not in TemplateOptions.model_fields
-        }
+    def _a_pause_is_no_limit(cls, given: Any) -> Any:
+        """HybridOps' default is a pause after which it looks; as a limit it would end slow boots early."""
+        if isinstance(given, dict) and given.get("template_smoke_wait_s") == HYBRIDOPS_PAUSE_SECONDS:
+            return given | {"template_smoke_wait_s": None}
+        return given
 
     @model_validator(mode="after")
     def _clone_and_template_differ(self) -> "TemplateOptions":

@@ -55,6 +55,9 @@ PACKAGES = {
 }
 """Every program of the host that the pipeline runs, and the Debian package that brings it."""
 
+OPTIONAL = {"packer": "packer", "ansible-playbook": "vyos-vm-images"}
+"""Programs that one build method alone needs, and which: no prerequisite. Debian 13 has no packer."""
+
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_AFTER_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.space import space_needed
 from resources.repository.anonymous import read_public
@@ -208,7 +209,8 @@ def _read_noted(path: Path) -> _Noted | None:
         return None
     except ValidationError as error:
         raise RepositoryFailed(
-            f"{path} is not what this repository writes: {error}", hint="remove it; publishing again restores it"
+            f"{path} is not what this repository writes: {wrong_values(error, 'it')}",
+            hint="remove it; publishing again restores it",
         ) from error
 
 

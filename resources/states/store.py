@@ -28,6 +28,7 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, Status, require_lab_slot
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.space import space_needed
 from resources.environment_id import ensure_environment_id
 from resources.settings import make_private, write_private
@@ -105,10 +106,7 @@ class StateStore:
         except OSError as error:
             raise BadState(f"{path} cannot be read: {error.strerror}", hint="give this user the file") from error
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
-                for problem in error.errors(include_input=False)
-            )
+            wrong = wrong_values(error, "the file")
             raise BadState(f"{path} is no module state: {wrong}", hint=_MEND.format(path=path, ref=ref)) from error
 
     def list(self) -> list[tuple[StateRef, ModuleState]]:

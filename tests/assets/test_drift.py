@@ -83,7 +83,7 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
 def test_a_missing_snapshot_is_told(seeded: House, images: dict[int, Image]) -> None:
     gone = images.pop(snapshot(seeded).id)
     (row,) = differences(seeded, "hetzner_image")
-    assert (row["where"], row["what"]) == (SITE, f"snapshot {gone.id} can be read")
+    assert (row["where"], row["what"]) == (f"hetzner/{SITE}", f"snapshot {gone.id} can be read")
 
 
 def test_a_snapshot_that_lost_its_protection_is_told_where_the_site_protects(

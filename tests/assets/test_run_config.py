@@ -44,6 +44,7 @@ LEAVES = {
         "sha256.*": "String",
         "source_iso_url": "String",
     },
+    "forget": {"partition": "String", "apply": "Bool", "referred_to": "Bool"},
     "proxmox_template": {
         "template_vm_id": "Int",
         "template_name": "String",
@@ -78,7 +79,7 @@ WHAT_TO_DO = (
 UNREAD = {"ops.*": "anything", "resources.*": "anything"}
 """The job behind "Materialize" lets pass what is said of ops and resources that it has not: nothing reads it."""
 JOBS = {
-    "__ASSET_JOB": set(LEAVES),
+    "__ASSET_JOB": set(LEAVES) - {"forget"},
     "build_record": {"vyos_iso", "qcow2_record", "published_contract"},
     "adopt_record": {"qcow2_record", "published_contract"},
     "register_record": {"published_contract"},
@@ -87,6 +88,7 @@ JOBS = {
     "look_for_missing_seeds": set(),
     "reap_leftovers": set(),
     "look_for_drift": set(),
+    "forget_partition": {"forget"},
 }
 
 

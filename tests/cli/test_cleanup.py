@@ -144,7 +144,7 @@ def test_no_secret_is_printed_or_kept(seeded: House) -> None:
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
-    [((), 2, "no environment is named"), (("--root", "{nowhere}"), 1, "there is no environment in")],
+    [((), 2, "no environment is named"), (("--root", "{nowhere}"), 2, "there is no environment in")],
 )
 def test_an_environment_is_named_and_is_there(tmp_path: Path, words: tuple[str, ...], status: int, said: str) -> None:
     named = [word.format(nowhere=tmp_path / "nowhere") for word in words]

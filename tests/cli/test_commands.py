@@ -56,6 +56,13 @@ def not_started(ran: subprocess.CompletedProcess[str]) -> str:
     return refused(ran, before="ERR: ")
 
 
+def environment_of(user: Path) -> Path:
+    """The runtime root of the environment dev, there and with nothing in it."""
+    root = user / ".hybridops/envs/dev"
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
 def empty(user: Path) -> bool:
     return list(user.iterdir()) == []
 
@@ -129,6 +136,7 @@ def test_wrong_inputs_are_named_before_anything_happens(user: Path, tmp_path: Pa
 
 
 def test_apply_refuses_wrong_inputs_as_validate_does(user: Path, tmp_path: Path) -> None:
+    environment_of(user)
     inputs = tmp_path / "inputs.yml"
     inputs.write_text("record_version: latest\n")
     both = [
@@ -136,7 +144,7 @@ def test_apply_refuses_wrong_inputs_as_validate_does(user: Path, tmp_path: Path)
         for word in ("validate", "apply")
     ]
     assert both[0] == both[1]
-    assert empty(user)
+    assert list(environment_of(user).iterdir()) == []
 
 
 MODULE = ("--module", IMAGE_BUILD, "--inputs", EXAMPLE)
@@ -173,8 +181,9 @@ MODULE = ("--module", IMAGE_BUILD, "--inputs", EXAMPLE)
 def test_a_command_line_that_cannot_be_followed_ends_with_2_and_changes_nothing(
     user: Path, words: tuple[str, ...], why: str
 ) -> None:
+    root = environment_of(user)
     assert why in refused(hyops(user, *words), before="ERR: ", status=2)
-    assert empty(user)
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [("apply",), ("no-such-command",), ("validate", "--no-such-flag"), ("apply", "x")])
@@ -186,6 +195,7 @@ def test_what_the_parser_refuses_ends_with_2(user: Path, words: tuple[str, ...])
 
 @pytest.mark.parametrize("variable", ["HYOPS_ENV", "HYOPS_RUNTIME_ROOT"])
 def test_a_variable_names_the_environment_too(user: Path, variable: str) -> None:
+    environment_of(user)
     value = {"HYOPS_ENV": "dev", "HYOPS_RUNTIME_ROOT": str(user / ".hybridops/envs/dev")}[variable]
     ran = shell.hyops({**environment(user), variable: value}, "validate", "--skip-preflight", *MODULE)
     assert ran.returncode == 0, ran
@@ -193,6 +203,7 @@ def test_a_variable_names_the_environment_too(user: Path, variable: str) -> None
 
 
 def test_an_instance_is_named_after_a_hash_or_by_its_flag(user: Path) -> None:
+    environment_of(user)
     for words in (("--module", f"{IMAGE_BUILD}#other"), ("--module", IMAGE_BUILD, "--state-instance", "OTHER")):
         ran = hyops(user, "validate", "--env", "dev", "--skip-preflight", *words, "--inputs", EXAMPLE)
         meta = json.loads(Path(ran.stdout.splitlines()[0].removeprefix("run record: "), "meta.json").read_text())
@@ -200,18 +211,20 @@ def test_an_instance_is_named_after_a_hash_or_by_its_flag(user: Path) -> None:
 
 
 def test_an_unknown_module_is_answered_with_the_known_ones(user: Path) -> None:
+    root = environment_of(user)
     for command in ("validate", "apply"):
         ran = hyops(user, command, "--env", "dev", "--module", "core/no/such")
         assert not_started(ran) == "no module 'core/no/such'"
         assert all(module in ran.stderr for module in (IMAGE_BUILD, IMAGE_SEED))
-    assert empty(user)
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("example", [EXAMPLE, SEED_EXAMPLE], ids=["build", "seed"])
 def test_apply_with_an_unresolved_state_creates_nothing(user: Path, example: str) -> None:
     module = str(Path(example).parent.parent.relative_to("modules"))
+    root = environment_of(user)
     assert "has no state" in not_started(hyops(user, "apply", "--env", "dev", "--module", module, "--inputs", example))
-    assert empty(user)
+    assert list(root.iterdir()) == []
 
 
 def test_apply_does_not_consume_a_state_that_is_not_ok(user: Path) -> None:
@@ -219,10 +232,10 @@ def test_apply_does_not_consume_a_state_that_is_not_ok(user: Path) -> None:
     ref = StateRef.parse("core/shared/vyos-image-build#vyos_default_build")
     states.commit(ref, run_id="one", outputs=record_outputs(contract()))
     path = states.path(ref)
-    path.write_text(path.read_text().replace('"status": "ok"', '"status": "error"'))
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "running"'))
     before = path.read_text()
     error = not_started(hyops(user, "apply", "--env", "dev", "--module", IMAGE_SEED, "--inputs", SEED_EXAMPLE))
-    assert error.endswith("is not ready (status=error)")
+    assert error.endswith("is not ready (status=running)")
     assert path.read_text() == before
 
 

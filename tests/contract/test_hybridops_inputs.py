@@ -85,7 +85,7 @@ def test_a_template_seed_takes_what_hybridops_says_of_the_template() -> None:
         "memory_mb": 2048,
         "ci_username": "vyos",
         "template_smoke_gate": True,
-        "template_smoke_wait_s": 90,
+        "template_smoke_wait_s": 120,
         "template_smoke_vmid": 18205,
         "template_smoke_bridge": "vmbr1",
     }

@@ -127,12 +127,14 @@ def test_a_state_without_the_record_is_refused_with_what_it_has(outputs: Outputs
     assert resolved(ImageSeedInputs, REFERENCE | STALE, outputs).inputs["image_source_url"] == ""
 
 
-@pytest.mark.parametrize("status", ["running", "error", "destroyed", "detached"])
-def test_only_a_state_that_is_ok_is_consumed(status: str) -> None:
+@pytest.mark.parametrize("status", ["running", "destroyed", "detached"])
+def test_only_a_state_that_a_run_ended_is_consumed(status: str) -> None:
     with pytest.raises(UnresolvedState, match=rf"is not ready \(status={status}\)"):
         resolved(ImageSeedInputs, REFERENCE, status=status).require()
     with pytest.raises(UnresolvedState, match="has no state"):
         require_ready(BUILD, None)
+    with pytest.raises(UnresolvedState, match=r"is not ready \(status=error\)"):
+        require_ready(BUILD, state({}, "error"))
 
 
 @pytest.mark.parametrize(

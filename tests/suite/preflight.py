@@ -9,15 +9,20 @@ from collections.abc import Mapping
 import pytest
 
 from hyops_assets.image.boot.gate import MissingFirmware, find_uefi_firmware
-from hyops_assets.image.programs import PACKAGES
+from hyops_assets.image.programs import OPTIONAL, PACKAGES
 
 FREE_BYTES = 12 << 30
 """Two look-alikes with their disks, variants, records and stores; what passed is removed as the run goes on."""
 
 FREE_BYTES_FOR_A_PART = 1 << 30
 
-PROGRAMS = PACKAGES | {"chromium": "chromium", "jq": "jq", "make": "make", "zstd": "zstd"}
-"""Every program that the suite runs, and the Debian package that brings it."""
+PROGRAMS = {name: package for name, package in PACKAGES.items() if name not in OPTIONAL} | {
+    "chromium": "chromium",
+    "jq": "jq",
+    "make": "make",
+    "zstd": "zstd",
+}
+"""Every program that the suite needs, and its Debian package. Tests of a build method skip without its own."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

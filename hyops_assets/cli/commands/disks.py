@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import place
+from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root
 
 commands = typer.Typer()
@@ -34,7 +34,7 @@ def rebuild(
     """Build a published release again, as the next free revision (-r2, -r3 …)."""
     from hyops_assets.cli.rebuild import rebuild as build_revision
 
-    build_revision(place(root, env), version, reason)
+    build_revision(require_there(place(root, env)), version, reason)
 
 
 @commands.command()
@@ -66,6 +66,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="Disk image: raw, qcow2 or raw.xz.")],
     destination: Annotated[Path, typer.Argument(help="File to write: .raw.xz, .qcow2, .raw or .img.")],
     format_: Annotated[str | None, typer.Option("--format", help="raw.xz, qcow2 or raw, whatever the name.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="What the source is: raw, qcow2 or raw.xz.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Encoding threads (default: all cores).")] = None,
     block_size: Annotated[str | None, typer.Option(help="Block of a raw.xz, such as 512K: a power of two.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the destination.")] = False,
@@ -73,4 +74,12 @@ def convert(
     """Write a disk image in another format, on all cores, with its digests."""
     from hyops_assets.cli.convert import convert as convert_disk
 
-    convert_disk(source, destination, format_=format_, threads=threads, block_size=block_size, force=force)
+    convert_disk(
+        source,
+        destination,
+        format_=format_,
+        source_format=from_,
+        threads=threads,
+        block_size=block_size,
+        force=force,
+    )

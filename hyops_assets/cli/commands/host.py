@@ -1,10 +1,11 @@
 """Commands about this host and its environments: demo, dev, init, preflight, doctor."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import named_place, place
+from hyops_assets.cli.environment import named_place, place, require_there
 from hyops_assets.cli.options import Env, Inputs, Instance, ModuleRoot, Root
 
 commands = typer.Typer()
@@ -45,7 +46,7 @@ def dev(
     from hyops_assets.cli.dev import run_dev, serving_of
 
     serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
-    run_dev(place(root, env), serving)
+    run_dev(require_there(place(root, env)), serving)
 
 
 @commands.command()
@@ -61,7 +62,7 @@ def ui(
     from hyops_assets.cli.dev import run_ui, serving_of
 
     serving = serving_of(port, read_only=read_only, without_guard=without_guard, reason=reason)
-    run_ui(place(root, env), serving)
+    run_ui(require_there(place(root, env)), serving)
 
 
 @commands.command(name="open")
@@ -75,14 +76,35 @@ def open_(env: Env = None, root: Root = None) -> None:
 
 @commands.command()
 def init(
+    proxmox: Annotated[
+        str | None, typer.Option("--proxmox", help="Host of a Proxmox VE node's API; with :port if not 8006.")
+    ] = None,
+    node: Annotated[str | None, typer.Option("--node", help="The node's name; the host's first label.")] = None,
+    token_id: Annotated[str | None, typer.Option("--token-id", help="Id of its token; hyops@pve!seed.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", help="Of templates' disks; local-lvm.")] = None,
+    import_storage: Annotated[
+        str | None, typer.Option("--import-storage", help="With content type import; local.")
+    ] = None,
+    bridge: Annotated[str | None, typer.Option("--bridge", help="Of templates; vmbr0.")] = None,
+    ca_file: Annotated[Path | None, typer.Option("--ca-file", help="Authority of the node's certificate.")] = None,
+    hetzner: Annotated[bool, typer.Option("--hetzner", help="A project of Hetzner Cloud.")] = False,
+    hetzner_endpoint: Annotated[
+        str | None, typer.Option("--hetzner-endpoint", help="Of its API, if not the public one.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    template_status: Annotated[
+        bool, typer.Option("--template-status", help="End with 10, as HybridOps' init, where it was written.")
+    ] = False,
     env: Env = None,
     root: Root = None,
 ) -> None:
-    """Write a commented pipeline.yml to start from. Ends with 10: the template was written."""
-    from hyops_assets.cli.init import write_template
+    """Write a commented pipeline.yml, with the sites that are named: each is looked at first, if its token is set."""
+    from hyops_assets.cli.init import TEMPLATE_WRITTEN, write_template
+    from hyops_assets.cli.init_sites import AskedSites
 
-    raise typer.Exit(write_template(place(root, env), force=force))
+    asked = AskedSites(proxmox, node, token_id, storage, import_storage, bridge, ca_file, hetzner, hetzner_endpoint)
+    write_template(place(root, env), force=force, sites=asked)
+    raise typer.Exit(TEMPLATE_WRITTEN if template_status else 0)
 
 
 @commands.command()

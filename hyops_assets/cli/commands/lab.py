@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import place
+from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root, Version
 
 commands = typer.Typer(
-    no_args_is_help=True, help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed."
+    no_args_is_help=True,
+    suggest_commands=False,
+    help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.",
 )
 
 
@@ -50,7 +52,7 @@ def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
     """Put a release into the lab's feed, with a look-alike ISO of that version."""
     from hyops_assets.cli.lab import announce
 
-    announce(place(root, env), release)
+    announce(require_there(place(root, env)), release)
 
 
 @commands.command("env")

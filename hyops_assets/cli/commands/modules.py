@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import named_place, place
+from hyops_assets.cli.environment import known_place, named_place, place
 from hyops_assets.cli.options import (
     BypassReason,
     Env,
@@ -58,7 +58,7 @@ def plan(
     from hyops_assets.cli.plan import plan_module
     from hyops_assets.cli.prepare import Asked
 
-    where = named_place(root, env)
+    where = known_place(root, env)
     plan_module(
         Asked("plan", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
     )
@@ -81,7 +81,7 @@ def apply(
     from hyops_assets.cli.apply import apply_module
     from hyops_assets.cli.prepare import Asked
 
-    where = named_place(root, env)
+    where = known_place(root, env)
     apply_module(
         Asked("apply", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.environment import named_place
+from hyops_assets.cli.environment import known_place
 from hyops_assets.cli.options import Env, Root
 
 commands = typer.Typer()
@@ -35,7 +35,7 @@ def seed(
 
     if cloud not in ("", "proxmox", "hetzner"):
         raise BadUsage(f"--cloud is no {cloud!r}", hint="give proxmox or hetzner")
-    where = named_place(root, env)
+    where = known_place(root, env)
     if missing:
         raise typer.Exit(print_missing(where))
     raise typer.Exit(seed_sites(where, Asked(cloud, site or [], version or [], over_daily_cap, at_once)))
@@ -64,4 +64,4 @@ def acceptance(
     from hyops_assets.cli.acceptance import Asked, run_acceptance
 
     asked = Asked(proxmox_site, hetzner_site, iso, max_eur, dry_run)
-    raise typer.Exit(run_acceptance(named_place(root, env), asked))
+    raise typer.Exit(run_acceptance(known_place(root, env), asked))

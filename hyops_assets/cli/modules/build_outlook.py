@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from hyops_assets.cli.modules.work import Check, Intended, Work, program_check
 from hyops_assets.contract.documents import BuiltRecord
@@ -13,9 +14,11 @@ from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from resources.artifacts.store import ArtifactStore
-from resources.feed.parse import is_upstreams
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
+
+if TYPE_CHECKING:
+    from resources.feed.outlook import StandingIso
 
 PROGRAMS = (
     *("xorriso", "unsquashfs", "mkfs.ext4", "debugfs", "e2fsck", "mkfs.fat", "mmd", "mcopy", "mdir", "sgdisk", "xz"),
@@ -43,7 +46,7 @@ def plan(work: Work) -> list[Intended]:
             Intended(suffix, "adopt" if there[name] else "publish", repository.url(name))
             for suffix, name in zip((*FORMATS, "record.json"), names, strict=True)
         ]
-    return [*_sources(work, version), *objects]
+    return [*_sources(work, version), *objects, *_sites(work, version)]
 
 
 def checks(work: Work) -> list[Check]:
@@ -59,16 +62,41 @@ def checks(work: Work) -> list[Check]:
 
 
 def refuse(work: Work) -> None:
-    """Refuse to build a published version again, whoever published it.
+    """Refuse to build what cannot be built, before a slot, a partition or a run says that it would be.
 
     Raises:
-        AlreadyPublished: it is; the hint names the next free revision.
-        HyopsError: the repository does not tell.
+        AlreadyPublished: a published version was to be built again; the hint names the next free revision.
+        ReleaseUnknown: nothing leads to the release, or nothing stands where it should be.
+        UnknownKey, ExpiredKey: no key that is trusted signed its ISO.
+        HyopsError: the repository, the feed or the ISO's place does not tell.
     """
     inputs = build_inputs(work)
     if inputs.rebuild_if_exists:
         with _repository(work, inputs.repo_state_ref) as repository:
             refuse_rebuild(repository, inputs.record_key, RecordVersion.parse(inputs.record_version))
+    if not (inputs.record_url or inputs.record_local_path) and _held_iso(work) is None:
+        iso_outlook(work)
+
+
+def iso_outlook(work: Work) -> "tuple[StandingIso, str]":
+    """Return where the ISO of a build would be taken from, and the name and id of the key that signed it.
+
+    The signature itself is verified with the ISO's bytes, when it is taken in.
+
+    Raises: as `refuse`.
+    """
+    # Clients and cryptography take their time to load: `validate` gets by without.
+    from hyops_assets.image.intake.minisign import Signature, format_key_id
+    from hyops_assets.image.intake.trust import trusted_key
+    from resources.feed.client import ReleaseFeed
+    from resources.feed.outlook import look_for_iso
+
+    inputs, feed = build_inputs(work), work.settings.feed
+    release = RecordVersion.parse(inputs.record_version).release
+    found = look_for_iso(ReleaseFeed(feed).find(release, source_iso_url=inputs.source_iso_url), feed)
+    signature = Signature.parse(found.minisig)
+    key, _ = trusted_key(signature, work.settings.trusted_keys)
+    return found, f"{key.name} ({format_key_id(signature.key_id)})"
 
 
 def require_public_repository(work: Work) -> None:
@@ -108,20 +136,53 @@ def _sources(work: Work, version: RecordVersion) -> list[Intended]:
     held = built is not None and store.blob_path(built.qcow2.sha256).exists()
     if elsewhere:
         return [Intended("record", "adopt", f"{version}: the disk at {elsewhere}")]
-    iso = store.find_document("iso", version.release, SignedIso)
-    if iso is not None and store.blob_path(iso.sha256).exists():
-        taken = Intended("iso", "adopt", f"{iso.file_name} sha256 {iso.sha256}")
+    iso = _held_iso(work)
+    if iso is not None:
+        detail = (
+            f"{iso.file_name}, {_mib(iso.size_bytes)}, signed by {iso.signature.key_name} ({iso.signature.key_id})"
+        )
+        taken = Intended("iso", "adopt", f"{detail}, sha256 {iso.sha256}")
     else:
-        feed = work.settings.feed
-        announced = [inputs.source_iso_url] if inputs.source_iso_url else feed.urls[:1]
-        places = [*([feed.mirror] if feed.mirror else []), *announced]
-        if inputs.source_iso_url and not is_upstreams(version.release, inputs.source_iso_url, feed.hosts):
-            places = [inputs.source_iso_url]
-        taken = Intended("iso", "take in", ", else ".join(places))
+        found, key = iso_outlook(work)
+        taken = Intended(
+            "iso", "take in", f"{found.file_name}, {_mib(found.size_bytes)}, signed by {key}, from {found.place}"
+        )
     method = work.settings.build.method
     return [
         taken,
         Intended("record", "adopt" if held else "build", f"{inputs.record_key} {version} (method {method})"),
+    ]
+
+
+def _held_iso(work: Work) -> SignedIso | None:
+    """Return the ISO of a build's release, if this environment holds it."""
+    release = RecordVersion.parse(build_inputs(work).record_version).release
+    store = ArtifactStore(work.place.root.artifacts)
+    iso = store.find_document("iso", release, SignedIso)
+    return iso if iso is not None and store.blob_path(iso.sha256).exists() else None
+
+
+def _mib(size_bytes: int | None) -> str:
+    return "of unknown size" if size_bytes is None else f"{size_bytes / (1 << 20):.1f} MiB"
+
+
+def _sites(work: Work, version: RecordVersion) -> list[Intended]:
+    """Say what each site would do with the record once it is published: apply itself seeds none."""
+    sites = work.settings.sites
+    named = [("template", f"proxmox/{name}", site.seed) for name, site in sorted(sites.proxmox.items())]
+    named += [("image", f"hetzner/{name}", site.seed) for name, site in sorted(sites.hetzner.items())]
+    return [
+        Intended(
+            what,
+            "seed" if seed == "auto" else "wait",
+            f"{version} at {where}, "
+            + (
+                "by the daemon once it is published (seed: auto)"
+                if seed == "auto"
+                else "until it is asked for: hyops seed"
+            ),
+        )
+        for what, where, seed in named
     ]
 
 

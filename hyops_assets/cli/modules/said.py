@@ -77,7 +77,7 @@ SAID: Mapping[str, Said] = {
         "Shared VyOS image artifact",
         "Register a record that others published; its files are read and verified once, nothing is published.",
         "register_record",
-        lambda: [*record_outputs(contract()), "source_iso_url"],
+        lambda: record_outputs(contract()),
         (_REGISTER_ONLY, "One of record_document_url, record_url and record_variants."),
     ),
     known.TEMPLATE_SEED: Said(

@@ -86,11 +86,13 @@ def _wrapping(work: Work, site: str) -> list[Check]:
 
 
 def tried(name: str, look: Callable[[], str]) -> Check:
-    """Return a check that tells what looking found, or why it failed."""
+    """Return a check that tells what looking found, or why it failed, whatever kept it from looking."""
     try:
         return Check(name, "ok", look())
     except HyopsError as error:
         return Check(name, "fail", f"{error.message}; {error.hint}")
+    except Exception as error:  # noqa: BLE001 - a look that fails is a finding; a client's library may raise anything
+        return Check(name, "fail", f"could not be looked at: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def proxmox_reached(settings: Settings, site: str) -> str:

@@ -9,6 +9,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Evidence
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.arrival import UNKNOWN_RELEASE, Arrived, release_on
@@ -54,7 +55,7 @@ def read_promise(content: bytes, name: str) -> Promise:
     try:
         return Promise(Record.model_validate_json(content), {})
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+        found = wrong_values(error, "it", most=3)
         raise NoRecord(f"{name} is no record and no evidence: {found}", hint="give a published record.json") from error
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.intake.volume import BadIso
 
 MAX_FACTS_BYTES = 64 << 10
@@ -57,8 +58,7 @@ def parse_facts(content: bytes, where: str) -> IsoFacts:
         # Read by pydantic: json.loads lets a lone surrogate through, which no evidence could be written with.
         return IsoFacts.model_validate_json(content)
     except ValidationError as error:
-        why = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
-        raise _bad(where, why) from error
+        raise _bad(where, wrong_values(error, "it")) from error
 
 
 def installed_version(content: bytes) -> str | None:

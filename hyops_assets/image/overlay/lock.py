@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json, digest_of
 from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.dpkg import suite_of
 from hyops_assets.image.partial import replacing
@@ -92,10 +93,9 @@ def parse_lock(content: bytes, name: str = "the package lock") -> PackageLock:
     try:
         return PackageLock.model_validate_json(content)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors(include_url=False)
-        )
-        raise BadLock(f"{name} cannot be used: {wrong}", hint=f"give a file of schema {SCHEMA}") from error
+        raise BadLock(
+            f"{name} cannot be used: {wrong_values(error, 'it')}", hint=f"give a file of schema {SCHEMA}"
+        ) from error
 
 
 def read_lock(path: Path) -> PackageLock:

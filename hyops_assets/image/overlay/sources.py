@@ -21,6 +21,8 @@ HOST_SOURCES = Path("/etc/apt")
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)\s*")
+_POCKETS = ("-updates", "-security")
+_ROLLING = ("stable", "oldstable", "testing", "unstable", "sid")
 _UNSIGNED = ("trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure")
 
 
@@ -70,13 +72,16 @@ def signed_lines(sources: Iterable[AptSource], suite: str) -> Iterator[list[str]
 def host_sources(suite: str, etc: Path = HOST_SOURCES) -> list[AptSource]:
     """Return the host's own sources of a Debian suite, those that Debian's archive keys sign.
 
-    Third-party sources of the host are left out: what goes into an image is named by its settings.
+    Where the host runs another suite, its own Debian mirror is asked for this one: a mirror has every suite that is
+    maintained, and Debian's archive keyring signs them all. Third-party sources of the host are left out: what goes
+    into an image is named by its settings.
 
     Raises:
-        NoSource: the host has none for this suite; the message names the setting to fill.
+        NoSource: the host has no source of Debian; the message names the setting to fill.
     """
-    wanted = {suite, f"{suite}-updates", f"{suite}-security"}
-    lines = [line for line, keyring in _configured(etc) if line.suite in wanted and _is_debians(keyring)]
+    wanted = {suite, *(f"{suite}{pocket}" for pocket in _POCKETS)}
+    debians = [line for line, keyring in _configured(etc) if _is_debians(keyring)]
+    lines = [line for line in debians if line.suite in wanted] or _of_another_suite(debians, suite)
     if not lines:
         found = ", ".join(sorted({line.suite for line, _ in _configured(etc)})) or "none"
         raise NoSource(
@@ -91,6 +96,17 @@ def host_sources(suite: str, etc: Path = HOST_SOURCES) -> list[AptSource]:
         )
         for line in lines
     ]
+
+
+def _of_another_suite(lines: Iterable[Line], suite: str) -> list[Line]:
+    """Return a host's sources of Debian as they are written for another suite, each once."""
+    found: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        base, dash, pocket = line.suite.partition("-")
+        if (base in SUITES.values() or base in _ROLLING) and f"{dash}{pocket}" in ("", *_POCKETS):
+            wanted = f"{suite}{dash}{pocket}"
+            found.setdefault((line.uri, wanted), Line(line.uri, wanted, line.components, line.options))
+    return list(found.values())
 
 
 def _checked(source: AptSource, suite: str) -> Line:

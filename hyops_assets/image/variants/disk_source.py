@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.variants import qemu_img, stock_xz
@@ -22,6 +23,31 @@ from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
 DiskFormat = Literal["raw", "qcow2", "raw.xz"]
 
 _MAGIC: Mapping[bytes, DiskFormat] = {b"QFI\xfb": "qcow2", b"\xfd7zXZ\x00": "raw.xz"}
+_VHD = b"conectix"
+_FOREIGN: tuple[tuple[str, int, bytes], ...] = (
+    ("a VMDK", 0, b"KDMV"),
+    ("a VMDK", 0, b"COWD"),
+    ("a VMDK's descriptor", 0, b"# Disk DescriptorFile"),
+    ("a VDI", 0x40, b"\x7f\x10\xda\xbe"),
+    ("a VHDX", 0, b"vhdxfile"),
+    ("a VHD", 0, _VHD),
+    ("a QED", 0, b"QED\x00"),
+    ("a Parallels disk", 0, b"WithoutFreeSpace"),
+    ("a Parallels disk", 0, b"WithouFreSpacExt"),
+    ("packed with gzip", 0, b"\x1f\x8b"),
+    ("packed with zstd", 0, b"\x28\xb5\x2f\xfd"),
+    ("packed with bzip2", 0, b"BZh"),
+    ("packed with lz4", 0, b"\x04\x22\x4d\x18"),
+    ("a ZIP archive", 0, b"PK\x03\x04"),
+    ("a tar archive", 257, b"ustar"),
+    ("a web page", 0, b"<!DOCTYPE"),
+    ("a web page", 0, b"<!doctype"),
+    ("a web page", 0, b"<html"),
+    ("an XML document", 0, b"<?xml"),
+)
+"""Formats that a disk comes in elsewhere, or that a server answers in its place: name, offset, first bytes there."""
+_SECTOR_BYTES = 512
+_HEAD_BYTES = 512
 _HASH_BLOCK_BYTES = 1 << 20
 _ASK_EVERY_SECONDS = 0.1
 
@@ -45,14 +71,37 @@ class DiskSource(Protocol):
         ...
 
 
+class ForeignFormat(Refused):
+    """A file of a format that is none of ours, although its bytes could be read as a raw disk."""
+
+
 def format_of(path: Path) -> DiskFormat:
-    """Tell the format of a file that a person names, from its first bytes; `open_disk` says who must not ask."""
+    """Tell the format of a file that a person names, from its bytes; `open_disk` says who must not ask.
+
+    Raises:
+        ForeignFormat: it is of a format that is known, and none of ours.
+    """
     with path.open("rb") as file:
-        head = file.read(max(len(magic) for magic in _MAGIC))
+        head = file.read(_HEAD_BYTES)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _SECTOR_BYTES))
+        foot = file.read(_SECTOR_BYTES)
     for magic, format_ in _MAGIC.items():
         if head.startswith(magic):
             return format_
+    found = next((name for name, at, magic in _FOREIGN if head[at:].startswith(magic)), None)
+    # A fixed VHD is a raw disk with a footer behind it: one sector too long, and no disk that was digested before.
+    if found or foot.startswith(_VHD):
+        raise ForeignFormat(
+            f"{path.name} is {found or 'a VHD'}, not a raw disk, a qcow2 or a raw.xz",
+            hint="unpack it, or convert it first: qemu-img convert -O qcow2",
+        )
     return "raw"
+
+
+def is_partitioned(path: Path) -> bool:
+    """Tell whether a raw disk shows that it is one: by the signature of its first sector (MBR, and GPT's own MBR)."""
+    with path.open("rb") as file:
+        return file.read(_SECTOR_BYTES).endswith(b"\x55\xaa")
 
 
 @contextmanager

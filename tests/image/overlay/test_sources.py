@@ -57,12 +57,32 @@ def test_only_debians_own_sources_of_the_suite_are_the_hosts(etc: Path) -> None:
     assert all("signed-by=" in line for line in lines)
 
 
-def test_a_host_of_another_suite_is_told_which_setting_to_fill(etc: Path) -> None:
+def test_a_host_of_another_suite_asks_its_own_debian_mirror_for_the_isos(etc: Path) -> None:
     (etc / "sources.list.d/debian.sources").write_text(DEB822)
+    (etc / "sources.list").write_text(
+        "deb http://security.invalid/debian-security bookworm-security main\n"
+        "deb http://backports.invalid/debian bookworm-backports main\n"
+        "deb [signed-by=/usr/share/keyrings/other.gpg] http://other.invalid/debian bookworm main\n"
+        "deb http://rolling.invalid/debian sid main\n"
+    )
+    sources = host_sources("trixie", etc)
+    assert [source.line.split("] ")[1] for source in sources] == [
+        "http://security.invalid/debian-security trixie-security main",
+        "http://rolling.invalid/debian trixie main",
+        "http://mirror.invalid/debian trixie main contrib",
+        "http://mirror.invalid/debian trixie-updates main contrib",
+    ]
+    assert all("signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in source.line for source in sources)
+
+
+def test_a_host_without_a_source_of_debian_is_told_which_setting_to_fill(etc: Path) -> None:
+    (etc / "sources.list").write_text(
+        "deb [signed-by=/usr/share/keyrings/ubuntu.gpg] http://ubuntu.invalid/ubuntu noble main\n"
+    )
     with pytest.raises(NoSource) as raised:
         host_sources("trixie", etc)
     assert "trixie" in raised.value.message
-    assert "bookworm" in raised.value.message
+    assert "noble" in raised.value.message
     assert "build.apt_sources in config/pipeline.yml" in raised.value.hint
 
 

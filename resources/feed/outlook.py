@@ -1,0 +1,91 @@
+"""What stands where a release's ISO is to be taken from, before anything is fetched: its size and its signature.
+
+What belongs here: two small questions to each place. Taking it in, and whether the signature holds, are intake's.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.contract.urls import Url
+from hyops_assets.contract.version import iso_file_name
+from resources.feed.client import ReleaseUnknown
+from resources.feed.download import IsoUnreachable, Source, sources
+from resources.feed.parse import Release
+from resources.public_http import AnonymousClient, Pace, anonymous_client, opened
+
+_MOST_SIGNATURE_BYTES = 4096
+"""A minisign file has four lines; VyOS' have under 500 bytes."""
+
+
+@dataclass(frozen=True)
+class StandingIso:
+    """An ISO where it stands, unverified.
+
+    Attributes:
+        file_name: VyOS' own.
+        place: the URL or path of it.
+        size_bytes: None where the server does not say.
+        minisig: text of the signature beside it.
+    """
+
+    file_name: str
+    place: str
+    size_bytes: int | None
+    minisig: str
+
+
+def look_for_iso(release: Release, settings: FeedSettings, *, timeout_seconds: float = 8.0) -> StandingIso:
+    """Find the first place that has a release's ISO and its signature; nothing of the ISO is read.
+
+    Args:
+        release: from `ReleaseFeed.find`.
+        settings: mirror and allowed hosts.
+        timeout_seconds: for each of the two questions to a place.
+
+    Raises:
+        ReleaseUnknown: no place has both; says what each one answered.
+        IsoUnreachable: a place could not be asked, so that nothing is known.
+    """
+    failures: list[HyopsError] = []
+    for source in sources(release, settings):
+        try:
+            return (
+                _local(release, Path(source.iso))
+                if source.hosts is None
+                else _remote(release, source, timeout_seconds)
+            )
+        except HyopsError as error:
+            failures.append(error)
+    message = f"no ISO of {release.version}: {'; '.join(error.message for error in failures)}"
+    if any(isinstance(error, TransientError) for error in failures):
+        raise IsoUnreachable(message, hint="try again later")
+    raise ReleaseUnknown(
+        message,
+        hint="see whether the version is the one that was meant; an ISO elsewhere is named with source_iso_url",
+    )
+
+
+def _local(release: Release, iso: Path) -> StandingIso:
+    minisig = iso.with_name(f"{iso.name}.minisig")
+    for path in (iso, minisig):
+        if not path.is_file():
+            raise ReleaseUnknown(f"{path} is no file", hint="put the ISO and its .minisig side by side")
+    with minisig.open("rb") as file:
+        text = file.read(_MOST_SIGNATURE_BYTES).decode(errors="replace")
+    return StandingIso(iso_file_name(release.version), str(iso), iso.stat().st_size, text)
+
+
+def _remote(release: Release, source: Source, timeout_seconds: float) -> StandingIso:
+    iso = Url.parse(source.iso)
+    with anonymous_client(Pace.within(timeout_seconds)) as client:
+        with opened(client, iso.suffixed(".minisig"), hosts=source.hosts) as answer:
+            minisig = answer.read(_MOST_SIGNATURE_BYTES).decode(errors="replace")
+        return StandingIso(iso_file_name(release.version), source.iso, _size(client, iso, source), minisig)
+
+
+def _size(client: AnonymousClient, iso: Url, source: Source) -> int | None:
+    # A mirror may know GET only (405), which says nothing against the ISO.
+    with opened(client, iso, hosts=source.hosts, method="HEAD", ok=(200, 405, 501)) as answer:
+        return answer.size_bytes if answer.status == 200 else None

@@ -1,0 +1,104 @@
+"""The page "First real image": its settings are made in an empty home against the lab, its inputs validate.
+
+Weaker than the whole page: the lab's records are refused where the settings are not a lab's, so build and seed are
+played by `test_document.py` and `test_seed.py`, in an environment of the lab.
+"""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from hyops_assets.cli.init_sites import SiteNotReached
+from hyops_assets.cli.lab import SITE
+from hyops_assets.cli.main import app
+from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.layout import RuntimeRoot
+from resources.settings import load_settings
+from tests.assets.house import House
+from tests.cli.shell import CHECKOUT
+
+PAGE = (CHECKOUT / "docs/first-real-image.md").read_text()
+
+
+def lines_of(language: str) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.M | re.S))
+
+
+def words_of(command: str) -> list[str]:
+    """The words of the page's first line of a command; `&&` ends it."""
+    line = next(one for one in lines_of("").splitlines() if one.startswith(f"hyops {command}"))
+    return shlex.split(line.partition("&&")[0])[1:]
+
+
+@pytest.fixture
+def at_the_lab(seeded: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An empty home with the page's two tokens; the flags that stand for the reader's node and project."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    proxmox, hetzner = seeded.settings.proxmox_site(SITE), seeded.settings.hetzner_site(SITE)
+    monkeypatch.setenv("PROXMOX_TOKEN", os.environ[proxmox.token_env])
+    monkeypatch.setenv("HCLOUD_TOKEN", os.environ[hetzner.token_env])
+    return [
+        *("--proxmox", f"{proxmox.host}:{proxmox.port}", "--node", proxmox.node, "--token-id", proxmox.token_id),
+        *("--ca-file", str(proxmox.ca_file), "--hetzner-endpoint", str(hetzner.endpoint)),
+    ]
+
+
+def test_init_looks_at_both_sites_and_writes_settings_that_preflight_agrees_with(
+    at_the_lab: list[str], tmp_path: Path
+) -> None:
+    ran = CliRunner().invoke(app, [*words_of("init"), *at_the_lab])
+    assert (ran.exit_code, ran.exception) == (0, None), ran.output
+    assert "ok site:proxmox/main Proxmox VE" in ran.output
+    assert "ok site:hetzner/main the token works" in ran.output
+    settings = load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod"))
+    assert (set(settings.sites.proxmox), set(settings.sites.hetzner)) == ({"main"}, {"main"})
+    looked = CliRunner().invoke(app, ["preflight", "--env", "prod", "--target", "proxmox"])
+    assert "ok readiness:proxmox:main" in looked.output
+    assert looked.output.rstrip().endswith("exit_code=0")
+
+
+def test_a_site_that_does_not_answer_is_named_and_nothing_is_written(
+    at_the_lab: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HCLOUD_TOKEN", "wrong")
+    ran = CliRunner().invoke(app, [*words_of("init"), *at_the_lab])
+    assert isinstance(ran.exception, SiteNotReached)
+    assert "fail site:hetzner/main" in ran.output
+    assert "site:proxmox/main" not in ran.exception.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_no_site_takes_is_refused_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ran = CliRunner().invoke(app, ["init", "--env", "prod", "--proxmox", "https://pve1.example.com:8006"])
+    assert isinstance(ran.exception, Refused)
+    assert "sites.proxmox.main.host" in ran.exception.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_token_the_settings_are_written_and_the_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("PROXMOX_TOKEN", "HCLOUD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    ran = CliRunner().invoke(app, words_of("init"))
+    assert (ran.exit_code, ran.exception) == (0, None)
+    assert "missing site:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
+    assert load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod")).sites.proxmox["main"].node == "pve1"
+
+
+def test_the_page_s_inputs_validate_in_an_empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    inputs = tmp_path / "build.yml"
+    inputs.write_text(lines_of("yaml"))
+    assert yaml.safe_load(inputs.read_text())
+    module = words_of("apply")[words_of("apply").index("--module") + 1]
+    asked = ["validate", "--env", "prod", "--skip-preflight", "--module", module, "--inputs", str(inputs)]
+    ran = CliRunner().invoke(app, asked)
+    assert (ran.exit_code, ran.exception) == (0, None), ran.output

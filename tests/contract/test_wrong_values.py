@@ -1,0 +1,68 @@
+"""What people read where a document or an input is wrong: words of ours, and nothing that was given."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs
+from hyops_assets.contract.settings import Settings
+from hyops_assets.contract.wrong_values import wrong_values
+
+CHECKOUT = Path(__file__).parents[2]
+LIBRARY = re.compile(r"Extra inputs|Value error|Input should|String should|Field required|valid dictionary|pydantic")
+SITE = {"host": "pve1", "node": "pve1", "token_id": "hyops@pve!seed", "token_env": "PROXMOX_TOKEN"}
+
+
+def wrong(given: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as refusal:
+        Settings.model_validate(given)
+    return wrong_values(refusal.value, "the file")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sites": {"hetzner": {"main": {"tokn_env": "X"}}}}, "sites.hetzner.main.tokn_env: there is no such key"),
+        ({"feed": {"poll_seconds": "soon"}}, "feed.poll_seconds: has to be a whole number"),
+        ({"feed": {"poll_seconds": 1}}, "feed.poll_seconds: has to be at least"),
+        ({"feed": []}, "feed: has to be a mapping of keys to values"),
+        ({"build": {"method": "magic"}}, "build.method: has to be 'native'"),
+        ({"sites": {"proxmox": {"main": {**SITE, "host": "https://pve1.example.com:8006"}}}}, "name or address alone"),
+        ({"sites": {"proxmox": {"main": {**SITE, "host": "pve1:8006"}}}}, "name or address alone"),
+        ({"sites": {"proxmox": {"main": {**SITE, "host": "pve1 "}}}}, "neither a DNS name"),
+        ({"sites": {"proxmox": {"main": {**SITE, "host": "10.0.0.5/api"}}}}, "neither a DNS name"),
+        (
+            {"sites": {"proxmox": {"main": {**SITE, "node": "../x"}}}},
+            "main.node: does not have the form",
+        ),
+        ({"sites": {"hetzner": {"main": {"endpoint": "api.hetzner.cloud"}}}}, "sites.hetzner.main.endpoint: "),
+        ({"sites": {"proxmox": {"main": {}}}}, "sites.proxmox.main.host: is missing"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named_in_plain_words(given: dict[str, Any], said: str) -> None:
+    text = wrong(given)
+    assert said in text
+    assert not LIBRARY.search(text)
+
+
+@pytest.mark.parametrize("model", [BuildInputs, ImageSeedInputs])
+def test_every_input_of_every_wrong_kind_is_refused_in_plain_words(model: type[BuildInputs | ImageSeedInputs]) -> None:
+    for value in ({"a": 1}, [1], 1.5, "\x00", True, -1, object()):
+        with pytest.raises(ValidationError) as refusal:
+            model.model_validate(dict.fromkeys(model.model_fields, value))
+        text = wrong_values(refusal.value, "inputs")
+        assert not LIBRARY.search(text)
+        assert "not what belongs there" not in text
+
+
+def test_no_other_file_reads_the_library_s_text() -> None:
+    reading = [
+        str(path.relative_to(CHECKOUT))
+        for floor in ("hyops_assets", "resources", "sensors")
+        for path in (CHECKOUT / floor).rglob("*.py")
+        if re.search(r"""\[["']msg["']\]""", path.read_text())
+    ]
+    assert reading == []
