@@ -60,7 +60,15 @@ class NothingToBoot(BootGate):
     """The record is a kernel-less look-alike's: how it boots is another test's question."""
 
     def boot(
-        self, qcow2: Path, *, release: str, firmware: str, timeout: float, scratch: Path, progress: Progress
+        self,
+        qcow2: Path,
+        *,
+        release: str,
+        firmware: str,
+        memory_mib: int = 0,
+        timeout: float,
+        scratch: Path,
+        progress: Progress,
     ) -> tuple[bool, dict[str, JsonValue]]:
         """Pass, and say why."""
         return True, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}

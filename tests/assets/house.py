@@ -41,7 +41,15 @@ class NothingToBoot(BootGate):
     passes = True
 
     def boot(
-        self, qcow2: Path, *, release: str, firmware: str, timeout: float, scratch: Path, progress: Progress
+        self,
+        qcow2: Path,
+        *,
+        release: str,
+        firmware: str,
+        memory_mib: int = 0,
+        timeout: float,
+        scratch: Path,
+        progress: Progress,
     ) -> tuple[bool, dict[str, JsonValue]]:
         return self.passes, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}
 

@@ -128,10 +128,9 @@ class Api:
         if wanted in {None, "vm"}:
             found += [self._resource(self.inventory.machines[vmid]) for vmid in self._visible()]
         if wanted in {None, "node"}:
-            found += [
-                {"id": f"node/{node}", "node": node, "type": "node", "status": self.statistics.node_status(node)}
-                for node in self.inventory.nodes
-            ]
+            for node in self.inventory.nodes:
+                status = self.statistics.node_status(node)
+                found.append({"id": f"node/{node}", "node": node, "type": "node", "status": status})
         if wanted in {None, "storage"}:
             found += self.storage_calls.resources()
         return found

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vyos.configtree import ConfigTree
+from vyos.configtree import ConfigTree  # pyright: ignore[reportMissingImports] - the guest has it
 
 MODULES = ["system", "conntrack", "modules"]
 FOOTER = "/usr/libexec/vyos/add-system-version.py"
