@@ -22,6 +22,7 @@ from tests.unsynced import write_without_fsync
 pytest_plugins = [
     "pytester",
     "tests.suite.boot_limit",
+    "tests.suite.failing",
     "tests.suite.order",
     "tests.suite.pace",
     "tests.suite.preflight",
