@@ -89,10 +89,10 @@ class Api:
         return [{"poolid": name} for name in self.access.pools if self.access.has(f"/pool/{name}", "Pool.Audit")]
 
     async def _nodes(self, _call: Call) -> object:
-        return [
-            {"node": node, "status": self.statistics.node_status(node), "type": "node", "id": f"node/{node}"}
-            for node in self.inventory.nodes
-        ]
+        return [self._node(node) for node in self.inventory.nodes]
+
+    def _node(self, node: str) -> dict[str, object]:
+        return {"id": f"node/{node}", "node": node, "type": "node", "status": self.statistics.node_status(node)}
 
     async def _cluster(self, _call: Call) -> object:
         self.access.require("/", "Sys.Audit")
@@ -128,9 +128,7 @@ class Api:
         if wanted in {None, "vm"}:
             found += [self._resource(self.inventory.machines[vmid]) for vmid in self._visible()]
         if wanted in {None, "node"}:
-            for node in self.inventory.nodes:
-                status = self.statistics.node_status(node)
-                found.append({"id": f"node/{node}", "node": node, "type": "node", "status": status})
+            found += [self._node(node) for node in self.inventory.nodes]
         if wanted in {None, "storage"}:
             found += self.storage_calls.resources()
         return found
