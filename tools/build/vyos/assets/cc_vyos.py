@@ -776,8 +776,8 @@ def apply_logins(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None
     users: list[Any] = []
     with config.part("users"):
         users = entries_of(cfg.get("users"))
-    chpasswd = cfg.get("chpasswd") if isinstance(cfg.get("chpasswd"), dict) else {}
-    passwords = (cfg.get("password"), chpasswd.get("list"), chpasswd.get("users"))
+    changed = cfg.get("chpasswd")
+    passwords = [cfg.get("password"), *(map(changed.get, ("list", "users")) if isinstance(changed, dict) else ())]
     if keys or set(map(str, users)) - {"default"} or cfg.get("ssh_authorized_keys") or any(passwords):
         config.withdraw()
     before = config.text()
