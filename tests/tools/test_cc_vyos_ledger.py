@@ -108,6 +108,12 @@ def test_what_nobody_changed_follows_the_metadata(guest):
     assert OTHER_KEY.split()[1] in guest.text
 
 
+def test_a_host_name_that_vyos_refuses_leaves_the_former(guest):
+    guest.boot(hostname="edge1")
+    assert guest.boot(hostname="r") == ["host name: VyOS refuses the value of 'system host-name'"]
+    assert "set system host-name 'edge1'" in guest.commands
+
+
 def test_a_user_of_the_former_instance_goes_with_it(guest):
     guest.boot(users=[{"name": "ops", "passwd": HASH}])
     assert guest.boot(users=[{"name": "other", "passwd": HASH}]) == []

@@ -81,7 +81,7 @@ def release_files(release: str) -> dict[str, bytes]:
     files |= {
         # A shell's: it runs at each first boot, and starts in a tenth of the time of Python's.
         "usr/libexec/vyos/add-system-version.py": f"#!/bin/sh\ncat <<'EOF'\n{config_footer(release)}EOF\n".encode(),
-        "usr/libexec/vyos/run-config-migration.py": (guest / "run-config-migration.py").read_bytes(),
+        "usr/libexec/vyos/run-config-migration.py": (guest / "run-config-migration").read_bytes(),
         "usr/libexec/vyos/validate-value": (guest / "validate-value").read_bytes(),
         "usr/libexec/vyos/init/vyos-router": (guest / "vyos-router").read_bytes(),
         "usr/lib/systemd/system/vyos-router.service": (guest / "vyos-router.service").read_bytes(),

@@ -402,8 +402,8 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "state of a cloud-init that keeps it elsewhere": (
         "no_cloud_instance_state",
         lambda bench: (
-            bench.write(CLOUD_CONFIG, "system_info: {paths: {cloud_dir: /config/elsewhere}}\n"),
-            bench.write(f"{UPPER}/config/elsewhere/instance-id", "i-1\n"),
+            bench.write(CLOUD_CONFIG, "system_info: {paths: {cloud_dir: /srv/elsewhere}}\n"),
+            bench.write(f"{UPPER}/srv/elsewhere/instance-id", "i-1\n"),
         )[1],
     ),
     "a log of cloud-init": (

@@ -552,7 +552,7 @@ class Configuration:
             CannotApply: VyOS has no such node, takes no such name or value, or cannot keep it in config.boot.
         """
         kind = self.schema.kind(path)
-        self._require_takeable(path, value, kind)
+        self.require(path, value)
         if self._writing is None:
             self.ledger.forget(path, value)
         elif value is not None and kind != "multi" and self._is_of_others(path):
@@ -565,6 +565,25 @@ class Configuration:
         elif not self.config.exists(path):
             self.config.set(path)
         self._mark_tags(self.config, path)
+
+    def require(self, path: list[str], value: str | None = None) -> None:
+        """Require that VyOS takes a node, as for `set`; nothing is set.
+
+        Raises:
+            CannotApply: as for `set`.
+        """
+        shown = " ".join(path)
+        if self.schema.kind(path) is None and self.schema.complete:
+            raise CannotApply(f"VyOS has no node {shown!r}")
+        if value == "" and path[-1] == "encrypted-password":
+            raise CannotApply("an empty password would let everyone in")
+        if not self._survives(path, value):
+            raise CannotApply(f"a word of {shown!r}, or its value, cannot stand in config.boot")
+        for depth in range(1, len(path)):
+            if self.schema.kind(path[:depth]) == "tag" and self.schema.refuses(path[:depth], path[depth]):
+                raise CannotApply(f"VyOS takes no such name below {' '.join(path[:depth])!r}")
+        if value is not None and self._is_refused(path, value):
+            raise CannotApply(f"VyOS refuses the value of {shown!r}")
 
     def delete(self, path: list[str], value: str | None = None) -> None:
         """Delete a node, or one value of it. What is not there is said, and is as good as deleted."""
@@ -609,20 +628,6 @@ class Configuration:
     def _keeps(self, path: list[str]) -> bool:
         found = self.values(path)
         return bool(found) and not self._is_refused(path, found[0])
-
-    def _require_takeable(self, path: list[str], value: str | None, kind: str | None) -> None:
-        shown = " ".join(path)
-        if kind is None and self.schema.complete:
-            raise CannotApply(f"VyOS has no node {shown!r}")
-        if value == "" and path[-1] == "encrypted-password":
-            raise CannotApply("an empty password would let everyone in")
-        if not self._survives(path, value):
-            raise CannotApply(f"a word of {shown!r}, or its value, cannot stand in config.boot")
-        for depth in range(1, len(path)):
-            if self.schema.kind(path[:depth]) == "tag" and self.schema.refuses(path[:depth], path[depth]):
-                raise CannotApply(f"VyOS takes no such name below {' '.join(path[:depth])!r}")
-        if value is not None and self._is_refused(path, value):
-            raise CannotApply(f"VyOS refuses the value of {shown!r}")
 
     def _is_refused(self, path: list[str], value: str) -> bool:
         if self.schema.refuses(path, value):
@@ -754,9 +759,10 @@ def apply_host_name(config: Configuration, cfg: dict[str, Any], cloud: Any) -> N
     if not all(_HOST.fullmatch(label) for label in full.split(".")):
         raise CannotApply(f"{full!r} is not one")
     host, _, domain = full.partition(".")
+    # Before the former name is taken back: a router keeps one.
+    config.require(["system", "host-name"], host)
     config.withdraw()
-    with config.part("host name"):
-        config.set(["system", "host-name"], host)
+    config.set(["system", "host-name"], host)
     if domain:
         config.set(["system", "domain-name"], domain)
 
@@ -770,8 +776,8 @@ def apply_logins(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None
     users: list[Any] = []
     with config.part("users"):
         users = entries_of(cfg.get("users"))
-    chpasswd = cfg.get("chpasswd") if isinstance(cfg.get("chpasswd"), dict) else {}
-    passwords = (cfg.get("password"), chpasswd.get("list"), chpasswd.get("users"))
+    changed = cfg.get("chpasswd")
+    passwords = [cfg.get("password"), *(map(changed.get, ("list", "users")) if isinstance(changed, dict) else ())]
     if keys or set(map(str, users)) - {"default"} or cfg.get("ssh_authorized_keys") or any(passwords):
         config.withdraw()
     before = config.text()
