@@ -41,7 +41,6 @@ class AskedSites:
         bridge: of templates.
         ca_file: the authority of the node's certificate, where the system does not know it.
         hetzner: whether a project of Hetzner Cloud is wanted.
-        hetzner_endpoint: of its API, where that is not the public one.
     """
 
     proxmox: str | None = None
@@ -52,7 +51,6 @@ class AskedSites:
     bridge: str | None = None
     ca_file: Path | None = None
     hetzner: bool = False
-    hetzner_endpoint: str | None = None
 
     @property
     def any(self) -> bool:
@@ -71,8 +69,7 @@ def sites_text(asked: AskedSites) -> str:
     if asked.proxmox is not None:
         named["proxmox"] = {SITE: _proxmox(asked)}
     if asked.hetzner:
-        endpoint = {"endpoint": asked.hetzner_endpoint} if asked.hetzner_endpoint else {}
-        named["hetzner"] = {SITE: {"token_env": "HCLOUD_TOKEN", **endpoint, "default": True}}
+        named["hetzner"] = {SITE: {"token_env": "HCLOUD_TOKEN", "default": True}}
     document = {"sites": named}
     try:
         settings = Settings.model_validate(document)

@@ -24,8 +24,10 @@ def printed_lines() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for block in re.findall(r"^ *```[a-z]*\n(.*?)^ *```$", page.read_text(), flags=re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
-                if line.strip().startswith("hyops "):
-                    yield str(page.relative_to(CHECKOUT)), line.strip()
+                # What follows after `&&` is a line of its own.
+                for one in (part.strip() for part in line.split(" && ")):
+                    if one.startswith("hyops "):
+                        yield str(page.relative_to(CHECKOUT)), one
 
 
 LINES = sorted(set(printed_lines()))

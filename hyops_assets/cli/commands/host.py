@@ -88,9 +88,6 @@ def init(
     bridge: Annotated[str | None, typer.Option("--bridge", help="Of templates; vmbr0.")] = None,
     ca_file: Annotated[Path | None, typer.Option("--ca-file", help="Authority of the node's certificate.")] = None,
     hetzner: Annotated[bool, typer.Option("--hetzner", help="A project of Hetzner Cloud.")] = False,
-    hetzner_endpoint: Annotated[
-        str | None, typer.Option("--hetzner-endpoint", help="Of its API, if not the public one.")
-    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
     template_status: Annotated[
         bool, typer.Option("--template-status", help="End with 10, as HybridOps' init, where it was written.")
@@ -102,7 +99,7 @@ def init(
     from hyops_assets.cli.init import TEMPLATE_WRITTEN, write_template
     from hyops_assets.cli.init_sites import AskedSites
 
-    asked = AskedSites(proxmox, node, token_id, storage, import_storage, bridge, ca_file, hetzner, hetzner_endpoint)
+    asked = AskedSites(proxmox, node, token_id, storage, import_storage, bridge, ca_file, hetzner)
     write_template(place(root, env), force=force, sites=asked)
     raise typer.Exit(TEMPLATE_WRITTEN if template_status else 0)
 

@@ -49,6 +49,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     with gcs_scene(tmp_path / "gcs", authority) as scene:
         monkeypatch.setenv("HYOPS_VYOS_GCS_SA_JSON", json.dumps(scene.key("owner")))
         monkeypatch.delenv("HYOPS_VYOS_GCS_SA_JSON_FILE", raising=False)
+        (tmp_path / "root").mkdir()
         yield Shell(RuntimeRoot(tmp_path / "root"), scene, tmp_path)
 
 
