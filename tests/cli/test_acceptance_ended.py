@@ -23,6 +23,9 @@ TEMPLATE = "core__onprem__vyos-template-seed"
 HETZNER = ("--proxmox-site", "-")
 PROXMOX = ("--hetzner-site", "-")
 HELD_UP = 20.0
+CONFIGURATION = "/nodes/[^/]+/qemu/[0-9]+/config"
+COMMIT = frozenset({2})
+"""Of the changes of a machine's configuration: the first sets its tags."""
 
 
 def started(home: House, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
@@ -35,7 +38,7 @@ def ended(home: House, cloud: str, rule: Rule, sign: signal.Signals) -> Ended:
     system.faults.add(rule)
     try:
         with started(home, *(HETZNER if cloud == "hetzner" else PROXMOX)) as process:
-            wait_until(lambda: system.faults.matched[rule] > 0 or process.poll() is not None, within=180)
+            wait_until(lambda: system.faults.matched[rule] >= max(rule.nth) or process.poll() is not None, within=180)
             assert process.poll() is None, process.communicate()
             os.killpg(process.pid, sign)
             said, wrong = process.communicate(timeout=180)
@@ -57,7 +60,7 @@ def documents(home: House) -> list[str]:
         ("hetzner", Rule("POST", "/servers/[0-9]+/actions/poweron", Delay(3)), signal.SIGINT),
         ("hetzner", Rule("PUT", "/images/[0-9]+", Delay(3)), signal.SIGTERM),
         ("proxmox", Rule("POST", "/nodes/[^/]+/qemu", Delay(3)), signal.SIGTERM),
-        ("proxmox", Rule("PUT", "/nodes/[^/]+/qemu/[0-9]+/config", Delay(3)), signal.SIGINT),
+        ("proxmox", Rule("PUT", CONFIGURATION, Delay(3), COMMIT), signal.SIGINT),
     ],
     ids=["the-server-boots", "the-image-is-ready", "a-machine-is-made", "the-template-is-ready"],
 )
@@ -78,7 +81,7 @@ def test_one_that_is_ended_by_hand_removes_what_it_made(
     [
         ("hetzner", Rule("POST", "/servers/[0-9]+/actions/poweron", Delay(HELD_UP)), "server "),
         ("hetzner", Rule("DELETE", "/servers/[0-9]+", Delay(HELD_UP)), f"snapshot hyops-vyos-1.5-{RELEASE} ("),
-        ("proxmox", Rule("PUT", "/nodes/[^/]+/qemu/[0-9]+/config", Delay(HELD_UP)), "template "),
+        ("proxmox", Rule("PUT", CONFIGURATION, Delay(HELD_UP), COMMIT), "template "),
     ],
     ids=["the-server-boots", "the-image-is-ready", "the-template-is-ready"],
 )
