@@ -147,7 +147,7 @@ def _asks(name: str, value: Any, given: Mapping[str, Any], known: Mapping[str, F
     if is_blank(value) or value in ({}, []):
         return False
     meant = _SAME_AS.get(name)
-    if meant in known:
+    if meant is not None and meant in known:
         said = given.get(meant)
         return value != (known[meant].default if is_blank(said) else said)
     anyway = [defaults[name] for defaults in _SO_ANYWAY if name in defaults]
