@@ -14,7 +14,7 @@ from hyops_assets.cli.doctor import (
     run_doctor,
 )
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.image.programs import PACKAGES
+from hyops_assets.image.programs import PACKAGES, MissingProgram
 
 SITE = """
 sites:
@@ -85,3 +85,12 @@ def test_the_table_names_what_is_wrong_once_and_the_exit_status_says_so(
     assert "roomy" in printed
     monkeypatch.setattr(doctor, "examine", lambda _: [good])
     assert run_doctor(RuntimeRoot(tmp_path)) == 0
+
+
+def test_what_one_build_method_alone_needs_is_named_and_no_fault(monkeypatch: pytest.MonkeyPatch):
+    def missing(programs: list[str]) -> dict[str, str]:
+        raise MissingProgram(programs[0])
+
+    monkeypatch.setattr(doctor, "tool_versions", missing)
+    (check,) = host_programs({"packer": "packer"})
+    assert check == Check("packer", True, "packer is not installed; only build.method packer needs it")
