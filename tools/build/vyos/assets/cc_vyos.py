@@ -225,7 +225,7 @@ def with_footer(text: str, problems: list[str]) -> str:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         problems.append(f"the release's versions were not added, so that VyOS will migrate from the oldest: {error}")
         return text
-    return f"{text.rstrip()}\n\n{footer.strip()}\n"
+    return "\n".join([text.rstrip(), "", footer.strip("\n"), ""])
 
 
 def migrated(text: str, problems: list[str]) -> str:
