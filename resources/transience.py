@@ -52,7 +52,7 @@ PROXMOX = (
     # wget's exit status 4: no connection to the source, or one that broke.
     _passing(r"wget.*failed: exit code 4\b", "a source that was not reached", "see that the node reaches the source"),
 )
-"""How Proxmox VE says it. What it says of a worker that was killed is told apart: that one has begun its work."""
+"""How Proxmox VE says it. A worker that was killed is another case: that one has begun its work."""
 
 HETZNER_CODES = frozenset(
     {

@@ -58,7 +58,7 @@ class MachineSummary(Answer):
     """A machine in a list, the cluster's or a node's.
 
     Attributes:
-        name, template: None where nobody has said yet, which is not the same as none, and no template.
+        name, template: None where it is not reported yet, which is not the same as none, and no template.
         tags: always those of the configuration.
         type: `qemu`, or `lxc` for a container, which takes a VMID too.
     """

@@ -345,7 +345,7 @@ class ProxmoxClient:
     def _refusal(self, call: str, error: ResourceException, *, changing: bool) -> HyopsError:
         status, reason = error.status_code, str(error.content).strip()
         said = error.errors if isinstance(error.errors, Said) else Said()
-        if not said.page or status in {401, 502, 503, 504}:
+        if not said.page or status in {502, 503, 504}:
             return error_for(call, status, said.message or reason, said.fields, changing=changing)
         if status < 500:
             return self._not_the_api(call, f"{said.page}, status {status}")

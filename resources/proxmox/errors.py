@@ -123,7 +123,7 @@ class TaskSlow(TransientError):
 
 
 class DiskUnseen(TransientError):
-    """A storage does not show a disk that must be there. It may be late; what was not seen is nobody's to destroy."""
+    """A storage does not show a disk that must be there. It may be late: not seen is not gone."""
 
 
 class SiteNotReady(Refused):
@@ -151,7 +151,7 @@ class SeedFailed(HyopsError):
 
 
 _NOT_TAKEN = frozenset({429, 503, 595})
-"""Nobody took the call: a proxy that lets nobody in, or a connection that was not established."""
+"""The call was not taken: a proxy that is overloaded, or a connection that was not established."""
 
 _UNCLEAR = frozenset({502, 504, 596, 597, 598, 599})
 """The connection broke on the way (595 to 599 are AnyEvent::HTTP's own): what was asked for may have been done."""

@@ -16,7 +16,7 @@ ROUNDING_BYTES = 64 << 20
 
 
 Disk = Literal["seen", "hidden", "absent"]
-"""Whether the disk's volume was seen on its storage; whether nobody could look, or its storage says there is none.
+"""Whether the disk's volume was seen on its storage, may not be looked at, or its storage says there is none.
 
 Volumes are listed by the rights on their owner (pve-storage, `check_volume_access`: Datastore.Audit on the storage
 **and** VM.Config.Disk on the machine), and left out silently: one that is not listed may be there.

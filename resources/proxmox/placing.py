@@ -178,8 +178,8 @@ def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> N
 
 
 def _changed(facts: TemplateFacts, what: str) -> None:
-    """Refuse. What nobody saw, nobody is told to destroy: a storage that is away comes back."""
-    absent = facts.volid is not None and facts.disk != "seen"
+    """Refuse; to destroy what was not seen is not advised: a storage that is away comes back."""
+    absent = facts.disk == "absent"
     by_hand = f"see that its storage is whole (pvesm path {facts.volid})" if absent else "put it back"
     gone = "" if absent else f", or destroy it (qm destroy {facts.vmid})"
     raise TemplateChanged(

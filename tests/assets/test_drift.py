@@ -162,7 +162,7 @@ def test_a_token_that_may_only_read_finds_nothing_amiss(seeded: House, rights: d
     assert (found.passed, rows(found)) == (True, [])
 
 
-def test_a_token_that_sees_no_machine_is_told_and_no_template_is_missed(
+def test_a_token_that_sees_no_machine_is_reported_and_no_template_is_missed(
     seeded: House, rights: dict[str, frozenset[str]]
 ) -> None:
     rights["/"] = frozenset({"Datastore.Audit"})

@@ -1,6 +1,6 @@
 """Where genuine Proxmox VE is stricter, or odder, than its documentation: the lab's node is so too, a row each.
 
-What was seen of genuine daemons is told in docs/proxmox.md; the file and function of each rule stand in the
+What was seen of genuine daemons stands in docs/proxmox.md; the file and function of each rule stand in the
 stand-in's own modules.
 """
 
@@ -63,7 +63,7 @@ def end(scene: Scene, upid: str) -> str:
         return failure.exitstatus
 
 
-def test_a_refused_token_is_told_in_the_reason_phrase_alone(scene: Scene) -> None:
+def test_a_refused_token_is_answered_in_the_reason_phrase_alone(scene: Scene) -> None:
     answer = ask(scene, "GET", "/version", token="wrong")
 
     assert (answer.status_code, answer.reason, answer.content) == (401, "Authentication failed!", b"")
@@ -84,7 +84,7 @@ def test_a_daemon_that_was_not_reached_answers_without_a_body(scene: Scene, stat
     assert (answer.status_code, answer.reason, answer.content) == (status, reason, b"")
 
 
-def test_what_a_handler_refuses_is_told_in_json_and_ends_the_connection(scene: Scene) -> None:
+def test_what_a_handler_refuses_is_answered_in_json_and_ends_the_connection(scene: Scene) -> None:
     answer = ask(scene, "GET", "/cluster/nextid", params={"vmid": "x"})
 
     assert (answer.status_code, answer.reason) == (400, "Parameter verification failed.")
@@ -131,7 +131,7 @@ def test_the_fields_of_an_upload_are_taken_in_one_order_only(
     assert status == 200 or (answer.reason, answer.content) == ("Bad Request", b"")
 
 
-def test_who_may_not_upload_is_told_so_before_anything_is_read(scene: Scene) -> None:
+def test_who_may_not_upload_is_refused_before_anything_is_read(scene: Scene) -> None:
     scene.stand_in.access.privileges["/storage/local"] = ALL_PRIVILEGES - {"Datastore.AllocateTemplate"}
 
     answer = ask(

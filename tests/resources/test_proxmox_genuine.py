@@ -47,7 +47,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 # --- X1: bodies of any kind -----------------------------------------------------------------------------------------
 
 
-def test_a_refused_token_is_told_though_its_answer_has_no_body(scene: Scene) -> None:
+def test_a_refused_token_is_reported_though_its_answer_has_no_body(scene: Scene) -> None:
     client = ProxmoxClient(scene.site(), "00000000-dead-beef-0000-000000000000")
 
     with pytest.raises(TokenRefused, match="401 Authentication failed!") as refusal:
@@ -56,7 +56,7 @@ def test_a_refused_token_is_told_though_its_answer_has_no_body(scene: Scene) -> 
 
 
 def test_a_daemon_that_restarts_in_the_middle_of_a_seed_is_waited_for(scene: Scene) -> None:
-    """Nobody took these calls: reading and changing ones alike are made again."""
+    """These calls were not taken: reading and changing ones alike are made again."""
     gone = Answer(595, "", "Connection refused")
     for method, path in (
         ("GET", "/version"),
@@ -80,8 +80,8 @@ def test_a_proxys_page_of_trouble_is_waited_for_and_then_transient(scene: Scene,
         scene.client().get_version()
 
 
-@pytest.mark.parametrize("status", [200, 403, 404])
-def test_a_page_instead_of_an_answer_is_told_as_what_it_is(scene: Scene, status: int) -> None:
+@pytest.mark.parametrize("status", [200, 401, 403, 404])
+def test_a_page_instead_of_an_answer_is_reported_as_what_it_is(scene: Scene, status: int) -> None:
     scene.stand_in.faults.add(Rule("GET", "/version", Page(status), nth=ALWAYS))
 
     with pytest.raises(NotTheApi, match=r"answers with text/html.*, not as Proxmox' API") as refusal:
@@ -89,7 +89,7 @@ def test_a_page_instead_of_an_answer_is_told_as_what_it_is(scene: Scene, status:
     assert "/api2/json" in refusal.value.hint
 
 
-def test_json_of_another_program_is_told_as_what_it_is(scene: Scene) -> None:
+def test_json_of_another_program_is_reported_as_what_it_is(scene: Scene) -> None:
     scene.stand_in.faults.add(Rule("GET", "/nodes", Page(200, '{"data": {"nodes": 3}}'), nth=ALWAYS))
     scene.stand_in.faults.add(Rule("POST", "/nodes/pve1/qemu/9200/template", Page(200, '{"data": null}')))
 
@@ -203,7 +203,7 @@ def test_a_seed_whose_token_could_not_see_its_disk_is_refused_before_anything_is
     assert scene.mutations() == 0
 
 
-def test_a_template_of_another_size_is_still_told_by_who_may_only_read(scene: Scene) -> None:
+def test_a_template_of_another_size_is_still_reported_by_who_may_only_read(scene: Scene) -> None:
     scene.seeder().seed(scene.request())
     scene.machine(9200).config["scsi0"] = "local-lvm:base-9200-disk-0,size=1G"
     readers(scene)
@@ -211,7 +211,7 @@ def test_a_template_of_another_size_is_still_told_by_who_may_only_read(scene: Sc
     assert any("its disk has 1073741824 bytes" in text for text in scene.seeder().audit(9200).problems(scene.record))
 
 
-def test_nobody_is_told_to_destroy_a_template_whose_disk_was_not_seen(scene: Scene) -> None:
+def test_destroying_a_template_whose_disk_was_not_seen_is_not_advised(scene: Scene) -> None:
     seeded = scene.seeder().seed(scene.request())
     scene.stand_in.volume_path(seeded.volid).unlink()
 
@@ -239,7 +239,7 @@ def stuck(scene: Scene, vmid: int) -> None:
         scene.stand_in.volume_path(f"local-lvm:vm-{vmid}-{what}").write_bytes(bytes(4 << 20))
 
 
-def test_what_is_told_about_a_stuck_machine_leaves_nothing_behind(scene: Scene) -> None:
+def test_what_is_advised_about_a_stuck_machine_leaves_nothing_behind(scene: Scene) -> None:
     stuck(scene, 9200)
 
     seeded = scene.seeder().seed(scene.request())
@@ -361,7 +361,7 @@ def test_another_run_that_writes_in_between_is_waited_for(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("where", ["call", "worker"])
-def test_the_loser_of_two_runs_at_once_is_told_who_won(scene: Scene, where: str) -> None:
+def test_the_loser_of_two_runs_at_once_learns_who_won(scene: Scene, where: str) -> None:
     seeder = scene.seeder()
     real = seeder.client.create_template
 
@@ -413,7 +413,7 @@ def test_a_node_that_dies_between_creation_and_conversion_is_transient_and_the_n
     assert scene.templates() == [9200]
 
 
-def test_a_storage_that_is_disabled_is_told_before_anything_is_made(scene: Scene) -> None:
+def test_a_storage_that_is_disabled_is_reported_before_anything_is_made(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", enabled=False)
 
     with pytest.raises(SiteNotReady, match="storage 'local-lvm' is not active on node pve1"):
@@ -421,7 +421,7 @@ def test_a_storage_that_is_disabled_is_told_before_anything_is_made(scene: Scene
     assert scene.mutations() == 0
 
 
-def test_a_disk_storage_for_another_content_is_told_before_anything_is_made(scene: Scene) -> None:
+def test_a_disk_storage_for_another_content_is_reported_before_anything_is_made(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", {"rootdir"})
 
     with pytest.raises(SiteNotReady, match="'local-lvm' is not configured for content 'images'"):
@@ -437,7 +437,7 @@ def test_a_named_vmid_that_is_taken_in_between_is_refused_and_left_alone(scene: 
         scene.seeder().seed(scene.request(), TemplateOptions(template_vm_id=9150))
 
 
-def test_a_pool_that_does_not_exist_is_told_with_the_command_that_makes_it(scene: Scene) -> None:
+def test_a_pool_that_does_not_exist_is_reported_with_the_command_that_makes_it(scene: Scene) -> None:
     with pytest.raises(PrivilegeMissing, match="pool 'vyos' does not exist") as refusal:
         scene.seeder(pool="vyos").seed(scene.request())
     assert "pveum pool add" in refusal.value.hint

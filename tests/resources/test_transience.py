@@ -68,7 +68,7 @@ def test_an_answer_that_says_no_is_not(words: str) -> None:
     assert not isinstance(error_for("POST /nodes/pve1/qemu", 500, words, None, changing=True), TransientError)
 
 
-def test_a_lock_that_no_task_will_lift_is_told_with_what_lifts_it() -> None:
+def test_a_lock_that_no_task_will_lift_is_reported_with_what_lifts_it() -> None:
     error = error_for("PUT", 500, "VM is locked (create)", None)
 
     assert isinstance(error, MachineLocked)
@@ -139,7 +139,7 @@ def test_a_disk_that_a_shared_storage_shows_late_is_waited_for(scene: Scene) -> 
     assert scene.stand_in.storages.late["ceph"] == 0
 
 
-def test_a_disk_that_is_not_shown_at_all_is_transient_and_nobody_is_told_to_destroy_it(scene: Scene) -> None:
+def test_a_disk_that_is_not_shown_at_all_is_transient_and_destroying_it_is_not_advised(scene: Scene) -> None:
     scene.stand_in.storages.late["ceph"] = 10**6
 
     with pytest.raises(DiskUnseen, match="does not show ceph:vm-9200-disk-0, the disk of VMID 9200") as failure:
@@ -159,7 +159,7 @@ def test_a_disk_that_is_not_shown_at_all_is_transient_and_nobody_is_told_to_dest
         ("invalid_input", "Server Type cx22 is unavailable in location fsn1"),
     ],
 )
-def test_an_offer_that_is_stale_is_told_from_a_request_that_is_wrong(code: str, message: str) -> None:
+def test_an_offer_that_is_stale_is_distinguished_from_a_request_that_is_wrong(code: str, message: str) -> None:
     with pytest.raises(NotOffered), translated("creating a server"):
         raise APIException(code, message, {})
 

@@ -43,8 +43,8 @@ class Access:
     def authenticate(self, header: str | None) -> None:
         """Refuse a request without the token (401).
 
-        Why is never told: wrong, unknown, expired, of another realm, of a disabled user (pve-manager, HTTPServer.pm,
-        `auth_handler`). Proxmox waits three seconds before it says so; this does not.
+        The reason is never given: wrong, unknown, expired, of another realm, of a disabled user (pve-manager,
+        HTTPServer.pm, `auth_handler`). Proxmox waits three seconds before it says so; this does not.
         """
         if header is None or not header.startswith("PVEAPIToken"):
             raise ApiError(401, "No ticket")

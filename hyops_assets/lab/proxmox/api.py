@@ -191,7 +191,7 @@ class Api:
         return self.inventory.tasks[upid]
 
     def _resource(self, machine: Machine) -> dict[str, object]:
-        """Return an entry: place, lock and tags as they are; name, flag and state as they were told last, if ever."""
+        """Return an entry: place, lock and tags as they are; name, flag and state as last reported, if ever."""
         config = machine.config
         optional: dict[str, object] = {key: config[key] for key in ("tags", "lock") if key in config}
         pool = self.access.pool_of(machine.vmid)

@@ -62,7 +62,7 @@ class MachineCalls:
             ("GET", f"{machine}/agent/get-osinfo", _NOTHING, self._osinfo),
         ]
 
-    def told(self, machine: Machine) -> dict[str, object]:
+    def reported(self, machine: Machine) -> dict[str, object]:
         """Return what a node says of a machine from its configuration and its process (QemuServer.pm, `vmstatus`)."""
         config = machine.config
         disk = str(config.get("scsi0", "")).partition(",")[0]
@@ -86,12 +86,12 @@ class MachineCalls:
         ]
 
     def _listed(self, machine: Machine) -> dict[str, object]:
-        told = self.told(machine)
+        reported = self.reported(machine)
         if not machine.is_template:
-            del told["template"]
+            del reported["template"]
         cores = machine.config.get("cores", 1)
         known = {key: machine.config[key] for key in ("lock", "tags") if key in machine.config}
-        return {"vmid": machine.vmid, "cpus": cores, **told, **known}
+        return {"vmid": machine.vmid, "cpus": cores, **reported, **known}
 
     async def _create(self, call: Call) -> object:
         given, vmid, pool = call.parameters, int(call.parameters["vmid"]), call.parameters.get("pool")
@@ -192,7 +192,7 @@ class MachineCalls:
     async def _status(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.Audit")
         machine = self._machine(call)
-        return {**self._listed(machine), "ha": {"managed": 0}, "qmpstatus": self.told(machine)["status"]}
+        return {**self._listed(machine), "ha": {"managed": 0}, "qmpstatus": self.reported(machine)["status"]}
 
     async def _start(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.PowerMgmt")

@@ -114,7 +114,7 @@ class ProxmoxStandIn:
             bridges=["vmbr0"],
             version="9.2.11",
         )
-        self.statistics = Statistics(self.inventory, machine_calls.told)
+        self.statistics = Statistics(self.inventory, machine_calls.reported)
         self.api = Api(
             access=self.access,
             inventory=self.inventory,
@@ -221,7 +221,7 @@ class ProxmoxStandIn:
     async def _read_body(self, request: web.Request, call: Call, fault: Action | None) -> int:
         """Read a form, or spool an upload without holding it in memory; return the bytes that came."""
         if request.content_type == "multipart/form-data":
-            # The rights to upload are looked at before anything is read, and told without a body.
+            # The rights to upload are looked at before anything is read, and refused without a body.
             self._require_uploader(call)
             return await read_upload(request, call, self._spool, fault)
         form = await request.post()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from hyops_assets.lab.proxmox.inventory import Inventory, Machine
 
-Told = dict[str, object]
+Report = dict[str, object]
 
 
 class Statistics:
@@ -21,10 +21,10 @@ class Statistics:
         away: nodes that have been away for so long that their last one is forgotten (five minutes).
     """
 
-    def __init__(self, inventory: Inventory, told: Callable[[Machine], Told]) -> None:
+    def __init__(self, inventory: Inventory, report: Callable[[Machine], Report]) -> None:
         self._inventory = inventory
-        self._told = told
-        self._said: dict[int, Told] = {}
+        self._report = report
+        self._said: dict[int, Report] = {}
         self._at = float("-inf")
         self.interval_seconds = 10.0
         self.hanging = False
@@ -33,7 +33,7 @@ class Statistics:
     def broadcast(self) -> None:
         """Say how everything is now; what nodes that are down said last stays as it was."""
         now = {
-            vmid: self._told(machine)
+            vmid: self._report(machine)
             for vmid, machine in self._inventory.machines.items()
             if self._inventory.node_of(machine) not in self._inventory.down
         }
@@ -42,7 +42,7 @@ class Statistics:
         }
         self._said, self._at = now | stale, time.monotonic()
 
-    def of(self, machine: Machine) -> Told:
+    def of(self, machine: Machine) -> Report:
         """Return what was said last about a machine; nothing where it is too new, or nothing is said."""
         if self.hanging or self._inventory.node_of(machine) in self.away:
             return {}
