@@ -30,7 +30,7 @@ INTERNAL = 30
 TARGETS = ("proxmox", "hetzner")
 """What `--target` may name: one kind of site."""
 
-_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "packer", "ansible-playbook", "busybox"})
+_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "packer", "ansible-galaxy", "ansible-playbook", "busybox"})
 """Programs of the lab and of build methods that are chosen: their absence is no fault of a host that has no use for
 them. A module's preflight asks for what its method needs."""
 

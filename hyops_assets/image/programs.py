@@ -35,6 +35,7 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "packer": "packer",
     # Not ansible-core: the playbooks of vyos-vm-images need the collections that come with the full package.
+    "ansible-galaxy": "ansible",
     "ansible-playbook": "ansible",
     "bash": "bash",
     "busybox": "busybox-static",
