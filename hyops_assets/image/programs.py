@@ -35,6 +35,7 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "packer": "packer",
     # Not ansible-core: the playbooks of vyos-vm-images need the collections that come with the full package.
+    "ansible-galaxy": "ansible",
     "ansible-playbook": "ansible",
     "bash": "bash",
     "busybox": "busybox-static",
@@ -55,7 +56,7 @@ PACKAGES = {
 }
 """Every program of the host that the pipeline runs, and the Debian package that brings it."""
 
-OPTIONAL = {"packer": "packer", "ansible-playbook": "vyos-vm-images"}
+OPTIONAL = {"packer": "packer", "ansible-galaxy": "vyos-vm-images", "ansible-playbook": "vyos-vm-images"}
 """Programs that one build method alone needs, and which: no prerequisite. Debian 13 has no packer."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

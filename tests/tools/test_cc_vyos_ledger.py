@@ -199,3 +199,13 @@ def test_ended_after_any_of_its_writes_the_next_instance_still_replaces_the_form
     guest.network = static(30, 1, 55)
     assert guest.boot() == []
     assert not any(f"192.0.2.{former}/24" in guest.text for former in (10, 20))
+
+
+def test_a_default_configuration_that_cannot_be_read_keeps_nothing_from_being_replaced(guest):
+    guest.network = static(10, 1, 53)
+    guest.boot(hostname="edge1")
+    (guest.root / "config.boot.default").write_text("}\n")
+    guest.network = static(20, 254, 54)
+    assert guest.boot(hostname="edge2") == []
+    assert "192.0.2.10/24" not in guest.text
+    assert "set system host-name 'edge2'" in guest.commands

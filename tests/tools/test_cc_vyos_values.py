@@ -71,10 +71,14 @@ def test_a_password_in_the_owners_configuration_that_vyos_drops_is_no_way_in(gue
         f'user ops {{ authentication {{ encrypted-password "{YESCRYPT}"\n}} }}',
     )
     guest.config.write_text(str(ConfigTree(f"{ssh}\nsystem {{ login {{ {login} }} }}\n").to_string()))
+    before = guest.text
     (problem,) = guest.boot()
     assert problem == "VyOS refuses the kind of password that ops has: it will be left out"
     assert "SSH is off" in caplog.text
     assert "port" not in guest.text
+    guest.config.write_text(before)
+    # Said once, also where another login is looked for twice.
+    assert guest.boot(ssh_authorized_keys=[KEY]) == [problem]
 
 
 # --- who is asked --------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from hyops_assets.contract.inputs import GCS_KEY_VARIABLES, BuildInputs
 from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
+from hyops_assets.image.methods.vyos_vm_images import missing_collections
+from hyops_assets.image.programs import MissingProgram
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
@@ -49,10 +51,25 @@ def plan(work: Work) -> list[Intended]:
     return [*_sources(work, version), *objects, *_sites(work, version)]
 
 
+def collections_check() -> Check:
+    """Return whether Ansible has what the playbooks of vyos-vm-images use."""
+    try:
+        missing = missing_collections()
+    except MissingProgram as error:
+        return Check("ansible collections", "missing", error.hint)
+    if missing:
+        return Check(
+            "ansible collections", "missing", f"{', '.join(missing)}: apt-get install ansible (not ansible-core)"
+        )
+    return Check("ansible collections", "ok")
+
+
 def checks(work: Work) -> list[Check]:
     """Return what a build needs on this host, and whether the repository answers and strangers can read it."""
     inputs = build_inputs(work)
-    programs = [program_check(name) for name in (*PROGRAMS, *_OF_METHOD.get(work.settings.build.method, ()))]
+    method = work.settings.build.method
+    programs = [program_check(name) for name in (*PROGRAMS, *_OF_METHOD.get(method, ()))]
+    programs += [collections_check()] if method == "vyos-vm-images" else []
     try:
         with _repository(work, inputs.repo_state_ref) as repository:
             found = _repository_check(repository)

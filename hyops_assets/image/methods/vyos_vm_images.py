@@ -28,7 +28,7 @@ from hyops_assets.image.methods.finishing import find_installed, finish
 from hyops_assets.image.methods.logged import Transcript, run_logged
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.produced import decode_disk
-from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.image.programs import MissingProgram, ProgramFailed, run
 
 _CHECKED_SUMS = "md5sum.txt"
 _CONFIG, _BOOT_SECTOR_BYTES, _BOOT_TEXT = "/boot/grub/grub.cfg", 446, b"GRUB"
@@ -39,6 +39,8 @@ _NOTED = re.compile(
 _GRUB_TASK = re.compile(r"^TASK \[.*grub", re.IGNORECASE)
 _NO_HOSTS = "no hosts matched"
 _NO_MODULE = "couldn't resolve module/action"
+_COLLECTIONS = ("ansible.posix", "community.general")
+_LISTING_SECONDS = 60.0
 _LEFT = "loop devices, mounts and lines in /etc/fstab of a failed play may remain: losetup -a, mount, /etc/fstab"
 _GIB = 1 << 30
 
@@ -152,6 +154,23 @@ def _played(request: BuildRequest, checkout: VyosVmImages, variables: dict[str, 
         if _NO_MODULE in error.message:
             raise _collections_missing(error.message) from error
         raise
+
+
+def missing_collections() -> list[str]:
+    """Return which collections Ansible lacks that the playbooks use: `mount` and `filesystem` stand in them.
+
+    Raises:
+        MissingProgram: Ansible is not installed.
+    """
+    try:
+        listed = run(["ansible-galaxy", "collection", "list"], timeout=_LISTING_SECONDS).text
+    except MissingProgram:
+        raise
+    except ProgramFailed:
+        # How it answers where it has none at all.
+        listed = ""
+    found = {line.split()[0] for line in listed.splitlines() if line.split()}
+    return [name for name in _COLLECTIONS if name not in found]
 
 
 def _collections_missing(said: str) -> CollectionsMissing:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hyops_assets.cli.modules.build_outlook import collections_check
+from hyops_assets.image import programs
 from hyops_assets.image.intake.iso import SQUASHFS
 from hyops_assets.image.methods import vyos_vm_images
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
@@ -135,6 +137,24 @@ def test_a_module_that_ansible_core_lacks_is_named_with_what_to_install(build: A
     with pytest.raises(CollectionsMissing, match=r"hyops\.absent\.mount") as refused:
         build("absent-module.yml")
     assert "install the full ansible" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("script", "missing"),
+    [
+        ("echo usage; exit 1", ["ansible.posix", "community.general"]),
+        ("echo 'ansible.posix 1.4.0'", ["community.general"]),
+        ("echo 'ansible.posix 1.4.0'; echo 'community.general 6.0.0'", []),
+    ],
+)
+def test_preflight_tells_which_collections_ansible_lacks(
+    script: str, missing: list[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "ansible-galaxy").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "ansible-galaxy").chmod(0o755)
+    monkeypatch.setattr(programs, "_PATH", f"{tmp_path}:{programs._PATH}")
+    assert vyos_vm_images.missing_collections() == missing
+    assert collections_check().status == ("missing" if missing else "ok")
 
 
 @as_root

@@ -622,7 +622,8 @@ class Configuration:
         if found and not found[0].startswith(("*", "!")):
             if self._keeps(hashed_to):
                 return True
-            self.problems.append(f"VyOS refuses the kind of password that {user} has: it will be left out")
+            refused = f"VyOS refuses the kind of password that {user} has: it will be left out"
+            self.problems += [] if refused in self.problems else [refused]
         return open_to or any(self.values([*base, "plaintext-password"]))
 
     def _keeps(self, path: list[str]) -> bool:
@@ -643,8 +644,11 @@ class Configuration:
         return not defaults.exists(path) or list(defaults.return_values(path)) != found
 
     def _defaults(self) -> Any:
-        source = next((path for path in (OWN_DEFAULT, DEFAULT) if path.is_file()), None)
-        return self._tree(shut(source) if source else "")
+        """Return the tree of the default configuration, an empty one where there is none that can be read."""
+        with suppress(OSError, ValueError):
+            source = next(path for path in (OWN_DEFAULT, DEFAULT, Path(os.devnull)) if path.exists())
+            return self._tree(shut(source))
+        return self._tree("")
 
     def _note(self, path: list[str], value: str | None, *, multi: bool) -> None:
         joined = " ".join(path)
