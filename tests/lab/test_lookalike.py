@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.intake.iso import open_iso
-from hyops_assets.image.overlay.sources import NoSource
+from hyops_assets.image.overlay.sources import NoSource, host_sources
 from hyops_assets.lab.lookalike import make_lookalike, rootfs, schema
 from hyops_assets.lab.lookalike.iso import release_files
 from tests.conftest import LOOKALIKE_RELEASE
@@ -41,9 +41,9 @@ def test_the_schema_knows_tag_nodes_and_values():
     assert "interfaces/node.def" in found
 
 
-def test_a_machine_of_another_suite_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(rootfs, "SUITE", "buster")
-    with pytest.raises(NoSource, match="buster"):
+def test_a_machine_without_any_source_of_debian_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rootfs, "host_sources", lambda suite: host_sources(suite, tmp_path / "etc"))
+    with pytest.raises(NoSource, match=rf"of {rootfs.SUITE}, and this host has no Debian source"):
         make_lookalike(tmp_path / "x.iso", LOOKALIKE_RELEASE, cache=tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
