@@ -15,12 +15,12 @@ from resources.states.store import StateStore
 
 
 class Forgetting(Frozen):
-    """Which partition, and whether it is only told."""
+    """Which partition, and whether it is forgotten or only what refers to it is listed."""
 
     partition: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{0,127}$")] = Field(
         default="", description="a record version, or proxmox/<site> or hetzner/<site>"
     )
-    apply: bool = Field(default=False, description="forget it; otherwise it is only told what refers to it")
+    apply: bool = Field(default=False, description="forget it; otherwise what refers to it is listed")
     referred_to: bool = Field(default=False, description="forget it although documents or states refer to it")
 
 

@@ -14,7 +14,7 @@ def run_forget(place: Place, name: str, *, apply: bool, referred_to: bool) -> No
     Args:
         place: the environment.
         name: a version, or `proxmox/<site>` or `hetzner/<site>`.
-        apply: forget it; otherwise it is only told.
+        apply: forget it; otherwise what refers to it is listed.
         referred_to: forget it although documents or states refer to it.
 
     Raises:

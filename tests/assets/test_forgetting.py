@@ -1,4 +1,4 @@
-"""A partition that should not be there: what refers to it is told first, and it leaves the dialogs."""
+"""A partition that should not be there: what refers to it is listed first, and it leaves the dialogs."""
 
 import dagster as dg
 import pytest
@@ -18,7 +18,7 @@ from tests.assets.house import RELEASE, House
 MISTYPED = "2026.09.09-0000-rolling"
 
 
-def told(house: House, name: str) -> list[str]:
+def referring(house: House, name: str) -> list[str]:
     found = references(
         Partition.parse(name),
         house.instance,
@@ -55,7 +55,7 @@ def test_a_mistyped_version_is_forgotten_from_the_ui(home: House) -> None:
 
 
 def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: House) -> None:
-    found = told(seeded, RELEASE)
+    found = referring(seeded, RELEASE)
     assert f"document published_contract/{RELEASE}" in found
     assert f"document hetzner_image/{SITE}|{RELEASE}" in found
     assert "state core/shared/vyos-image-build#vyos_default_build" in found
@@ -76,7 +76,7 @@ def test_a_run_that_has_not_ended_keeps_a_version_whatever_is_asked(home: House)
 
 def test_a_site_is_forgotten_once_it_is_out_of_the_settings(home: House) -> None:
     home.instance.add_dynamic_partitions(PROXMOX.dimension, [SITE, "old"])
-    assert told(home, f"proxmox/{SITE}") == [f"sites.proxmox.{SITE} of config/pipeline.yml"]
+    assert referring(home, f"proxmox/{SITE}") == [f"sites.proxmox.{SITE} of config/pipeline.yml"]
     with pytest.raises(StillReferredTo, match=r"pipeline\.yml"):
         run_forget(Place(home.root, ""), f"proxmox/{SITE}", apply=True, referred_to=True)
     run_forget(Place(home.root, ""), "proxmox/old", apply=True, referred_to=False)
