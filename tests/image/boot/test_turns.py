@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.boot.turns import ForeignDirectory, host_directory, turn
+from tests.hetzner_scene import wait_until
 from tests.killing import killed_at_each_line
 
 HOLDER = (
@@ -95,6 +96,8 @@ def test_what_a_holder_starts_does_not_hold_its_turn(tmp_path: Path) -> None:
     with turn(tmp_path, at_once=1):
         child = subprocess.Popen(["/bin/sleep", "60"], close_fds=False)
     try:
+        # The kernel names a program after it has closed what the program does not inherit (execve(2)).
+        wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n", within=30)
         with turn(tmp_path, at_once=1, progress=refuse):
             pass
     finally:
