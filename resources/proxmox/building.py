@@ -180,11 +180,11 @@ class Build:
         Not at its creation: tags are asked for on the machine itself there, which a pool's rights do not reach yet
         (qemu-server, API2/Qemu.pm, `create_vm`; pve-guest-common, `assert_tag_permissions`).
         """
-        wanted, facts = tags_of(self.request.record), audit(self.client, vmid)
-        if set(wanted.split(";")) <= set(facts.tags.split(";")):
+        wanted, has = set(tags_of(self.request.record).split(";")), set(audit(self.client, vmid).tags.split(";"))
+        if wanted <= has:
             return
         try:
-            self.client.ensure_config(vmid, tags=wanted)
+            self.client.ensure_config(vmid, tags=";".join(sorted((wanted | has) - {""})))
         except PrivilegeMissing as error:
             self.journal.warn(f"VMID {vmid} has no tags: {error.reason}")
         except AnswerLost:

@@ -150,6 +150,9 @@ class SeedFailed(HyopsError):
     """What stands on the site after a step is not what the step should have left."""
 
 
+VOLUME_TAKEN = re.compile(r"vm-\d+-.*(?:already exists|File exists)")
+"""A directory, LVM, ZFS and RBD word it differently (pve-storage, `alloc_image` of each plugin, and their tools)."""
+
 _NOT_TAKEN = frozenset({429, 503, 595})
 """The call was not taken: a proxy that is overloaded, or a connection that was not established."""
 
@@ -234,6 +237,8 @@ def _task_hint(exitstatus: str) -> str:
         return "the storage is full: free some space on it, then seed again"
     if "unexpected status" in exitstatus or "interrupted" in exitstatus:
         return "the worker was killed: run the seed again"
+    if VOLUME_TAKEN.search(exitstatus):
+        return "a machine that is gone left this volume: pvesm list and pvesm free on the node, or name another VMID"
     if "Permission check failed" in exitstatus:
         return "grant it to the token: the role of docs/proxmox.md"
     return "read the task's log above, and in the node's task viewer"

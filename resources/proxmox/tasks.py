@@ -1,6 +1,5 @@
 """Waiting for a worker to end. It runs on the node and outlives this process: a later wait finds it again."""
 
-import re
 import time
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from hyops_assets.contract.progress import Progress, silent
 from resources.proxmox.answers import TaskStatus, node_of
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import (
+    VOLUME_TAKEN,
     ImageMismatch,
     LeftoverVolume,
     NodeUnreachable,
@@ -23,8 +23,6 @@ from resources.transience import PROXMOX, passing
 
 _LOG_TAIL = 12
 _CAUSE_LINES = 3
-_TAKEN = re.compile(r"vm-\d+-.*(?:already exists|File exists)")
-"""A directory, LVM, ZFS and RBD word it differently (pve-storage, `alloc_image` of each plugin, and their tools)."""
 _MISSING_TOLERATED = 5
 SILENCE_SECONDS = 300.0
 """A node that restarts is back within; one that is not will not tell about its worker, which died with it."""
@@ -119,6 +117,6 @@ def _kind(exitstatus: str, log: list[str]) -> type[TaskFailed]:
     """Return what a worker's end means. Where its status names a program alone, the cause is in the log before it."""
     if "unexpected status" in exitstatus or "interrupted by signal" in exitstatus:
         return TaskInterrupted
-    if _TAKEN.search(exitstatus):
+    if VOLUME_TAKEN.search(exitstatus):
         return LeftoverVolume
     return TaskBusy if passing(PROXMOX, exitstatus, *log[-_CAUSE_LINES:]) else TaskFailed

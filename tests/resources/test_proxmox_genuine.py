@@ -17,6 +17,7 @@ from resources.proxmox.client import Method, ProxmoxClient
 from resources.proxmox.errors import (
     AnswerLost,
     ConfigChanged,
+    LeftoverVolume,
     NodeUnreachable,
     NotTheApi,
     PrivilegeMissing,
@@ -260,6 +261,15 @@ def test_a_volume_that_is_left_in_the_way_moves_the_creation_to_the_next_vmid(sc
 
     assert seeded.vmid == 9201
     assert any("VMID 9200 is passed over" in warning and "vm-9200-cloudinit" in warning for warning in seeded.warnings)
+
+
+def test_a_volume_in_the_way_of_a_named_vmid_is_reported_with_what_frees_it(scene: Scene) -> None:
+    stuck(scene, 9150)
+    del scene.stand_in.inventory.machines[9150]
+
+    with pytest.raises(LeftoverVolume, match="vm-9150-cloudinit") as failure:
+        scene.seeder().seed(scene.request(), TemplateOptions(template_vm_id=9150))
+    assert "pvesm free" in failure.value.hint
 
 
 def test_volumes_that_belong_to_no_machine_are_found_and_named(scene: Scene) -> None:
