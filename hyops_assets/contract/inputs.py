@@ -125,8 +125,8 @@ class BuildInputs(ModuleInputs, BuildCommands):
             raise ValueError("set one of source_iso_url, record_url and record_local_path")
         if self.record_url and not self.record_sha256:
             raise ValueError("record_url needs record_sha256: what a URL answers is anyone's disk otherwise")
-        if self.build_command and (self.record_url or self.record_local_path):
-            raise ValueError("build_command makes a disk; record_url and record_local_path name one that is made")
+        if self.build_command and self.record_url:
+            raise ValueError("build_command makes a disk, and record_url names one that is made: set one of them")
         return self
 
     @model_validator(mode="after")

@@ -135,7 +135,10 @@ def test_a_publish_command_that_uploads_other_bytes_is_found_by_reading_back(
         ({"build_command": "one\ntwo"}, "build_command"),
         ({"publish_command": "a\rb"}, "publish_command"),
         ({"build_workdir": "/tmp"}, "build_workdir is set without build_command"),
-        ({"build_command": "true", "record_local_path": "/x.qcow2"}, "build_command makes a disk"),
+        (
+            {"build_command": "true", "record_url": "https://example.net/x.qcow2", "record_sha256": "0" * 64},
+            "build_command makes a disk",
+        ),
         ({"smoke_verify_required": "perhaps"}, "smoke_verify_required"),
         ({"build_command": "CHANGE_ME"}, "placeholders"),
     ],

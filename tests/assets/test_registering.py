@@ -149,7 +149,7 @@ def test_another_digest_than_the_claimed_is_refused(shelf: Shelf) -> None:
 
 def test_a_file_that_is_no_disk_is_refused(shelf: Shelf) -> None:
     (shelf.directory / QCOW2).write_bytes(b"<html>not found</html>" * 100)
-    refused(shelf, "is no disk", record_url=shelf.url(QCOW2))
+    refused(shelf, "is a web page, not a raw disk, a qcow2 or a raw.xz", record_url=shelf.url(QCOW2))
 
 
 def test_a_file_that_is_not_there_is_refused(shelf: Shelf) -> None:
