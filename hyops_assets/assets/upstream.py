@@ -21,7 +21,7 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.border import bordered, said_of
 from resources.feed.client import ReleaseFeed
 from resources.feed.download import IsoUnavailable
 from resources.feed.parse import Release, release_at
@@ -170,7 +170,7 @@ def _take_in_from_its_place(
         try:
             return announced, _take_in(announced, feed, settings, store, progress)
         except IsoUnavailable as error:
-            context.log.warning("%s; the feed is asked where %s is now", error.message, version.release)
+            context.log.warning("%s; the feed is asked where %s is now", said_of(error), version.release)
     release = feed.find(version.release, source_iso_url=source_iso_url)
     return release, _take_in(release, feed, settings, store, progress)
 

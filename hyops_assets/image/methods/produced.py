@@ -12,15 +12,6 @@ from hyops_assets.image.variants import qcow2, stock_xz
 from hyops_assets.image.variants.disk_source import DiskFormat, format_of
 from hyops_assets.image.variants.encoded import require_disk_size
 
-_FOREIGN = {
-    b"KDMV": "a VMDK",
-    b"conectix": "a VHD",
-    b"vhdxfile": "a VHDX",
-    b"<<< ": "a VDI",
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK": "a ZIP archive",
-}
 _PIECE_BYTES = 1 << 20
 _MBR_MAGIC, _MBR_MAGIC_AT = b"\x55\xaa", 510
 
@@ -34,7 +25,8 @@ def decode_disk(path: Path, raw: Path, *, progress: Progress = silent) -> DiskFo
         progress: told the bytes done.
 
     Raises:
-        BuildFailed: it is no disk in a format that we know; says what it is where that can be told.
+        ForeignFormat: it is of a format that is known, and none of ours.
+        BuildFailed: it has no partition table.
         NotPlainQcow2, BadQcow2, BadRawXz, NotADisk: it is a damaged one, or refers to other files.
         NoSpace: the disk does not fit.
     """
@@ -57,9 +49,8 @@ def _require_disk(disk: Path, name: str) -> None:
     with disk.open("rb") as file:
         head = file.read(_MBR_MAGIC_AT + len(_MBR_MAGIC))
     if head[_MBR_MAGIC_AT:] != _MBR_MAGIC:
-        found = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), "no partition table")
         raise BuildFailed(
-            f"{name} is no disk: {found} stands at its beginning",
+            f"{name} is no disk: no partition table stands at its beginning",
             hint="a disk is a qcow2, a raw.xz or a raw image, with a partition table",
         )
 

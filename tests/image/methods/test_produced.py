@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.methods.method import BuildFailed
 from hyops_assets.image.methods.produced import decode_disk
 from hyops_assets.image.programs import run
+from hyops_assets.image.variants.disk_source import ForeignFormat
 from hyops_assets.image.variants.encoded import NotADisk
 from hyops_assets.image.variants.qcow2 import NotPlainQcow2
 from hyops_assets.image.variants.stock_xz import BadRawXz
@@ -53,12 +55,20 @@ def test_a_decoded_disk_stays_sparse(raw: Path, format_: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("head", "what"), [(b"KDMV", "a VMDK"), (b"conectix", "a VHD"), (b"<html>", "no partition table")]
+    ("head", "refusal", "what"),
+    [
+        (b"KDMV", ForeignFormat, "a VMDK"),
+        (b"conectix", ForeignFormat, "a VHD"),
+        (b"<html>", ForeignFormat, "a web page"),
+        (b"no disk", BuildFailed, "no partition table"),
+    ],
 )
-def test_what_is_no_disk_is_refused_and_named(head: bytes, what: str, tmp_path: Path) -> None:
+def test_what_is_no_disk_is_refused_and_named(
+    head: bytes, refusal: type[HyopsError], what: str, tmp_path: Path
+) -> None:
     produced = tmp_path / "disk.qcow2"
     produced.write_bytes(head.ljust(4096, b"\0"))
-    with pytest.raises(BuildFailed, match=what):
+    with pytest.raises(refusal, match=what):
         decode_disk(produced, tmp_path / "decoded.raw")
     assert not (tmp_path / "decoded.raw").exists()
 
