@@ -8,7 +8,7 @@ from collections.abc import Collection
 import dagster as dg
 
 from hyops_assets.assets.publishing import published_contract
-from hyops_assets.assets.upstream import ANNOUNCED_URL, vyos_release
+from hyops_assets.assets.upstream import announced_url, vyos_release
 from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.jobs import BUILDS, build_record
 from hyops_assets.partitions import VERSIONS
@@ -111,7 +111,7 @@ def _announcements(
     found: dict[str, str] = {}
     for record in instance.fetch_materializations(wanted, limit=limit).records:
         event = record.asset_materialization
-        url = event.metadata.get(ANNOUNCED_URL) if event else None
+        url = announced_url(event) if event else None
         if event is not None and event.partition and url is not None and _version(event.partition):
-            found.setdefault(event.partition, str(url.value))
+            found.setdefault(event.partition, url)
     return found

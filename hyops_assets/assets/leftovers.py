@@ -123,8 +123,7 @@ def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | N
         cloud: the kind of the site.
         site: the site's name.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK, tags={cloud.site_tag: site}))
-    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
+    return _live_one(instance, dg.RunsFilter(statuses=_AT_WORK, tags={cloud.site_tag: site}))
 
 
 def working_with(instance: dg.DagsterInstance, digest: str) -> str | None:
@@ -134,8 +133,11 @@ def working_with(instance: dg.DagsterInstance, digest: str) -> str | None:
         instance: knows the runs.
         digest: the document's.
     """
-    runs = instance.get_runs(dg.RunsFilter(tags={HANDED_OVER_TAG: digest}))
-    return next((run.run_id for run in runs if is_live(instance, run.run_id)), None)
+    return _live_one(instance, dg.RunsFilter(tags={HANDED_OVER_TAG: digest}))
+
+
+def _live_one(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> str | None:
+    return next((run.run_id for run in instance.get_runs(wanted) if is_live(instance, run.run_id)), None)
 
 
 def made_here(

@@ -71,6 +71,12 @@ def release_event(release: Release, version: str, *, announced: bool = False) ->
     )
 
 
+def announced_url(event: dg.AssetMaterialization) -> str | None:
+    """Return where the feed had a release when it was taken up; None where the event did not come from the feed."""
+    url = event.metadata.get(ANNOUNCED_URL)
+    return None if url is None else str(url.value)
+
+
 @dg.asset(
     partitions_def=VERSIONS,
     deps=[vyos_release],
@@ -165,7 +171,7 @@ def _take_in_from_its_place(
     progress: Step,
 ) -> tuple[Release, SignedIso]:
     """Take an ISO in from where its release was announced; where it is no longer there, from where the feed says."""
-    announced = None if source_iso_url else _announced(context, version)
+    announced = None if source_iso_url else _announced(_reported(context), version)
     if announced is not None:
         try:
             return announced, _take_in(announced, feed, settings, store, progress)
@@ -175,18 +181,22 @@ def _take_in_from_its_place(
     return release, _take_in(release, feed, settings, store, progress)
 
 
-def _announced(context: dg.AssetExecutionContext, version: RecordVersion) -> Release | None:
-    """Return the release as `vyos_release` announced it last; None where it was not announced by the feed."""
+def _reported(context: dg.AssetExecutionContext) -> dg.AssetMaterialization | None:
+    """Return what was reported last of the run's release; None where nothing was."""
     wanted = dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=[context.partition_key])
     records = context.instance.fetch_materializations(wanted, limit=1).records
-    event = records[0].asset_materialization if records else None
-    url = event.metadata.get(ANNOUNCED_URL) if event else None
+    return records[0].asset_materialization if records else None
+
+
+def _announced(event: dg.AssetMaterialization | None, version: RecordVersion) -> Release | None:
+    """Return the release as an event announces it; None where that did not come from the feed."""
+    url = announced_url(event) if event else None
     if event is None or url is None:
         return None
     timestamp = None
     with suppress(ValueError):
         timestamp = datetime.fromisoformat(str(event.metadata["announced"].value))
-    return release_at(version.release, str(url.value), timestamp=timestamp)
+    return release_at(version.release, url, timestamp=timestamp)
 
 
 def _take_in(
@@ -235,8 +245,5 @@ def _refuse_other_bytes(release: Release, sha256: str, feed: ReleaseFeed) -> Non
 
 def _report_release(context: dg.AssetExecutionContext, release: Release) -> None:
     """Report the release where no sensor did: an ISO taken in by hand has a release too."""
-    known = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=[context.partition_key]), limit=1
-    )
-    if not known.records:
+    if _reported(context) is None:
         context.log_event(release_event(release, context.partition_key))

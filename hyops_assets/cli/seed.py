@@ -149,11 +149,10 @@ def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
     seeding = graph.settings.seeding.model_copy(update={"rest_after_minutes": 0})
     settings = graph.settings.model_copy(update={"seeding": seeding})
     held: dict[Cell, str] = {}
+    vouched = _vouched(graph)
     for cloud in CLOUDS:
         keys = {str(cloud.seed(cell.site, cell.version)): cell for cell in cells if cell.cloud is cloud}
-        waits = wave_waits(
-            cloud, keys, settings, SeedLog(graph.instance, cloud), now=time.time(), vouched=_vouched(graph)
-        )
+        waits = wave_waits(cloud, keys, settings, SeedLog(graph.instance, cloud), now=time.time(), vouched=vouched)
         held |= {keys[key]: why for key, why in waits.items()}
     return held
 

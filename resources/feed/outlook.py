@@ -10,10 +10,11 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
+from resources.answers import Pace
 from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable, Source, sources
 from resources.feed.parse import Release
-from resources.public_http import AnonymousClient, Pace, anonymous_client, opened
+from resources.public_http import AnonymousClient, anonymous_client, opened
 
 _MOST_SIGNATURE_BYTES = 4096
 """A minisign file has four lines; VyOS' have under 500 bytes."""

@@ -220,7 +220,12 @@ def leftovers_gone(vmid: int) -> str:
 
     Its configuration holds nothing but the lock, so that no volume is destroyed with it unless that is asked for.
     """
-    return f"qm unlock {vmid} && qm destroy {vmid} --purge --destroy-unreferenced-disks 1"
+    return f"qm unlock {vmid} && {destroyed_by_hand(vmid)}"
+
+
+def destroyed_by_hand(vmid: int) -> str:
+    """Return what root runs on the node to be rid of a machine and all its volumes."""
+    return f"qm destroy {vmid} --purge --destroy-unreferenced-disks 1"
 
 
 def _task_hint(exitstatus: str) -> str:

@@ -1,14 +1,15 @@
 """One machine as its node tells it: what it is, what it says about itself, and what speaks against it. Reads only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hyops_assets.contract.record import Record
-from resources.proxmox.answers import MachineConfig, StorageStatus, Volume
+from resources.proxmox.answers import MachineConfig, MachineSummary, StorageStatus, Volume
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import DiskUnseen, PrivilegeMissing, ProxmoxError
+from resources.proxmox.errors import DiskUnseen, NoSuchObject, PrivilegeMissing, ProxmoxError
 from resources.proxmox.lineage import TemplateLineage, parse_lineage
 
 ROUNDING_BYTES = 64 << 20
@@ -224,6 +225,29 @@ def audit_whole(client: ProxmoxClient, vmid: int) -> TemplateFacts:
     return client.patiently(DiskUnseen)(look)
 
 
+def read_machines(client: ProxmoxClient, concerns: Callable[[MachineSummary], object]) -> Iterator[TemplateFacts]:
+    """Read those machines of the site's node that concern the caller, as they are now; each storage is asked once.
+
+    Args:
+        client: of the site.
+        concerns: whether a machine is to be read, by its line in the node's list.
+    """
+    reader = MachineReader(client)
+    for machine in client.list_node_machines():
+        if concerns(machine):
+            # What is gone was destroyed since the list was made.
+            with suppress(NoSuchObject):
+                yield reader.read(machine.vmid, machine.node)
+
+
+def visible_volumes(client: ProxmoxClient, storage: str, *, node: str | None = None) -> list[Volume]:
+    """List a storage's disks as far as the token may see them; none where it may not look there at all."""
+    try:
+        return client.list_volumes(storage, "images", node=node)
+    except PrivilegeMissing:
+        return []
+
+
 def linked_clones(client: ProxmoxClient, template: TemplateFacts) -> list[str]:
     """Return the volumes that read from a template's disk, as far as the token may see them.
 
@@ -233,11 +257,7 @@ def linked_clones(client: ProxmoxClient, template: TemplateFacts) -> list[str]:
     if template.volid is None:
         return []
     storage = template.volid.partition(":")[0]
-    try:
-        volumes = client.list_volumes(storage, "images", node=template.node)
-    except PrivilegeMissing:
-        return []
-    return linked_volumes(volumes, template.vmid)
+    return linked_volumes(visible_volumes(client, storage, node=template.node), template.vmid)
 
 
 def linked_volumes(volumes: Sequence[Volume], vmid: int) -> list[str]:

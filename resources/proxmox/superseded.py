@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.superseding import TEMPLATES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
-from resources.proxmox.answers import Volume
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, PrivilegeMissing, StillLinked
-from resources.proxmox.facts import MachineReader, TemplateFacts, linked_volumes
+from resources.proxmox.errors import StillLinked, destroyed_by_hand
+from resources.proxmox.facts import TemplateFacts, linked_volumes, read_machines, visible_volumes
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.removal import destroy
 from resources.pruning import Ground, Pruning
@@ -88,10 +87,7 @@ def judge_template(
     if linked:
         return "keep", f"machines are linked to its disk: {', '.join(linked)}"
     if not owner.ours:
-        return (
-            "by hand",
-            f"{owner.why}: if nothing needs it, qm destroy {facts.vmid} --purge --destroy-unreferenced-disks 1",
-        )
+        return "by hand", f"{owner.why}: if nothing needs it, {destroyed_by_hand(facts.vmid)}"
     if facts.protection:
         return "keep", "somebody protected it: seeds do not"
     if facts.lock is not None:
@@ -102,7 +98,8 @@ def judge_template(
 
 
 def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Finding]]:
-    machines, states = _templates(client), ground.states()
+    # Wherever their VMID lies: a state may name a template that others made.
+    machines, states = list(read_machines(client, lambda machine: machine.template)), ground.states()
     ready = [facts for facts in machines if _is_ready(facts)]
     owners = {
         facts.vmid: ground.owner_of(facts.lineage.claim, str(facts.vmid))
@@ -119,7 +116,7 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
         held, states, TEMPLATES, lambda current: require_current(current, machines), spent=_spent_scratches(ours)
     )
     storages = {facts.volid.partition(":")[0] for facts in ready if facts.volid}
-    volumes = [volume for storage in sorted(storages) for volume in _listed(client, storage)]
+    volumes = [volume for storage in sorted(storages) for volume in visible_volumes(client, storage)]
     mentions = mentioned(states)
     found: list[tuple[TemplateFacts, Finding]] = []
     for facts in ready:
@@ -131,14 +128,6 @@ def _look(client: ProxmoxClient, ground: Ground) -> list[tuple[TemplateFacts, Fi
     return found
 
 
-def _listed(client: ProxmoxClient, storage: str) -> list[Volume]:
-    """List a storage's volumes; none where the token may not: the node then knows what is linked."""
-    try:
-        return client.list_volumes(storage, "images")
-    except PrivilegeMissing:
-        return []
-
-
 def _spent_scratches(ready: list[TemplateFacts]) -> dict[str, str]:
     """Return the templates that were made only until another one of the same record stands, which it does; and why."""
     whole = {facts.vmid: facts.lineage for facts in ready if facts.converted and facts.lineage is not None}
@@ -147,20 +136,6 @@ def _spent_scratches(ready: list[TemplateFacts]) -> dict[str, str]:
         template = whole.get(lineage.scratch_for) if lineage.scratch_for is not None else None
         if template is not None and template.scratch_for is None and template.record_digest == lineage.record_digest:
             found[str(vmid)] = f"it was made until VMID {template.vmid} stands, and that one does"
-    return found
-
-
-def _templates(client: ProxmoxClient) -> list[TemplateFacts]:
-    """Read every template of the node, wherever its VMID lies: a state may name one that others made."""
-    found: list[TemplateFacts] = []
-    reader = MachineReader(client)
-    for machine in client.list_node_machines():
-        if machine.template:
-            try:
-                found.append(reader.read(machine.vmid, machine.node))
-            except NoSuchObject:
-                # Destroyed since the list was made.
-                continue
     return found
 
 

@@ -12,9 +12,10 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.border import said_of
+from resources.proxmox.answers import MachineSummary
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, PrivilegeMissing, StillLinked, leftovers_gone
-from resources.proxmox.facts import TemplateFacts, audit
+from resources.proxmox.errors import NoSuchObject, StillLinked, destroyed_by_hand, leftovers_gone
+from resources.proxmox.facts import TemplateFacts, audit, read_machines, visible_volumes
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.lineage import OUR_TAG
 from resources.proxmox.removal import destroy
@@ -72,7 +73,7 @@ def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
     if _SMOKE_NAME.fullmatch(facts.name or ""):
         return "by hand", (
             f"named as HybridOps' smoke machines, and not provably ours: qm config {facts.vmid}, then"
-            f" qm stop {facts.vmid}; qm destroy {facts.vmid} --purge --destroy-unreferenced-disks 1"
+            f" qm stop {facts.vmid}; {destroyed_by_hand(facts.vmid)}"
         )
     return None
 
@@ -128,10 +129,7 @@ class Sweep:
         the next one of that VMID. The list of volumes is made first: one that belongs to a machine has it by then.
         """
         (low, high), storage = self._client.site.vmid_range, self._client.site.storage
-        try:
-            volumes = self._client.list_volumes(storage, "images")
-        except PrivilegeMissing:
-            return
+        volumes = visible_volumes(self._client, storage)
         known = {machine.vmid for machine in self._client.list_machines()}
         for volume in volumes:
             match = _OWNED.search(volume.volid)
@@ -143,15 +141,12 @@ class Sweep:
 
     def _looked_at(self) -> Iterator[tuple[TemplateFacts, Finding]]:
         low, high = self._client.site.vmid_range
-        for machine in self._client.list_node_machines():
+
+        def concerns(machine: MachineSummary) -> bool:
             named = _SMOKE_NAME.fullmatch(machine.name or "") is not None
-            if not (named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set):
-                continue
-            try:
-                facts = audit(self._client, machine.vmid)
-            except NoSuchObject:
-                # Destroyed since the list was made.
-                continue
+            return named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set
+
+        for facts in read_machines(self._client, concerns):
             finding = self._judged(facts)
             if finding is not None:
                 yield facts, finding

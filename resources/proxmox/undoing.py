@@ -11,8 +11,9 @@ from contextlib import suppress
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.upkeep import Finding, Needed
+from resources.proxmox.answers import MachineSummary
 from resources.proxmox.errors import NoSuchObject, StillLinked, TaskFailed
-from resources.proxmox.facts import TemplateFacts, audit, linked_clones
+from resources.proxmox.facts import TemplateFacts, audit, linked_clones, read_machines
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import OUR_TAG
 from resources.proxmox.removal import destroy
@@ -65,12 +66,11 @@ def remaining(seeder: ProxmoxSeeder, runs: frozenset[str]) -> list[str]:
 
 def _made_by(seeder: ProxmoxSeeder, runs: frozenset[str]) -> Iterator[TemplateFacts]:
     low, high = seeder.site.vmid_range
-    for machine in seeder.client.list_node_machines():
-        if low <= machine.vmid <= high or OUR_TAG in machine.tag_set or machine.template:
-            with suppress(NoSuchObject):
-                facts = audit(seeder.client, machine.vmid)
-                if _is_theirs(facts, runs):
-                    yield facts
+
+    def concerns(machine: MachineSummary) -> object:
+        return low <= machine.vmid <= high or OUR_TAG in machine.tag_set or machine.template
+
+    return (facts for facts in read_machines(seeder.client, concerns) if _is_theirs(facts, runs))
 
 
 def _is_theirs(facts: TemplateFacts, runs: frozenset[str]) -> bool:

@@ -33,7 +33,9 @@ def drift(env: Env = None, root: Root = None) -> None:
 @commands.command()
 def forget(
     name: Annotated[str, typer.Argument(help="A record version, or proxmox/<site> or hetzner/<site>.")],
-    apply: Annotated[bool, typer.Option("--apply/--plan", help="Forget it; the default only tells.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply/--plan", help="Forget it; the default lists what refers to it.")
+    ] = False,
     referred_to: Annotated[
         bool, typer.Option("--referred-to", help="Forget it although documents or states refer to it.")
     ] = False,

@@ -9,11 +9,10 @@ from hyops_assets.image.methods.method import BuildFailed
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants import qcow2, stock_xz
-from hyops_assets.image.variants.disk_source import DiskFormat, format_of
+from hyops_assets.image.variants.disk_source import DiskFormat, format_of, is_partitioned
 from hyops_assets.image.variants.encoded import require_disk_size
 
 _PIECE_BYTES = 1 << 20
-_MBR_MAGIC, _MBR_MAGIC_AT = b"\x55\xaa", 510
 
 
 def decode_disk(path: Path, raw: Path, *, progress: Progress = silent) -> DiskFormat:
@@ -46,9 +45,7 @@ def decode_disk(path: Path, raw: Path, *, progress: Progress = silent) -> DiskFo
 
 
 def _require_disk(disk: Path, name: str) -> None:
-    with disk.open("rb") as file:
-        head = file.read(_MBR_MAGIC_AT + len(_MBR_MAGIC))
-    if head[_MBR_MAGIC_AT:] != _MBR_MAGIC:
+    if not is_partitioned(disk):
         raise BuildFailed(
             f"{name} is no disk: no partition table stands at its beginning",
             hint="a disk is a qcow2, a raw.xz or a raw image, with a partition table",

@@ -28,7 +28,7 @@ from hyops_assets.image.methods.finishing import find_installed, finish
 from hyops_assets.image.methods.logged import Transcript, run_logged
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.produced import decode_disk
-from hyops_assets.image.programs import MissingProgram, ProgramFailed, run
+from hyops_assets.image.programs import ProgramFailed, run
 
 _CHECKED_SUMS = "md5sum.txt"
 _CONFIG, _BOOT_SECTOR_BYTES, _BOOT_TEXT = "/boot/grub/grub.cfg", 446, b"GRUB"
@@ -164,8 +164,6 @@ def missing_collections() -> list[str]:
     """
     try:
         listed = run(["ansible-galaxy", "collection", "list"], timeout=_LISTING_SECONDS).text
-    except MissingProgram:
-        raise
     except ProgramFailed:
         # How it answers where it has none at all.
         listed = ""

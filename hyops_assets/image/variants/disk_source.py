@@ -47,7 +47,6 @@ _FOREIGN: tuple[tuple[str, int, bytes], ...] = (
 )
 """Formats that a disk comes in elsewhere, or that a server answers in its place: name, offset, first bytes there."""
 _SECTOR_BYTES = 512
-_HEAD_BYTES = 512
 _HASH_BLOCK_BYTES = 1 << 20
 _ASK_EVERY_SECONDS = 0.1
 
@@ -82,7 +81,7 @@ def format_of(path: Path) -> DiskFormat:
         ForeignFormat: it is of a format that is known, and none of ours.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        head = file.read(_SECTOR_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - _SECTOR_BYTES))
         foot = file.read(_SECTOR_BYTES)
     for magic, format_ in _MAGIC.items():
