@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import dagster as dg
-from pydantic import JsonValue
 
+from chaos.unbooted import Unbooted
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import environment_of, open_instance
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.progress import Progress
-from resources.boot import BootGate
 from resources.hetzner.patience import Patience
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.journal import SeedLimits
@@ -56,24 +54,6 @@ class Task:
     by_shell: bool
 
 
-class NothingToBoot(BootGate):
-    """The record is a kernel-less look-alike's: how it boots is another test's question."""
-
-    def boot(
-        self,
-        qcow2: Path,
-        *,
-        release: str,
-        firmware: str,
-        memory_mib: int = 0,
-        timeout: float,
-        scratch: Path,
-        progress: Progress,
-    ) -> tuple[bool, dict[str, JsonValue]]:
-        """Pass, and say why."""
-        return True, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}
-
-
 def main(task: Task, door: Connection) -> None:
     """Announce the process group, wait for the word, do the work, and send its outcome or why it failed."""
     os.setsid()
@@ -100,7 +80,7 @@ def _done(task: Task) -> str:
             root,
             instance,
             overrides={
-                "boot_gate": NothingToBoot(),
+                "boot_gate": Unbooted(),
                 # The pauses between two looks are short; everything else is the product's own.
                 "hetzner": HetznerProjects(settings, patience=_PATIENCE),
                 "proxmox": ProxmoxSeeders(settings, limits=_LIMITS),

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from aiohttp import web
+from proxmoxer import ProxmoxAPI
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
@@ -21,6 +23,7 @@ from hyops_assets.lab.proxmox.server import ProxmoxStandIn
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from resources.proxmox.client import ProxmoxClient
+from resources.proxmox.errors import TaskFailed
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import ProxmoxSeeder
 from resources.proxmox.tasks import wait_task
@@ -32,6 +35,26 @@ TOKEN = "8a1c7f0e-5d0c-4b7a-9a44-0123456789ab"
 VERSION = "2026.03.03-0027-rolling-r2"
 DISK_BYTES = 64 << 20
 LIMITS = SeedLimits(task=20.0, poll=0.02, smoke=1.0)
+
+
+def by_proxmoxer(scene: "Scene", *, token: str = TOKEN, port: int | None = None) -> Any:
+    """Return the stand-in's API as others call it: through proxmoxer itself."""
+    return ProxmoxAPI(
+        "127.0.0.1",
+        port=port or scene.stand_in.port,
+        user="svc@pve",
+        token_name="seed",
+        token_value=token,
+        verify_ssl=str(scene.authority.certificate_file),
+    )
+
+
+def end_of(scene: "Scene", upid: str) -> str:
+    """Wait for a worker of the stand-in and return its exit status."""
+    try:
+        return wait_task(scene.client(), upid, timeout_seconds=20.0, poll_seconds=0.02).exitstatus
+    except TaskFailed as failure:
+        return failure.exitstatus
 
 
 class FileServer:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import JsonValue
 
+from chaos.unbooted import Unbooted
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import SITE, lab_settings
 from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.definitions import build_definitions
@@ -26,7 +25,6 @@ from hyops_assets.lab.ensemble import HOST, Ensemble
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.partitions import add_version
-from resources.boot import BootGate
 from resources.proxmox.resource import proxmox_sites
 from resources.settings import load_settings, save_settings
 from tests.assets.relocation import relocate
@@ -35,32 +33,13 @@ RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20
 
 
-class NothingToBoot(BootGate):
-    """The miniature has no kernel: its gate says so. The real gate is tested on the bootable look-alike."""
-
-    passes = True
-
-    def boot(
-        self,
-        qcow2: Path,
-        *,
-        release: str,
-        firmware: str,
-        memory_mib: int = 0,
-        timeout: float,
-        scratch: Path,
-        progress: Progress,
-    ) -> tuple[bool, dict[str, JsonValue]]:
-        return self.passes, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}
-
-
-class NeverBoots(NothingToBoot):
+class NeverBoots(Unbooted):
     passes = False
 
 
 def quick(root: RuntimeRoot) -> dict[str, object]:
     """What makes the graph take seconds: nothing to boot, and a short pause between two looks at a worker."""
-    return {"boot_gate": NothingToBoot(), "proxmox": proxmox_sites(root, poll_seconds=0.05)}
+    return {"boot_gate": Unbooted(), "proxmox": proxmox_sites(root, poll_seconds=0.05)}
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 import requests
-from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
 
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, Page, Rule
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.errors import TaskFailed
-from resources.proxmox.tasks import wait_task
-from tests.proxmox_scene import TOKEN, TOKEN_ID, Scene, proxmox_scene
+from tests.proxmox_scene import TOKEN, TOKEN_ID, Scene, by_proxmoxer, end_of, proxmox_scene
 
 OWNER = {"VM.Allocate", "VM.Audit", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network"} | {
     "VM.Config.HWType",
@@ -33,17 +30,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield scene
 
 
-def api(scene: Scene) -> Any:
-    return ProxmoxAPI(
-        "127.0.0.1",
-        port=scene.stand_in.port,
-        user="svc@pve",
-        token_name="seed",
-        token_value=TOKEN,
-        verify_ssl=str(scene.authority.certificate_file),
-    )
-
-
 def ask(scene: Scene, method: str, path: str, *, token: str = TOKEN, **options: Any) -> requests.Response:
     """Ask without a library between: what is on the wire is what is looked at."""
     return requests.request(
@@ -54,13 +40,6 @@ def ask(scene: Scene, method: str, path: str, *, token: str = TOKEN, **options: 
         timeout=20,
         **options,
     )
-
-
-def end(scene: Scene, upid: str) -> str:
-    try:
-        return wait_task(scene.client(), upid, timeout_seconds=20.0, poll_seconds=0.02).exitstatus
-    except TaskFailed as failure:
-        return failure.exitstatus
 
 
 def test_a_refused_token_is_answered_in_the_reason_phrase_alone(scene: Scene) -> None:
@@ -145,13 +124,13 @@ def test_tags_are_asked_for_on_the_machine_itself_which_is_not_in_its_pool_yet(s
     access = scene.stand_in.access
     access.pools["vyos"] = set()
     access.privileges = {"/": ALL_PRIVILEGES - OWNER, "/pool/vyos": frozenset(OWNER)}
-    node = api(scene).nodes("pve1")
+    node = by_proxmoxer(scene).nodes("pve1")
 
-    refused = end(scene, node.qemu.post(vmid=9202, name="a", pool="vyos", tags="vyos"))
+    refused = end_of(scene, node.qemu.post(vmid=9202, name="a", pool="vyos", tags="vyos"))
     assert refused == "unable to create VM 9202 - 403 Permission check failed (/vms/9202, VM.Config.Options)"
     assert scene.stand_in.inventory.machines == {}
 
-    assert end(scene, node.qemu.post(vmid=9202, name="a", pool="vyos")) == "OK"
+    assert end_of(scene, node.qemu.post(vmid=9202, name="a", pool="vyos")) == "OK"
     node.qemu(9202).config.put(tags="vyos")
     assert node.qemu(9202).config.get()["tags"] == "vyos"
 
@@ -159,22 +138,22 @@ def test_tags_are_asked_for_on_the_machine_itself_which_is_not_in_its_pool_yet(s
 @pytest.mark.parametrize("allowed", ["none", "list", "existing"])
 def test_reserved_tags_are_refused_by_name(scene: Scene, allowed: Any) -> None:
     scene.stand_in.tag_rules.user_allow = allowed
-    node = api(scene).nodes("pve1")
+    node = by_proxmoxer(scene).nodes("pve1")
 
-    assert "403 Permission check failed (/, Sys.Modify for modifying tag 'vyos')" in end(
+    assert "403 Permission check failed (/, Sys.Modify for modifying tag 'vyos')" in end_of(
         scene, node.qemu.post(vmid=9202, tags="vyos")
     )
-    assert end(scene, node.qemu.post(vmid=9202)) == "OK"
+    assert end_of(scene, node.qemu.post(vmid=9202)) == "OK"
     with pytest.raises(ResourceException, match=r"403 .*modifying tag 'vyos'"):
         node.qemu(9202).config.put(tags="vyos")
 
 
 def test_a_registered_tag_is_refused_though_all_others_are_free(scene: Scene) -> None:
     scene.stand_in.tag_rules.registered = {"vyos"}
-    node = api(scene).nodes("pve1")
+    node = by_proxmoxer(scene).nodes("pve1")
 
-    assert "modifying tag 'vyos'" in end(scene, node.qemu.post(vmid=9202, tags="vyos"))
-    assert end(scene, node.qemu.post(vmid=9202, tags="mine")) == "OK"
+    assert "modifying tag 'vyos'" in end_of(scene, node.qemu.post(vmid=9202, tags="vyos"))
+    assert end_of(scene, node.qemu.post(vmid=9202, tags="mine")) == "OK"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +163,7 @@ def test_a_volume_is_listed_by_the_rights_on_storage_and_owner_and_left_out_sile
     scene: Scene, path: str, privilege: str
 ) -> None:
     scene.seeder().seed(scene.request())
-    content = api(scene).nodes("pve1").storage("local-lvm").content
+    content = by_proxmoxer(scene).nodes("pve1").storage("local-lvm").content
     assert "local-lvm:base-9200-disk-0" in [entry["volid"] for entry in content.get(content="images")]
     scene.stand_in.access.privileges[path] = ALL_PRIVILEGES - {privilege}
 
@@ -202,15 +181,15 @@ def test_a_volume_is_listed_by_the_rights_on_storage_and_owner_and_left_out_sile
 )
 def test_a_cloud_init_volume_that_was_left_is_in_the_way(scene: Scene, storage: str, words: str) -> None:
     scene.stand_in.volume_path(f"{storage}:vm-9200-cloudinit").write_bytes(bytes(4 << 20))
-    node = api(scene).nodes("pve1")
+    node = by_proxmoxer(scene).nodes("pve1")
 
-    assert words in end(scene, node.qemu.post(vmid=9200, ide2=f"{storage}:cloudinit"))
+    assert words in end_of(scene, node.qemu.post(vmid=9200, ide2=f"{storage}:cloudinit"))
     assert scene.stand_in.inventory.machines == {}
     assert scene.stand_in.volume_path(f"{storage}:vm-9200-cloudinit").exists()
 
 
 def test_the_clusters_list_learns_names_and_flags_late_and_the_nodes_own_knows_them(scene: Scene) -> None:
-    cluster, node = api(scene).cluster.resources, api(scene).nodes("pve1").qemu
+    cluster, node = by_proxmoxer(scene).cluster.resources, by_proxmoxer(scene).nodes("pve1").qemu
     scene.stand_in.statistics.interval_seconds = 3600.0
     scene.stand_in.statistics.broadcast()
     scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "new", "tags": "vyos", "template": 1})
@@ -230,16 +209,20 @@ def test_a_pvestatd_that_hangs_leaves_nodes_and_machines_unknown(scene: Scene) -
     scene.stand_in.statistics.broadcast()
     scene.stand_in.statistics.hanging = True
 
-    (entry,) = api(scene).cluster.resources.get(type="vm")
+    (entry,) = by_proxmoxer(scene).cluster.resources.get(type="vm")
     assert (entry["status"], "name" in entry, "template" in entry) == ("unknown", False, False)
-    assert [node["status"] for node in api(scene).nodes.get()] == ["unknown"]
+    assert [node["status"] for node in by_proxmoxer(scene).nodes.get()] == ["unknown"]
 
 
 def test_a_machine_is_made_without_the_rights_that_are_never_asked(scene: Scene) -> None:
     scene.stand_in.access.privileges["/vms"] = ALL_PRIVILEGES - {"VM.Config.CDROM", "VM.Config.Cloudinit"}
 
-    made = api(scene).nodes("pve1").qemu.post(vmid=9200, ide2="local-lvm:cloudinit", ciuser="vyos", net0="virtio")
-    assert end(scene, made) == "OK"
+    made = (
+        by_proxmoxer(scene)
+        .nodes("pve1")
+        .qemu.post(vmid=9200, ide2="local-lvm:cloudinit", ciuser="vyos", net0="virtio")
+    )
+    assert end_of(scene, made) == "OK"
 
 
 @pytest.mark.parametrize(
@@ -258,18 +241,18 @@ def test_each_option_asks_for_its_own_right(scene: Scene, option: dict[str, Any]
     scene.stand_in.access.privileges["/vms"] = ALL_PRIVILEGES - {privilege}
 
     with pytest.raises(ResourceException, match=rf"403 .*\(/vms/9200, {privilege}\)"):
-        api(scene).nodes("pve1").qemu.post(vmid=9200, **option)
+        by_proxmoxer(scene).nodes("pve1").qemu.post(vmid=9200, **option)
 
 
 def test_a_configuration_that_changed_in_between_is_refused_in_these_words(scene: Scene) -> None:
     scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "a"})
 
     with pytest.raises(ResourceException, match=r"500 .*checksum mismatch \(file change by other user\?\)"):
-        api(scene).nodes("pve1").qemu(9200).config.put(name="b", digest="0" * 40)
+        by_proxmoxer(scene).nodes("pve1").qemu(9200).config.put(name="b", digest="0" * 40)
 
 
 def test_a_storage_without_rights_is_forbidden_whether_or_not_it_exists(scene: Scene) -> None:
-    storage = api(scene).nodes("pve1").storage
+    storage = by_proxmoxer(scene).nodes("pve1").storage
     with pytest.raises(ResourceException) as unknown:
         storage("zfs").status.get()
     assert (unknown.value.status_code, unknown.value.errors) == (400, {"storage": "No such storage."})
@@ -283,7 +266,7 @@ def test_a_storage_without_rights_is_forbidden_whether_or_not_it_exists(scene: S
 
 def test_a_storage_that_is_switched_off_tells_its_state_and_nothing_else(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", enabled=False)
-    storage = api(scene).nodes("pve1").storage("local-lvm")
+    storage = by_proxmoxer(scene).nodes("pve1").storage("local-lvm")
 
     state = storage.status.get()
     assert (state["enabled"], state["active"], state["avail"]) == (0, 0, 0)
@@ -294,30 +277,30 @@ def test_a_storage_that_is_switched_off_tells_its_state_and_nothing_else(scene: 
 def test_starting_a_template_is_a_worker_that_fails(scene: Scene) -> None:
     scene.stand_in.inventory.machines[9200] = Machine(9200, {"template": 1})
 
-    upid = api(scene).nodes("pve1").qemu(9200).status.start.post()
-    assert end(scene, upid) == "you can't start a vm if it's a template"
+    upid = by_proxmoxer(scene).nodes("pve1").qemu(9200).status.start.post()
+    assert end_of(scene, upid) == "you can't start a vm if it's a template"
 
 
 def test_a_description_comes_back_without_white_space_at_its_end(scene: Scene) -> None:
-    node = api(scene).nodes("pve1")
-    end(scene, node.qemu.post(vmid=9200, description="one\ntwo\n\n"))
+    node = by_proxmoxer(scene).nodes("pve1")
+    end_of(scene, node.qemu.post(vmid=9200, description="one\ntwo\n\n"))
 
     assert node.qemu(9200).config.get()["description"] == "one\ntwo"
 
 
 def test_a_clone_on_lvm_thin_knows_no_parent_and_outlives_its_template(scene: Scene) -> None:
     vmid = scene.seeder().seed(scene.request()).vmid
-    node = api(scene).nodes("pve1")
-    assert end(scene, node.qemu(vmid).clone.post(newid=9280, name="edge", full=0)) == "OK"
+    node = by_proxmoxer(scene).nodes("pve1")
+    assert end_of(scene, node.qemu(vmid).clone.post(newid=9280, name="edge", full=0)) == "OK"
 
     listed = {entry["volid"]: entry for entry in node.storage("local-lvm").content.get(content="images")}
     assert "parent" not in listed["local-lvm:vm-9280-disk-0"]
-    assert end(scene, node.qemu(vmid).delete(purge=1)) == "OK"
+    assert end_of(scene, node.qemu(vmid).delete(purge=1)) == "OK"
     assert sha256_of_file(scene.stand_in.volume_path("local-lvm:vm-9280-disk-0")) == scene.record.disk.sha256
 
 
 def test_a_bridge_is_listed_for_who_may_use_it(scene: Scene) -> None:
-    network = api(scene).nodes("pve1").network
+    network = by_proxmoxer(scene).nodes("pve1").network
     assert [entry["iface"] for entry in network.get(type="any_bridge")] == ["vmbr0"]
     scene.stand_in.access.privileges["/sdn/zones/localnetwork/vmbr0"] = frozenset()
 
@@ -326,14 +309,14 @@ def test_a_bridge_is_listed_for_who_may_use_it(scene: Scene) -> None:
 
 def test_a_pool_that_does_not_exist_is_forbidden(scene: Scene) -> None:
     with pytest.raises(ResourceException, match=r"403 .*\(pool 'vyos' does not exist\)"):
-        api(scene).nodes("pve1").qemu.post(vmid=9200, pool="vyos")
+        by_proxmoxer(scene).nodes("pve1").qemu.post(vmid=9200, pool="vyos")
 
 
 def test_a_worker_of_somebody_else_is_out_of_sight_without_the_right_to_audit(scene: Scene) -> None:
     scene.seeder().seed(scene.request())
     for task in scene.stand_in.inventory.tasks.values():
         task.user = "root@pam"
-    tasks = api(scene).nodes("pve1").tasks
+    tasks = by_proxmoxer(scene).nodes("pve1").tasks
     assert {entry["user"] for entry in tasks.get(source="all")} == {"root@pam"}
     scene.stand_in.access.privileges["/nodes"] = ALL_PRIVILEGES - {"Sys.Audit"}
 
@@ -341,9 +324,9 @@ def test_a_worker_of_somebody_else_is_out_of_sight_without_the_right_to_audit(sc
 
 
 def test_a_network_card_has_an_address_of_its_own_and_a_clone_another(scene: Scene) -> None:
-    node = api(scene).nodes("pve1")
-    end(scene, node.qemu.post(vmid=9200, net0="virtio,bridge=vmbr0"))
-    end(scene, node.qemu(9200).clone.post(newid=9201))
+    node = by_proxmoxer(scene).nodes("pve1")
+    end_of(scene, node.qemu.post(vmid=9200, net0="virtio,bridge=vmbr0"))
+    end_of(scene, node.qemu(9200).clone.post(newid=9201))
 
     cards = [node.qemu(vmid).config.get()["net0"] for vmid in (9200, 9201)]
     assert all(card.startswith("virtio=BC:24:11:") and card.endswith(",bridge=vmbr0") for card in cards)

@@ -9,12 +9,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from proxmoxer import ProxmoxAPI
 
-from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import TOKEN, Scene, by_proxmoxer, proxmox_scene
 
 PLAY = Path(__file__).parent / "community_proxmox.yml"
 _COLLECTION = "lib/python3*/site-packages/ansible_collections/community/proxmox"
@@ -40,14 +38,7 @@ def clients() -> Path:
 
 
 def test_an_inventory_by_proxmoxer_is_answered(scene: Scene) -> None:
-    api: Any = ProxmoxAPI(
-        "127.0.0.1",
-        port=scene.stand_in.port,
-        user="svc@pve",
-        token_name="seed",
-        token_value=TOKEN,
-        verify_ssl=str(scene.authority.certificate_file),
-    )
+    api = by_proxmoxer(scene)
     node = api.nodes("pve1")
     machine = node.qemu(9200)
 

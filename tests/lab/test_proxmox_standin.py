@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
 
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.proxmox.inventory import Inventory
 from hyops_assets.lab.running import running
-from resources.proxmox.errors import TaskFailed
-from resources.proxmox.tasks import wait_task
-from tests.proxmox_scene import TOKEN, Scene, make_stand_in, proxmox_scene
+from tests.proxmox_scene import Scene, by_proxmoxer, end_of, make_stand_in, proxmox_scene
 from tests.specs import require_specification
 from tests.specs_proxmox import PROXMOX
 
@@ -29,7 +26,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture
 def node(scene: Scene) -> Any:
-    return _api(scene).nodes("pve1")
+    return by_proxmoxer(scene).nodes("pve1")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +36,7 @@ def template(scene: Scene) -> int:
 
 def test_a_request_without_a_token_is_refused(scene: Scene) -> None:
     with pytest.raises(ResourceException, match="401 Unauthorized: Authentication failed!"):
-        _api(scene, token="wrong").version.get()
+        by_proxmoxer(scene, token="wrong").version.get()
 
 
 def test_a_boolean_that_is_not_0_or_1_is_refused(node: Any) -> None:
@@ -70,17 +67,17 @@ def test_a_download_needs_its_checksum_to_find_a_file_that_is_there_good(scene: 
     checked = {**request, "checksum": sha256_of_file(scene.qcow2), "checksum-algorithm": "sha256"}
     post = node.storage("local")("download-url").post
 
-    assert _end(scene, post(**checked)) == "OK"
-    assert _end(scene, post(**checked)) == "OK"
+    assert end_of(scene, post(**checked)) == "OK"
+    assert end_of(scene, post(**checked)) == "OK"
     assert "got correct file already" in _last_log(scene)
-    assert "refusing to override" in _end(scene, post(**request))
-    assert "aborting" in _end(scene, post(**{**checked, "checksum": "0" * 64}))
+    assert "refusing to override" in end_of(scene, post(**request))
+    assert "aborting" in end_of(scene, post(**{**checked, "checksum": "0" * 64}))
 
 
 def test_a_server_that_is_not_trusted_is_not_downloaded_from(scene: Scene, node: Any) -> None:
     with proxmox_scene(scene.directory / "other") as other:
         upid = node.storage("local")("download-url").post(content="import", filename="x.qcow2", url=other.url)
-        assert "download failed" in _end(scene, upid)
+        assert "download failed" in end_of(scene, upid)
 
 
 @pytest.mark.parametrize("options", [["-F", "raw", "-b", "{other}"], ["-o", "data_file={other},data_file_raw=on"]])
@@ -94,7 +91,7 @@ def test_an_image_that_reads_another_file_is_refused(
     with image.open("rb") as file:
         upid = node.storage("local").upload.post(content="import", filename=file)
 
-    assert "refers to another file" in _end(scene, upid)
+    assert "refers to another file" in end_of(scene, upid)
     assert not scene.stand_in.volume_path("local:import/evil.qcow2").exists()
 
 
@@ -107,34 +104,34 @@ def test_an_upload_is_streamed_whole_and_checked(scene: Scene, node: Any, tmp_pa
     checked = {"content": "import", "checksum-algorithm": "sha256"}
 
     with big.open("rb") as file:
-        assert _end(scene, post(**checked, checksum=sha256_of_file(big), filename=file)) == "OK"
+        assert end_of(scene, post(**checked, checksum=sha256_of_file(big), filename=file)) == "OK"
     assert sha256_of_file(scene.stand_in.volume_path("local:import/big.raw")) == sha256_of_file(big)
     with big.open("rb") as file:
-        assert "checksum mismatch" in _end(scene, post(**checked, checksum="0" * 64, filename=file))
+        assert "checksum mismatch" in end_of(scene, post(**checked, checksum="0" * 64, filename=file))
     assert list((scene.directory / "pve" / "spool").iterdir()) == []
 
 
 def test_a_template_is_not_converted_again_unless_a_disk_is_named(scene: Scene, node: Any, template: int) -> None:
     with pytest.raises(ResourceException, match="can't convert a template to a template"):
         node.qemu(template).template.post()
-    assert _end(scene, node.qemu(template).template.post(disk="scsi0")) == "OK"
+    assert end_of(scene, node.qemu(template).template.post(disk="scsi0")) == "OK"
 
 
 def test_a_linked_clone_reads_the_template_and_holds_it(scene: Scene, node: Any) -> None:
     other = scene.other()
     shared = scene.seeder(storage="ceph", vmid_range=(9270, 9279)).seed(other).vmid
-    assert _end(scene, node.qemu(shared).clone.post(newid=9280, name="edge", full=0)) == "OK"
+    assert end_of(scene, node.qemu(shared).clone.post(newid=9280, name="edge", full=0)) == "OK"
 
     listed = {entry["volid"]: entry for entry in node.storage("ceph").content.get(content="images")}
     clone = listed[f"ceph:base-{shared}-disk-0/vm-9280-disk-0"]
     assert clone["parent"] == f"base-{shared}-disk-0@__base__"
     assert clone["size"] == other.record.disk.size_bytes
-    assert "still in use by linked clone" in _end(scene, node.qemu(shared).delete(purge=1))
-    assert _end(scene, node.qemu(9280).delete(purge=1)) == "OK"
+    assert "still in use by linked clone" in end_of(scene, node.qemu(shared).delete(purge=1))
+    assert end_of(scene, node.qemu(9280).delete(purge=1)) == "OK"
 
 
 def test_a_clone_carries_everything_but_flag_and_addresses(scene: Scene, node: Any, template: int) -> None:
-    assert _end(scene, node.qemu(template).clone.post(newid=9281, full=1)) == "OK"
+    assert end_of(scene, node.qemu(template).clone.post(newid=9281, full=1)) == "OK"
 
     was, now = node.qemu(template).config.get(), node.qemu(9281).config.get()
     assert now["description"] == was["description"]
@@ -146,17 +143,17 @@ def test_a_clone_carries_everything_but_flag_and_addresses(scene: Scene, node: A
 
 
 def test_a_protected_machine_is_not_removed(scene: Scene, node: Any) -> None:
-    assert _end(scene, node.qemu.post(vmid=9282, name="held", protection=1)) == "OK"
+    assert end_of(scene, node.qemu.post(vmid=9282, name="held", protection=1)) == "OK"
 
     with pytest.raises(ResourceException, match="protection mode enabled"):
         node.qemu(9282).delete()
 
 
 def test_a_disk_grows_and_never_shrinks(scene: Scene, node: Any) -> None:
-    _end(scene, node.storage("local")("download-url").post(content="import", filename="grow.qcow2", url=scene.url))
-    assert _end(scene, node.qemu.post(vmid=9283, scsi0="local-lvm:0,import-from=local:import/grow.qcow2")) == "OK"
+    end_of(scene, node.storage("local")("download-url").post(content="import", filename="grow.qcow2", url=scene.url))
+    assert end_of(scene, node.qemu.post(vmid=9283, scsi0="local-lvm:0,import-from=local:import/grow.qcow2")) == "OK"
 
-    assert _end(scene, node.qemu(9283).resize.put(disk="scsi0", size="+64M")) == "OK"
+    assert end_of(scene, node.qemu(9283).resize.put(disk="scsi0", size="+64M")) == "OK"
     assert node.qemu(9283).config.get()["scsi0"].endswith("size=128M")
     with pytest.raises(ResourceException, match="shrinking disks is not supported"):
         node.qemu(9283).resize.put(disk="scsi0", size="64M")
@@ -170,13 +167,13 @@ def test_a_locked_machine_is_left_alone(scene: Scene, node: Any) -> None:
     assert node.qemu(9284).config.get().keys() == {"lock", "digest"}
     with pytest.raises(ResourceException, match=r"locked \(create\)"):
         node.qemu(9284).config.put(name="other")
-    assert _end(scene, upid) == "OK"
+    assert end_of(scene, upid) == "OK"
 
 
 def test_a_machine_does_not_pretend_to_run(scene: Scene, node: Any) -> None:
-    assert _end(scene, node.qemu.post(vmid=9285, name="guest", agent="enabled=1")) == "OK"
+    assert end_of(scene, node.qemu.post(vmid=9285, name="guest", agent="enabled=1")) == "OK"
 
-    assert "boots no guests" in _end(scene, node.qemu(9285).status.start.post())
+    assert "boots no guests" in end_of(scene, node.qemu(9285).status.start.post())
     with pytest.raises(ResourceException, match="is not running"):
         node.qemu(9285).agent.ping.post()
     assert node.qemu(9285).status.current.get()["status"] == "stopped"
@@ -208,7 +205,7 @@ def test_a_stopped_node_cleans_up_after_the_workers_that_it_interrupts(tmp_path:
         second = make_stand_in(tmp_path / "second", scene.authority, scene.trace)
         second.workers.delay_seconds = 30.0
         with running(second):
-            _api(scene, port=second.port).nodes("pve1").qemu.post(vmid=100, name="never")
+            by_proxmoxer(scene, port=second.port).nodes("pve1").qemu.post(vmid=100, name="never")
         assert second.inventory.machines == {}
         assert [task.exitstatus for task in second.inventory.tasks.values()] == ["interrupted by signal"]
 
@@ -220,7 +217,7 @@ def test_a_taken_port_is_an_error(scene: Scene, tmp_path: Path) -> None:
         pass
 
 
-def test_every_call_of_the_stand_in_is_one_of_the_api(scene: Scene) -> None:
+def test_every_call_of_the_stand_in_is_one_of_theby_proxmoxer(scene: Scene) -> None:
     require_specification(PROXMOX)
     known = {(method, path) for _, path, calls in scene.specs.paths for method in calls}
     routes = {
@@ -233,25 +230,6 @@ def test_every_call_of_the_stand_in_is_one_of_the_api(scene: Scene) -> None:
         "/access/users",
         "/nodes/{node}/lxc",
     }
-
-
-def _api(scene: Scene, *, token: str = TOKEN, port: int | None = None) -> Any:
-    return ProxmoxAPI(
-        "127.0.0.1",
-        port=port or scene.stand_in.port,
-        user="svc@pve",
-        token_name="seed",
-        token_value=token,
-        verify_ssl=str(scene.authority.certificate_file),
-    )
-
-
-def _end(scene: Scene, upid: str) -> str:
-    """Wait for a worker and return its exit status."""
-    try:
-        return wait_task(scene.client(), upid, timeout_seconds=20.0, poll_seconds=0.02).exitstatus
-    except TaskFailed as failure:
-        return failure.exitstatus
 
 
 def _last_log(scene: Scene) -> str:

@@ -25,14 +25,6 @@ DRIPPING = {
 """Slow before the status is said. What comes after it is not read."""
 
 
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    made = Authority(tmp_path / "authority")
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    return made
-
-
 def notifier(server: Hostile, *, timeout: float = 20.0, all_seconds: float = ALL_SECONDS) -> Notifier:
     environ = {"HOOK": f"{server.url}/{SECRET}?token={SECRET}"}
     return Notifier(

@@ -29,14 +29,6 @@ def asked(url: str, pace: Pace = ENOUGH, headers: dict[str, str] | None = None) 
         yield reply
 
 
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    made = Authority(tmp_path / "authority")
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    return made
-
-
 @pytest.mark.parametrize("slow", SLOW)
 def test_a_server_that_takes_for_ever_is_given_up(slow: str, authority: Authority) -> None:
     with (

@@ -222,14 +222,6 @@ def test_without_a_web_server_the_file_itself_is_read_back(repository: Directory
         repository.read_anonymous("network/vyos/absent")
 
 
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    authority = Authority(tmp_path / "authority")
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate_file))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return authority
-
-
 def test_behind_a_web_server_a_stranger_reads_back_what_was_published(tmp_path: Path, authority: Authority):
     trace = Trace(tmp_path / "trace.jsonl")
     server = ObjectServer(tmp_path / "objects", trace, authority)

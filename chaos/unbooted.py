@@ -1,0 +1,17 @@
+"""The boot gate of what has no kernel: how a disk boots is another test's question."""
+
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from resources.boot import BootGate
+
+
+class Unbooted(BootGate):
+    """Boots nothing, and says that it passed, or that it did not."""
+
+    passes = True
+
+    def boot(self, qcow2: Path, *, firmware: str, **_: object) -> tuple[bool, dict[str, JsonValue]]:
+        """Return the verdict, and why there is nothing behind it."""
+        return self.passes, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}
