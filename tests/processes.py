@@ -1,6 +1,7 @@
 """Which processes work on a directory: what a killed or interrupted run must not leave behind."""
 
 import os
+import time
 from pathlib import Path
 
 
@@ -15,4 +16,12 @@ def naming(path: Path) -> dict[int, str]:
             continue
         if pid != os.getpid() and any(str(path) in word for word in words):
             found[pid] = " ".join(words)
+    return found
+
+
+def outliving(path: Path, *, within: float = 10.0) -> dict[int, str]:
+    """Return what `naming` still finds some seconds after a kill: SIGKILL to a group does not wait for its processes."""
+    deadline = time.monotonic() + within
+    while (found := naming(path)) and time.monotonic() < deadline:
+        time.sleep(0.01)
     return found

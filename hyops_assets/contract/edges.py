@@ -171,8 +171,6 @@ class OnpremEdgeInputs(ModuleInputs):
     def _one_template(self) -> Self:
         if not self.template_state_ref and not self.template_vm_id:
             raise ValueError("set template_state_ref, or template_vm_id")
-        if self.template_state_ref and not self.template_key:
-            raise ValueError("template_state_ref needs template_key")
         return self
 
     @model_validator(mode="after")
@@ -216,8 +214,6 @@ class HetznerEdgesInputs(ModuleInputs):
     def _one_image(self) -> Self:
         if not self.image_state_ref and not self.image:
             raise ValueError("set image_state_ref, or image")
-        if self.image_state_ref and not self.image_key:
-            raise ValueError("image_state_ref needs image_key")
         return self
 
     @model_validator(mode="after")

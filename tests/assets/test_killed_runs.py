@@ -47,7 +47,7 @@ def _kill_and_resume(home: House, step: str, stage: str) -> None:
         stderr=subprocess.DEVNULL,
     )
     assert doomed.wait(180) == -signal.SIGKILL
-    assert processes.naming(home.root.path) == {}
+    assert processes.outliving(home.root.path) == {}
     assert not [name for name in home.published() if name.endswith("record.json")] or step.endswith(
         ("image", "template")
     )

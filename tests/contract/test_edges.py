@@ -89,7 +89,6 @@ def test_hybridops_defaults_are_inputs_that_validate() -> None:
         ({"ssh_keys_from_init": False, "ssh_keys": [PUBLIC_KEY.replace("AAAAC3Nz", "AAAAC3Nx")]}, "something else"),
         ({"ssh_keys_from_init": False, "ssh_keys": ["CHANGE_ME"]}, "placeholders"),
         ({"build_image": True}, "builds no image"),
-        ({"template_key": ""}, "needs template_key"),
     ],
 )
 def test_an_onprem_edge_that_could_not_work_is_refused_before_a_machine_is_made(
@@ -112,6 +111,10 @@ def test_an_onprem_edge_may_differ_in_what_is_optional(changes: dict[str, Any]) 
     onprem(vms={"edge-01": machine(**changes)})
 
 
+def test_a_blank_key_is_the_default_as_hybridops_reads_it() -> None:
+    assert onprem(template_key="").template_key == hetzner(image_key="").image_key == "vyos-1.5"
+
+
 def test_keys_may_be_written_out_instead_of_taken_from_init() -> None:
     assert onprem(ssh_keys_from_init=False, ssh_keys=[PUBLIC_KEY]).ssh_keys == (PUBLIC_KEY,)
 
@@ -119,7 +122,6 @@ def test_keys_may_be_written_out_instead_of_taken_from_init() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"image_key": ""}, "needs image_key"),
         ({"edge02_private_ip": "10.80.0.11"}, "are the same"),
         ({"edge02_private_ip": "10.81.0.12"}, r"not in private_network_cidr 10\.80\.0\.0/24: edge02_private_ip"),
         ({"edge02_private_ip": "fd00::1"}, "edge02_private_ip"),
