@@ -20,7 +20,7 @@ def naming(path: Path) -> dict[int, str]:
 
 
 def outliving(path: Path, *, within: float = 10.0) -> dict[int, str]:
-    """Return what `naming` still finds some seconds after a kill: SIGKILL does not wait for its processes to be gone."""
+    """Return what `naming` still finds some seconds after a kill: SIGKILL does not wait until they are gone."""
     deadline = time.monotonic() + within
     while (found := naming(path)) and time.monotonic() < deadline:
         time.sleep(0.01)
