@@ -4,7 +4,8 @@ Each has its reason, and a test against the pinned version: `tests/test_dagster_
 import anywhere else.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,35 @@ import dagster as dg
 # What a condition of ours returns has this type, and dagster exports the base class alone.
 from dagster._core.definitions.declarative_automation.serialized_objects import AssetSubsetWithMetadata
 
+# Executing a run that was created before, in this process: what `dagster api execute_run` does with it.
+from dagster._core.definitions.job_base import InMemoryJob
+
 # The public records filter takes partitions one by one: this one asks for all of a version's with one query.
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.execution.api import execute_run
+
+# A run says in its origin which code location it is of; `execute_in_process` leaves it out.
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 # Which statuses a run still moves from; the public ones are listed by no name.
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-__all__ = ["NOT_FINISHED_STATUSES", "AssetSubsetWithMetadata", "PartitionKeyFilter", "dagster_application"]
+__all__ = [
+    "NOT_FINISHED_STATUSES",
+    "AssetSubsetWithMetadata",
+    "PartitionKeyFilter",
+    "dagster_application",
+    "execute_here",
+]
+
+_LOCATION = "hyops_assets"
+_MODULE = "hyops_assets.definitions"
+_REPOSITORY = "__repository__"
+"""What the repository of a module with one `Definitions` is called."""
 
 
 @contextmanager
@@ -47,3 +67,40 @@ def dagster_application(instance: dg.DagsterInstance, workspace: Path, *, read_o
         instance, WorkspaceFileTarget([str(workspace)]), version=dg.__version__, read_only=read_only
     ) as context:
         yield create_app_from_workspace_process_context(context)
+
+
+def execute_here(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    run_id: str,
+    partition_key: str,
+    run_config: Mapping[str, object],
+    tags: Mapping[str, str],
+) -> dg.JobExecutionResult:
+    """Execute a job in this process as a run of the code location that `workspace.yaml` names.
+
+    `JobDefinition.execute_in_process` makes a run of no location: the job's page and the timeline leave it out, and
+    the UI's page breaks when it is to be executed again.
+
+    Args:
+        job: of the location.
+        instance: where the run is noted.
+        run_id: of the new run.
+        partition_key: what it is of.
+        run_config: of its ops and loggers.
+        tags: what it carries besides the job's own and the partition's.
+
+    Raises:
+        DagsterInvalidConfigError: the configuration is none of this job's; no run is made.
+    """
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=_MODULE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=_LOCATION)
+    run = instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=run_config,
+        tags={**job.run_tags, **job.get_tags_for_partition_key(partition_key, selected_asset_keys=None), **tags},
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, _REPOSITORY), job.name),
+    )
+    return execute_run(InMemoryJob(job), run, instance)

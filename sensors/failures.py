@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import JsonValue
 
+from hyops_assets.assets.executing import is_by_shell
 from resources.border import bordered
 from resources.notify import Notifier
 
@@ -21,6 +22,11 @@ def run_failures() -> dg.SensorDefinition:
     )
     @bordered
     def sensor(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
+        if is_by_shell(context.dagster_run):
+            context.log.info(
+                "run %s failed before the eyes of who started it from a shell", context.dagster_run.run_id
+            )
+            return
         message = message_of(context, notifier)
         told = notifier.tell(message)
         context.log.error(

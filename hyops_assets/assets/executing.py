@@ -19,6 +19,9 @@ PROCESS_TAG = "hyops/process"
 The run stands in it because Dagster copies a run's tags to the run that executes it again.
 """
 
+SHELL_TAG = "hyops/shell"
+"""The run that a person at a shell watches. Dagster copies it to the run that executes it again: it names another."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_SPACE = Path("/proc/self/ns/pid")
 _ENDED = "ended"
@@ -78,6 +81,16 @@ class RunProcess:
         here = RunProcess.this()
         same = (self.host, self.boot, self.pid_space) == (here.host, here.boot, here.pid_space)
         return same and _started(self.pid) == self.started
+
+
+def by_shell(run_id: str) -> dict[str, str]:
+    """Return the tag of a run that a shell executes."""
+    return {SHELL_TAG: run_id}
+
+
+def is_by_shell(run: dg.DagsterRun) -> bool:
+    """Tell whether a shell executes a run: the person there reads why it failed, and repeats it."""
+    return run.tags.get(SHELL_TAG) == run.run_id
 
 
 def is_live(instance: dg.DagsterInstance, run_id: str) -> bool | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from hyops_assets.assets.executing import note_process
+from hyops_assets.assets.executing import is_by_shell, note_process
 from hyops_assets.contract.errors import TransientError
 from resources.border import said_of
 
@@ -89,8 +89,7 @@ def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name
         try:
             yield current
         except TransientError as error:
-            # A shell's run has none: who sits there reads the reason, and repeats.
-            if context.run.remote_job_origin is None:
+            if is_by_shell(context.run):
                 raise
             raise again(error) from error
     size = f"{current.size_bytes:,}"

@@ -8,12 +8,13 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from hyops_assets.assets.executing import RunProcess
+from hyops_assets.assets.executing import RunProcess, by_shell
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.dagster_gaps import execute_here
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import VERSIONS, add_sites, add_version, hetzner_seed, proxmox_seed
 from resources.artifacts.store import ArtifactStore
@@ -175,17 +176,17 @@ class Graph:
     ) -> Ran:
         run_id = str(uuid.uuid4())
         handed_over = self._hand_over(Errand(job=job, partition=str(partition_key)), private)
-        result = self._definitions.resolve_job_def(job).execute_in_process(
+        result = execute_here(
+            self._definitions.resolve_job_def(job),
+            self.instance,
             run_id=run_id,
-            instance=self.instance,
             partition_key=partition_key,
             # The shell shows its own lines; the event log in the UI has everything.
             run_config={
                 **config,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags=RunProcess.this().tag(run_id) | self._tags | handed_over,
-            raise_on_error=False,
+            tags=RunProcess.this().tag(run_id) | by_shell(run_id) | self._tags | handed_over,
         )
         ran = Ran(result.run_id, _metadata(result), _judged(result))
         if _interrupted(result):
@@ -214,13 +215,13 @@ def _op(name: str, config: Mapping[str, object] | None) -> dict[str, object]:
     return {"ops": {name: {"config": dict(config)}}} if config else {}
 
 
-def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+def _interrupted(result: dg.JobExecutionResult) -> bool:
     """Tell whether the run ended because this shell was told to: Dagster turns that into a failed step."""
     failures = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
     return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 
 
-def _why(result: dg.ExecuteInProcessResult) -> str:
+def _why(result: dg.JobExecutionResult) -> str:
     """Return the first cause of a failed run: a refused check, or the error that a step raised."""
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.blocking:
@@ -241,11 +242,11 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
     return "the event log says why"
 
 
-def _judged(result: dg.ExecuteInProcessResult) -> dict[str, Judged]:
+def _judged(result: dg.JobExecutionResult) -> dict[str, Judged]:
     return {one.check_name: (one.passed, one.description or "") for one in result.get_asset_check_evaluations()}
 
 
-def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+def _metadata(result: dg.JobExecutionResult) -> dict[str, dict[str, object]]:
     return {
         event.materialization.asset_key.to_user_string(): {
             name: value.value for name, value in event.materialization.metadata.items()

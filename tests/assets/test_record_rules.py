@@ -6,7 +6,6 @@ docs/contract.md says which test shows which rule.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +32,7 @@ from resources.repository.base import ObjectConflict, Published, RepositoryFaile
 from resources.repository.directory import DirectoryRepository
 from resources.repository.revisions import is_published
 from tests.assets.house import RELEASE, House
+from tests.cli import shell
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 VERSION = RecordVersion.parse(RELEASE)
@@ -40,15 +40,7 @@ LATEST_IMAGE = "core__hetzner__vyos-image-seed/latest.json"
 
 
 def hyops(home: House, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.unsynced", *words, "--root", home.root.path],
-        env=dict(os.environ),
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    return shell.hyops(os.environ, *words, "--root", home.root.path, within=180)
 
 
 def everything(home: House) -> Mapping[str, bytes]:

@@ -6,7 +6,6 @@ bytes (docs/decisions/0006): `adopt_boots` puts the gates' documents there, and 
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.lab.ensemble import LabFiles
 from hyops_assets.lab.grub_modules import lab_cache
 from tests.boot_count import note_boot
+from tests.cli import shell
 from tests.shared_ground import made_once
-from tests.ui.served import CHECKOUT, Ui, serving, wait_until
+from tests.ui.served import Ui, serving, wait_until
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 SEEDS = ("core__hetzner__vyos-image-seed/latest.json", "core__onprem__vyos-template-seed/latest.json")
@@ -40,15 +40,7 @@ class Home:
         }
 
     def hyops(self, *words: str, within: float) -> str:
-        done = subprocess.run(
-            [*_HYOPS, *words],
-            cwd=CHECKOUT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
+        done = shell.hyops(self.environment, *words, within=within)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""
         return done.stdout

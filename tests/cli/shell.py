@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import warm
+
 CHECKOUT = Path(__file__).parents[2]
 HYOPS = [sys.executable, "-m", "tests.unsynced"]
 
@@ -20,7 +22,9 @@ def environment(home: Path) -> dict[str, str]:
 def hyops(
     environ: Mapping[str, str], *words: str | Path, flags: tuple[str, ...] = (), within: float = 120, umask: int = -1
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end; warm, unless flags or variables of the interpreter are asked for."""
+    if warm.may_start_warm(environ, flags):
+        return warm.run(environ, [str(word) for word in words], within=within, umask=umask)
     return subprocess.run(
         [HYOPS[0], *flags, *HYOPS[1:], *words],
         env=dict(environ),

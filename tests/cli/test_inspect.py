@@ -1,10 +1,8 @@
 """`hyops inspect` as a user runs it: a process, its exit status, and what it prints."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.running import running
 from hyops_assets.lab.static import StaticServer
 from hyops_assets.lab.trace import Trace
+from tests.cli import shell
 from tests.image.conftest import RELEASE, Workshop, workshop
 from tests.image.inspection.bench import Bench
 
@@ -31,15 +30,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def inspect(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hyops_assets.cli.main", "inspect", *words],
-        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment},
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return shell.hyops(shell.environment(Path("/nonexistent")) | environment, "inspect", *words)
 
 
 def report(*words: str | Path, status: int = 0, **environment: str) -> dict:

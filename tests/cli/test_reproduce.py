@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from hyops_assets.lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 from tests.assets.house import RELEASE, House
+from tests.cli.shell import hyops
 
-CHECKOUT = Path(__file__).parents[2]
 Reproduce = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -43,16 +42,8 @@ def evidence_url(seeded: House) -> str:
 @pytest.fixture
 def reproduce(elsewhere: RuntimeRoot, tmp_path: Path) -> Reproduce:
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "hyops_assets.cli.main", "reproduce", *words, "--root", elsewhere.path],
-            env={**os.environ, "HOME": str(tmp_path), "TZ": "Asia/Kathmandu"},
-            cwd=CHECKOUT,
-            umask=0o077,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        environ = {**os.environ, "HOME": str(tmp_path), "TZ": "Asia/Kathmandu"}
+        return hyops(environ, "reproduce", *words, "--root", elsewhere.path, within=240, umask=0o077)
 
     return run
 

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
+from hyops_assets.assets.executing import is_by_shell
 from hyops_assets.cli.instance import environment_of
 from tests.assets.house import RELEASE, House
 from tests.ui.served import Ui, serving, ui_alone
@@ -50,4 +52,14 @@ def test_the_browser_shows_every_asset_and_the_materialized_partition(
         page.goto(f"{ui.url}/runs")
         expect(page.get_by_text("build_record").first).to_be_visible(timeout=SECONDS)
         page.screenshot(path=tmp_path / "runs.png")
+
+        built = released.instance.get_runs(dg.RunsFilter(job_name="build_record"), limit=1)[0].run_id
+        for where in ("locations/hyops_assets/jobs/build_record/runs", f"runs/{built}"):
+            page.goto(f"{ui.url}/{where}")
+            expect(page.get_by_text(built[:8]).first).to_be_visible(timeout=SECONDS)
+        page.get_by_role("button", name=re.compile("Re-execute all")).click()
+        page.wait_for_url(lambda url: "/runs/" in url and built not in url, timeout=SECONDS)
+        repeated = released.instance.get_runs(dg.RunsFilter(job_name="build_record"), limit=1)[0]
+        assert (repeated.parent_run_id, is_by_shell(repeated)) == (built, False)
+        page.screenshot(path=tmp_path / "repeated.png")
         page.close()

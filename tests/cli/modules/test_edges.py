@@ -1,8 +1,6 @@
 """The edges' modules as a user meets them: validated, planned, and refused before anything is written."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,9 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import HETZNER_EDGES, IMAGE_SEED, ONPREM_EDGE, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.state import image_outputs, template_outputs
 from resources.states.store import StateStore
+from tests.cli import shell
 from tests.contract.samples import contract
 
-CHECKOUT = Path(__file__).parents[3]
 EXAMPLES = {ONPREM_EDGE: "inputs.template-state.yml", HETZNER_EDGES: "inputs.image-state.yml"}
 
 
@@ -31,18 +29,8 @@ def root(tmp_path: Path) -> RuntimeRoot:
 
 def hyops(root: RuntimeRoot, command: str, module: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inputs = f"modules/{module}/examples/{EXAMPLES[module]}"
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "hyops_assets.cli.main", command, "--root", root.path),
-            *("--module", module, "--inputs", inputs),
-        ],
-        env={"PATH": os.environ["PATH"], "HOME": str(root.path), "LC_ALL": "C.UTF-8", **environment},
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    words = (command, "--root", root.path, "--module", module, "--inputs", inputs)
+    return shell.hyops(shell.environment(root.path) | environment, *words)
 
 
 @pytest.mark.parametrize("module", EXAMPLES)

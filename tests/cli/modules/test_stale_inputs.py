@@ -1,9 +1,7 @@
 """Values of an earlier run beside a reference, as a user meets them: named in the output, never taken."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.contract.state import record_outputs
 from resources.states.store import StateStore
+from tests.cli.shell import environment, hyops
 from tests.contract.samples import VERSION, contract
 
 BUILD = StateRef(IMAGE_BUILD, "vyos_default_build")
@@ -34,18 +33,8 @@ def root(tmp_path: Path) -> RuntimeRoot:
 def validated(root: RuntimeRoot, tmp_path: Path, **given: str) -> subprocess.CompletedProcess[str]:
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(yaml.safe_dump({"record_state_ref": str(BUILD), "record_key": "vyos-1.5", **given}))
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "hyops_assets.cli.main", "validate", "--skip-preflight", "--root", root.path),
-            *("--module", IMAGE_SEED, "--inputs", inputs),
-        ],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"},
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    words = ("validate", "--skip-preflight", "--root", root.path, "--module", IMAGE_SEED, "--inputs", inputs)
+    return hyops(environment(tmp_path), *words)
 
 
 def test_stale_values_are_named_and_the_records_own_are_taken(root: RuntimeRoot, tmp_path: Path) -> None:
