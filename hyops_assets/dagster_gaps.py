@@ -22,6 +22,9 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.api import execute_run
 
+# An instance is opened by its reference, which alone takes other settings than its file's.
+from dagster._core.instance.ref import InstanceRef
+
 # A run says in its origin which code location it is of; `execute_in_process` leaves it out.
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
@@ -38,6 +41,7 @@ __all__ = [
     "PartitionKeyFilter",
     "dagster_application",
     "execute_here",
+    "instance_of",
 ]
 
 _LOCATION = "hyops_assets"
@@ -67,6 +71,18 @@ def dagster_application(instance: dg.DagsterInstance, workspace: Path, *, read_o
         instance, WorkspaceFileTarget([str(workspace)]), version=dg.__version__, read_only=read_only
     ) as context:
         yield create_app_from_workspace_process_context(context)
+
+
+def instance_of(home: Path, overrides: Mapping[str, object]) -> dg.DagsterInstance:
+    """Open the instance of a directory, with sections of its `dagster.yaml` replaced.
+
+    `DagsterInstance.from_config` takes none: what it opened would be opened once more, changed.
+
+    Args:
+        home: the directory in which `dagster.yaml` stands.
+        overrides: sections by name, whole.
+    """
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=dict(overrides)))
 
 
 def execute_here(

@@ -17,7 +17,7 @@ from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import PROXMOX, SpecWatch
-from tests.unsynced import write_without_fsync
+from tests.unsynced import reuse_engines_and_migrations, write_without_fsync
 
 pytest_plugins = [
     "pytester",
@@ -29,6 +29,7 @@ pytest_plugins = [
 ]
 
 write_without_fsync()
+reuse_engines_and_migrations()
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):

@@ -173,9 +173,10 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    from tests.unsynced import write_without_fsync
+    from tests.unsynced import reuse_engines_and_migrations, write_without_fsync
 
     write_without_fsync()
     _load()
+    reuse_engines_and_migrations()
     sys.argv[1:] = _serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_module("hyops_assets.cli.main", run_name="__main__", alter_sys=True)

@@ -8,6 +8,7 @@ from filelock import FileLock
 
 from hyops_assets.assets.executing import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.dagster_gaps import instance_of
 from resources.environment_id import ensure_environment_id
 from resources.settings import make_private
 
@@ -40,11 +41,7 @@ run_retries:
   enabled: false
 """
 
-_PRINTED_ONLY = {
-    "module_name": "dagster._core.storage.noop_compute_log_manager",
-    "class_name": "NoOpComputeLogManager",
-    "config_yaml": "{}",
-}
+_PRINTED_ONLY = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """Dagster's log manager that copies nothing, as a `dagster.yaml` names it."""
 
 
@@ -91,11 +88,7 @@ def open_instance(root: RuntimeRoot, home: Path | None = None) -> dg.DagsterInst
     home = prepare_instance(root, home)
     os.environ.update(environment_of(root))
     # Whoever comes first makes the databases: two at once leave tables of which Dagster can use none.
-    with FileLock(home / ".opening.lock"), dg.DagsterInstance.from_config(str(home)) as configured:
-        ref = configured.get_ref()
-    copied = ref.compute_logs_data
-    if copied is not None:
-        ref = ref._replace(compute_logs_data=copied._replace(**_PRINTED_ONLY))
-    instance = dg.DagsterInstance.from_ref(ref)
+    with FileLock(home / ".opening.lock"):
+        instance = instance_of(home, {"compute_logs": _PRINTED_ONLY})
     fail_killed_runs(instance)
     return instance
