@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from hyops_assets.cli.console import console
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress as Report
 from hyops_assets.contract.progress import silent
@@ -138,12 +138,12 @@ def _in_bytes(size: str) -> int:
 @contextmanager
 def _bar() -> Iterator[Report]:
     """Show progress on a terminal; elsewhere nothing."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    errors = console(stderr=True)
+    if not errors.is_terminal:
         yield silent
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=errors, transient=True) as bar:
         tasks: dict[str, int] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:
