@@ -41,7 +41,14 @@ def _host_and_port(text: str) -> str:
     return f"{require_server(name)}:{int(port)}"
 
 
-def _bucket(text: str) -> str:
+def require_bucket(text: str) -> str:
+    """Return the name of a bucket that Google Cloud Storage makes, unchanged.
+
+    https://cloud.google.com/storage/docs/buckets#naming, in lower case, as new ones are.
+
+    Raises:
+        ValueError: it makes none of this name.
+    """
     labels = text.split(".")
     if not 3 <= len(text) <= (222 if len(labels) > 1 else 63) or not all(map(_BUCKET_LABEL.fullmatch, labels)):
         raise ValueError(
@@ -107,16 +114,18 @@ Host = Annotated[str, AfterValidator(require_server)]
 """A DNS name in ASCII, or an IP address at which a service may be."""
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 """A host, or `host:port` of https or of a port that other services of a host do not have."""
-BucketName = Annotated[str, AfterValidator(_bucket)]
-"""Of Google Cloud Storage (https://cloud.google.com/storage/docs/buckets#naming); in lower case, as new ones are."""
+BucketName = Annotated[str, AfterValidator(require_bucket)]
+"""Of Google Cloud Storage."""
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 """That other names are put behind: without a query."""
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 """The same, be it in clear; whether that may be is said where it is used."""
 HttpsOrigin = Annotated[str, AfterValidator(_https_origin)]
 """`https://host` or `https://host:port`."""
-OptionalHttpsUrl = Annotated[str, AfterValidator(lambda text: text and _https_url(text))]
-OptionalHttpsOrigin = Annotated[str, AfterValidator(lambda text: text and _https_origin(text))]
+_IN_A_SCHEMA = StringConstraints(pattern=r"^(https://[^\s@?#]+[^\s@?#/])?$")
+"""What of it a JSON schema can say, for who validates by that."""
+OptionalHttpsUrl = Annotated[str, _IN_A_SCHEMA, AfterValidator(lambda text: text and _https_url(text))]
+OptionalHttpsOrigin = Annotated[str, _IN_A_SCHEMA, AfterValidator(lambda text: text and _https_origin(text))]
 """The same, or empty."""
 Place = Annotated[str, AfterValidator(_place)]
 """A URL, a file URL or a path."""

@@ -7,11 +7,11 @@ the service account that publishes stand in no input and in no state.
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.names import MOST_DAYS, BucketName, OptionalHttpsOrigin, OptionalHttpsUrl, Words
+from hyops_assets.contract.names import MOST_DAYS, OptionalHttpsOrigin, OptionalHttpsUrl, Words, require_bucket
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.state import Outputs
@@ -33,7 +33,9 @@ class ObjectRepoInputs(ModuleInputs):
     """`org/gcp/object-repo`: a bucket of Google Cloud Storage that anyone may read and one account may add to."""
 
     project_id: ProjectId
-    bucket_name: Annotated[BucketName, StringConstraints(pattern=r"^[a-z0-9-]*$")]
+    bucket_name: Annotated[
+        str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$"), AfterValidator(require_bucket)
+    ]
     location: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{1,62}$", to_upper=True)] = "EU"
     storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] = "STANDARD"
     uniform_bucket_level_access: bool = True
@@ -53,7 +55,7 @@ class ObjectRepoInputs(ModuleInputs):
     endpoint: OptionalHttpsOrigin = Field(
         default="", description="of the storage API, where it is not Google's public one"
     )
-    public_base_url: Annotated[OptionalHttpsUrl, StringConstraints(pattern=r"^(.*[^/])?$")] = Field(
+    public_base_url: OptionalHttpsUrl = Field(
         default="", description="where anyone reads objects; the service's own if empty"
     )
 

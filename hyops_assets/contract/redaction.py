@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.printable import printable
 
 REDACTED = "***REDACTED***"
@@ -174,7 +175,7 @@ def proxy_forms(proxy: str) -> set[str]:
 
 def _key_parts(text: str) -> list[str]:
     try:
-        key = json.loads(text, strict=False)
+        key = parsed_json(text, strict=False)
     except ValueError:
         return []
     if not isinstance(key, dict):
