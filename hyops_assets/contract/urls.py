@@ -248,6 +248,7 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
         (bool(parts.query or parts.fragment), "it has a query or a fragment", "use the plain object URL"),
         (".." in path.split("/"), "its path leads upwards", "use the plain object URL"),
         (bool(_MUTABLE.search(path)), "it points at something that moves", "use the versioned name"),
+        (len(path.rpartition("/")[2].encode()) > _LONGEST_NAME, "its file's name is too long", "use a shorter name"),
         (not _names(path, version), f"its name lacks the version {version}", "use the versioned name"),
     ):
         if broken:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.printable import printable
 from hyops_assets.contract.redaction import REDACTED, Redactor
@@ -28,6 +29,10 @@ def test_what_an_error_or_a_finding_quotes_is_printable(foreign: str) -> None:
     finding = Finding(foreign, foreign, "keep", foreign)
     for text in (str(error).replace("\n", ""), error.args[0], finding.what, finding.where, finding.why):
         assert text.isprintable()
+
+
+def test_a_check_is_one_line_whatever_a_server_says() -> None:
+    assert Check("repository", "fail", "it answers\nexit_code=0\x1b[2J").detail == r"it answers exit_code=0\x1b[2J"
 
 
 def test_a_secret_in_an_error_is_found_although_it_was_made_printable() -> None:
