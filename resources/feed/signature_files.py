@@ -19,7 +19,7 @@ class SourceFailed(HyopsError):
     """A source on this host has the ISO, and it cannot be read."""
 
 
-def remote_signature(client: AnonymousClient, iso: Url, hosts: Collection[str]) -> str:
+def remote_signature(client: AnonymousClient, iso: Url, hosts: Collection[str] | None) -> str:
     """Return the text of the signature beside an ISO at a URL.
 
     Raises:
