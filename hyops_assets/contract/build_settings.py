@@ -17,6 +17,7 @@ from hyops_assets.contract.names import (
     RelativeFile,
     Seconds,
 )
+from hyops_assets.contract.record import MOST_DISK_BYTES
 from hyops_assets.contract.version import release_line
 
 _MOST_ADOPTED_BYTES = 64 << 30
@@ -89,7 +90,7 @@ class BuildSettings(Frozen):
     disk_bytes: int = Field(
         default=4 << 30,
         ge=512 << 20,
-        le=1 << 40,
+        le=MOST_DISK_BYTES,
         multiple_of=1 << 20,
         description="size of the disk, whole MiB; the first boot grows it to the disk it finds",
     )
