@@ -99,6 +99,8 @@ def _from_variables(module: Module, environ: Mapping[str, str]) -> dict[str, Any
                 raise BadInputs(f"{name} and a variable of its beginning exclude each other", hint="set one of them")
         place[last] = _parsed(module, last if not above else "", text)
         _require_plain(place[last], name)
+    # Names nest by `__`, as deep as one is long.
+    _require_plain(found, f"{ONE_ENV_PREFIX}<KEY>")
     return found
 
 
