@@ -1,11 +1,11 @@
 """What a tick of the release sensor remembers for the next one, and how patient it is with a feed that fails."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.version import ReleaseLine
 from resources.entity_tags import entity_tag
 from resources.feed.parse import Release, ReleaseName
@@ -59,8 +59,8 @@ class Cursor(BaseModel):
         releases that waited.
         """
         try:
-            held = json.loads(text) if text else {}
-        except (ValueError, RecursionError):
+            held = parsed_json(text) if text else {}
+        except ValueError:
             return cls()
         if not isinstance(held, dict):
             return cls()

@@ -18,7 +18,7 @@ from hyops_assets.contract.record import Variant
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
-from hyops_assets.image.adoption import AdoptedDisk, adopt_disk, require_adoptable
+from hyops_assets.image.adoption import AdoptedDisk, adopt_disk, require_adoptable, require_adoptable_size
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.questions import Expected, viewed
 from hyops_assets.image.intake.iso import squashfs_epoch
@@ -56,6 +56,7 @@ def adopted_record(
     Raises:
         Refused: both a URL and a path are named.
         NotAdopted, BadUrl: it is not the disk that was named, or not named well enough.
+        NotADisk: it is larger than what is taken over.
         what decoding and fetching raise.
     """
     if elsewhere.record_url and local_path:
@@ -64,6 +65,7 @@ def adopted_record(
         require_adoptable(elsewhere.record_url, elsewhere.record_sha256, version)
     with store.scratch("adopt") as scratch:
         file = _fetched(elsewhere, local_path, settings, scratch, progress)
+        require_adoptable_size(file, settings.build.most_adopted_bytes)
         recipe = digest_of({"adopted": sha256_of_file(file, stage="hash record", progress=progress)})
         held = store.find_document("qcow2_record", str(version), BuiltRecord)
         if held is not None and held.recipe_digest == recipe and store.has_blob(held.qcow2.sha256):
@@ -72,6 +74,7 @@ def adopted_record(
         disk = scratch / "disk.raw"
         adopted = adopt_disk(
             file,
+            most_bytes=settings.build.most_adopted_bytes,
             version=version,
             destination=disk,
             scratch=scratch,

@@ -213,6 +213,7 @@ def _examined(
             fetch_file(url, file, most_bytes=settings.feed.max_iso_bytes, progress=progress)
             arrived = adopt_disk(
                 file,
+                most_bytes=settings.build.most_adopted_bytes,
                 version=version,
                 destination=disk,
                 scratch=scratch,

@@ -36,7 +36,7 @@ def verdict(alarms: Collection[str], refused: Collection[RefusedEntry]) -> dg.As
         severity=dg.AssetCheckSeverity.ERROR if alarms else dg.AssetCheckSeverity.WARN,
         description="; ".join(words) or "every entry is good, and none contradicts an earlier reading",
         metadata={
-            "alarms": dg.MetadataValue.md("\n".join(f"- {alarm}" for alarm in alarms) or "none"),
+            "alarms": dg.MetadataValue.json([*alarms]),
             "refused entries": dg.MetadataValue.table(rows, schema=dg.TableSchema(columns)),
         },
     )

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from hyops_assets.cli.console import console
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.printable import printable
 from hyops_assets.contract.progress import Progress as Report
 from hyops_assets.contract.progress import silent
 from hyops_assets.image.variants import qcow2, raw, rawxz
@@ -65,9 +66,9 @@ def convert(
     encode = _encoder(target, threads, block_size)
     with _bar() as report:
         encoded = encode(source, destination, disk_format=found, progress=report)
-    typer.echo(f"source  {source} ({found}, {source.stat().st_size} bytes)")
+    typer.echo(f"source  {printable(str(source))} ({found}, {source.stat().st_size} bytes)")
     typer.echo(f"disk    {encoded.disk.size_bytes} bytes, sha256 {encoded.disk.sha256}")
-    typer.echo(f"file    {destination} ({target}, {encoded.size_bytes} bytes)")
+    typer.echo(f"file    {printable(str(destination))} ({target}, {encoded.size_bytes} bytes)")
     typer.echo(f"sha256  {encoded.sha256}")
     typer.echo(f"crc32c  {encoded.crc32c}")
 
@@ -138,12 +139,12 @@ def _in_bytes(size: str) -> int:
 @contextmanager
 def _bar() -> Iterator[Report]:
     """Show progress on a terminal; elsewhere nothing."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    errors = console(stderr=True)
+    if not errors.is_terminal:
         yield silent
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=errors, transient=True) as bar:
         tasks: dict[str, int] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from rich.table import Table
+from rich.text import Text
 
 from hyops_assets.assets.steps import timed
 from hyops_assets.cli import lab
@@ -31,7 +32,7 @@ def run_demo(place: Place, iso: str) -> None:
         Refused: the environment is not a lab's.
     """
     console = place.console
-    console.print(f"[bold]HyOps VyOS image pipeline[/bold]: demo in {place.root.path}")
+    console.print(Text.assemble(("HyOps VyOS image pipeline", "bold"), f": demo in {place.root.path}"))
     with shown(console):
         source = source_of(iso) if iso else _lookalike(place)
         with lab.lab_running(place.root):

@@ -61,18 +61,20 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
 
 def run_doctor(root: RuntimeRoot) -> int:
     """Print what was found as a table, and the lines that mend what is wrong; return the exit status."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from hyops_assets.cli.console import console
+
+    out = console()
     checks = examine(root)
     table = Table("", "what", "found", box=None)
     for check in checks:
-        table.add_row("[green]ok[/green]" if check.ok else "[red]no[/red]", check.name, check.found)
-    console.print(table)
+        table.add_row(Text("ok", "green") if check.ok else Text("no", "red"), check.name, check.found)
+    out.print(table)
     hints = dict.fromkeys(check.hint for check in checks if check.hint and not check.ok)
     for hint in hints:
-        console.print(f"next: {hint}", markup=False)
+        out.print(f"next: {hint}", markup=False)
     return 1 if any(not check.ok for check in checks) else 0
 
 

@@ -31,10 +31,9 @@ class Place:
     @property
     def console(self) -> "Console":
         """A console on standard output, as wide as its lines where that is no terminal."""
-        from rich.console import Console
+        from hyops_assets.cli.console import console
 
-        console = Console(highlight=False)
-        return console if console.is_terminal else Console(highlight=False, width=200, soft_wrap=True)
+        return console(soft_wrap=True)
 
 
 def place(root: Path | None, env: str | None) -> Place:

@@ -6,6 +6,7 @@ import tempfile
 import traceback
 
 from hyops_assets.cli.environment import redacted
+from hyops_assets.contract.printable import printable
 
 _MOST_SAID = 300
 
@@ -15,7 +16,7 @@ def tell_fault(fault: BaseException | None) -> None:
     if fault is None:
         return
     # Blacked out before it is cut and folded: half a secret, or one without its line break, is not found any more.
-    said = " ".join(redacted(_said(fault)).split())
+    said = " ".join(printable(redacted(_said(fault))).split())
     shown = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
     try:
         descriptor, name = tempfile.mkstemp(prefix="hyops-fault-", suffix=".txt")

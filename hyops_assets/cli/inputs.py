@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from hyops_assets.cli.modules.registry import Module
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import BadInputs, fold_aliases
 from hyops_assets.contract.plain import NotPlain, require_plain
@@ -75,8 +76,8 @@ def _from_json(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = parsed_json(text)
+    except ValueError as error:
         # The text may hold anything; the position is all that is told.
         raise BadInputs(f"{WHOLE_ENV} is no JSON: {error.args[0]}", hint="give one JSON object of inputs") from None
     _require_plain(found, WHOLE_ENV)
@@ -98,14 +99,16 @@ def _from_variables(module: Module, environ: Mapping[str, str]) -> dict[str, Any
                 raise BadInputs(f"{name} and a variable of its beginning exclude each other", hint="set one of them")
         place[last] = _parsed(module, last if not above else "", text)
         _require_plain(place[last], name)
+    # Names nest by `__`, as deep as one is long.
+    _require_plain(found, f"{ONE_ENV_PREFIX}<KEY>")
     return found
 
 
 def _parsed(module: Module, key: str, text: str) -> Any:
     """Return a variable's value: JSON where it is JSON, but no number where the input is a text (version 2026.03)."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parsed_json(text)
+    except ValueError:
         return text
     field = module.inputs.model_fields.get(key.replace("artifact_", "record_", 1))
     is_text = field is not None and (field.annotation is str or get_origin(field.annotation) is Literal)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from hyops_assets.cli.console import console
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.printable import printable
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
@@ -35,11 +36,7 @@ from hyops_assets.image.sbom import Subject, sbom
 from resources.public_files import fetch_file, is_url, read_document, require_file
 
 FAULTY, NOT_ASKED = 1, 2
-_STYLES: dict[Outcome, str] = {
-    "passed": "[green]passed[/green]",
-    "failed": "[red]failed[/red]",
-    "not compared": "[yellow]not compared[/yellow]",
-}
+_STYLES: dict[Outcome, str] = {"passed": "green", "failed": "red", "not compared": "yellow"}
 
 
 class WrongFile(Refused):
@@ -98,7 +95,10 @@ def run_inspect(asked: Asked) -> int:
     except OSError as error:
         # One without a name comes from a read or a write in the middle: of a disk that fails, or of no real file.
         where = error.filename or "a file could not be read or written"
-        typer.echo(f"error: {where}: {error.strerror or error}\n  next: name a file that you may read", err=True)
+        typer.echo(
+            f"error: {printable(str(where))}: {error.strerror or error}\n  next: name a file that you may read",
+            err=True,
+        )
     return NOT_ASKED
 
 
@@ -188,7 +188,7 @@ def _report(
     diff: PackageDiff | None,
 ) -> Report:
     return Report(
-        source=asked.source,
+        source=printable(asked.source),
         format=arrived.format,
         size_bytes=arrived.disk.stat().st_size,
         release=expected.release,
@@ -206,30 +206,28 @@ def _print(report: Report, diff: PackageDiff | None, *, as_json: bool) -> None:
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
-    table = Table(title=f"{escape(report.source)}: {report.format}, {decimal(report.size_bytes)}, {report.release}")
+    out = console()
+    table = Table(title=f"{report.source}: {report.format}, {decimal(report.size_bytes)}, {report.release}")
     table.add_column("question", no_wrap=True)
     table.add_column("answer", overflow="fold")
     table.add_column("", no_wrap=True)
     for answer in report.answers:
-        table.add_row(answer.name, escape(answer.detail), _STYLES[answer.outcome])
-    console.print(table)
+        table.add_row(answer.name, answer.detail, Text(answer.outcome, _STYLES[answer.outcome]))
+    out.print(table)
     if diff is not None:
-        console.print(f"packages, compared with the former disk:\n{diff.text()}", end="", markup=False)
+        out.print(f"packages, compared with the former disk:\n{diff.text()}", end="", markup=False)
     counts = {outcome: sum(answer.outcome == outcome for answer in report.answers) for outcome in _STYLES}
-    console.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count))
+    out.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count))
 
 
 @contextmanager
 def _shown(asked: Asked) -> Iterator[Progress]:
     """Tell on a terminal what is going on; a pipe gets the report alone."""
-    console = Console(stderr=True)
-    if asked.as_json or not console.is_terminal:
+    errors = console(stderr=True)
+    if asked.as_json or not errors.is_terminal:
         yield silent
         return
-    with console.status("inspect") as status:
+    with errors.status("inspect") as status:
 
         def tell(stage: str, done: int, total: int | None) -> None:
             count = f"{done} of {total} questions" if stage == "inspect" else decimal(done)

@@ -1,5 +1,6 @@
 """The `hyops` command. Each group of commands has a file; each command imports its work when it runs."""
 
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from hyops_assets.cli.environment import ANNOUNCED, redacted
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.printable import printable
 from hyops_assets.image.space import FULL
 
 app = typer.Typer(
@@ -58,6 +60,9 @@ def main() -> None:
     """Run the command; an error a user can act on is printed as such, a fault of ours as one line."""
     for message in ANNOUNCED:
         warnings.filterwarnings("ignore", message=message)
+    # A path may be bytes of no encoding: shown as its escape, where Python would end with an error of its own.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     threading.excepthook = lambda thread: tell_fault(thread.exc_value)
     try:
         _run()
@@ -84,7 +89,10 @@ def _run() -> None:
         if error.filename is None and error.errno not in FULL:
             raise
         next_step = "free some space" if error.errno in FULL else "see that this user may use it"
-        typer.echo(redacted(f"error: {error.filename or 'a file'}: {error.strerror}\n  next: {next_step}"), err=True)
+        typer.echo(
+            redacted(f"error: {printable(str(error.filename or 'a file'))}: {error.strerror}\n  next: {next_step}"),
+            err=True,
+        )
         sys.exit(1)
     except SystemExit as ended:
         # Typer turns Ctrl-C into this status and says nothing.

@@ -57,7 +57,7 @@ def _show_state(place: Place, reference: str, *, as_json: bool) -> None:
         table.add_row(name, value if isinstance(value, str) else json.dumps(value, indent=2))
     console.print(table)
     if state.status == "error":
-        typer.echo(f"last_error: {(state.model_extra or {}).get('last_error', '')}")
+        console.print(f"last_error: {(state.model_extra or {}).get('last_error', '')}")
 
 
 def _environment(place: Place) -> dict[str, Any]:

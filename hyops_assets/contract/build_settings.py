@@ -17,7 +17,11 @@ from hyops_assets.contract.names import (
     RelativeFile,
     Seconds,
 )
+from hyops_assets.contract.record import MOST_DISK_BYTES
 from hyops_assets.contract.version import release_line
+
+_MOST_ADOPTED_BYTES = 64 << 30
+"""An image of VyOS has a few GiB. A larger one is hashed, decoded and looked into for as long as it claims."""
 
 
 class AptSource(Frozen):
@@ -86,7 +90,7 @@ class BuildSettings(Frozen):
     disk_bytes: int = Field(
         default=4 << 30,
         ge=512 << 20,
-        le=1 << 44,
+        le=MOST_DISK_BYTES,
         multiple_of=1 << 20,
         description="size of the disk, whole MiB; the first boot grows it to the disk it finds",
     )
@@ -132,6 +136,11 @@ class BuildSettings(Frozen):
     def key_of(self, release: str) -> str:
         """Return the record key of a release: each line of releases has one."""
         return self.record_key if release_line(release) == "rolling" else self.stream_record_key
+
+    @property
+    def most_adopted_bytes(self) -> int:
+        """The largest disk that is taken over from elsewhere: 64 GiB, or as large as those that are built here."""
+        return max(_MOST_ADOPTED_BYTES, self.disk_bytes)
 
     @model_validator(mode="after")
     def _lines_have_their_own_keys(self) -> Self:

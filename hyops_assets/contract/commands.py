@@ -10,8 +10,11 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.names import MOST_SECONDS, Words
 
-CommandLine = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*$", strip_whitespace=True, max_length=8192)]
+CommandLine = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$", strip_whitespace=True, max_length=8192)
+]
 """One line; empty where the built-in step serves."""
 
 
@@ -19,12 +22,12 @@ class BuildCommands(Frozen):
     """The commands of a build."""
 
     build_command: CommandLine = Field(default="", description="makes the disk in place of build.method")
-    build_workdir: str = Field(default="", description="where it runs")
+    build_workdir: Words = Field(default="", description="where it runs")
     smoke_verify_command: CommandLine = Field(default="", description="examines the qcow2 before our own gates do")
-    smoke_verify_workdir: str = Field(default="", description="where it runs")
+    smoke_verify_workdir: Words = Field(default="", description="where it runs")
     smoke_verify_required: bool = Field(default=True, description="whether its failure is a refusal or a warning")
     publish_command: CommandLine = Field(default="", description="publishes each object, and prints its URL")
-    publish_workdir: str = Field(default="", description="where it runs")
+    publish_workdir: Words = Field(default="", description="where it runs")
 
     @model_validator(mode="after")
     def _directories_have_commands(self) -> Self:
@@ -39,4 +42,6 @@ class SeedCommand(Frozen):
     """The command of a seed. It counts only where no `record_state_ref` is given."""
 
     seed_command: CommandLine = Field(default="", description="seeds the record in place of our own way")
-    seed_timeout_s: int = Field(default=7200, ge=60, description="seconds until the command is stopped")
+    seed_timeout_s: int = Field(
+        default=7200, ge=60, le=MOST_SECONDS, description="seconds until the command is stopped"
+    )

@@ -19,6 +19,7 @@ from hyops_assets.contract.cloud_init import (
 )
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.inputs import ModuleInputs
+from hyops_assets.contract.names import MOST, MOST_SECONDS, Text, Words
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.ssh_keys import PublicKey
 from hyops_assets.contract.version import KEY_PATTERN
@@ -60,15 +61,15 @@ class Readiness(Frozen):
     enabled: bool = True
     required: bool = True
     target_user: Literal["vyos"] = "vyos"
-    connectivity_timeout_s: int = Field(default=5, ge=1, description="seconds per attempt")
-    connectivity_wait_s: int = Field(default=300, ge=1, description="seconds in all")
+    connectivity_timeout_s: int = Field(default=5, ge=1, le=MOST_SECONDS, description="seconds per attempt")
+    connectivity_wait_s: int = Field(default=300, ge=1, le=MOST_SECONDS, description="seconds in all")
 
 
 class Ipv4(Frozen):
     """The address of an interface: `dhcp`, or an address with its prefix length and perhaps a gateway."""
 
-    address: str = "dhcp"
-    gateway: str = ""
+    address: Words = "dhcp"
+    gateway: Words = ""
 
     @model_validator(mode="after")
     def _gateway_is_reachable(self) -> Self:
@@ -102,11 +103,11 @@ class Interface(Frozen):
 class EdgeMachine(Frozen):
     """One router: its network cards, in order, and what cloud-init is given."""
 
-    role: str = ""
+    role: Words = ""
     interfaces: tuple[Interface, ...] = Field(min_length=1)
-    cloud_init_user_data: str
-    cloud_init_meta_data: str
-    cloud_init_network_data: str = ""
+    cloud_init_user_data: Text
+    cloud_init_meta_data: Text
+    cloud_init_network_data: Text = ""
 
     @model_validator(mode="after")
     def _gateway_stands_once(self) -> Self:
@@ -136,21 +137,21 @@ class OnpremEdgeInputs(ModuleInputs):
 
     name_prefix: Prefix = ""
     context_id: Prefix = ""
-    vm_role: str = "wan-edge"
+    vm_role: Words = "wan-edge"
     template_state_ref: Reference = TEMPLATE_SEED
     template_key: Key = "vyos-1.5"
-    template_vm_id: int = Field(default=0, ge=0, description="decided by template_state_ref")
+    template_vm_id: int = Field(default=0, ge=0, le=999_999_999, description="decided by template_state_ref")
     build_image: bool = False
-    cpu_cores: int = Field(default=2, ge=1)
-    memory_mb: int = Field(default=2048, ge=512)
-    disk_size_gb: int = Field(default=40, ge=4)
+    cpu_cores: int = Field(default=2, ge=1, le=1024)
+    memory_mb: int = Field(default=2048, ge=512, le=4 << 20)
+    disk_size_gb: int = Field(default=40, ge=4, le=MOST)
     guest_agent_enabled: bool = False
-    cpu_type: str = "host"
+    cpu_type: Words = "host"
     os_type: Literal["l26"] = "l26"
     on_boot: bool = True
-    dns_domain: str = "hybzone.local"
+    dns_domain: Words = "hybzone.local"
     dns_servers: tuple[Address, ...] = ("1.1.1.1", "8.8.8.8")
-    tags: tuple[str, ...] = ("platform", "onprem", "wan-edge", "vyos")
+    tags: tuple[Words, ...] = ("platform", "onprem", "wan-edge", "vyos")
     require_ipam: bool = False
     allow_vm_set_replace: bool = False
     ssh_username: Literal["vyos"] = "vyos"
@@ -187,7 +188,7 @@ class HetznerEdgesInputs(ModuleInputs):
     context_id: Prefix = ""
     image_state_ref: Reference = IMAGE_SEED
     image_key: Key = "vyos-1.5"
-    image: str = Field(default="", description="decided by image_state_ref; counts only without it")
+    image: Words = Field(default="", description="decided by image_state_ref; counts only without it")
     foundation_state_ref: Reference = ""
     private_network_id: Annotated[str, StringConstraints(pattern=r"^[0-9]*$")] = ""
     location: Name = "ash"
@@ -196,19 +197,19 @@ class HetznerEdgesInputs(ModuleInputs):
     server_type: Name = "cpx21"
     edge01_name: Name = "edge-01"
     edge02_name: Name = "edge-02"
-    ssh_key_name: str = Field(default="ssh-edge-wan", min_length=1)
+    ssh_key_name: Words = Field(default="ssh-edge-wan", min_length=1)
     ssh_public_key: Literal[""] | PublicKey = ""
-    firewall_name: str = Field(default="fw-edge-wan", min_length=1)
-    floating_ip_name: str = Field(default="fip-edge-wan", min_length=1)
+    firewall_name: Words = Field(default="fw-edge-wan", min_length=1)
+    floating_ip_name: Words = Field(default="fip-edge-wan", min_length=1)
     floating_ip_type: Literal["ipv4"] = "ipv4"
-    private_network_name: str = Field(default="net-edge-wan", min_length=1)
+    private_network_name: Words = Field(default="net-edge-wan", min_length=1)
     private_network_cidr: Network = "10.80.0.0/24"
     edge01_private_ip: Address = "10.80.0.11"
     edge02_private_ip: Address = "10.80.0.12"
     assign_floating_to: Literal["edge01", "edge02"] = "edge01"
     ssh_source_cidrs: tuple[Network, ...] = Field(default=("0.0.0.0/0",), min_length=1)
     ipsec_source_cidrs: tuple[Network, ...] = Field(default=("0.0.0.0/0",), min_length=1)
-    labels: dict[str, str] = Field(default_factory=dict[str, str])
+    labels: dict[Words, Words] = Field(default_factory=dict[str, str])
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:

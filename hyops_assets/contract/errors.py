@@ -4,9 +4,11 @@ Lives here: the base types that all typed errors derive from. A floor's own erro
 raises them.
 """
 
+from hyops_assets.contract.printable import printable
+
 
 class HyopsError(Exception):
-    """An error a user can act on.
+    """An error a user can act on. What it quotes from elsewhere is printable as it is.
 
     Args:
         message: what was wrong, with the value found and the value expected.
@@ -14,9 +16,9 @@ class HyopsError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = printable(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n  next: {self.hint}"

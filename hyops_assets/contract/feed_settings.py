@@ -12,6 +12,8 @@ from hyops_assets.contract.version import ReleaseLine, require_release
 
 MAX_ISO_BYTES = 4 << 30
 """No installer ISO comes near. What is larger is refused before it is read."""
+MAX_SIGNATURE_BYTES = 16 << 10
+"""No signature file is longer: minisign itself bounds the comments at 1024 and 8192 bytes."""
 
 
 class FeedSettings(Frozen):

@@ -11,19 +11,20 @@ from pydantic import Field, StringConstraints, field_validator
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.names import Words
 from hyops_assets.contract.references import StateRef
 
 
 class HandedOver(BuildCommands, SeedCommand):
     """Inputs of a module that act by themselves. Names are the modules' own; an empty one says nothing."""
 
-    required_env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
-        default=(), description="variables of the host that the commands get besides HYOPS_VYOS_*"
-    )
-    source_iso_url: str = Field(default="", description="where the ISO is, where that is no public https URL")
-    record_local_path: str = Field(default="", description="a disk that was built elsewhere, on this host")
-    repo_state_ref: str = Field(default="", description="state of the object repository")
-    wrapper_base_url: str = Field(default="", description="of this host: a qcow2 may be wrapped and served here")
+    required_env: tuple[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...
+    ] = Field(default=(), description="variables of the host that the commands get besides HYOPS_VYOS_*")
+    source_iso_url: Words = Field(default="", description="where the ISO is, where that is no public https URL")
+    record_local_path: Words = Field(default="", description="a disk that was built elsewhere, on this host")
+    repo_state_ref: Words = Field(default="", description="state of the object repository")
+    wrapper_base_url: Words = Field(default="", description="of this host: a qcow2 may be wrapped and served here")
     wrapper_port: int = Field(default=18080, ge=1, le=65535, description="that it is served on")
 
     @field_validator("repo_state_ref")

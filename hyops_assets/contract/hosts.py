@@ -1,11 +1,15 @@
 """Hosts and ports: the grammar that settings and URLs share."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""NAT64 (RFC 6052): the last 32 bits are an IPv4 address."""
+_THIS_HOST = 0
+"""First byte of 0.0.0.0/8, which systems take for themselves (RFC 1122 §3.2.1.3)."""
 
 
 def require_host(text: str) -> str:
@@ -32,6 +36,32 @@ def require_host(text: str) -> str:
     return host
 
 
+def require_server(text: str) -> str:
+    """Return a host at which a service may be asked.
+
+    A link-local address is no such place: clouds answer there with the credentials of the machine that asks, and it
+    means another host on every link. Nor is a multicast, reserved or unspecified one.
+
+    Raises:
+        ValueError: it is no host, or such an address, also one inside of an IPv6 address.
+    """
+    host = require_host(text)
+    address = _parsed_address(host)
+    if address is None:
+        return host
+    inner = _inner(address)
+    for found in (address, *([inner] if inner else [])):
+        nowhere = found.is_link_local or found.is_multicast or found.is_unspecified
+        if isinstance(found, IPv4Address):
+            nowhere = nowhere or found.is_reserved or found.packed[0] == _THIS_HOST
+        if nowhere:
+            raise ValueError(
+                f"{_shown(text)} is a link-local, multicast or unspecified address, at which no service is asked: "
+                "give the service's name or its own address"
+            )
+    return host
+
+
 def require_port(text: str) -> int:
     """Return a port.
 
@@ -52,6 +82,22 @@ def _address(kind: type[IPv4Address | IPv6Address], text: str) -> str:
     if found is None:
         raise ValueError(f"{_shown(text)} is no IP address")
     return found
+
+
+def _parsed_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is; None where it is a name."""
+    if ":" in host:
+        return IPv6Address(host)
+    return IPv4Address(host) if _NUMBER.fullmatch(host.rpartition(".")[2]) else None
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address leads to, if it is one of those."""
+    if isinstance(address, IPv4Address):
+        return None
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _require_decodable(label: str) -> None:

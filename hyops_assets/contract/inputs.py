@@ -15,6 +15,7 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.hybridops_inputs import without_hybridops
+from hyops_assets.contract.names import Text, Words
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.template_options import TemplateOptions
@@ -48,10 +49,10 @@ class ModuleInputs(Frozen):
 
     takes: ClassVar[VariantFormat] = "qcow2"
 
-    required_env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
-        default=(), description="names of variables that must be set; never their values"
-    )
-    notes: str = Field(default="", description="for people")
+    required_env: tuple[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...
+    ] = Field(default=(), description="names of variables that must be set; never their values")
+    notes: Text = Field(default="", description="for people")
 
     @model_validator(mode="before")
     @classmethod
@@ -62,30 +63,31 @@ class ModuleInputs(Frozen):
 class BuildInputs(ModuleInputs, BuildCommands):
     """`core/shared/vyos-image-build`: build one record and publish its contract."""
 
-    record_key: str = Field(
+    record_key: Words = Field(
         default="vyos-1.5",
         description="of the release's line: build.record_key or build.stream_record_key of pipeline.yml",
     )
     record_format: Literal["qcow2"] = Field(
         default="qcow2", description="of record_url in the outputs; raw.xz is made too, always"
     )
-    record_version: str = Field(
+    record_version: Words = Field(
         default="",
         validate_default=True,
         description="the release to build, or a revision of it (…-r2); required",
     )
-    source_iso_url: str = Field(
+    source_iso_url: Words = Field(
         default="", description="the ISO, from a host of feed.iso_hosts; what the feed announces where empty"
     )
-    record_url: str = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
+    record_url: Words = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
     record_local_path: str = Field(
         default="",
-        pattern=r"^(.*[^/])?$",
+        pattern=r"^([^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f])?$",
+        max_length=4096,
         description="the same, as a file on this host; not read beside build_command, which finds where to write in "
         "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH",
     )
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
-    repo_state_ref: str = Field(default="", description="state of the object repository; pipeline.yml's where empty")
+    repo_state_ref: Words = Field(default="", description="state of the object repository; pipeline.yml's where empty")
     allow_iso_build: bool = Field(default=False, description="needed by a source_iso_url")
     rebuild_if_exists: bool = Field(
         default=False, description="build again what is not published yet; a published version is never replaced"
@@ -156,17 +158,17 @@ class SeedInputs(ModuleInputs, SeedCommand):
     counts, with the digest of its bytes and the version it holds.
     """
 
-    record_state_ref: str = Field(default="", description="state of a build, or of a registered record")
-    record_key: str = Field(default="vyos-1.5", description="which record of that state")
-    record_url: str = Field(default="", description="as image_source_url")
+    record_state_ref: Words = Field(default="", description="state of a build, or of a registered record")
+    record_key: Words = Field(default="vyos-1.5", description="which record of that state")
+    record_url: Words = Field(default="", description="as image_source_url")
     record_format: Literal["", "qcow2", "raw.xz", "raw", "img"] = Field(
         default="", description="decided by the site: qcow2 for Proxmox, raw.xz for Hetzner"
     )
-    record_version: str = Field(default="", description="that the URL holds")
+    record_version: Words = Field(default="", description="that the URL holds")
     record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of the file that the URL names")
-    source_iso_url: str = Field(default="", description="noted only")
-    image_source_url: str = Field(default="", description="counts only without record_state_ref")
-    site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
+    source_iso_url: Words = Field(default="", description="noted only")
+    image_source_url: Words = Field(default="", description="counts only without record_state_ref")
+    site: Words = Field(default="", description="a site of pipeline.yml; the default site where empty")
 
     @field_validator("record_key")
     @classmethod
@@ -222,7 +224,7 @@ class TemplateSeedInputs(SeedInputs, TemplateOptions):
             raise ValueError(message)
         return self
 
-    template_source_url: str = Field(default="", description="as image_source_url")
+    template_source_url: Words = Field(default="", description="as image_source_url")
 
     def _source_urls(self) -> dict[str, str]:
         own = {"template_source_url": self.template_source_url} if self.template_source_url else {}
@@ -253,7 +255,7 @@ class ImageSeedInputs(SeedInputs):
         pattern=SEED_SERVER_TYPE,
         description="of that server; the smallest and cheapest on offer where empty",
     )
-    seed_wrapper_public_base_url: str = Field(
+    seed_wrapper_public_base_url: Words = Field(
         default="", description="of this host, from outside: a record without raw.xz is wrapped and served here"
     )
     seed_wrapper_bind_port: int = Field(default=18080, ge=1, le=65535, description="that this host serves it on")

@@ -7,10 +7,11 @@ the service account that publishes stand in no input and in no state.
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import ModuleInputs
+from hyops_assets.contract.names import MOST_DAYS, OptionalHttpsOrigin, OptionalHttpsUrl, Words, require_bucket
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.state import Outputs
@@ -22,7 +23,6 @@ DEFAULT_REPOSITORY_INSTANCE = "vyos_records"
 PUBLIC_ENDPOINT = "https://storage.googleapis.com"
 
 ProjectId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
-HttpsUrl = Annotated[str, StringConstraints(pattern=r"^(https://[^\s@?#]+[^\s@?#/])?$")]
 
 
 class BadRepository(HyopsError):
@@ -33,30 +33,31 @@ class ObjectRepoInputs(ModuleInputs):
     """`org/gcp/object-repo`: a bucket of Google Cloud Storage that anyone may read and one account may add to."""
 
     project_id: ProjectId
-    bucket_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
-    location: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]+$", to_upper=True)] = "EU"
+    bucket_name: Annotated[
+        str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$"), AfterValidator(require_bucket)
+    ]
+    location: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{1,62}$", to_upper=True)] = "EU"
     storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] = "STANDARD"
     uniform_bucket_level_access: bool = True
     versioning_enabled: bool = False
     lifecycle_delete_age_days: int = Field(
-        default=0, ge=0, description="days after which objects are removed; 0: never, as published names are promised"
+        default=0,
+        ge=0,
+        le=MOST_DAYS,
+        description="days after which objects are removed; 0: never, as published names are promised",
     )
     retention_days: int = Field(
         default=0, ge=0, le=36525, description="days in which nobody may remove an object; 0: no such policy"
     )
     public_read: bool = Field(default=True, description="let anyone read objects; sites fetch records without a key")
     service_account_id: ProjectId = "objectrepo"
-    service_account_display_name: str = "Object Repository"
-    endpoint: HttpsUrl = Field(default="", description="of the storage API, where it is not Google's public one")
-    public_base_url: HttpsUrl = Field(default="", description="where anyone reads objects; the service's own if empty")
-
-    @field_validator("bucket_name")
-    @classmethod
-    def _name_is_not_googles(cls, value: str) -> str:
-        # https://cloud.google.com/storage/docs/buckets#naming
-        if value.startswith("goog") or "google" in value:
-            raise ValueError("a bucket's name may not start with goog or contain google")
-        return value
+    service_account_display_name: Words = "Object Repository"
+    endpoint: OptionalHttpsOrigin = Field(
+        default="", description="of the storage API, where it is not Google's public one"
+    )
+    public_base_url: OptionalHttpsUrl = Field(
+        default="", description="where anyone reads objects; the service's own if empty"
+    )
 
     @field_validator("uniform_bucket_level_access")
     @classmethod

@@ -17,11 +17,14 @@ VariantFormat = Literal["qcow2", "raw.xz"]
 FORMATS: tuple[VariantFormat, ...] = ("qcow2", "raw.xz")
 """The published variants: qcow2 for Proxmox, raw.xz for Hetzner. Adding one is adding a row."""
 
+MOST_DISK_BYTES = 1 << 40
+"""No edge router's disk is larger; a file from elsewhere that claims more would fill the host's disk."""
+
 
 class Disk(Frozen):
     """The guest-visible disk, all its bytes: zeros included."""
 
-    size_bytes: int = Field(gt=0, multiple_of=512)
+    size_bytes: int = Field(gt=0, le=MOST_DISK_BYTES, multiple_of=512)
     sha256: Sha256
 
 
@@ -29,7 +32,7 @@ class Variant(Frozen):
     """One published file that decodes to the record's disk."""
 
     file_name: str
-    size_bytes: int = Field(gt=0)
+    size_bytes: int = Field(gt=0, le=2 * MOST_DISK_BYTES)
     sha256: Sha256
 
 

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from hyops_assets.contract.foreign_json import parsed_json
+from hyops_assets.contract.printable import printable
+
 REDACTED = "***REDACTED***"
 
 SHORTEST_SECRET = 8
@@ -131,6 +134,7 @@ def _written(text: str) -> set[str]:
         json.dumps(text)[1:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
         repr(text)[1:-1],
+        printable(text),
         repr(raw)[2:-1],
         # A name for HTTP/1.1 headers that a server or a library read in their own character set.
         raw.decode("latin-1"),
@@ -171,7 +175,7 @@ def proxy_forms(proxy: str) -> set[str]:
 
 def _key_parts(text: str) -> list[str]:
     try:
-        key = json.loads(text, strict=False)
+        key = parsed_json(text, strict=False)
     except ValueError:
         return []
     if not isinstance(key, dict):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.names import RecordKey
+from hyops_assets.contract.names import RecordKey, Words
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion
@@ -42,7 +42,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
 class PublishedFile(Frozen):
     """One file that somebody published: its URL, and its SHA-256 as they tell it; empty where they tell none."""
 
-    url: str
+    url: Words
     sha256: Digest = ""
 
 
@@ -55,14 +55,14 @@ class ArtifactInputs(ModuleInputs):
 
     record_key: RecordKey = "vyos-1.5"
     record_version: Version = Field(default="", description="of the record; its release is the one on the disk")
-    record_document_url: str = Field(default="", description="https URL of the record's record.json")
-    record_url: str = Field(default="", description="https URL of one variant")
+    record_document_url: Words = Field(default="", description="https URL of the record's record.json")
+    record_url: Words = Field(default="", description="https URL of one variant")
     record_format: VariantFormat = Field(default="qcow2", description="of the file behind record_url")
     record_sha256: Digest = Field(default="", description="of that file; computed and told where it is empty")
     record_variants: dict[VariantFormat, PublishedFile] = Field(
         default={}, description="url and sha256 by format, instead of record_url"
     )
-    source_iso_url: str = Field(default="", description="what it was built from, as its builder says; noted only")
+    source_iso_url: Words = Field(default="", description="what it was built from, as its builder says; noted only")
 
     @property
     def files(self) -> dict[VariantFormat, PublishedFile]:
@@ -101,10 +101,10 @@ class TemplateImportInputs(ModuleInputs):
 
     template_key: RecordKey = "vyos-1.5"
     template_vm_id: int = Field(strict=True, ge=_VMID_RANGE[0], le=_VMID_RANGE[1])
-    template_name: str = ""
+    template_name: Words = ""
     template_image_version: Version = ""
-    template_source_url: str = ""
-    site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
+    template_source_url: Words = ""
+    site: Words = Field(default="", description="a site of pipeline.yml; the default site where empty")
 
     @model_validator(mode="after")
     def _source_names_the_version(self) -> Self:
@@ -122,8 +122,8 @@ class ImageRegisterInputs(ModuleInputs):
         description="the snapshot's id, as text: what the state of a seed calls image_ref"
     )
     image_version: Version = ""
-    image_source_url: str = ""
-    site: str = Field(default="", description="a site of pipeline.yml; the default site where empty")
+    image_source_url: Words = ""
+    site: Words = Field(default="", description="a site of pipeline.yml; the default site where empty")
 
     @model_validator(mode="after")
     def _source_names_the_version(self) -> Self:

@@ -1,11 +1,11 @@
 """The object repository in `pipeline.yml`: a directory, or a bucket."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.names import HttpsOrigin, HttpsUrl, LocalPath, ProjectId
+from hyops_assets.contract.names import BucketName, HttpsOrigin, HttpsUrl, LocalPath, ProjectId
 
 
 class RepositorySettings(Frozen):
@@ -22,9 +22,7 @@ class RepositorySettings(Frozen):
     directory: LocalPath | None = Field(
         default=None, description="where records are published; work/repository below the runtime root where empty"
     )
-    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = Field(
-        default=None, description="its name; needed by kind gcs"
-    )
+    bucket: BucketName | None = Field(default=None, description="its name; needed by kind gcs")
     project: ProjectId | None = Field(default=None, description="the bucket's; only where Google's tools know none")
     endpoint: HttpsOrigin | None = Field(
         default=None, description="of the storage API, where it is not Google's public one"

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+_MOST_CHARACTERS = 16_384
+"""OpenSSH reads no longer line; a key of 16,384 bits has 2,800."""
 _TYPES = frozenset(
     {
         "ssh-ed25519",
@@ -29,7 +31,7 @@ def require_public_key(text: str) -> str:
         ValueError: it is none.
     """
     kind, _, rest = text.strip().partition(" ")
-    if kind not in _TYPES or "\n" in text.strip():
+    if kind not in _TYPES or not text.strip().isprintable() or len(text) > _MOST_CHARACTERS:
         message = f"a public key is one line that begins with one of {', '.join(sorted(_TYPES))}"
         raise ValueError(message)
     try:

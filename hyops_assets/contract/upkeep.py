@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal, Self
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.printable import printable
 
 Verdict = Literal["remove", "removed", "keep", "by hand", "failed", "unknown"]
 """remove: ours, unused, and it may go. removed: this run removed it. keep: it stays. by hand: it stays, and only a
@@ -37,6 +38,11 @@ class Finding:
     where: str
     verdict: Verdict
     why: str
+
+    def __post_init__(self) -> None:
+        # Names and reasons of clouds: whoever labels a thing there says what is printed here.
+        for name in ("what", "where", "why"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def turned(self, verdict: Verdict, why: str | None = None) -> Self:
         """Return the finding with another verdict."""

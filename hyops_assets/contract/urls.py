@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.hosts import require_host, require_port
+from hyops_assets.contract.hosts import require_port, require_server
 from hyops_assets.contract.version import RecordVersion, require_key
 
 PREFIX = "network/vyos"
@@ -168,7 +168,7 @@ def _host_and_port(authority: str, own: int) -> tuple[str, int]:
     try:
         if match["v6"] is not None and ":" not in match["v6"]:
             raise ValueError(f"{authority[:80]!a} is no host")
-        host = require_host(match["name"] if match["v6"] is None else match["v6"])
+        host = require_server(match["name"] if match["v6"] is None else match["v6"])
         return host, own if match["port"] is None else require_port(match["port"])
     except ValueError as error:
         raise _bad(str(error)) from error
@@ -248,6 +248,7 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
         (bool(parts.query or parts.fragment), "it has a query or a fragment", "use the plain object URL"),
         (".." in path.split("/"), "its path leads upwards", "use the plain object URL"),
         (bool(_MUTABLE.search(path)), "it points at something that moves", "use the versioned name"),
+        (len(path.rpartition("/")[2].encode()) > _LONGEST_NAME, "its file's name is too long", "use a shorter name"),
         (not _names(path, version), f"its name lacks the version {version}", "use the versioned name"),
     ):
         if broken:

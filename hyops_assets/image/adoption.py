@@ -17,7 +17,10 @@ from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.arrival import release_on
 from hyops_assets.image.methods.produced import decode_disk
-from hyops_assets.image.variants.disk_source import DiskFormat
+from hyops_assets.image.variants import stock_xz
+from hyops_assets.image.variants.disk_source import DiskFormat, format_of
+from hyops_assets.image.variants.encoded import NotADisk, require_disk_size
+from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
 
 
 class NotAdopted(Refused):
@@ -60,9 +63,38 @@ def require_adoptable(url: str, sha256: str | None, version: RecordVersion) -> N
     require_contract_url(url, version)
 
 
+def require_adoptable_size(file: Path, most_bytes: int) -> None:
+    """Refuse a file before its bytes are read: what a disk claims to be is hashed and looked into to its end.
+
+    Args:
+        file: qcow2, raw.xz or raw.
+        most_bytes: of the disk in it, and of the file.
+
+    Raises:
+        NotADisk: it is no regular file, has no size that a disk has, or is larger.
+        ForeignFormat, NotPlainQcow2, BadRawXz: it is of no format of ours, or damaged.
+    """
+    if not file.is_file():
+        raise NotADisk(f"{file.name} is no file", hint="give a disk's file: raw, qcow2 or raw.xz")
+    format_ = format_of(file)
+    size = file.stat().st_size
+    if format_ == "qcow2":
+        size = max(size, require_plain_qcow2(file).disk_bytes)
+    elif format_ == "raw.xz":
+        size = max(size, stock_xz.promised_bytes(file))
+    else:
+        require_disk_size(size, file.name)
+    if size > most_bytes:
+        raise NotADisk(
+            f"{file.name} holds a disk of {size} bytes; one of up to {most_bytes} is taken over",
+            hint="give the image itself, not a router's grown disk; or raise build.disk_bytes in config/pipeline.yml",
+        )
+
+
 def adopt_disk(
     file: Path,
     *,
+    most_bytes: int,
     version: RecordVersion,
     destination: Path,
     scratch: Path,
@@ -74,6 +106,7 @@ def adopt_disk(
 
     Args:
         file: qcow2, raw.xz or raw, at a local path or fetched from `url`; it is only read.
+        most_bytes: of the disk (`BuildSettings.most_adopted_bytes`).
         version: of the record; its release must be the one on the disk.
         destination: the raw disk, sparse; it appears when it is complete.
         scratch: takes what is looked at meanwhile; nothing is left there.
@@ -84,11 +117,12 @@ def adopt_disk(
     Raises:
         NotAdopted: the file is not the one of this digest, or its disk holds another release; nothing is left.
         BadUrl: the URL may not stand in a contract.
-        BuildFailed, NotADisk, NotPlainQcow2, BadQcow2, BadRawXz: the file is no whole disk.
+        BuildFailed, NotADisk, NotPlainQcow2, BadQcow2, BadRawXz: the file is no whole disk, or a larger one.
         NoSpace: the disk does not fit.
     """
     if url is not None:
         require_adoptable(url, sha256, version)
+    require_adoptable_size(file, most_bytes)
     found = sha256_of_file(file, stage="hash record", progress=progress)
     if sha256 is not None and found != sha256.lower():
         raise NotAdopted(

@@ -17,6 +17,8 @@ ARCHITECTURE = "amd64"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?", re.IGNORECASE)
 """Debian policy §5.6.1, more lenient than it, with an architecture."""
+_VERSION = re.compile(r"[0-9A-Za-z.+:~_-]{0,255}", re.ASCII)
+"""Debian policy §5.6.12, as lenient: versions are shown in tables and in Dagster's UI, where other characters act."""
 
 Stanza = Mapping[str, str]
 """Fields by lower-case name; a value of several lines keeps its line breaks."""
@@ -65,13 +67,20 @@ def installed_stanzas(status: bytes) -> list[Stanza]:
     """Return the stanzas of every installed package, in the status' order; of two of one package, the later.
 
     Raises:
-        BadStatus: it names no installed package, or one by a name that no package can have.
+        BadStatus: it names no installed package, or one by a name or of a version that no package can have.
     """
     read = stanzas(status.decode("utf-8", "replace"))
     found = {package_name(stanza): stanza for stanza in read if is_installed(stanza)}
     wrong = sorted(name for name in found if not _NAME.fullmatch(name))
     if wrong:
         raise BadStatus(f"the dpkg status names a package {wrong[0]!r}", hint="use an ISO with a sound dpkg database")
+    strange = sorted(name for name, stanza in found.items() if not _VERSION.fullmatch(stanza.get("version", "")))
+    if strange:
+        said = found[strange[0]].get("version", "")
+        raise BadStatus(
+            f"the dpkg status has {strange[0]} of version {said[:80]!r}",
+            hint="use an ISO with a sound dpkg database",
+        )
     if not found:
         raise BadStatus(
             "the dpkg status names no installed package", hint="use an ISO that keeps /var/lib/dpkg/status"

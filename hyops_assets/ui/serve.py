@@ -39,7 +39,7 @@ def open_link(root: RuntimeRoot) -> str:
     Raises:
         NoUi: none runs.
     """
-    keys = sorted(key_file(root, 0).parent.glob("*.key"), key=lambda path: path.stat().st_mtime)
+    keys = sorted(key_file(root, 0).parent.glob("[0-9]*.key"), key=lambda path: path.stat().st_mtime)
     for key in reversed(keys):
         with socket.socket() as probe:
             if probe.connect_ex((LOOPBACK, int(key.stem))) == 0:

@@ -5,7 +5,6 @@ fails, so that the next attempt starts from nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -24,18 +23,14 @@ from hyops_assets.image.space import NoSpace
 from resources.answers import Answer, Pace, TooManyBytes, TooSlow, Unreachable
 from resources.entity_tags import strong_tag
 from resources.feed.parse import Release
-from resources.feed.partial import DestinationFailed, PartialFile, TooLarge, file_system_errors
-from resources.public_http import AnonymousClient, NotAllowed, NotFound, UnexpectedAnswer, anonymous_client, opened
+from resources.feed.partial import DestinationFailed, PartialFile, file_system_errors
+from resources.feed.signature_files import local_signature, readable, remote_signature
+from resources.public_http import AnonymousClient, NotAllowed, anonymous_client, opened
 
-MAX_SIGNATURE_BYTES = 16 << 10
 ATTEMPTS = 5
 """How often one source is asked; each attempt goes on where the one before it broke off."""
 _OURS = (NoSpace, DestinationFailed)
 """What is wrong here and not at a source: no other source would mend it. Everything else leads to the next one."""
-
-
-class SourceFailed(HyopsError):
-    """A source on this host has the ISO, and it cannot be read."""
 
 
 class IsoUnavailable(HyopsError):
@@ -209,33 +204,21 @@ class _Transfer:
             reraise=True,
         )
         with anonymous_client(self._pace) as client:
-            minisig = attempts(self._signature, client, iso.suffixed(".minisig"), source.hosts)
+            minisig = attempts(remote_signature, client, iso, source.hosts)
+            self.bytes_received += len(minisig.encode())
             attempts.copy()(self._receive, client, iso, source.hosts)
         return minisig
 
     def _copy(self, iso: Path) -> str:
-        signature = iso.with_name(f"{iso.name}.minisig")
-        for path in (iso, signature):
-            if not path.is_file():
-                raise NotFound(f"{path} is no file", hint="put the ISO and its .minisig side by side")
+        minisig = local_signature(iso)
         self._partial.begin(iso.as_uri(), None)
-        with _readable(signature), signature.open("rb") as file:
-            minisig = _text(file.read(MAX_SIGNATURE_BYTES + 1), str(signature))
-        with _readable(iso):
+        with readable(iso):
             file = iso.open("rb", buffering=0)
         with file:
             chunks = self._counted(_chunks(file, iso))
             self._partial.append(chunks, total=iso.stat().st_size, limit=self._limit, progress=self._progress)
         self._partial.commit()
         return minisig
-
-    def _signature(self, client: AnonymousClient, url: Url, hosts: frozenset[str]) -> str:
-        with opened(client, url, hosts=hosts) as answer:
-            try:
-                content = b"".join(self._counted(answer.pieces(MAX_SIGNATURE_BYTES)))
-            except TooManyBytes as error:
-                raise _no_signature(url.shown) from error
-        return _text(content, url.shown)
 
     def _receive(self, client: AnonymousClient, url: Url, hosts: frozenset[str]) -> None:
         place = str(url)
@@ -285,34 +268,10 @@ class _Transfer:
             yield chunk
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn the system's errors about a file that is read into `SourceFailed`."""
-    try:
-        yield
-    except OSError as error:
-        raise SourceFailed(
-            f"{path} cannot be read: {error.strerror}", hint="check that this user may read it, and its disk"
-        ) from error
-
-
 def _chunks(file: RawIOBase, path: Path) -> Iterator[bytes]:
     while True:
-        with _readable(path):
+        with readable(path):
             chunk = file.read(CHUNK_BYTES)
         if not chunk:
             return
         yield chunk
-
-
-def _no_signature(where: str) -> TooLarge:
-    return TooLarge(f"{where} has more than {MAX_SIGNATURE_BYTES} bytes", hint="it is no minisign signature")
-
-
-def _text(content: bytes, where: str) -> str:
-    if len(content) > MAX_SIGNATURE_BYTES:
-        raise _no_signature(where)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise UnexpectedAnswer(f"{where} is not text", hint="it is no minisign signature") from error

@@ -14,10 +14,8 @@ from resources.answers import Pace
 from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable, Source, sources
 from resources.feed.parse import Release
+from resources.feed.signature_files import local_signature, readable, remote_signature
 from resources.public_http import AnonymousClient, anonymous_client, opened
-
-_MOST_SIGNATURE_BYTES = 4096
-"""A minisign file has four lines; VyOS' have under 500 bytes."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +67,15 @@ def look_for_iso(release: Release, settings: FeedSettings, *, timeout_seconds: f
 
 
 def _local(release: Release, iso: Path) -> StandingIso:
-    minisig = iso.with_name(f"{iso.name}.minisig")
-    for path in (iso, minisig):
-        if not path.is_file():
-            raise ReleaseUnknown(f"{path} is no file", hint="put the ISO and its .minisig side by side")
-    with minisig.open("rb") as file:
-        text = file.read(_MOST_SIGNATURE_BYTES).decode(errors="replace")
-    return StandingIso(iso_file_name(release.version), str(iso), iso.stat().st_size, text)
+    minisig = local_signature(iso)
+    with readable(iso):
+        return StandingIso(iso_file_name(release.version), str(iso), iso.stat().st_size, minisig)
 
 
 def _remote(release: Release, source: Source, timeout_seconds: float) -> StandingIso:
     iso = Url.parse(source.iso)
     with anonymous_client(Pace.within(timeout_seconds)) as client:
-        with opened(client, iso.suffixed(".minisig"), hosts=source.hosts) as answer:
-            minisig = answer.read(_MOST_SIGNATURE_BYTES).decode(errors="replace")
+        minisig = remote_signature(client, iso, source.hosts)
         return StandingIso(iso_file_name(release.version), source.iso, _size(client, iso, source), minisig)
 
 

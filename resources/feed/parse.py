@@ -5,7 +5,6 @@ holds empty versions, test tags, URLs of the wrong name and entries without a ti
 and a bad one is kept with the reason it was refused for.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import (
     BadVersion,
@@ -157,8 +157,8 @@ def sibling_of(known: Release, version: str) -> Release:
 
 def _entries(document: bytes) -> list[Any]:
     try:
-        entries = json.loads(document.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        entries = parsed_json(document.decode("utf-8-sig"))
+    except ValueError as error:
         start = _printable(document[:40])
         raise FeedMalformed(f"not JSON: {start} ({type(error).__name__})", hint="check the feed's URL") from error
     if not isinstance(entries, list):

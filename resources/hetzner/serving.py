@@ -1,22 +1,26 @@
 """Serving files of this host over http for as long as one seed lasts, and seeing that they can be reached."""
 
 import ipaddress
+import os
 import secrets
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfileobj
 from urllib.parse import quote
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.urls import BadUrl, Url
-from hyops_assets.image.programs import ProgramFailed, find_program, run
+from hyops_assets.image.bounded import Limits, run_bounded
+from hyops_assets.image.budget import OverBudget
+from hyops_assets.image.programs import ProgramFailed, find_program
+from resources.bounded_server import BoundedHandler, BoundedServer
 from resources.hetzner.wishes import Wrapper
 
 _PROBE_SECONDS = 20.0
+_PROBE_BYTES = 4096
+"""Whoever else answers there may answer without end."""
 
 
 class NotReachable(Refused):
@@ -54,7 +58,7 @@ def serving(wrapper: Wrapper) -> Iterator[Shelf]:
             return shelf.find(self.path)
 
     try:
-        server = _Server(("::" if _Server.address_family == socket.AF_INET6 else "", wrapper.port), Handler)
+        server = BoundedServer(wrapper.port, Handler)
     except OSError as error:
         raise Refused(
             f"port {wrapper.port} cannot be listened on: {error.strerror}", hint="set seed_wrapper_bind_port"
@@ -108,42 +112,27 @@ def require_reached(shelf: Shelf, room: Path) -> None:
     argv = ["curl", "-fsS", "--proto", "=http,https", "--max-time", f"{_PROBE_SECONDS:.0f}", "--", url]
     find_program("curl")
     try:
-        answer = run(argv, timeout=_PROBE_SECONDS + 10).text
-    except ProgramFailed as error:
+        answer = run_bounded(argv, limits=Limits(wall_seconds=_PROBE_SECONDS + 10, output_bytes=_PROBE_BYTES)).stdout
+    except (ProgramFailed, OverBudget) as error:
         raise NotReachable(
             f"{url} does not answer: {error.message}",
             hint="open the port to the world, or publish the record's raw.xz and name it instead",
         ) from error
     finally:
         shelf.files.pop(probe.name)
-    if answer != word:
+    if answer != word.encode():
         raise NotReachable(f"{url} is answered by something else than this run", hint="see what listens there")
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 120
-
+class _Handler(BoundedHandler):
     def found(self) -> Path | None:
         raise NotImplementedError
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - the library's name
         self._answer(with_body=False)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
         self._answer(with_body=True)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing: who fetches what is on the other side's record."""
 
     def _answer(self, *, with_body: bool) -> None:
         file = self.found()
@@ -151,8 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         with file.open("rb") as content:
+            size = os.fstat(content.fileno()).st_size
+            self.allow(size)
             self.send_response(200)
-            self.send_header("Content-Length", str(file.stat().st_size))
+            self.send_header("Content-Length", str(size))
             self.end_headers()
             if with_body:
                 copyfileobj(content, self.wfile, 1 << 20)

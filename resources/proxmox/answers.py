@@ -104,7 +104,7 @@ class MachineConfig(Answer):
     @property
     def disk_size_bytes(self) -> int | None:
         """How large the configuration says that the disk is: `size=10G`, exact to the byte; None where it does not."""
-        match = re.search(r"(?:^|,)size=(\d+)([KMGT]?)(?:,|$)", self.disk or "")
+        match = re.search(r"(?:^|,)size=([0-9]{1,15})([KMGT]?)(?:,|$)", self.disk or "")
         return int(match[1]) * _UNITS[match[2]] if match else None
 
     @property

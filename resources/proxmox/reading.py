@@ -4,11 +4,12 @@ Proxmox answers with an empty body where a call did not reach its handler (a ref
 parser of uploads: pve-http-server, AnyEvent.pm). proxmoxer hands such a body on as bytes in the place of a mapping.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+
+from hyops_assets.contract.foreign_json import parsed_json
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Bodies:
 
 def _document(response: requests.Response) -> dict[str, Any] | None:
     try:
-        document = json.loads(response.content)
+        document = parsed_json(response.content)
     except (UnicodeDecodeError, ValueError):
         return None
     return document if isinstance(document, dict) else None

@@ -7,8 +7,8 @@ from resources.answers import Pace
 from resources.public_http import NotFound, anonymous_client, opened
 from resources.repository.base import ObjectRepository, ReadBack, missing
 
-MOST_BYTES = 1 << 44
-"""More than any object store takes. With the least rate it is what bounds a reading in time."""
+MOST_BYTES = 64 << 30
+"""As much data as a record's disk may hold. With the least rate it is what bounds a reading in time."""
 
 
 def read_published(url: str, repository: ObjectRepository, *, progress: Progress = silent) -> ReadBack:
@@ -22,17 +22,21 @@ def read_published(url: str, repository: ObjectRepository, *, progress: Progress
     return read_public(url, progress=progress)
 
 
-def read_public(url: str, *, progress: Progress = silent, pace: Pace | None = None) -> ReadBack:
+def read_public(
+    url: str, *, most_bytes: int = MOST_BYTES, progress: Progress = silent, pace: Pace | None = None
+) -> ReadBack:
     """Return digest and size of the bytes behind a URL.
 
     Args:
         url: https or http.
+        most_bytes: what may be there.
         progress: told the bytes that arrived; cancels by raising.
         pace: how slow the server may be.
 
     Raises:
         ObjectMissing: there are none.
         Refused: the URL answers with a redirect.
+        TooManyBytes: there are more, or it says so.
         TransientError: it could not be read now.
         Untrusted, UnexpectedAnswer: the server is not set up for anyone to read.
     """
@@ -44,10 +48,15 @@ def read_public(url: str, *, progress: Progress = silent, pace: Pace | None = No
             opened(client, url, schemes=("https", "http"), redirects=0) as answer,
         ):
             # What it says it has is all that it may have: so much is waited for.
-            for chunk in answer.pieces(MOST_BYTES if answer.size_bytes is None else answer.size_bytes):
+            for chunk in answer.pieces(_allowed(answer.size_bytes, most_bytes)):
                 digest.update(chunk)
                 done += len(chunk)
                 progress("read back", done, answer.size_bytes)
     except NotFound as error:
         raise missing(url) from error
     return ReadBack(digest.hexdigest(), done)
+
+
+def _allowed(announced: int | None, most_bytes: int) -> int:
+    """Return how much is waited for: what was announced, and never more than may be there."""
+    return most_bytes if announced is None else min(announced, most_bytes)

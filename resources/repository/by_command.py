@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url, require_contract_url
 from hyops_assets.contract.version import BadVersion, RecordVersion
@@ -250,7 +251,7 @@ def _key_lines(key_file: Mapping[str, str]) -> list[str]:
     for path in key_file.values():
         try:
             content = Path(path).read_text()
-            private = json.loads(content).get("private_key", "")
+            private = parsed_json(content).get("private_key", "")
         except (OSError, ValueError, AttributeError):
             # Not a key as Google writes it: the command may know what it is; there is nothing to look for in it.
             continue

@@ -7,6 +7,7 @@ and dagster-gcp's GCSResource makes the client: it knows these and a project, an
 
 from collections.abc import Mapping
 
+import requests
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
@@ -84,6 +85,9 @@ def _client(settings: RepositorySettings, credentials: Credentials) -> storage.C
 
 def _bounded(client: storage.Client) -> storage.Client:
     """Return a client whose every exchange has an end: its library's timeouts hold for each read."""
-    for scheme in ("https://", "http://"):
-        client._http.mount(scheme, BoundedAdapter(_WHOLE_SECONDS))
+    # It logs in by a session of its own, at the address that the key names.
+    login: requests.Session | None = getattr(client._http, "_auth_request_session", None)
+    for session in (client._http, *([login] if login is not None else [])):
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, BoundedAdapter(_WHOLE_SECONDS))
     return client

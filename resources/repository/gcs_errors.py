@@ -4,7 +4,6 @@ The texts of their exceptions hold the URL of the request, and the URL of a resu
 it may write to the object. So nothing of theirs is chained, and only the service's own sentence is quoted.
 """
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.foreign_json import parsed_json
 from resources.answers import Untrusted
 from resources.repository.base import RepositoryFailed
 
@@ -178,7 +178,7 @@ def _in_session(response: Any) -> bool:
 def _sentence(response: Any) -> str:
     """Return what the service says in an answer; nothing of the request."""
     try:
-        said = json.loads(getattr(response, "text", "") or "")["error"]["message"]
+        said = parsed_json(getattr(response, "text", "") or "")["error"]["message"]
     except (ValueError, KeyError, TypeError):
         said = getattr(response, "reason", "") or "no explanation"
     return _blanked(str(said))[:500]

@@ -4,7 +4,6 @@
 (source document, "Required credentials"). A key given inline stays in memory.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from google.oauth2 import service_account
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.foreign_json import parsed_json
+from hyops_assets.contract.harmless import is_public_https
 from resources.secrets import what_no_header_takes
 
 KEY_FILE_ENV = "HYOPS_VYOS_GCS_SA_JSON_FILE"
@@ -69,6 +70,8 @@ def _credentials(content: str, where: str) -> service_account.Credentials:
     for name in _IN_HEADERS:
         if why := what_no_header_takes(str(key.get(name) or "")):
             raise _bad(where, f"its {name} {why}")
+    if not is_public_https(key["token_uri"]):
+        raise _bad(where, "its token_uri, where it logs in, is no https URL of a service")
     made = _made(key)
     if made is None:
         raise _bad(where, "its private_key is not a private key in PEM")
@@ -79,7 +82,7 @@ def _parsed(content: str) -> dict[str, Any] | None:
     # Errors of these parsers hold what they parsed, so they are not chained to ours.
     try:
         # Not strict: a shell that expands \n leaves line ends in the private key.
-        found = json.loads(content, strict=False)
+        found = parsed_json(content, strict=False)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
@@ -87,9 +90,12 @@ def _parsed(content: str) -> dict[str, Any] | None:
 
 def _made(key: dict[str, Any]) -> service_account.Credentials | None:
     try:
-        return service_account.Credentials.from_service_account_info(key)
-    except ValueError:
+        made = service_account.Credentials.from_service_account_info(key)
+        # A key of another kind than RSA is found when it signs, and one with a passphrase is a TypeError.
+        made.sign_bytes(b"")
+    except (ValueError, TypeError, AttributeError):
         return None
+    return made
 
 
 def _bad(where: str, why: str) -> BadKey:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.urls import PREFIX
 from hyops_assets.image.digests import sha256_of_bytes
+from resources.answers import TooManyBytes
 from resources.public_http import UnexpectedAnswer
 from resources.repository.anonymous import read_public
 from resources.repository.base import NotPublic, ObjectConflict, ObjectFacts, ObjectMissing
@@ -20,6 +21,8 @@ MARKER_NAME = MARKER_NAMES[0]
 MARKER = b"Objects here are created once, never replaced, and readable by anyone.\n"
 MARKER_SHA256 = sha256_of_bytes(MARKER)
 MARKER_TYPE = "text/plain"
+_MOST_BYTES = 16 << 10
+"""What is read of whatever stands in its place."""
 
 
 class MarkerNamesTaken(HyopsError):
@@ -72,8 +75,8 @@ def require_marker(url: str, *, hint: str = "let anyone read it") -> None:
         TransientError: it could not be read now.
     """
     try:
-        found = read_public(url)
-    except (ObjectMissing, UnexpectedAnswer) as error:
+        found = read_public(url, most_bytes=_MOST_BYTES)
+    except (ObjectMissing, UnexpectedAnswer, TooManyBytes) as error:
         raise NotPublic(f"strangers cannot read what is published: {error.message}", hint=hint) from error
     if found.sha256 != MARKER_SHA256:
         raise NotPublic(f"{url} answers {found.size_bytes} bytes that were not published there", hint=hint)

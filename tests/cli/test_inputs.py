@@ -85,6 +85,12 @@ def test_a_layer_that_cannot_be_taken_is_named(specs: Path, tmp_path: Path, envi
     assert "abcdefgh1234" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("depth", [33, 40_000])
+def test_a_variable_whose_name_nests_deeply_is_refused(specs: Path, tmp_path: Path, depth: int) -> None:
+    with pytest.raises(BadInputs, match="nests deeper than 32 levels"):
+        merged(specs, tmp_path, "", **{"HYOPS_INPUT_" + "A__" * depth + "A": "1"})
+
+
 def test_a_module_root_without_the_spec_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInputs, match=r"spec\.yml is not there"):
         read_layers(BUILD, None, tmp_path, {})

@@ -1,5 +1,10 @@
-import pytest
+from typing import Any
 
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import (
     GCS_KEY_VARIABLES,
     BadInputs,
@@ -10,7 +15,10 @@ from hyops_assets.contract.inputs import (
     fold_aliases,
     read_inputs,
 )
+from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED
+from hyops_assets.contract.register_inputs import ArtifactInputs, ImageRegisterInputs, TemplateImportInputs
+from tests.contract.leaves import HUGE, TEXTS, leaves
 
 BUILD = {"record_version": "2026.03.03-0027-rolling", "allow_iso_build": True}
 
@@ -107,3 +115,32 @@ def test_a_blank_alias_says_nothing_and_an_equal_one_is_no_conflict() -> None:
 def test_a_name_that_is_no_text_is_refused_by_name() -> None:
     with pytest.raises(BadInputs, match="no names of inputs: 1"):
         fold_aliases({1: "x"})  # type: ignore[dict-item]
+
+
+FREE_INPUTS = [
+    (f"{module.__name__}.{path}", kind, demanded)
+    for module in (
+        BuildInputs,
+        TemplateSeedInputs,
+        ImageSeedInputs,
+        ArtifactInputs,
+        TemplateImportInputs,
+        ImageRegisterInputs,
+        ObjectRepoInputs,
+        OnpremEdgeInputs,
+        HetznerEdgesInputs,
+        HandedOver,
+    )
+    for path, kind, demanded in leaves(module)
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "demanded"), [leaf[1:] for leaf in FREE_INPUTS], ids=[leaf[0] for leaf in FREE_INPUTS]
+)
+def test_every_input_has_a_grammar_and_every_number_has_bounds(kind: type, demanded: Any) -> None:
+    """The next input without one fails here: it would reach a terminal, a document or a path as it is."""
+    adapter = TypeAdapter(demanded)
+    for wrong in HUGE if kind in {int, float} else TEXTS:
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)

@@ -53,8 +53,8 @@ def test_a_registered_record_has_no_source_at_all() -> None:
         Record.model_validate(content)
 
 
-@pytest.mark.parametrize("size", [0, -512, 100, 511])
-def test_a_disk_is_whole_sectors(size: int) -> None:
+@pytest.mark.parametrize("size", [0, -512, 100, 511, (1 << 40) + 512, 512 * 10**30])
+def test_a_disk_is_whole_sectors_and_no_larger_than_a_router_s(size: int) -> None:
     content = json.loads(canonical_json(record()))
     content["disk"]["size_bytes"] = size
     with pytest.raises(ValidationError):

@@ -1,15 +1,12 @@
 """Rules of `pipeline.yml` that hold before anything is looked at: a wrong line is refused by its key."""
 
-from collections.abc import Iterator
-from datetime import date
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hyops_assets.contract.settings import Settings
+from tests.contract.leaves import HUGE, LINES, leaves
 
 PROXMOX = {"host": "pve.example.com", "node": "pve1", "token_id": "hyops@pve!seed", "token_env": "PVE_TOKEN"}
 
@@ -68,11 +65,24 @@ def test_settings_cannot_be_changed_while_a_run_reads_them() -> None:
         ({"feed": {"iso_hosts": ["github.com/x"]}}, "feed.iso_hosts.0"),
         ({"feed": {"iso_hosts": ["github.com:0"]}}, "feed.iso_hosts.0"),
         ({"feed": {"iso_hosts": ["*"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["evil.example:22"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"stream_iso_hosts": ["evil.example:80"]}}, "feed.stream_iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["user@evil.example"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["user:word@evil.example:8443"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["evil.example "]}}, "feed.iso_hosts.0"),
+        ({"feed": {"iso_hosts": ["169.254.169.254"]}}, "feed.iso_hosts.0"),
+        ({"feed": {"mirror": "https://169.254.169.254/isos"}}, "feed.mirror"),
+        ({"feed": {"github_api": "http://[::ffff:169.254.169.254]"}}, "feed.github_api"),
         ({"upkeep": {"keep_days": 10**12}}, "upkeep.keep_days"),
         ({"seeding": {"rest_after_minutes": float("inf")}}, "seeding.rest_after_minutes"),
         ({"build": {"packages": ["--allow-unauthenticated"]}}, "build.packages.0"),
         ({"build": {"vyos_vm_images": {"checkout": "/srv/x", "playbook": "../../x.yml"}}}, "playbook"),
         ({"repository": {"kind": "gcs", "bucket": "records", "endpoint": "https://h:99999"}}, "repository.endpoint"),
+        ({"repository": {"kind": "gcs", "bucket": "records", "endpoint": "http://169.254.169.254"}}, "endpoint"),
+        ({"repository": {"kind": "gcs", "bucket": "records", "endpoint": "https://169.254.1.1"}}, "endpoint"),
+        ({"repository": {"kind": "gcs", "bucket": "records", "endpoint": "https://[fe80::1]"}}, "endpoint"),
+        ({"repository": {"public_base_url": "https://0.0.0.0/records"}}, "public_base_url"),
+        ({"sites": {"hetzner": {"main": {"endpoint": "http://169.254.169.254/v1"}}}}, "sites.hetzner.main.endpoint"),
         ({"sites": {"hetzner": {"main": {"rescue_ssh_port": -1}}}}, "sites.hetzner.main.rescue_ssh_port"),
         ({"sites": {"hetzner": {"main": {"locations": ["fsn1&x=y"]}}}}, "sites.hetzner.main.locations.0"),
         ({"sites": {"hetzner": {"main": {"endpoint": "https://[::1/v1"}}}}, "sites.hetzner.main.endpoint"),
@@ -109,6 +119,8 @@ def test_a_range_that_holds_no_vmid_of_proxmox_is_refused(vmid_range: tuple[int,
         ("port", 99999),
         ("host", "pve.example.com/x"),
         ("host", "127.1"),
+        ("host", "169.254.0.1"),
+        ("host", "fe80::1"),
         ("host", "0x7f000001"),
         ("host", "user@pve"),
         ("node", "../../access/users"),
@@ -146,46 +158,35 @@ def test_what_proxmox_itself_takes_is_taken(key: str, good: str) -> None:
     assert getattr(settings.sites.proxmox["dc1"], key) == good
 
 
-FREE = {str, int, float, Path}
-CLOSED = {bool, NoneType, date}
+BAD_BUCKETS = ["a.b..c", ".ab", "ab.", "a-.b", "a.-b", "192.168.5.4", "goog-records", "my-google-records"]
+BAD_BUCKETS += ["g00gle-records", "ab", "a" * 64, ".".join(["a" * 60] * 4), "a/b", "a b", "r\u00e9cords", "Records"]
 
 
-def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type, Any]]:
-    """Every value that a user writes freely: its key, its type, and that with all that is demanded of it."""
-    for name, field in model.model_fields.items():
-        yield from _leaves(field.annotation, tuple(field.metadata), f"{path}.{name}".lstrip("."))
+@pytest.mark.parametrize("bucket", BAD_BUCKETS)
+def test_a_bucket_that_google_would_not_make_is_refused_with_what_its_name_may_be(bucket: str) -> None:
+    said = refusal({"repository": {"kind": "gcs", "bucket": bucket}})
+    assert said.startswith("repository.bucket: Value error, a bucket's name")
 
 
-def _leaves(annotation: Any, demanded: tuple[Any, ...], path: str) -> Iterator[tuple[str, type, Any]]:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        yield from _leaves(arguments[0], (*demanded, *arguments[1:]), path)
-    elif origin in {Union, UnionType}:
-        for argument in arguments:
-            yield from _leaves(argument, demanded, path)
-    elif origin in {list, tuple, dict}:
-        for argument in arguments:
-            yield from _leaves(argument, (), f"{path}[]")
-    elif origin is Literal or annotation in CLOSED:
-        return
-    elif annotation in FREE:
-        yield path, annotation, Annotated[(annotation, *demanded)] if demanded else annotation
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield from leaves(annotation, path)
-    else:
-        raise AssertionError(f"{path}: a type that this test does not know: {annotation}")
+@pytest.mark.parametrize("bucket", ["abc", "records_1", "images.example.com", "a1b", ".".join(["a" * 60] * 3)])
+def test_a_bucket_that_google_makes_is_taken(bucket: str) -> None:
+    settings = Settings.model_validate({"repository": {"kind": "gcs", "bucket": bucket}})
+    assert settings.repository.bucket == bucket
+
+
+def test_a_host_is_the_same_in_upper_case_and_its_port_may_be_said() -> None:
+    settings = Settings.model_validate({"feed": {"iso_hosts": ["GitHub.com", "mirror.example:443", "10.0.0.1:8443"]}})
+    assert settings.feed.iso_hosts == ["github.com", "mirror.example:443", "10.0.0.1:8443"]
 
 
 LEAVES = list(leaves(Settings))
-HUGE = [float("inf"), float("-inf"), float("nan"), 10**30, -(10**30), 10.0**300]
-TEXTS = ["a\0b", "a\nb: c", "a\x1b[2J", "x" * 100_000]
 
 
 @pytest.mark.parametrize(("path", "kind", "demanded"), LEAVES, ids=[leaf[0] for leaf in LEAVES])
 def test_every_text_has_a_grammar_and_every_number_has_bounds(path: str, kind: type, demanded: Any) -> None:
     """The next setting without one fails here."""
     adapter = TypeAdapter(demanded)
-    for wrong in HUGE if kind in {int, float} else TEXTS:
+    for wrong in HUGE if kind in {int, float} else LINES:
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
 

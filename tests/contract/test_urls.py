@@ -34,6 +34,8 @@ def test_the_documents_example_url_is_what_we_publish() -> None:
         ("https://host:99999/x-2026.03.03-0027-rolling-r2.qcow2", "written wrongly"),
         ("https://[::1/x-2026.03.03-0027-rolling-r2.qcow2", "written wrongly"),
         ("https:///x-2026.03.03-0027-rolling-r2.qcow2", "no host"),
+        (f"{BASE}/{'x' * 200}-2026.03.03-0027-rolling-r2.qcow2", "name is too long"),
+        ("https://169.254.169.254/x-2026.03.03-0027-rolling-r2.qcow2", "link-local"),
         ("ftp://host/x-2026.03.03-0027-rolling-r2.qcow2", "scheme"),
     ],
 )

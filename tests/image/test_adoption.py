@@ -12,6 +12,7 @@ from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.methods.method import BuildFailed
 from hyops_assets.image.variants import qcow2, rawxz
+from hyops_assets.image.variants.encoded import NotADisk
 from tests.image.conftest import RELEASE
 
 VERSION = RecordVersion.parse(RELEASE)
@@ -30,8 +31,14 @@ def published(built: tuple[Path, BuiltDisk], tmp_path_factory: pytest.TempPathFa
 def adopt(tmp_path: Path) -> Any:
     def adopted(file: Path, **changes: Any) -> AdoptedDisk:
         scratch = tmp_path / "scratch"
-        scratch.mkdir()
-        arguments = {"version": VERSION, "destination": tmp_path / "disk.raw", "scratch": scratch, **changes}
+        scratch.mkdir(exist_ok=True)
+        arguments = {
+            "version": VERSION,
+            "most_bytes": 8 << 30,
+            "destination": tmp_path / "disk.raw",
+            "scratch": scratch,
+            **changes,
+        }
         try:
             return adopt_disk(file, **arguments)
         finally:
@@ -92,6 +99,23 @@ def test_a_disk_with_a_partition_table_and_no_vyos_is_refused(adopt: Any, tmp_pa
     disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes((1 << 20) - 512))
     with pytest.raises(NotAdopted, match="holds the release unknown"):
         adopt(disk)
+
+
+def test_a_disk_of_more_bytes_than_is_taken_over_is_refused_before_any_is_read(
+    adopt: Any, published: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyops_assets.image.adoption.sha256_of_file", pytest.fail)
+    for file in published.values():
+        with pytest.raises(NotADisk, match=r"one of up to 1048576 is taken over"):
+            adopt(file, most_bytes=1 << 20)
+
+
+def test_what_is_no_regular_file_is_refused_before_it_is_opened(adopt: Any, tmp_path: Path) -> None:
+    pipe = tmp_path / "disk.qcow2"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(NotADisk, match="is no file"):
+            adopt(path)
 
 
 def test_a_file_that_is_no_disk_is_refused(adopt: Any, tmp_path: Path) -> None:

@@ -63,6 +63,20 @@ def test_a_name_that_no_package_can_have_is_refused() -> None:
         installed(status("12.1") + b"\nPackage: ../x\nStatus: install ok installed\nVersion: 2\n")
 
 
+@pytest.mark.parametrize(
+    "version", ["1 | ![x](https://evil.example/x.png)", "<b>1</b>", "1\x1b[2J", "1\n .2", "x" * 300]
+)
+def test_a_version_that_no_package_can_have_is_refused(version: str) -> None:
+    with pytest.raises(BadStatus, match="of version"):
+        installed(status("12.1") + f"\nPackage: x\nStatus: install ok installed\nVersion: {version}\n".encode())
+
+
+def test_versions_as_debian_and_vyos_write_them_are_taken() -> None:
+    for version in ("2:8.39-13+b1", "1.5.0~rc1-0vyos1", "252.22-1~deb12u1", "999.202403_030027", "1.0+git-g0a1b2c"):
+        stanza = f"\nPackage: x\nStatus: install ok installed\nVersion: {version}\n"
+        assert installed(status("12.1") + stanza.encode())["x"] == version
+
+
 FIELDS = ("Package", "Status", "Version", "Architecture", "Maintainer", "Source", "Origin", "Description")
 LINES = st.lists(st.tuples(st.sampled_from(FIELDS), st.text(max_size=20)), max_size=12)
 

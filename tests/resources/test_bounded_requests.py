@@ -60,5 +60,7 @@ def test_every_api_s_client_sends_by_it() -> None:
     proxmox = ProxmoxClient(site, "secret")._api._store["session"]
     hetzner = HetznerClient("https://api.hetzner.cloud/v1", "token", patience=Patience())._api._client._session
     bucket = _client(RepositorySettings(kind="gcs", bucket="records"), AnonymousCredentials())._http
-    for held in (proxmox, hetzner, bucket):
+    login = bucket._auth_request_session
+    assert login is not None
+    for held in (proxmox, hetzner, bucket, login):
         assert isinstance(held.get_adapter("https://somewhere.example/"), BoundedAdapter)

@@ -101,8 +101,13 @@ def test_line_ends_that_a_shell_put_into_the_key_do_no_harm(scene: GcsScene):
     [
         ('{"private_key": "s3cret', "it is not a JSON object"),
         ('["s3cret"]', "it is not a JSON object"),
+        ("[" * 100_000 + "s3cret", "it is not a JSON object"),
         ('{"type": "authorized_user", "refresh_token": "s3cret"}', "its type is not service_account"),
         ('{"type": "service_account", "private_key": "s3cret"}', "it lacks client_email, token_uri"),
+        (
+            '{"type": "service_account", "private_key": "s3cret", "client_email": "a@b", "token_uri": "http://s3cret"}',
+            "its token_uri, where it logs in, is no https URL of a service",
+        ),
         (
             '{"type": "service_account", "private_key": "s3cret", "client_email": "a@b", "token_uri": "https://t"}',
             "its private_key is not a private key in PEM",

@@ -14,8 +14,10 @@ from hyops_assets.lab.authority import Authority
 from resources.answers import Answer, Pace, TooSlow, Unreachable, Untrusted
 from resources.public_files import NoRegularFile, TooManyBytes, fetch_file, opened_file, read_document
 from resources.public_http import NotAllowed, UnexpectedAnswer, anonymous_client, opened
-from resources.repository.anonymous import read_public
+from resources.repository.anonymous import MOST_BYTES, read_public
+from resources.repository.base import NotPublic
 from resources.repository.heads import head_published
+from resources.repository.marker import require_marker
 from tests.resources.hostile import SLOW, answer, dripping, serving
 
 SOON = Pace(answer_seconds=0.3, silence_seconds=0.3, bytes_per_second=1 << 20, behind_seconds=0.3)
@@ -112,6 +114,15 @@ def test_a_body_beyond_its_limit_ends_whether_or_not_it_was_announced(authority:
             asked(f"{server.url}/x") as reply,
         ):
             reply.read(1000)
+
+
+def test_what_is_published_is_read_up_to_what_a_record_has_whatever_a_server_announces(authority: Authority) -> None:
+    for length in (MOST_BYTES + 1, 1 << 45):
+        with serving(dripping(answer(b"", length=length)), authority) as server, pytest.raises(TooManyBytes):
+            read_public(f"{server.url}/x", pace=SOON)
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with serving(dripping(chunked), authority) as server, pytest.raises(NotPublic, match="more than"):
+        require_marker(f"{server.url}/x")
 
 
 @pytest.mark.parametrize(

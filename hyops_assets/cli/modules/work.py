@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.contract.inputs import ModuleInputs
+from hyops_assets.contract.printable import printable
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState, Outputs
@@ -70,6 +71,10 @@ class Check:
     name: str
     status: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        # One line to a check, whatever a server says: a second one would pass for another check, or for the end.
+        object.__setattr__(self, "detail", printable(" ".join(self.detail.splitlines())))
 
 
 def program_check(name: str) -> Check:

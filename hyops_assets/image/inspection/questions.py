@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.printable import printable
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection import boot, credentials, digest, disk, guest
@@ -113,14 +114,14 @@ def answers(view: View, *, progress: Progress = silent) -> list[Finding]:
 
 def _answer(name: str, check: Check, view: View) -> Finding:
     try:
-        return Finding(name, "passed", _printable(check(view)))
+        return Finding(name, "passed", printable(check(view)))
     except NotCompared as error:
-        return Finding(name, "not compared", _printable(error.message))
+        return Finding(name, "not compared", error.message)
     except (MissingProgram, TransientError):
         # The host's fault, not the disk's.
         raise
     except HyopsError as error:
-        return Finding(name, "failed", _printable(error.message))
+        return Finding(name, "failed", error.message)
 
 
 class _Stopped(Exception):
@@ -136,8 +137,3 @@ class _Stop:
     def check(self, _stage: str, _done: int, _total: int | None) -> None:
         if self.now:
             raise _Stopped
-
-
-def _printable(text: str) -> str:
-    """Return a text that changes no terminal and that every encoding holds: names on a disk may be anything."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

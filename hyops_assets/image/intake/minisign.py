@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.feed_settings import MAX_SIGNATURE_BYTES
 
 Algorithm = Literal["prehashed", "legacy"]
-MAX_SIGNATURE_BYTES = 16 << 10
-"""No signature file is longer: minisign itself bounds the comments at 1024 and 8192 bytes."""
 
 _ALGORITHMS: dict[bytes, Algorithm] = {b"ED": "prehashed", b"Ed": "legacy"}
 _TAGS: dict[Algorithm, bytes] = {name: tag for tag, name in _ALGORITHMS.items()}

@@ -14,12 +14,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hyops_assets.contract.evidence import SignatureFacts
-from hyops_assets.contract.feed_settings import MAX_ISO_BYTES
+from hyops_assets.contract.feed_settings import MAX_ISO_BYTES, MAX_SIGNATURE_BYTES
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.intake.minisign import (
-    MAX_SIGNATURE_BYTES,
     MalformedSignature,
     PublicKey,
     Signature,

@@ -10,13 +10,11 @@ import google_crc32c
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
+from hyops_assets.contract.record import MOST_DISK_BYTES, Disk
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.holes import ChangedWhileRead
 
 SECTOR_BYTES = 512
-MAX_DISK_BYTES = 1 << 40
-"""No edge router's disk is larger; a file from elsewhere that claims more would fill the host's disk."""
 
 
 class NotADisk(Refused):
@@ -82,9 +80,9 @@ def require_disk_size(size_bytes: int, name: str) -> int:
     Raises:
         NotADisk: it is 0, not a multiple of 512 bytes, or more than 1 TiB.
     """
-    if size_bytes > MAX_DISK_BYTES:
+    if size_bytes > MOST_DISK_BYTES:
         raise NotADisk(
-            f"{name} holds a disk of {size_bytes} bytes, more than {MAX_DISK_BYTES}",
+            f"{name} holds a disk of {size_bytes} bytes, more than {MOST_DISK_BYTES}",
             hint="give the disk of a router, not that of a store",
         )
     if size_bytes <= 0 or size_bytes % SECTOR_BYTES:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.image.variants.encoded import MAX_DISK_BYTES
+from hyops_assets.contract.record import MOST_DISK_BYTES
 
 _MAGIC = b"QFI\xfb"
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
@@ -105,7 +105,7 @@ def _objections(head: bytes) -> list[str]:
         (backing_offset or backing_size, "it has a backing file"),
         (encryption, "it is encrypted"),
         (snapshots, f"it holds {snapshots} internal snapshots"),
-        (size > MAX_DISK_BYTES, f"its disk has {size} bytes, more than {MAX_DISK_BYTES}"),
+        (size > MOST_DISK_BYTES, f"its disk has {size} bytes, more than {MOST_DISK_BYTES}"),
         (
             first_offset >= _MAX_OFFSET or first_entries * 8 > _MAX_FIRST_TABLE_BYTES,
             f"its first table has {first_entries} entries at byte {first_offset}",

@@ -42,7 +42,7 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
         MissingProgram: xz is not installed.
     """
     with space_needed(raw.absolute().parent, 0), replacing(raw) as partial, _as_bad_raw_xz(packed):
-        total = require_disk_size(_promised_bytes(packed), packed.name)
+        total = require_disk_size(promised_bytes(packed), packed.name)
 
         def told() -> None:
             require_modest(partial, packed.name)
@@ -74,7 +74,7 @@ def decoded_disk(packed: Path, *, progress: Progress = silent) -> Disk:
 
 def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
     with _as_bad_raw_xz(packed):
-        total = require_disk_size(_promised_bytes(packed), packed.name)
+        total = require_disk_size(promised_bytes(packed), packed.name)
         done = 0
         limits = limits_for(total, output_bytes=total)
         with closing(stream_bounded([*_DECODE, packed.resolve()], limits=limits)) as pieces:
@@ -84,9 +84,15 @@ def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
                 progress(_STAGE, done, total)
 
 
-def _promised_bytes(packed: Path) -> int:
-    """Return how many bytes a file's index promises; decoding holds it to that."""
-    listed = run_bounded(["xz", "--robot", "--list", "--", packed.resolve()], limits=Limits()).text
+def promised_bytes(packed: Path) -> int:
+    """Return how many bytes a file's index promises; decoding holds it to that.
+
+    Raises:
+        BadRawXz: xz refuses it.
+        MissingProgram: xz is not installed.
+    """
+    with _as_bad_raw_xz(packed):
+        listed = run_bounded(["xz", "--robot", "--list", "--", packed.resolve()], limits=Limits()).text
     totals = next(line for line in listed.splitlines() if line.startswith("totals\t"))
     return int(totals.split("\t")[4])
 

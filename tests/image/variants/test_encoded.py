@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.record import MOST_DISK_BYTES
 from hyops_assets.image.variants.disk_source import format_of
-from hyops_assets.image.variants.encoded import MAX_DISK_BYTES, NotADisk, require_disk_size
+from hyops_assets.image.variants.encoded import NotADisk, require_disk_size
 
 
-@pytest.mark.parametrize("size", [0, -512, 511, 513, MAX_DISK_BYTES + 512])
+@pytest.mark.parametrize("size", [0, -512, 511, 513, MOST_DISK_BYTES + 512])
 def test_a_size_that_no_disk_has_is_refused(size: int) -> None:
     with pytest.raises(NotADisk, match=str(size)):
         require_disk_size(size, "disk.raw")
