@@ -64,18 +64,25 @@ class Inventory:
     Attributes:
         node: the cluster's first node.
         down: nodes that do not answer.
+        removed: nodes that have left the cluster, and whose machines' configurations are still there.
     """
 
     def __init__(self, directory: Path, *nodes: str) -> None:
         self.nodes = nodes
         self.node = nodes[0]
         self.down: set[str] = set()
+        self.removed: set[str] = set()
         self._path = directory / "inventory.json"
         self.machines: dict[int, Machine] = {}
         self.tasks: dict[str, Task] = {}
         self._next_pid = 1000
         if self._path.exists():
             self._load(json.loads(self._path.read_text()))
+
+    @property
+    def members(self) -> list[str]:
+        """The nodes that the cluster has."""
+        return [node for node in self.nodes if node not in self.removed]
 
     def save(self) -> None:
         """Write everything, atomically."""
