@@ -75,7 +75,7 @@ def test_orders_that_are_taken_and_placed_nowhere_are_a_transient_error_and_leav
     nowhere = Failure(code="resource_unavailable", message="error during placement")
     lab.standin.worker.failing["create_server"] = [nowhere] * 20
 
-    with pytest.raises(NotOffered, match="fsn1, nbg1, hel1; waiting for server .*error during placement"):
+    with pytest.raises(NotOffered, match=r"fsn1, nbg1, hel1; waiting for server .*error during placement"):
         lab.seeder().seed(lab.request())
     assert issubclass(NotOffered, TransientError)
     assert lab.leftovers() == []
