@@ -171,7 +171,7 @@ _KINDS: tuple[tuple[type[ProxmoxError], str, str], ...] = (
     (StillLinked, r"still in use by linked clone", "keep the template until its clones are gone"),
     (
         NoSuchObject,
-        r"does not exist|no such (?:task|volume)|can't get size of|has size zero",
+        r"does not exist|no such (?:task|volume)|unable to find configuration file|can't get size of|has size zero",
         "list what the node has",
     ),
 )

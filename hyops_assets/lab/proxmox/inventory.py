@@ -120,6 +120,18 @@ class Inventory:
             raise ApiError(500, f"Configuration file '{path}' does not exist")
         return machine
 
+    def require_there(self, vmid: int, node: str = "") -> Machine:
+        """Return a machine of a node, where the node words it otherwise that there is none.
+
+        Raises:
+            ApiError: 500, as qemu-server, QemuConfig.pm, `assert_config_exists_on_node` (to clone, to stop).
+        """
+        try:
+            return self.machine(vmid, node)
+        except ApiError as error:
+            where = f"VM {vmid} on node '{node or self.node}'"
+            raise ApiError(500, f"unable to find configuration file for {where}") from error
+
     def _load(self, stored: dict[str, Any]) -> None:
         self._next_pid = stored["next_pid"]
         self.machines = {entry["vmid"]: Machine(**entry) for entry in stored["machines"]}
