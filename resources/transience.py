@@ -71,8 +71,12 @@ HETZNER_CODES = frozenset(
 STALE_OFFERS = frozenset({"resource_unavailable", "placement_error", "invalid_server_type"})
 """Error codes for a server that is not to be had there and now: another kind, or another place, may be."""
 
+_UNTELLING = frozenset({"invalid_input", "action_failed", "server_error", "unknown_error"})
+"""Error codes that say nothing of the cause."""
+
 _STALE_OFFER = re.compile(
-    r"unsupported location for server type|server type .*(?:is deprecated|unavailable|not available|not supported)",
+    r"unsupported location for server type|error during placement"
+    r"|server type .*(?:is deprecated|unavailable|not available|not supported)",
     re.IGNORECASE,
 )
 
@@ -83,8 +87,9 @@ def passing(table: Iterable[Passing], *texts: str) -> Passing | None:
 
 
 def stale_offer(code: object, message: str) -> bool:
-    """Whether Hetzner refuses one offer and not the request.
+    """Whether Hetzner refuses one offer and not the request: in an answer, or in the action of a server it had taken.
 
     A type that was withdrawn since the offers were listed has no code of its own: 422 `invalid_input`, and a sentence.
+    An action's code is any text in the published schema, mostly `action_failed`: there, too, the sentence counts.
     """
-    return code in STALE_OFFERS or (code == "invalid_input" and _STALE_OFFER.search(message) is not None)
+    return code in STALE_OFFERS or (code in _UNTELLING and _STALE_OFFER.search(message) is not None)

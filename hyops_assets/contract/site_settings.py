@@ -45,6 +45,12 @@ class ProxmoxSite(Frozen):
         description="that templates are put into; rights on /pool/<pool> then serve for machines",
     )
     vmid_range: tuple[Vmid, Vmid] = Field(default=(9200, 9299), description="first and last VMID of templates")
+    written_off_nodes: list[NodeName] = Field(
+        max_length=MOST,
+        default=[],
+        description="nodes of the cluster that no seed waits for while they do not answer: what they hold on a shared "
+        "storage is not looked for, and may be made twice",
+    )
     template_smoke_gate: bool = Field(
         default=True, description="boot a clone and ask its guest agent before the template is ready"
     )

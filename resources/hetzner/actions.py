@@ -22,8 +22,9 @@ def wait(action: BoundAction, doing: str, *, patience: Patience, within: float) 
     """
     if settle(action, doing, patience=patience, within=within) != "success":
         why = action.error or {"code": str(action.status), "message": "it did not end in time"}
+        code, said = why["code"], why["message"]
         raise ActionFailed(
-            f"{doing}: {why['message']} ({why['code']}, action {action.id})", hint="try again; see the console"
+            f"{doing}: {said} ({code}, action {action.id})", hint="try again; see the console", code=code, said=said
         )
 
 

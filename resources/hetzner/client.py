@@ -17,7 +17,7 @@ from hcloud.servers import domain as servers
 from hcloud.ssh_keys.domain import SSHKey
 
 from resources.hetzner import actions
-from resources.hetzner.errors import ActionFailed, BadToken, NotFound, translated
+from resources.hetzner.errors import ActionFailed, BadToken, NotFound, of_new_server, translated
 from resources.hetzner.inventory import Key, Offer, Server, Snapshot, offers_of
 from resources.hetzner.patience import Patience
 from resources.hetzner.transport import travelling
@@ -249,15 +249,25 @@ class HetznerClient:
         return Server.of(made.server)
 
     def wait_server(self, server: Server) -> Server:
-        """Wait for everything that runs on a server, and return it as it is then.
+        """Wait for everything that was begun on a new server, and return it as it is then.
+
+        What has ended is looked at too: an order that was taken may have failed before anybody asks.
 
         Raises:
-            ActionFailed: something did not end well.
+            NotOffered: the order was taken, and then the server was not to be had there.
+            ActionFailed: something else did not end well, or the server is gone.
         """
         doing = f"waiting for server {server.name}"
-        for action in self._running(server, doing):
-            self._wait(action, doing)
-        return self.get_server(server.id)
+        try:
+            with translated(doing):
+                begun = self._api.servers.get_actions(servers.Server(id=server.id))
+            for action in begun:
+                self._wait(action, doing)
+            return self.get_server(server.id)
+        except ActionFailed as error:
+            raise of_new_server(error) from error
+        except NotFound as error:
+            raise ActionFailed(f"{doing}: it is gone, and was never up", hint="try again; see the console") from error
 
     def enable_rescue(self, server: Server, key: Key) -> str:
         """Make the next boot go into the rescue system, with this key let in, and return its root password.

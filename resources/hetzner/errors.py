@@ -52,7 +52,16 @@ class NotFound(HetznerError):
 
 
 class ActionFailed(HetznerUnavailable):
-    """An action ended in an error, or did not end."""
+    """An action ended in an error, or did not end.
+
+    Attributes:
+        code, said: how Hetzner words it; empty where it said nothing.
+    """
+
+    def __init__(self, message: str, *, hint: str, code: str = "", said: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.said = said
 
 
 class Occupied(HetznerError):
@@ -133,6 +142,13 @@ def translated(doing: str) -> Iterator[None]:
         raise HetznerUnavailable(
             f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"
         ) from error
+
+
+def of_new_server(error: ActionFailed) -> ActionFailed | NotOffered:
+    """Return what a failed action on a server that is being made means: it may only not be to be had there."""
+    if stale_offer(error.code, error.said):
+        return NotOffered(error.message, hint=_OTHER_PLACES)
+    return error
 
 
 def _type_of(code: object, message: str) -> tuple[type[HetznerError | HetznerUnavailable], str]:

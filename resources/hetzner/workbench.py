@@ -140,7 +140,6 @@ def workbench(
     with _cleared(client, request):
         key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
         server, offer = _ensure_server(client, site, request, labels, key, wishes, nonce)
-        server = client.wait_server(server)
         login = Login(server.address, site.rescue_ssh_port, private_key, Secrets(server.id, nonce))
         yield Workbench(client, server, offer, key, login)
 
@@ -161,13 +160,16 @@ def _cleared(client: HetznerClient, request: SeedRequest) -> Iterator[None]:
 
 
 def _clear(client: HetznerClient, request: SeedRequest) -> None:
-    name = seeder_name(request)
-    server = client.find_server(name)
-    if server is not None and _made_by(request, server.labels):
-        client.delete_server(server)
-    key = client.find_key(name)
+    _clear_server(client, request)
+    key = client.find_key(seeder_name(request))
     if key is not None and _made_by(request, key.labels):
         client.delete_key(key)
+
+
+def _clear_server(client: HetznerClient, request: SeedRequest) -> None:
+    server = client.find_server(seeder_name(request))
+    if server is not None and _made_by(request, server.labels):
+        client.delete_server(server)
 
 
 def _made_by(request: SeedRequest, labels: dict[str, str]) -> bool:
@@ -207,10 +209,11 @@ def _ensure_server(
     for offer in candidates:
         try:
             server = _create_server(client, request, labels, key, offer, image, nonce=nonce, ipv4=site.ipv4)
+            return client.wait_server(server), offer
         except NotOffered as error:
             refusals.append(error.message)
-        else:
-            return server, offer
+            # Taken at first, and then not placed: it has the name that the next one needs.
+            _clear_server(client, request)
     what = f"no server type {wishes.server_type}" if wishes.server_type else "no x86 server type"
     raise NotOffered(
         f"{what} with a disk of {disk.size_bytes} bytes is to be had in {', '.join(locations)}"

@@ -60,6 +60,7 @@ class MachineSummary(Answer):
     Attributes:
         name, template: None where it is not reported yet, which is not the same as none, and no template.
         tags: always those of the configuration.
+        status: `running`, `stopped`, or `unknown` where it is not reported.
         type: `qemu`, or `lxc` for a container, which takes a VMID too.
     """
 
@@ -69,6 +70,7 @@ class MachineSummary(Answer):
     tags: str = ""
     lock: str | None = None
     template: bool | None = None
+    status: str = "unknown"
     type: str = "qemu"
 
     @property

@@ -159,6 +159,10 @@ _NOT_TAKEN = frozenset({429, 503, 595})
 _UNCLEAR = frozenset({502, 504, 596, 597, 598, 599})
 """The connection broke on the way (595 to 599 are AnyEvent::HTTP's own): what was asked for may have been done."""
 
+_NO_WAY = re.compile(r"hostname lookup '.*' failed|did not find any IP address|unable to get remote IP address")
+"""The call was not passed on: the cluster has no address for the node, which may have left it with its machines'
+configurations still there (pve-manager, HTTPServer.pm, `remote_node_ip`; pve-common, `get_ip_from_hostname`)."""
+
 _KINDS: tuple[tuple[type[ProxmoxError], str, str], ...] = (
     (MachineExists, r"\b(?:VM|CT) \d+ already exists|config file already exists", "take another VMID"),
     (ConfigChanged, r"checksum mismatch \(file change by other user|detected modified configuration", "try again"),
@@ -167,7 +171,7 @@ _KINDS: tuple[tuple[type[ProxmoxError], str, str], ...] = (
     (StillLinked, r"still in use by linked clone", "keep the template until its clones are gone"),
     (
         NoSuchObject,
-        r"does not exist|no such (?:task|volume)|can't get size of|has size zero",
+        r"does not exist|no such (?:task|volume)|unable to find configuration file|can't get size of|has size zero",
         "list what the node has",
     ),
 )
@@ -200,6 +204,10 @@ def error_for(
         if changing and status in _UNCLEAR:
             return AnswerLost(f"{call}: {status} {reason}", hint="look whether it took effect, then try again")
         return NodeUnreachable(f"{call}: {status} {reason}", hint="check that the node is up and try again")
+    if _NO_WAY.search(texts):
+        return NodeUnreachable(
+            f"{call}: {status} {reason}", hint="see that the node is still one of the cluster, and up: pvecm nodes"
+        )
     now = passing(PROXMOX, texts)
     if now is not None:
         return NodeBusy(f"{call}: {status} {reason} ({now.cause})", hint=now.hint)

@@ -100,7 +100,8 @@ def require_replaceable(
     where = f"VMID {wanted}"
     if facts is None:
         raise VmidTaken(
-            f"{where} is taken by a machine that the token may not see", hint="name another template_vm_id, or none"
+            f"{where} is taken by a machine that the token may not see, or whose node is away",
+            hint="name another template_vm_id, or none",
         )
     lineage, named = facts.own_lineage, f"{where} ({facts.name or 'no name'}, node {facts.node})"
     why = (

@@ -1,5 +1,6 @@
 """Removing a machine for good: what the caller has read and decided on, and nothing else."""
 
+from hyops_assets.contract.errors import HyopsError
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import AnswerLost, NoSuchObject, SeedFailed, StillLinked, TaskFailed
 from resources.proxmox.journal import Journal
@@ -33,3 +34,15 @@ def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     if client.is_free(vmid):
         return
     raise SeedFailed(f"VMID {vmid} is still there", hint="look at the node's task log, then try again")
+
+
+def is_gone(client: ProxmoxClient, vmid: int) -> bool:
+    """Whether no machine has a VMID any more; where that cannot be asked, it is not known to be gone.
+
+    A node says that there is none in several ways: in its answer, by a worker that fails (`vm_stop`), as another text
+    (`clone_vm`), or, with rights on a pool alone, as a right that is missing.
+    """
+    try:
+        return client.is_free(vmid)
+    except HyopsError:
+        return False

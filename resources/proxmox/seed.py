@@ -273,6 +273,11 @@ class ProxmoxSeeder:
                     journal.work("reap", partial(journal.client.delete_machine, machine.vmid))
 
     def _warn(self, journal: Journal, standing: Standing) -> None:
+        for node in standing.unread:
+            journal.warn(
+                f"node {node} does not answer and is written off: whether it holds this record's template on storage"
+                f" {journal.client.site.storage} was not looked at"
+            )
         for facts in standing.stuck:
             journal.warn(
                 f"VMID {facts.vmid} is locked (create) and no task works on it: on node {facts.node} run"

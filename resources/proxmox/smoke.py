@@ -13,7 +13,6 @@ from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import (
     LeftoverVolume,
     MachineExists,
-    NoSuchObject,
     SeedFailed,
     SiteNotReady,
     VmidTaken,
@@ -21,6 +20,7 @@ from resources.proxmox.errors import (
 from resources.proxmox.facts import TemplateFacts
 from resources.proxmox.journal import Journal
 from resources.proxmox.lineage import TemplateLineage, description_of
+from resources.proxmox.removal import is_gone
 
 
 class SmokeFailed(SeedFailed):
@@ -56,10 +56,10 @@ def remove_clone(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     try:
         journal.work("smoke stop", lambda: client.stop_machine(vmid))
         journal.work("smoke destroy", lambda: client.delete_machine(vmid))
-    except NoSuchObject:
-        # Somebody was faster.
-        return
     except HyopsError as error:
+        if is_gone(client, vmid):
+            # Somebody was faster.
+            return
         # What the clone proved, or did not, counts more; the next seed of the record removes it.
         journal.warn(f"smoke clone {vmid} is left: {error.message}")
 

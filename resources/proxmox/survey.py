@@ -36,6 +36,7 @@ class Standing:
         strangers: machines that look like the record's template and do not say that they are.
         occupant: what stands under the wanted VMID, as far as it can be read.
         taken: every VMID in use that the token may see, and the wanted one if it is.
+        unread: nodes that do not answer, may hold the record's template, and are written off by the site.
     """
 
     complete: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
@@ -48,6 +49,7 @@ class Standing:
     occupant: TemplateFacts | None = None
     others: frozenset[int] = frozenset()
     taken: frozenset[int] = frozenset()
+    unread: tuple[str, ...] = ()
 
 
 def survey(
@@ -68,10 +70,10 @@ def survey(
         wanted: the VMID that was asked for.
 
     Raises:
-        NodeUnreachable: a node does not answer that may hold the record's template.
+        NodeUnreachable: a node does not answer that may hold the record's template, and the site waits for it.
     """
     machines = client.list_machines()
-    found = reachable_machines(client, machines, record, wanted)
+    found, unread = reachable_machines(client, machines, record, wanted)
     seen = frozenset(machine.vmid for machine in (*machines, *found))
     facts = _read(client, record, found, wanted)
     here = [entry for entry in facts if entry.node == client.site.node]
@@ -102,6 +104,7 @@ def survey(
         occupant=next((entry for entry in facts if entry.vmid == wanted), None),
         others=others,
         taken=seen | ({wanted} if wanted is not None and wanted not in seen and not client.is_free(wanted) else set()),
+        unread=unread,
     )
 
 
@@ -126,8 +129,8 @@ def active_tasks(client: ProxmoxClient, record: Record, vmids: frozenset[int]) -
 
 def reachable_machines(
     client: ProxmoxClient, machines: list[MachineSummary], record: Record, wanted: int | None
-) -> list[MachineSummary]:
-    """List the machines that concern a site, each as its own node tells it now.
+) -> tuple[list[MachineSummary], tuple[str, ...]]:
+    """List the machines that concern a site, each as its own node tells it now; and the nodes that were given up.
 
     Args:
         client: of the site.
@@ -135,38 +138,62 @@ def reachable_machines(
         record: whose template is looked for.
         wanted: a VMID that is looked at wherever it is.
 
+    Returns:
+        The machines, and the nodes that did not answer, may hold the record's template on the storage that they share,
+        and are written off by the site.
+
     Raises:
-        NodeUnreachable: a node does not answer, and the storage that it shares may hold the record's template.
+        NodeUnreachable: such a node is not written off.
     """
     site = client.site
-    found = client.list_node_machines()
+    found, unread = client.list_node_machines(), list[str]()
     away = [machine for machine in machines if machine.node != site.node and machine.type == "qemu"]
     # Asked only where it matters: without a shared disk a template serves its own node alone.
     shared = bool(away) and client.get_storage(site.storage).shared
     concerned = {machine.node for machine in away if shared or machine.vmid == wanted}
-    offline = {node.node for node in client.list_nodes() if node.status == "offline"} if concerned else set[str]()
+    states = {node.node: node.status for node in client.list_nodes()} if concerned else dict[str, str]()
     for node in sorted(concerned):
         try:
-            if node in offline:
-                raise NodeUnreachable(f"node {node} is down", hint=f"start {node}")
-            found += client.list_node_machines(node)
+            found += _machines_of(client, node, states.get(node))
         except NodeUnreachable as error:
-            for machine in away:
-                if shared and machine.node == node and _may_be_template(machine, record):
-                    raise NodeUnreachable(
-                        f"node {node} is down, and its VMID {machine.vmid} may be this record's template",
-                        hint=f"start {node}; what its storage holds is shared and would be made twice",
-                    ) from error
-    return found
+            there = [machine for machine in away if machine.node == node]
+            doubtful = [machine.vmid for machine in there if shared and _may_be_template(machine, record)]
+            if doubtful and node not in site.written_off_nodes:
+                raise NodeUnreachable(
+                    f"{error.message}, and its VMID {doubtful[0]} may be this record's template",
+                    hint=f"start {node}; what its storage holds is shared and would be made twice. If it stays away, "
+                    "move its templates or name it in the site's written_off_nodes (docs/proxmox.md)",
+                ) from error
+            if doubtful:
+                unread.append(node)
+    return found, tuple(unread)
+
+
+def _machines_of(client: ProxmoxClient, node: str, status: str | None) -> list[MachineSummary]:
+    """List another node's machines; one that is known to be down is not asked.
+
+    Raises:
+        NodeUnreachable: it does not answer, is down, or has left the cluster and its machines' configurations have not
+            (`pvecm delnode` leaves them).
+    """
+    if status in {None, "offline"}:
+        state = "is down" if status else "is no longer a node of the cluster"
+        raise NodeUnreachable(f"node {node} {state}", hint=f"start {node}")
+    try:
+        return client.list_node_machines(node)
+    except NodeUnreachable as error:
+        raise NodeUnreachable(f"node {node} does not answer ({error.message})", hint=error.hint) from error
 
 
 def _may_be_template(machine: MachineSummary, record: Record) -> bool:
     """Whether a machine that cannot be read may be a template of the record: unless what is known speaks against it.
 
-    Its flag is unknown once its node is away for minutes. Its tags are always known: another record's is another's.
+    Its flag may be ten seconds older than its conversion, or unknown once its node is away for minutes: only what ran
+    was no template. Its tags are always known: another record's is another's.
     """
     digests = {tag for tag in machine.tag_set if is_digest_tag(tag)}
-    return machine.template is not False and (not digests or digest_tag(record) in digests)
+    ran = machine.template is False and machine.status == "running"
+    return not ran and (not digests or digest_tag(record) in digests)
 
 
 def _read(

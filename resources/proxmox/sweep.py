@@ -14,11 +14,11 @@ from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
 from resources.border import said_of
 from resources.proxmox.answers import MachineSummary
 from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject, StillLinked, destroyed_by_hand, leftovers_gone
+from resources.proxmox.errors import StillLinked, destroyed_by_hand, leftovers_gone
 from resources.proxmox.facts import TemplateFacts, audit, read_machines, visible_volumes
 from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.lineage import OUR_TAG
-from resources.proxmox.removal import destroy
+from resources.proxmox.removal import destroy, is_gone
 
 _OWNED = re.compile(r"(?:^|[/:])(?:vm|base)-(?P<vmid>\d+)-(?:disk|cloudinit)[^/]*$")
 _SMOKE_NAME = re.compile(r"smoke-\d+")
@@ -179,11 +179,11 @@ class Sweep:
                 # A machine that runs is not destroyed.
                 journal.work("stop", partial(self._client.stop_machine, now.vmid))
             destroy(self._client, journal, now.vmid)
-        except NoSuchObject:
-            return finding.turned("removed", "gone meanwhile")
         except StillLinked:
             return finding.turned("keep", "machines are linked to its disk")
         except HyopsError as error:
+            if is_gone(self._client, facts.vmid):
+                return finding.turned("removed", "gone meanwhile")
             return finding.turned("failed", f"{finding.why}; {said_of(error)}")
         return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 

@@ -331,3 +331,14 @@ def test_a_network_card_has_an_address_of_its_own_and_a_clone_another(scene: Sce
     cards = [node.qemu(vmid).config.get()["net0"] for vmid in (9200, 9201)]
     assert all(card.startswith("virtio=BC:24:11:") and card.endswith(",bridge=vmbr0") for card in cards)
     assert cards[0] != cards[1]
+
+
+def test_that_a_machine_is_missing_is_said_in_three_ways(scene: Scene) -> None:
+    missing = by_proxmoxer(scene).nodes("pve1").qemu(9299)
+
+    with pytest.raises(ResourceException, match=r"Configuration file 'nodes/pve1/qemu-server/9299\.conf' does not"):
+        missing.delete()
+    with pytest.raises(ResourceException, match="unable to find configuration file for VM 9299 on node 'pve1'"):
+        missing.clone.post(newid=9300)
+    assert end_of(scene, missing.status.stop.post()) == "unable to find configuration file for VM 9299 on node 'pve1'"
+    assert "does not exist" in end_of(scene, missing.status.start.post())

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.errors import TransientError
 from hyops_assets.lab.faults import Answer, DropAfterCommit, Pretend
 from hyops_assets.lab.hetzner.answers import Exchange
+from hyops_assets.lab.hetzner.project import Failure
 from resources.hetzner.errors import (
+    ActionFailed,
     LimitReached,
     NotOffered,
     RescueNotReached,
@@ -56,6 +59,43 @@ def test_a_server_type_that_was_withdrawn_since_it_was_listed_is_replaced_by_the
 
     assert (image.server_type, image.location) != ("cx23", "fsn1")
     assert_seeded(lab, image)
+
+
+@pytest.mark.parametrize("code", ["resource_unavailable", "placement_error", "action_failed"])
+def test_an_order_that_was_taken_and_then_not_placed_is_made_elsewhere(lab: Lab, code: str) -> None:
+    lab.standin.worker.failing["create_server"] = [Failure(code=code, message="error during placement")]
+
+    image = lab.seeder().seed(lab.request())
+
+    assert (image.server_type, image.location) == ("cx23", "nbg1")
+    assert_seeded(lab, image)
+
+
+def test_orders_that_are_taken_and_placed_nowhere_are_a_transient_error_and_leave_nothing(lab: Lab) -> None:
+    nowhere = Failure(code="resource_unavailable", message="error during placement")
+    lab.standin.worker.failing["create_server"] = [nowhere] * 20
+
+    with pytest.raises(NotOffered, match=r"fsn1, nbg1, hel1; waiting for server .*error during placement"):
+        lab.seeder().seed(lab.request())
+    assert issubclass(NotOffered, TransientError)
+    assert lab.leftovers() == []
+
+
+def test_an_order_that_failed_for_another_reason_is_transient_and_not_made_elsewhere(lab: Lab) -> None:
+    lab.standin.worker.failing["create_server"] = [Failure(code="unknown_error", message="server is locked")]
+
+    with pytest.raises(ActionFailed, match=r"server is locked \(unknown_error, action"):
+        lab.seeder().seed(lab.request())
+    assert lab.leftovers() == []
+    assert_seeded(lab, lab.seeder().seed(lab.request()))
+
+
+def test_a_server_that_is_taken_back_while_it_is_made_is_transient(lab: Lab) -> None:
+    lab.fault("GET", r"/servers/\d+/actions", Answer(404, "not_found"))
+
+    with pytest.raises(ActionFailed, match="it is gone, and was never up"):
+        lab.seeder().seed(lab.request())
+    assert lab.leftovers() == []
 
 
 def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) -> None:

@@ -66,10 +66,15 @@ def test_a_template_on_another_nodes_own_storage_serves_nobody_else(scene: Scene
     assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"
 
 
-@pytest.mark.parametrize("said", ["a template", "nothing"])
+@pytest.mark.parametrize("said", ["a template", "a machine", "nothing"])
 def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene, said: str) -> None:
     scene.seeder(storage="ceph").seed(scene.request())
+    config = scene.machine(9200).config
+    if said == "a machine":
+        # As when it went down within ten seconds of the conversion.
+        del config["template"]
     scene.stand_in.statistics.broadcast()
+    config["template"] = 1
     scene.stand_in.inventory.down.add("pve1")
     if said == "nothing":
         # As when it has been away for minutes.
@@ -80,6 +85,53 @@ def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene,
         scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
     assert "start pve1" in refusal.value.hint
     assert scene.mutations() == before
+
+
+def test_a_node_that_was_removed_from_the_cluster_may_hold_the_template_too(scene: Scene) -> None:
+    """`pvecm delnode` leaves the configurations of its machines: the cluster goes on listing them."""
+    scene.seeder(storage="ceph").seed(scene.request())
+    scene.stand_in.inventory.removed.add("pve1")
+    second = scene.client(storage="ceph", node="pve2")
+
+    with pytest.raises(NodeUnreachable, match="pve1 is no longer a node of the cluster, and its VMID 9200 may be"):
+        scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+    with pytest.raises(NodeUnreachable, match="hostname lookup 'pve1' failed"):
+        second.get_config(9200, node="pve1")
+
+
+def test_a_node_that_is_written_off_is_not_waited_for_and_the_report_says_so(scene: Scene) -> None:
+    scene.seeder(storage="ceph").seed(scene.request())
+    scene.stand_in.inventory.down.add("pve1")
+    site = scene.client(storage="ceph", node="pve2").site.model_copy(update={"written_off_nodes": ["pve1"]})
+
+    seeded = ProxmoxSeeder(scene.client().at(site), site, limits=LIMITS).seed(at_the_second(scene))
+
+    assert (seeded.outcome, seeded.vmid, seeded.node) == ("created", 9201, "pve2")
+    assert any(
+        "node pve1 does not answer and is written off" in warning and "storage ceph" in warning
+        for warning in seeded.warnings
+    )
+
+
+def test_a_node_that_is_written_off_and_answers_is_read_like_any_other(scene: Scene) -> None:
+    scene.seeder(storage="ceph").seed(scene.request())
+    site = scene.client(storage="ceph", node="pve2").site.model_copy(update={"written_off_nodes": ["pve1"]})
+
+    seeded = ProxmoxSeeder(scene.client().at(site), site, limits=LIMITS).seed(at_the_second(scene))
+
+    assert (seeded.outcome, seeded.vmid, seeded.warnings) == ("adopted", 9200, ())
+
+
+@pytest.mark.parametrize("away", ["down", "removed"])
+def test_a_template_that_was_moved_off_a_dead_node_is_adopted(scene: Scene, away: str) -> None:
+    scene.seeder(storage="ceph").seed(scene.request())
+    getattr(scene.stand_in.inventory, away).add("pve1")
+    # As root on pve2: mv /etc/pve/nodes/pve1/qemu-server/9200.conf /etc/pve/nodes/pve2/qemu-server/
+    scene.machine(9200).node = "pve2"
+
+    seeded = scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
+
+    assert (seeded.outcome, seeded.vmid, seeded.node) == ("adopted", 9200, "pve2")
 
 
 def test_a_template_elsewhere_without_tags_outside_the_range_is_found_and_not_made_twice(scene: Scene) -> None:
@@ -101,9 +153,12 @@ def test_an_untagged_template_on_a_node_that_is_away_is_waited_for(scene: Scene)
         scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene))
 
 
-def test_what_is_known_to_be_no_template_of_the_record_is_not_waited_for(scene: Scene) -> None:
+def test_what_is_known_to_be_no_template_of_the_record_is_not_waited_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machines = scene.stand_in.inventory.machines
     machines[100] = Machine(100, {"name": "mail"}, "pve1")
+    monkeypatch.setattr(scene.stand_in.guests, "running", lambda vmid: vmid == 100)
     scene.stand_in.statistics.broadcast()
     scene.stand_in.inventory.down.add("pve1")
     machines[101] = Machine(101, {"name": "other", "template": 1, "tags": "vyos;vyos-0123456789ab"}, "pve1")

@@ -13,16 +13,18 @@ from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
+from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
 from resources.proxmox.errors import SeedBusy, TaskFailed
-from resources.proxmox.journal import SeedLimits
+from resources.proxmox.journal import Journal, SeedLimits
 from resources.proxmox.lineage import description_of
 from resources.proxmox.report import SeededTemplate
 from resources.proxmox.seed import ProxmoxSeeder
+from resources.proxmox.smoke import remove_clone
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
 from tests.first_boot import FirstBoot
-from tests.proxmox_scene import Scene, proxmox_scene
+from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
 
 
 @pytest.fixture
@@ -67,6 +69,19 @@ def test_a_smoke_clone_that_a_killed_run_left_is_removed(scene: Scene) -> None:
 
     assert scene.seeder().seed(scene.request()).outcome == "resumed"
     assert list(scene.stand_in.inventory.machines) == [9200]
+
+
+@pytest.mark.parametrize("rights", ["everything", "a pool"])
+def test_a_smoke_clone_that_is_gone_before_it_is_removed_is_not_reported_as_left(scene: Scene, rights: str) -> None:
+    if rights == "a pool":
+        access, owner = scene.stand_in.access, {name for name in ALL_PRIVILEGES if name.startswith("VM.")}
+        access.pools["vyos"] = set()
+        access.privileges = {"/": ALL_PRIVILEGES - owner, "/pool/vyos": frozenset(owner)}
+    journal = Journal(scene.client(), LIMITS)
+
+    remove_clone(scene.client(), journal, 9299)
+
+    assert journal.warnings == []
 
 
 def test_what_a_live_run_is_building_is_not_taken_over(scene: Scene) -> None:

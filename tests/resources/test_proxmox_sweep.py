@@ -9,6 +9,7 @@ import pytest
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.lab.proxmox.inventory import Machine
 from resources.proxmox import removal, sweep
+from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import TaskFailed
 from resources.proxmox.lineage import TemplateLineage, description_of
 from resources.proxmox.sweep import Sweep
@@ -122,6 +123,22 @@ def test_what_a_run_at_work_needs_stays_even_past_its_time(scene: Scene) -> None
 
     assert {finding.verdict for finding in findings} == {"keep"}
     assert machines(scene) == [UNFINISHED, SMOKE]
+
+
+def test_a_clone_that_goes_while_it_is_being_removed_counts_as_removed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoke_clone(scene)
+    stop = ProxmoxClient.stop_machine
+
+    def too_late(client: ProxmoxClient, vmid: int) -> str:
+        del scene.stand_in.inventory.machines[vmid]
+        return stop(client, vmid)
+
+    monkeypatch.setattr(ProxmoxClient, "stop_machine", too_late)
+
+    (finding,) = swept(scene, ended).reap()
+    assert (finding.verdict, finding.why.endswith("gone meanwhile")) == ("removed", True)
 
 
 def test_a_machine_that_a_later_run_may_have_taken_over_stays(scene: Scene) -> None:

@@ -58,8 +58,8 @@ class HetznerStandIn:
         self._house = House(Tokens(token, read_only_token), self.rate, clock_ahead)
         self._witness = witness
         self._rescue = rescue or RescueHost()
-        self._worker = Worker(self.project, self._rescue, delays or {})
-        self._api = Api(self.project, self._worker, snapshot_limit=snapshot_limit, server_limit=server_limit)
+        self.worker = Worker(self.project, self._rescue, delays or {})
+        self._api = Api(self.project, self.worker, snapshot_limit=snapshot_limit, server_limit=server_limit)
         self._runner: web.AppRunner | None = None
         self.port = port
 
@@ -96,11 +96,11 @@ class HetznerStandIn:
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
-        await self._worker.resume()
+        await self.worker.resume()
 
     async def stop(self) -> None:
         """Stop listening, end the commands on the servers, and keep what there is."""
-        await self._worker.stop()
+        await self.worker.stop()
         await self._rescue.stop()
         if self._runner is not None:
             await self._runner.cleanup()

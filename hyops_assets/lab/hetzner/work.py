@@ -23,6 +23,14 @@ Delays = Mapping[str, Delay]
 """
 
 
+class _Failed(Exception):
+    """An action that is to fail."""
+
+    def __init__(self, why: Failure) -> None:
+        super().__init__(why.message)
+        self.why = why
+
+
 async def _passed(delay: Delay) -> None:
     """Wait a delay out."""
     if not callable(delay):
@@ -33,12 +41,17 @@ async def _passed(delay: Delay) -> None:
 
 
 class Worker:
-    """Starts actions and carries them out."""
+    """Starts actions and carries them out.
+
+    Attributes:
+        failing: why the next actions fail, by command, each once.
+    """
 
     def __init__(self, project: Project, rescue: RescueHost, delays: Delays) -> None:
         self._project = project
         self._rescue = rescue
         self._delays = delays
+        self.failing: dict[str, list[Failure]] = {}
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._effects: dict[str, Callable[[Task], Awaitable[None]]] = {
             "create_server": self._create_server,
@@ -93,11 +106,15 @@ class Worker:
             await self._jobs[task.after]
         await _passed(self._delays.get(task.command, 0.0))
         effect = None if task.pretended else self._effects.get(task.command)
+        failing = self.failing.get(task.command)
         try:
+            if failing:
+                raise _Failed(failing.pop(0))
             if effect is not None:
                 await effect(task)
-        except OSError as error:
-            task.status, task.error = "error", Failure(code="action_failed", message=str(error))
+        except (OSError, _Failed) as error:
+            why = error.why if isinstance(error, _Failed) else Failure(code="action_failed", message=str(error))
+            task.status, task.error = "error", why
             if task.command == "create_image" and (image := self._image(task)):
                 image.status = "unavailable"
         else:

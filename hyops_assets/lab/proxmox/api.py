@@ -89,7 +89,7 @@ class Api:
         return [{"poolid": name} for name in self.access.pools if self.access.has(f"/pool/{name}", "Pool.Audit")]
 
     async def _nodes(self, _call: Call) -> object:
-        return [self._node(node) for node in self.inventory.nodes]
+        return [self._node(node) for node in self.inventory.members]
 
     def _node(self, node: str) -> dict[str, object]:
         return {"id": f"node/{node}", "node": node, "type": "node", "status": self.statistics.node_status(node)}
@@ -105,7 +105,7 @@ class Api:
                 "local": int(node == self.inventory.node),
                 "nodeid": number,
             }
-            for number, node in enumerate(self.inventory.nodes, start=1)
+            for number, node in enumerate(self.inventory.members, start=1)
         ]
 
     async def _containers(self, _call: Call) -> object:
@@ -128,7 +128,7 @@ class Api:
         if wanted in {None, "vm"}:
             found += [self._resource(self.inventory.machines[vmid]) for vmid in self._visible()]
         if wanted in {None, "node"}:
-            found += [self._node(node) for node in self.inventory.nodes]
+            found += [self._node(node) for node in self.inventory.members]
         if wanted in {None, "storage"}:
             found += self.storage_calls.resources()
         return found

@@ -64,18 +64,25 @@ class Inventory:
     Attributes:
         node: the cluster's first node.
         down: nodes that do not answer.
+        removed: nodes that have left the cluster, and whose machines' configurations are still there.
     """
 
     def __init__(self, directory: Path, *nodes: str) -> None:
         self.nodes = nodes
         self.node = nodes[0]
         self.down: set[str] = set()
+        self.removed: set[str] = set()
         self._path = directory / "inventory.json"
         self.machines: dict[int, Machine] = {}
         self.tasks: dict[str, Task] = {}
         self._next_pid = 1000
         if self._path.exists():
             self._load(json.loads(self._path.read_text()))
+
+    @property
+    def members(self) -> list[str]:
+        """The nodes that the cluster has."""
+        return [node for node in self.nodes if node not in self.removed]
 
     def save(self) -> None:
         """Write everything, atomically."""
@@ -112,6 +119,18 @@ class Inventory:
             path = f"nodes/{node or self.node}/qemu-server/{vmid}.conf"
             raise ApiError(500, f"Configuration file '{path}' does not exist")
         return machine
+
+    def require_there(self, vmid: int, node: str = "") -> Machine:
+        """Return a machine of a node, where the node words it otherwise that there is none.
+
+        Raises:
+            ApiError: 500, as qemu-server, QemuConfig.pm, `assert_config_exists_on_node` (to clone, to stop).
+        """
+        try:
+            return self.machine(vmid, node)
+        except ApiError as error:
+            where = f"VM {vmid} on node '{node or self.node}'"
+            raise ApiError(500, f"unable to find configuration file for {where}") from error
 
     def _load(self, stored: dict[str, Any]) -> None:
         self._next_pid = stored["next_pid"]

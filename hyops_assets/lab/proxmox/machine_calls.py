@@ -176,7 +176,7 @@ class MachineCalls:
         if not on_pool and not self.access.has(f"/vms/{new}", "VM.Allocate"):
             raise denied()
         self.access.require_pool(pool)
-        config = self._machine(call).config
+        config = self.inventory.require_there(call.vmid, call.node).config
         for name in config:
             volid, options = parse_drive(str(config[name]))
             if DRIVE.fullmatch(name) and options.get("media") != "cdrom":
@@ -196,15 +196,15 @@ class MachineCalls:
 
     async def _start(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.PowerMgmt")
-        for bridge in re.findall(r"bridge=(\w+)", str(self._machine(call).config.get("net0", ""))):
+        machine = self.inventory.machines.get(call.vmid)
+        for bridge in re.findall(r"bridge=(\w+)", str(machine.config.get("net0", "")) if machine else ""):
             if bridge not in self.bridges:
                 raise ApiError(500, f"bridge '{bridge}' does not exist")
-        return self.machines.start(self.access.token_id, call.vmid)
+        return self.machines.start(self.access.token_id, call.vmid, call.node)
 
     async def _stop(self, call: Call) -> object:
         self.access.require(f"/vms/{call.vmid}", "VM.PowerMgmt")
-        self._machine(call)
-        return self.machines.stop(self.access.token_id, call.vmid)
+        return self.machines.stop(self.access.token_id, call.vmid, call.node)
 
     async def _ping(self, call: Call) -> object:
         self._require_agent(call)

@@ -230,28 +230,28 @@ class Machines:
 
         return self._workers.fork("qmdestroy", str(vmid), user, work, node=machine.node)
 
-    def start(self, user: str, vmid: int) -> str:
+    def start(self, user: str, vmid: int, node: str) -> str:
         """Start a guest; whatever speaks against it is said by the worker (QemuServer.pm, `vm_start_nolock`)."""
-        machine = self._inventory.machine(vmid)
 
         async def work(log: Log) -> None:
+            machine = self._inventory.machine(vmid, node)
             if machine.is_template:
                 raise ApiError(500, "you can't start a vm if it's a template")
             machine.require_unlocked()
             await self._guests.start(machine, self._of(machine))
             log(f"started {vmid}")
 
-        return self._workers.fork("qmstart", str(vmid), user, work, node=machine.node)
+        return self._workers.fork("qmstart", str(vmid), user, work, node=node)
 
-    def stop(self, user: str, vmid: int) -> str:
-        """Stop a guest hard."""
-        machine = self._inventory.machine(vmid)
+    def stop(self, user: str, vmid: int, node: str) -> str:
+        """Stop a guest hard; that there is none is said by the worker, too (QemuServer.pm, `check_running`)."""
 
         async def work(log: Log) -> None:
+            self._inventory.require_there(vmid, node)
             await self._guests.stop(vmid)
             log(f"stopped {vmid}")
 
-        return self._workers.fork("qmstop", str(vmid), user, work, node=machine.node)
+        return self._workers.fork("qmstop", str(vmid), user, work, node=node)
 
     def _of(self, machine: Machine) -> Storages:
         """Return the storages as the machine's node sees them."""

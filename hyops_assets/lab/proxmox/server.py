@@ -210,10 +210,12 @@ class ProxmoxStandIn:
     ) -> object:
         if handler is None or parameters is None:
             raise ApiError(501, f"Method '{request.method} {path}' not implemented")
-        node = call.path.get("node", self.inventory.node)
-        if node not in self.inventory.nodes:
-            raise ApiError(500, f"hostname lookup '{node}' failed - Name or service not known")
-        if "node" in call.path and node in self.inventory.down:
+        node = call.path.get("node")
+        if node is not None and node not in self.inventory.members:
+            # pve-common, Network.pm, `get_ip_from_hostname`, and Tools.pm, `getaddrinfo_all`.
+            why = f"failed to get address info for: {node}: Name or service not known"
+            raise ApiError(500, f"hostname lookup '{node}' failed - {why}")
+        if node in self.inventory.down:
             raise ApiError(595, "No route to host")
         parameters.check(call.parameters)
         return await handler(call)
