@@ -36,6 +36,7 @@ BEHAVIOURS = (
     "the footer is kept at the end",
     "a tree without footer prints blank lines there",
     "a multi-value node is printed as one line per value",
+    "a node that lost everything below it is printed alone, a tag node too",
 )
 Test = TypeVar("Test", bound=Callable[..., None])
 SHOWN: set[str] = set()
@@ -134,6 +135,14 @@ def test_without_a_tag_mark_names_are_printed_as_nodes():
     assert "    ethernet {\n        eth1 {\n" in tree.to_string()
     tree.set_tag(["interfaces", "ethernet"])
     assert "    ethernet eth1 {\n" in tree.to_string()
+
+
+@shows("a node that lost everything below it is printed alone, a tag node too")
+def test_a_node_that_lost_everything_below_it_is_printed_alone():
+    tree = ConfigTree(TEXT)
+    tree.delete(["interfaces", "ethernet", "eth0"])
+    tree.delete(["service", "ssh"])
+    assert tree.to_string().startswith("interfaces {\n    ethernet\n}\nservice\n")
 
 
 @shows("delete raises: Path doesn't exist")

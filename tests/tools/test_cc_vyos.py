@@ -80,6 +80,13 @@ def test_an_owners_password_in_an_existing_configuration_stays(guest):
     assert HASH in guest.text
 
 
+def test_blank_lines_and_comments_among_keys_are_none(guest):
+    assert guest.boot(ssh_authorized_keys=f"# of the admins\n\n{KEY}\n") == []
+    assert (
+        "set system login user vyos authentication public-keys admin@example.net type 'ssh-ed25519'" in guest.commands
+    )
+
+
 def test_a_key_opens_ssh_without_passwords(guest):
     guest.keys = [KEY]
     assert guest.boot() == []

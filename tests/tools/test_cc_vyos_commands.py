@@ -53,6 +53,32 @@ def test_values_of_a_multi_node_add_up_and_others_replace(guest):
     assert "set system host-name 'one'" not in guest.commands
 
 
+@pytest.mark.parametrize(
+    "node", ["interfaces ethernet eth0", "system login user vyos", "protocols static route 192.0.2.0/24"]
+)
+def test_a_node_whose_last_name_is_deleted_goes_with_it(guest, node):
+    """VyOS' ConfigTree leaves the line `ethernet`, which VyOS cannot load."""
+    guest.network = {"version": 2, "ethernets": {"eth0": {"routes": [{"to": "192.0.2.0/24", "via": "10.0.0.1"}]}}}
+    assert guest.boot(vyos_config_commands=[f"delete {node}"]) == []
+    assert node.split()[-2] not in {line.strip() for line in guest.text.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("set system host-name edge1 # the first", "set system host-name 'edge1'"),
+        ("set system host-name edge1\t#", "set system host-name 'edge1'"),
+        ("set interfaces ethernet eth1 description '#1'", "set interfaces ethernet eth1 description '#1'"),
+        ("set interfaces ethernet eth1 description a#1", "set interfaces ethernet eth1 description 'a#1'"),
+        ("set interfaces ethernet eth1 description 'a # b' # c", "set interfaces ethernet eth1 description 'a # b'"),
+        ("set interfaces ethernet eth1 description a\\ \\#b", "set interfaces ethernet eth1 description 'a #b'"),
+    ],
+)
+def test_a_comment_behind_a_command_is_none_of_it(guest, line, expected):
+    assert guest.boot(vyos_config_commands=[line]) == []
+    assert expected in guest.commands
+
+
 def test_deleting_a_value_leaves_the_others(guest):
     lines = [
         "set system name-server '1.1.1.1'",

@@ -25,9 +25,21 @@ _HIDDEN = "********"
 _FAILURES = (
     (re.compile(r"\((?:Yes/No|Auto/Parted/Skip)\) \["), "this is the installer of VyOS 1.3, which asks otherwise"),
     (re.compile(r"Login incorrect"), "the ISO does not let in vyos with the password vyos"),
-    (re.compile(r"Invalid (?:command|value)"), "it did not take the answer"),
+    (
+        re.compile(
+            r"Invalid (?:command|value)|Non-empty value required|The suggested name is unsupported"
+            r"|Please respond with yes/y or no/n"
+        ),
+        "it did not take the answer",
+    ),
     (re.compile(r"No suitable disk was found"), "it found no disk to install to"),
-    (re.compile(r"Password confirmation failed|passwords do not match", re.IGNORECASE), "it lost part of an answer"),
+    (re.compile(r"The system is already installed"), "the machine did not start from the ISO"),
+    # Then it prints its shell's prompt, as it does when all went well.
+    (re.compile(r"Unable to install VyOS: .*[\r\n]"), "it gave up"),
+    (
+        re.compile(r"The entered values did not match|Password confirmation failed|passwords do not match", re.I),
+        "it lost part of an answer",
+    ),
     (re.compile(r"Kernel panic - not syncing.*"), "the kernel panicked"),
 )
 

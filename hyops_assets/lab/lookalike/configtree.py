@@ -27,7 +27,6 @@ class _Node:
         self.children: dict[str, _Node] = {}
         self.values: list[str] = []
         self.tag = tag
-        self.leaf = False
 
 
 class ConfigTree:
@@ -51,8 +50,6 @@ class ConfigTree:
                 # A new node is printed before its older siblings.
                 node.children = {word: _Node(), **node.children}
             node = node.children[word]
-        if not node.children:
-            node.leaf = True
         if value is not None:
             kept = [] if replace else node.values
             node.values = kept if value in kept else [*kept, str(value)]
@@ -191,7 +188,6 @@ def _leaf(node: _Node, words: list[_Token]) -> None:
     if len(words) > 2:
         raise _syntax_error(words[2], "a leaf has one value")
     child = node.children.setdefault(words[0].text, _Node())
-    child.leaf = True
     child.values += [word.text for word in words[1:]]
 
 
@@ -202,13 +198,14 @@ def _quote(value: str) -> str:
 def _print(node: _Node, depth: int) -> Iterator[str]:
     indent = "    " * depth
     for name, child in node.children.items():
-        if child.tag:
+        if child.values:
+            yield from (f"{indent}{name} {_quote(value)}\n" for value in child.values)
+        elif not child.children:
+            # Also a group or a tag node from which everything was deleted.
+            yield f"{indent}{name}\n"
+        elif child.tag:
             for key, below in child.children.items():
                 yield from _block(f"{indent}{name} {key}", below, depth)
-        elif child.values:
-            yield from (f"{indent}{name} {_quote(value)}\n" for value in child.values)
-        elif child.leaf and not child.children:
-            yield f"{indent}{name}\n"
         else:
             yield from _block(f"{indent}{name}", child, depth)
 

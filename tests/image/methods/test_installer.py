@@ -117,6 +117,16 @@ def test_a_login_of_the_past_is_not_taken_for_a_prompt() -> None:
         ([*ASKED[:4], "Would you like to continue? [y/N] "], "asked about continue after continue"),
         ([*ASKED[:8], f"Exiting.\r\n{SHELL}"], "asked about shell after console, where mirroring or disk"),
         ([*ASKED[:8], f"No suitable disk was found.\r\n{SHELL}"], "no disk to install to"),
+        # As vyos-1x words it (image_installer.py and utils/io.py, October 2024).
+        (
+            [*ASKED[:12], f"\r\nUnable to install VyOS: no space\r\n{SHELL}"],
+            "it gave up .*no space.* after boot config",
+        ),
+        ([*ASKED[:7], "\r\nThe entered values did not match. Try again\r\n"], "lost part of an answer"),
+        ([*ASKED[:7], "\r\nNon-empty value required; try again.\r\n"], "did not take the answer"),
+        ([*ASKED[:5], "\r\nThe suggested name is unsupported!\r\n"], "did not take the answer"),
+        ([*ASKED[:4], "\r\nPlease respond with yes/y or no/n\r\n"], "did not take the answer"),
+        ([*ASKED[:3], f"\r\nThe system is already installed.\r\n{SHELL}"], "did not start from the ISO"),
         (["[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n"], "the kernel panicked"),
     ],
 )

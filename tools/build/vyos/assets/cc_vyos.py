@@ -8,13 +8,23 @@ The one canonical copy: its digest is part of every record. It runs once per ins
     vyos_config_commands   list of `set …` and `delete …` lines as VyOS' shell takes them, applied last
     vyos_config_options    {network_config: enabled | disabled}
 
-It never makes a password up: without a key and without a password nobody can log in, SSH is off, and the log says
-so. The first thing it writes is a configuration without the login that every VyOS ISO carries (vyos/vyos); whatever
-ends it after that leaves that one. What VyOS would refuse at its next boot is not written. What cannot be applied is
-logged, which shows on the console, and raised once the rest is written, which puts it into cloud-init's result.json.
+Each rule stands in one section, under a heading of its name:
 
-Where to find what: the run; the file; doors; the schema; the tree; the ledger; host name and logins; the network;
-commands; foreign data. Each has a heading below.
+    the run         the order: shut the doors, migrate or add the footer, metadata, commands, write
+    the file        an owner's config.boot wins; footers and migration; a file is written whole or not at all
+    the doors       no login of the ISO's, no empty password; text alone, so that nothing of VyOS has to work
+    the schema      which nodes VyOS has, from either of its sources; which values it refuses
+    the tree        what may be set, and by whom; which user counts as a way in; one mistake costs its own part only
+    the ledger      what metadata wrote, so that another instance's metadata replaces it
+    the logins      host name, users, keys, passwords, SSH
+    the network     network configuration, versions 1 and 2: devices, addresses, routes, name servers
+    addresses       hardware and IP addresses, networks, masks, as texts of any spelling
+    the commands    `set` and `delete` lines: words, path and value
+    foreign data    unread keys, booleans as texts, lists in their shapes
+
+It never makes a password up. What a function cannot apply it raises as CannotApply; `Configuration.part` makes that a
+report. Reports are logged, which shows on the console, and raised at the end, which puts them into cloud-init's
+result.json. None repeats a secret.
 """
 
 import base64
@@ -84,32 +94,20 @@ _ETHERNET = re.compile(r"eth\d+")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DEFINED = re.compile(r"^(tag|multi|type):", re.MULTILINE)
 _FOOTER = re.compile(r"^(?://|/\* ===) vy(?:os|atta)-config-version:", re.MULTILINE)
+# A command with a comment behind it: `#` begins one behind a blank, outside of quotes.
+_COMMENTED = re.compile(r"""((?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*"|\s(?!\#))+)\s\#.*""")
 _DISTANCES = range(1, 256)
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0", "")
 
-# What metadata sets, for a guest in which none of VyOS' own schemas is found.
+# The nodes of metadata that are no plain leaves, for a guest in which none of VyOS' own schemas is found.
 _BUILTIN = {
-    "tag": (
-        "interfaces ethernet",
-        "interfaces ethernet * vif",
-        "interfaces loopback",
-        "protocols static route",
-        "protocols static route * interface",
-        "protocols static route * next-hop",
-        "protocols static route6",
-        "protocols static route6 * interface",
-        "protocols static route6 * next-hop",
-        "system login radius server",
-        "system login user",
-        "system login user * authentication public-keys",
+    "tag": re.compile(
+        r"interfaces (ethernet( \S+ vif)?|loopback)|protocols static route6?( \S+ (interface|next-hop))?"
+        r"|system login (radius server|user( \S+ authentication public-keys)?)"
     ),
-    "multi": (
-        "interfaces ethernet * address",
-        "interfaces ethernet * vif * address",
-        "interfaces loopback * address",
-        "service ssh port",
-        "system domain-search",
-        "system name-server",
+    "multi": re.compile(
+        r"interfaces (ethernet \S+( vif \S+)?|loopback \S+) address|service ssh port"
+        r"|system (domain-search|name-server)"
     ),
 }
 _BUILTIN_PASSWORD = re.compile(r"[*!]|\$[156y]\$\S+")
@@ -125,10 +123,8 @@ class CannotApply(Exception):
 def handle(name: str, cfg: dict[str, Any], cloud: Any, log: Any = None, args: Any = None) -> None:
     """Write the guest's configuration; cloud-init calls this.
 
-    Releases up to 23.1 pass five arguments by place, later ones by name, and the last ones no logger.
-
-    Raises:
-        CannotApply: something was wrong; the rest was written.
+    Releases up to 23.1 pass five arguments by place, later ones by name, and the last ones no logger. It raises
+    CannotApply where something was wrong; the rest was written.
     """
     problems = apply_vyos_config_boot(cfg, cloud)
     for problem in problems:
@@ -138,12 +134,7 @@ def handle(name: str, cfg: dict[str, Any], cloud: Any, log: Any = None, args: An
 
 
 def apply_vyos_config_boot(cfg: dict[str, Any], cloud: Any) -> list[str]:
-    """Apply everything to config.boot, and return what could not be applied.
-
-    Args:
-        cfg: cloud-init's merged configuration.
-        cloud: cloud-init's view of the instance.
-    """
+    """Apply cloud-init's merged configuration and metadata to config.boot; return what could not be applied."""
     problems: list[str] = []
     source = next((path for path in (CONFIG, OWN_DEFAULT, DEFAULT) if path.is_file()), None)
     if source is None:
@@ -189,7 +180,7 @@ def apply_metadata(config: "Configuration", cfg: dict[str, Any], cloud: Any) -> 
         apply_network(config, cfg, cloud)
 
 
-# --- the file -----------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------------------------
 
 
 def owner_wrote_configuration(cfg: dict[str, Any], problems: list[str]) -> bool:
@@ -245,7 +236,7 @@ def migrated(text: str, problems: list[str]) -> str:
 
 
 def write_config(text: str) -> None:
-    """Put a configuration in place, whole or not at all; readable for the directory's group only."""
+    """Write config.boot."""
     write_whole(CONFIG, text)
 
 
@@ -261,7 +252,7 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-# --- doors: text alone, so that nothing of VyOS has to work for them to be shut -----------------------------------
+# --- the doors ------------------------------------------------------------------------------------------------------
 
 
 def shut(source: Path) -> str:
@@ -271,11 +262,9 @@ def shut(source: Path) -> str:
 
 
 def without_default_logins(text: str, *, everyone: bool) -> str:
-    """Return a configuration without the passwords that an ISO brings, and without empty ones.
+    """Return a config.boot without the passwords that an ISO brings, and without empty ones.
 
-    Args:
-        text: of a config.boot.
-        everyone: it is the ISO's default itself, so that none of its passwords is the owner's.
+    `everyone`: it is the ISO's default itself, so that none of its passwords is the owner's.
     """
     return "".join(
         without_default_password(line, everyone=everyone) if path[:2] == LOGIN else line
@@ -322,17 +311,14 @@ def lets_someone_in(text: str) -> bool:
     return any(path[:2] == LOGIN and _ENTRANCE.match(line) for path, line in lines_of(text))
 
 
-# --- the schema: which nodes VyOS has, and what it takes for a value ----------------------------------------------
+# --- the schema -----------------------------------------------------------------------------------------------------
 
 
 class Schema:
     """What kind a configuration node is: `tag`, `multi`, `leaf`, `valueless` or `group`; None where unknown.
 
-    VyOS keeps this knowledge twice: in a tree of node.def files, which it is about to drop, and in `vyos.xml_ref`.
-
-    Args:
-        templates: the tree of node.def files; where it does not exist, `vyos.xml_ref` serves, and where that is not
-            either, only the nodes of metadata are known.
+    VyOS keeps this knowledge twice: in a tree of node.def files (`templates`), which it is about to drop, and in
+    `vyos.xml_ref`, which serves where there is no such tree. Without either only the nodes of metadata are known.
     """
 
     def __init__(self, templates: Path) -> None:
@@ -387,27 +373,16 @@ class Schema:
         return place
 
     def _referenced(self, path: list[str]) -> str | None:
-        known: Any = self.reference
-        try:
-            if known.is_tag(path):
-                return "tag"
-        except ValueError:
-            return None
-        with suppress(ValueError):
-            if known.is_valueless(path):
-                return "valueless"
-            if known.is_multi(path):
-                return "multi"
-            if known.is_leaf(path):
-                return "leaf"
+        for kind in ("tag", "valueless", "multi", "leaf"):
+            try:
+                if getattr(self.reference, f"is_{kind}")(path):
+                    return kind
+            except ValueError:
+                return None if kind == "tag" else "group"
         return "group"
 
     def _builtin(self, path: list[str]) -> str | None:
-        for kind, known in _BUILTIN.items():
-            for words in (entry.split() for entry in known):
-                if len(words) == len(path) and all(a in ("*", b) for a, b in zip(words, path, strict=True)):
-                    return kind
-        return None
+        return next((kind for kind, known in _BUILTIN.items() if known.fullmatch(" ".join(path))), None)
 
     def _text(self, place: Path) -> str | None:
         try:
@@ -460,12 +435,10 @@ def accepted(node_def: str, value: str) -> bool:
 
 def validate_value(arguments: list[str]) -> bool:
     """Ask VyOS' own program about a value; what it cannot be asked is taken."""
-    places = {"vyos_libexec_dir": str(LIBEXEC), "vyos_validators_dir": str(LIBEXEC / "validators")}
-    argv, environment = [str(LIBEXEC / "validate-value"), *arguments], {**os.environ, **places}
+    program, validators = LIBEXEC / "validate-value", LIBEXEC / "validators"
+    places = {**os.environ, "vyos_libexec_dir": str(LIBEXEC), "vyos_validators_dir": str(validators)}
     try:
-        done = subprocess.run(
-            argv, capture_output=True, check=False, timeout=60, stdin=subprocess.DEVNULL, env=environment
-        )
+        done = subprocess.run([str(program), *arguments], capture_output=True, check=False, timeout=60, env=places)
     except (OSError, subprocess.SubprocessError) as error:
         LOG.warning("a value was not held against VyOS' constraints: %s", type(error).__name__)
         return True
@@ -505,7 +478,7 @@ class Configuration:
         self.config = tree(text)
         self.schema = schema
         self.problems = problems
-        self.ledger = ledger or Ledger(None)
+        self.ledger = ledger or Ledger(Path(os.devnull))
         self._tree = tree
         self._writing: dict[str, list[str]] | None = None
         self._set_now: set[str] = set()
@@ -547,9 +520,6 @@ class Configuration:
         """Set a node: values of a multi node add up, any other value replaces the former.
 
         Metadata replaces what it wrote itself and what the default configuration says, nothing else.
-
-        Raises:
-            CannotApply: VyOS has no such node, takes no such name or value, or cannot keep it in config.boot.
         """
         kind = self.schema.kind(path)
         self.require(path, value)
@@ -567,11 +537,7 @@ class Configuration:
         self._mark_tags(self.config, path)
 
     def require(self, path: list[str], value: str | None = None) -> None:
-        """Require that VyOS takes a node, as for `set`; nothing is set.
-
-        Raises:
-            CannotApply: as for `set`.
-        """
+        """Require that VyOS has a node, takes its name and value, and keeps them in config.boot; nothing is set."""
         shown = " ".join(path)
         if self.schema.kind(path) is None and self.schema.complete:
             raise CannotApply(f"VyOS has no node {shown!r}")
@@ -593,6 +559,9 @@ class Configuration:
             self.config.delete(path)
         else:
             self.config.delete_value(path, value)
+        # As VyOS' shell does: a tag node without a name would be a line that VyOS cannot load.
+        if self.schema.kind(path[:-1]) == "tag" and self.config.exists(path[:-1]) and not self.names(path[:-1]):
+            self.config.delete(path[:-1])
 
     def withdraw(self) -> None:
         """Take back what metadata wrote before under this name: it speaks anew. What others changed since stays."""
@@ -697,22 +666,19 @@ class Configuration:
                 tree.set_tag(path[:depth])
 
 
-# --- the ledger: what metadata wrote ------------------------------------------------------------------------------
+# --- the ledger -----------------------------------------------------------------------------------------------------
 
 
 class Ledger:
     """What metadata wrote into the configuration, so that another instance's metadata can replace it.
 
-    It lies beside config.boot and moves with it. By name of the part and by node: the values written, none for a
-    node without. Nodes that commands or people set are not in it.
-
-    Args:
-        file: where it lies; None keeps it in memory.
+    Its file lies beside config.boot and moves with it. By name of the part and by node: the values written, none for
+    a node without. Nodes that commands or people set are not in it.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path) -> None:
         self.file = file
-        self.existed = file is not None and file.is_file()
+        self.existed = file.is_file()
         self.parts: dict[str, dict[str, list[str]]] = self._read()
         self._before = {name: dict(written) for name, written in self.parts.items()}
 
@@ -729,8 +695,6 @@ class Ledger:
 
     def write(self, *, both: bool = False) -> None:
         """Keep it on the disk; `both`: together with what it was before."""
-        if self.file is None:
-            return
         parts = {name: dict(written) for name, written in self.parts.items()}
         for name, written in self._before.items() if both else ():
             joined = parts.setdefault(name, {})
@@ -740,7 +704,7 @@ class Ledger:
 
     def _read(self) -> dict[str, dict[str, list[str]]]:
         try:
-            said = json.loads(self.file.read_text(encoding="utf-8")) if self.file and self.existed else {"parts": {}}
+            said = json.loads(self.file.read_text(encoding="utf-8")) if self.existed else {"parts": {}}
             return {
                 str(name): {str(path): [str(value) for value in values] for path, values in written.items()}
                 for name, written in said["parts"].items()
@@ -750,7 +714,7 @@ class Ledger:
             return {}
 
 
-# --- host name and logins -----------------------------------------------------------------------------------------
+# --- the logins -----------------------------------------------------------------------------------------------------
 
 
 def apply_host_name(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None:
@@ -850,11 +814,7 @@ def apply_chpasswd(config: Configuration, given: dict[str, Any]) -> None:
 
 
 def user_path(name: str) -> list[str]:
-    """Return the path of a user.
-
-    Raises:
-        CannotApply: VyOS cannot make a user of this name.
-    """
+    """Return the path of a user, of a name that VyOS can make one of."""
     if not _USER_NAME.fullmatch(name):
         raise CannotApply(f"{name!r} cannot be a user's name")
     try:
@@ -862,12 +822,14 @@ def user_path(name: str) -> list[str]:
             raise CannotApply(f"{name} is the system's own user, whom VyOS does not manage")
     except KeyError:
         pass
-    return [*LOGIN, "user", name]
+    return [*USERS, name]
 
 
 def set_keys(config: Configuration, user: str, given: Iterable[Any]) -> None:
     """Give a user SSH keys, lines as in authorized_keys without options."""
     for number, line in enumerate(dict.fromkeys(str(line).strip() for line in given), start=1):
+        if not line or line.startswith("#"):
+            continue
         with config.part(f"ssh key {number} of {user}"):
             match = _KEY.fullmatch(line)
             if match is None or not is_key(*match.group(1, 2)):
@@ -894,14 +856,8 @@ def is_key(kind: str, text: str) -> bool:
 def set_password(config: Configuration, user: str, password: str, kind: str = "either") -> None:
     """Give a user a password: a hash as it is, a plain one hashed, so that it never stands on the disk.
 
-    Args:
-        config: where to.
-        user: whose.
-        password: `*`, `!`, or a hash behind `!` locks it, as in shadow(5).
-        kind: `hash`, `text`, or `either`: what looks like a hash is one.
-
-    Raises:
-        CannotApply: there is no usable hash of it.
+    `*`, `!`, or a hash behind `!` locks it, as in shadow(5). Its kind is `hash`, `text`, or `either`: what looks like
+    a hash is one.
     """
     if kind != "text" and password in ("R", "RANDOM"):
         raise CannotApply(f"a random password for {user} would be known to nobody; give a hash or a key")
@@ -952,7 +908,7 @@ def enable_ssh(config: Configuration, *, by_password: bool) -> None:
         )
 
 
-# --- network ------------------------------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------------------------
 
 
 def apply_network(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None:
@@ -1020,18 +976,13 @@ class Network:
                 match = device.get("match") or {}
                 own = device.get("macaddress")
                 wanted = device.get("set-name") or match.get("name") or name
-                path = self._ethernet(wanted, match.get("macaddress") or own)
-                self._devices[name] = path
-                self.device_2(path, device)
-                if own and match.get("macaddress"):
-                    self.config.set([*path, "mac"], hardware_address(own))
+                path = self._devices[name] = self._ethernet(wanted, match.get("macaddress") or own)
+                self.device_2(path, device, mac=own if match.get("macaddress") else None)
                 refuse_others(match, "macaddress name")
         for name, device in (given.get("vlans") or {}).items():
             with self.config.part(f"network, {name}"):
                 path = [*self._below(device["link"]), "vif", str(int(device["id"]))]
-                self.device_2(path, device)
-                if device.get("macaddress"):
-                    self.config.set([*path, "mac"], hardware_address(device["macaddress"]))
+                self.device_2(path, device, mac=device.get("macaddress"))
         with self.config.part("network"):
             refuse_others(given, "version renderer ethernets vlans")
 
@@ -1040,17 +991,10 @@ class Network:
         known = "type name mac_address mtu subnets accept-ra"
         if entry["type"] == "vlan":
             path = [*self._below(entry["vlan_link"]), "vif", str(int(entry["vlan_id"]))]
-            self.config.set(path)
             known += " vlan_link vlan_id"
-            with self.config.part(where):
-                if mac:
-                    self.config.set([*path, "mac"], hardware_address(mac))
         else:
-            path = self._ethernet(entry["name"], mac)
-        self._mtu(path, entry, where)
-        with self.config.part(where):
-            if truth(entry.get("accept-ra"), "accept-ra"):
-                self.config.set([*path, "ipv6", "address", "autoconf"])
+            path, mac = self._ethernet(entry["name"], mac), None
+        self._device(path, entry, where, mac)
         self._subnets_1(path, entry)
         refuse_others(entry, known)
 
@@ -1062,7 +1006,7 @@ class Network:
                 own = self._address_1(path, subnet)
             with self.config.part(where):
                 if subnet.get("gateway"):
-                    self._route(DEFAULT_ROUTE[version_of(subnet["gateway"])], subnet["gateway"], path, own)
+                    self._route(DEFAULT_ROUTE[address_of(subnet["gateway"]).version], subnet["gateway"], path, own)
             for route in subnet.get("routes") or []:
                 with self.config.part(where):
                     self._route_1(route, path, own)
@@ -1094,31 +1038,26 @@ class Network:
 
     def _route_1(self, route: dict[str, Any], path: list[str] | None, own: tuple[Any, ...]) -> None:
         to = network_of(route.get("network") or route["destination"], route.get("netmask") or route.get("prefix"))
-        self._route(str(to), route["gateway"], path, own)
-        self._metric(to, route["gateway"], path, route.get("metric"))
+        self._route(to, route["gateway"], path, own, metric=route.get("metric"))
         refuse_others(route, "type id name network destination netmask prefix gateway metric")
 
-    def device_2(self, path: list[str], device: dict[str, Any]) -> None:
-        """Apply what version 2 says of one device, at its path."""
+    def device_2(self, path: list[str], device: dict[str, Any], mac: Any = None) -> None:
+        """Apply what version 2 says of one device, at its path; `mac` is an address that it is to take."""
         where = f"network, {device_name(path)}"
-        self.config.set(path)
-        self._mtu(path, device, where)
+        self._device(path, device, where, mac)
         for key, value in (("dhcp4", "dhcp"), ("dhcp6", "dhcpv6")):
             with self.config.part(where):
                 if truth(device.get(key), key):
                     self.config.set([*path, "address"], value)
-        with self.config.part(where):
-            if truth(device.get("accept-ra"), "accept-ra"):
-                self.config.set([*path, "ipv6", "address", "autoconf"])
         own: list[Any] = []
-        for address in device.get("addresses") or []:
+        for address in listed(device.get("addresses")):
             with self.config.part(where):
-                own.append(interface_address(address, None))
+                own.append(interface_address(address))
                 self.config.set([*path, "address"], str(own[-1]))
         for key in ("gateway4", "gateway6"):
             with self.config.part(where):
                 if device.get(key):
-                    self._route(DEFAULT_ROUTE[version_of(device[key])], device[key], path, tuple(own))
+                    self._route(DEFAULT_ROUTE[address_of(device[key]).version], device[key], path, tuple(own))
         for number, route in enumerate(device.get("routes") or [], start=1):
             with self.config.part(f"network, route {number} of {device_name(path)}"):
                 self._route_2(route, path, tuple(own))
@@ -1131,9 +1070,9 @@ class Network:
         )
 
     def _route_2(self, route: dict[str, Any], path: list[str], own: tuple[Any, ...]) -> None:
-        to = DEFAULT_ROUTE[version_of(route["via"])] if route["to"] == "default" else route["to"]
-        self._route(to, route["via"], path, own, on_link=truth(route.get("on-link"), "on-link"))
-        self._metric(network_of(to, None), route["via"], path, route.get("metric"))
+        to = DEFAULT_ROUTE[address_of(route["via"]).version] if route["to"] == "default" else route["to"]
+        on_link = truth(route.get("on-link"), "on-link")
+        self._route(to, route["via"], path, own, metric=route.get("metric"), on_link=on_link)
         refuse_others(route, "to via metric on-link")
 
     def _ethernet(self, name: str, mac: Any) -> list[str]:
@@ -1159,50 +1098,62 @@ class Network:
         return self._devices.get(name) or self._ethernet(name, None)
 
     def _route(
-        self, to: str, via: str, path: list[str] | None, own: tuple[Any, ...], *, on_link: bool = False
+        self,
+        to: Any,
+        via: Any,
+        path: list[str] | None,
+        own: tuple[Any, ...],
+        *,
+        metric: Any = None,
+        on_link: bool = False,
     ) -> None:
         """Add a route; `path` is the device it leaves by, `own` that device's addresses."""
-        gateway, network = address_of(via), network_of(to, None)
+        gateway, network = address_of(via), network_of(to)
         if gateway.version != network.version:
             raise CannotApply(f"the gateway {gateway} cannot serve {network}")
         if path is None and (gateway.is_link_local or gateway.is_unspecified):
             raise CannotApply(f"nothing says on which device the gateway {gateway} is")
-        self.config.set(self._hop(network, gateway, path))
-        if path is None or gateway.is_unspecified:
-            return
-        same = [address for address in own if address.version == gateway.version]
-        if gateway.version == 6 and (gateway.is_link_local or on_link):
-            self.config.set([*self._hop(network, gateway, path), "interface"], device_name(path))
-        elif on_link or (same and not any(gateway in address.network for address in same)):
-            # A gateway outside every network of the device is reached on the link itself.
-            host = f"{gateway}/{gateway.max_prefixlen}"
-            self.config.set([*ROUTES[gateway.version], host, "interface", device_name(path)])
-
-    def _hop(self, network: Any, gateway: Any, path: list[str] | None) -> list[str]:
-        """Return the node of a route: by its gateway, or by the device alone where the gateway is 0.0.0.0 or ::."""
-        if gateway.is_unspecified and path:
-            return [*ROUTES[gateway.version], str(network), "interface", device_name(path)]
-        return [*ROUTES[gateway.version], str(network), "next-hop", str(gateway)]
-
-    def _metric(self, network: Any, via: str, path: list[str] | None, metric: Any) -> None:
-        if metric is None:
-            return
-        if int(metric) not in _DISTANCES:
-            raise CannotApply(f"VyOS has no distance {int(metric)}: the route to {network} has none")
-        self.config.set([*self._hop(network, address_of(via), path), "distance"], str(int(metric)))
+        routes = ROUTES[gateway.version]
+        hop = [*routes, str(network), "next-hop", str(gateway)]
+        if path and gateway.is_unspecified:
+            # By the device alone.
+            hop[-2:] = ["interface", device_name(path)]
+        self.config.set(hop)
+        if path and not gateway.is_unspecified:
+            same = [address for address in own if address.version == gateway.version]
+            if gateway.version == 6 and (gateway.is_link_local or on_link):
+                self.config.set([*hop, "interface"], device_name(path))
+            elif on_link or (same and not any(gateway in address.network for address in same)):
+                # A gateway outside every network of the device is reached on the link itself.
+                self.config.set([*routes, str(network_of(gateway)), "interface", device_name(path)])
+        if metric is not None:
+            if int(metric) not in _DISTANCES:
+                raise CannotApply(f"VyOS has no distance {int(metric)}: the route to {network} has none")
+            self.config.set([*hop, "distance"], str(int(metric)))
 
     def _name_servers(self, where: str, servers: Any, search: Any) -> None:
-        for server in listed(servers):
+        for server in words_of(servers):
             with self.config.part(where):
                 self.config.set(["system", "name-server"], str(address_of(server)))
-        for domain in listed(search):
+        for domain in words_of(search):
             with self.config.part(where):
                 self.config.set(["system", "domain-search"], domain)
 
-    def _mtu(self, path: list[str], device: dict[str, Any], where: str) -> None:
+    def _device(self, path: list[str], device: dict[str, Any], where: str, mac: Any) -> None:
+        """Apply what both versions say of a device in the same words, and the hardware address that it is to take."""
+        self.config.set(path)
+        with self.config.part(where):
+            if mac:
+                self.config.set([*path, "mac"], hardware_address(mac))
         with self.config.part(where):
             if device.get("mtu"):
                 self.config.set([*path, "mtu"], str(int(device["mtu"])))
+        with self.config.part(where):
+            if truth(device.get("accept-ra"), "accept-ra"):
+                self.config.set([*path, "ipv6", "address", "autoconf"])
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
 
 
 def device_name(path: list[str]) -> str:
@@ -1211,43 +1162,31 @@ def device_name(path: list[str]) -> str:
 
 
 def hardware_address(given: Any) -> str:
-    """Return a hardware address as VyOS spells it: six pairs in lower case with colons between.
-
-    Raises:
-        CannotApply: it is none.
-    """
+    """Return a hardware address as VyOS spells it: six pairs in lower case with colons between."""
     address = str(given).strip().lower().replace("-", ":")
     if not _MAC.fullmatch(address):
         raise CannotApply(f"{str(given)!r} is no hardware address")
     return address
 
 
-def interface_address(address: str, mask: str | int | None) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
-    """Return an address with its network; the mask counts only where the address carries no prefix.
-
-    Raises:
-        CannotApply: neither tells the network.
-    """
-    alone, slash, own = address.partition("/")
+def interface_address(address: Any, mask: Any = None) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
+    """Return an address with its network; the mask counts only where the address carries no prefix."""
+    alone, slash, own = str(address).partition("/")
     if not slash and mask is None:
         raise CannotApply(f"the address {address} has no prefix")
     return ipaddress.ip_interface(f"{address_of(alone)}/{prefix_of(own if slash else mask)}")
 
 
-def network_of(network: str, mask: str | int | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return a network; without any mask it is one address."""
-    alone, slash, own = str(network).partition("/")
-    if not slash and mask is None:
-        return ipaddress.ip_network(address_of(alone))
-    return ipaddress.ip_network(f"{address_of(alone)}/{prefix_of(own if slash else mask)}", strict=False)
+def network_of(network: Any, mask: Any = None) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a network; without any mask it is one address, or every one for 0.0.0.0 and ::."""
+    if mask is None and "/" not in str(network):
+        alone = address_of(network)
+        mask = 0 if alone.is_unspecified else alone.max_prefixlen
+    return interface_address(network, mask).network
 
 
 def prefix_of(mask: Any) -> int:
-    """Return the length of a prefix that is given as a number, or as a netmask of IPv4 or IPv6.
-
-    Raises:
-        CannotApply: its ones do not stand together at the beginning.
-    """
+    """Return the length of a prefix that is given as a number, or as a netmask of IPv4 or IPv6."""
     if str(mask).isdecimal():
         return int(mask)
     given = address_of(mask)
@@ -1258,30 +1197,17 @@ def prefix_of(mask: Any) -> int:
 
 
 def address_of(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return an address. Python takes any text after a `%` for the name of a zone; VyOS takes none.
-
-    Raises:
-        CannotApply: it names a zone.
-    """
+    """Return an address. Python takes any text after a `%` for the name of a zone; VyOS takes none."""
     if "%" in str(text):
         raise CannotApply(f"{text!r} names a zone: the device says where it is")
     return ipaddress.ip_address(text)
 
 
-def version_of(address: str) -> int:
-    """Return 4 or 6."""
-    return address_of(address).version
-
-
-# --- commands -----------------------------------------------------------------------------------------------------
+# --- the commands ---------------------------------------------------------------------------------------------------
 
 
 def normalize_vyos_config_commands(given: Any) -> list[str]:
-    """Return the lines of `vyos_config_commands`: a list, or a text of lines; blanks and comments stay as lines.
-
-    Raises:
-        CannotApply: it is neither.
-    """
+    """Return the lines of `vyos_config_commands`: a list, or a text of lines; blanks and comments stay as lines."""
     lines = given.splitlines() if isinstance(given, str) else given or []
     if not isinstance(lines, list):
         raise CannotApply("it is neither a list of lines nor a text")
@@ -1306,17 +1232,15 @@ def apply_vyos_commands(config: Configuration, commands: list[str]) -> None:
 
 
 def parse_commands(vyos_command: str) -> tuple[str, list[str]]:
-    """Return a command's verb and words, quotes taken as a shell does; no verb for a blank line or a comment.
-
-    Raises:
-        CannotApply: not text, neither `set` nor `delete`, no words, or a quote that is never closed.
-    """
+    """Return a command's verb and words, quotes taken as a shell does; no verb for a blank line or a comment."""
     if not isinstance(vyos_command, str):
         raise CannotApply("it is not a text")
     if not vyos_command.strip() or vyos_command.lstrip().startswith("#"):
         return "", []
     try:
-        verb, *words = shlex.split(vyos_command)
+        # A quote that is never closed has no comment behind it: shlex finds it.
+        spoken = _COMMENTED.fullmatch(vyos_command)
+        verb, *words = shlex.split(spoken[1] if spoken else vyos_command)
     except ValueError as error:
         raise CannotApply("quotes do not match") from error
     if verb not in ("set", "delete"):
@@ -1327,11 +1251,7 @@ def parse_commands(vyos_command: str) -> tuple[str, list[str]]:
 
 
 def split_value(words: list[str], schema: Schema, *, setting: bool) -> tuple[list[str], str | None]:
-    """Return path and value of a command: VyOS' schema knows where the path ends.
-
-    Raises:
-        CannotApply: VyOS has no such node, a value or a name is missing, or there is a word too many.
-    """
+    """Return path and value of a command: VyOS' schema knows where the path ends."""
     at_name = False
     for depth in range(1, len(words) + 1):
         path, given = words[:depth], words[depth:]
@@ -1361,9 +1281,6 @@ def refuse_others(given: dict[str, Any], known: str) -> None:
     """Refuse what nobody reads, so that it is not taken to be in force. Called last: it costs nothing but itself.
 
     Keys that begin with `_` are cloud-init's own notes of a conversion.
-
-    Raises:
-        CannotApply: there is a key beyond the known ones, and it says something.
     """
     others = sorted(
         str(key)
@@ -1375,11 +1292,7 @@ def refuse_others(given: dict[str, Any], known: str) -> None:
 
 
 def truth(given: Any, key: str) -> bool:
-    """Return whether a key is on: a boolean, or one written as a text, as generators do. Nothing is off.
-
-    Raises:
-        CannotApply: it is neither.
-    """
+    """Return whether a key is on: a boolean, or one written as a text, as generators do. Nothing is off."""
     said = str(given).lower()
     if given is not None and said not in (*_TRUE, *_FALSE):
         raise CannotApply(f"{key} is neither true nor false")
@@ -1405,3 +1318,8 @@ def listed(given: Any) -> list[Any]:
     if given is None:
         return []
     return given.splitlines() if isinstance(given, str) else list(given)
+
+
+def words_of(given: Any) -> list[Any]:
+    """Return names or addresses as a list: a text has blanks or commas between them."""
+    return given.replace(",", " ").split() if isinstance(given, str) else listed(given)
