@@ -1,7 +1,8 @@
 """The page "First real image": its settings are made in an empty home against the lab, its inputs validate.
 
-Weaker than the whole page: the lab's records are refused where the settings are not a lab's, so build and seed are
-played by `test_document.py` and `test_seed.py`, in an environment of the lab.
+From step 5 on the page is played as printed, in an environment of the lab: its records are refused where settings are
+not a lab's. Weaker than the whole page: the disk is a miniature that was built before, and fetching an ISO, building
+and booting it are what `test_document.py` does.
 """
 
 import os
@@ -116,6 +117,7 @@ def played(command: str) -> str:
     return ran.output
 
 
+@pytest.mark.slow
 def test_from_the_release_on_the_page_s_commands_lead_to_both_sites(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
