@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ISO ?=
 ARGS ?=
+SUITES ?= bookworm trixie
+TARGETS ?= demo test-fast
 WORKERS ?= 2
 
 .PHONY: help
@@ -46,6 +48,10 @@ test-fast: setup ## the tests that take seconds
 .PHONY: long
 long: setup ## the long forms of what short tests cover
 	@$(BIN)/pytest -n $(WORKERS) -m "long"
+
+.PHONY: elsewhere
+elsewhere: setup ## as root: the README's commands on a fresh Debian 12 and 13: SUITES="trixie" TARGETS="demo"
+	@for suite in $(SUITES); do tools/elsewhere/newcomer.sh "$$suite" $(TARGETS) || exit; done
 
 .PHONY: lint
 lint: setup ## format, lint, types, floors

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import httpcore
 
@@ -17,6 +17,8 @@ from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.contract.urls import Url
 from resources.bounded_network import Moment
 from resources.entity_tags import entity_tag
+
+Cause = TypeVar("Cause", bound=BaseException)
 
 BROKEN = (
     httpcore.TimeoutException,
@@ -26,6 +28,7 @@ BROKEN = (
     httpcore.UnsupportedProtocol,
 )
 """All that httpcore raises of a network."""
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LONGEST_HEADER = 8192
 _MOST_DIGITS = 18
 
@@ -160,9 +163,10 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        if _certificate_error(error):
+        if (refused := _beneath(error, ssl.SSLCertVerificationError)) is not None:
             raise Untrusted(
-                f"{url.shown}: {error}", hint="for a private authority, set SSL_CERT_FILE to a bundle with it"
+                f"{url.shown}: its certificate is not trusted: {refused.verify_message}",
+                hint=_of_the_lab(url) or "for a private authority, set SSL_CERT_FILE to a bundle with it",
             ) from error
         if isinstance(error, httpcore.TimeoutException) and moment.passed:
             raise TooSlow(
@@ -170,13 +174,19 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
                 f"{pace.bytes_per_second / 1024:g} KiB a second with at most {pace.behind_seconds:g} s behind",
                 hint="try again later, or use another source",
             ) from error
-        why = str(error) or type(error).__name__
-        raise Unreachable(f"{url.shown}: {why}", hint="check network and proxy, then try again") from error
+        beneath = _beneath(error, OSError)
+        why = (beneath.strerror if beneath else "") or str(error) or type(error).__name__
+        hint = _of_the_lab(url) or "check network and proxy, then try again"
+        raise Unreachable(f"{url.shown}: {why}", hint=hint) from error
 
 
-def _certificate_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
+def _of_the_lab(url: Url) -> str:
+    """Return what leads to an address that only the lab has; empty for another's."""
+    return 'where it is the lab\'s: hyops lab up, then eval "$(hyops lab env)"' if url.host in _LOOPBACK else ""
+
+
+def _beneath(error: BaseException | None, kind: type[Cause]) -> Cause | None:
+    """Return the first error of a kind in a chain: a library's own wraps what the system said."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
-    return False
+    return error

@@ -17,7 +17,8 @@ from resources.states.store import StateStore
 class Forgetting(Frozen):
     """Which partition, and whether it is forgotten or only what refers to it is listed."""
 
-    partition: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{0,127}$")] = Field(
+    # As free as the dialog that adds one: it is looked up among those that exist, and goes nowhere else.
+    partition: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)] = Field(
         default="", description="a record version, or proxmox/<site> or hetzner/<site>"
     )
     apply: bool = Field(default=False, description="forget it; otherwise what refers to it is listed")

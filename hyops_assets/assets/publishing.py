@@ -10,7 +10,7 @@ from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.committing import commit, former_version, package_changes
 from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, step
+from hyops_assets.assets.steps import Step, record_version, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract, SignedIso
@@ -22,7 +22,6 @@ from hyops_assets.contract.seeding import Outcome
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name, require_contract_url
-from hyops_assets.contract.version import RecordVersion
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore, MissingArtifact
@@ -131,7 +130,7 @@ def _registered(
     states: StateStore,
 ) -> dg.MaterializeResult[Contract]:
     """Take in what others published; the read-back that follows may rely on what this run read."""
-    version, config = RecordVersion.parse(context.partition_key), asked.of(Registration)
+    version, config = record_version(context), asked.of(Registration)
     with step(context, "published_contract") as progress, store.lock(f"publish {config.record_key} {version}"):
         contract, found = registered_contract(version, config, settings, store, context.run.run_id, progress)
         slot = another_slot(context.run, ARTIFACT_STATE) or ARTIFACT_STATE

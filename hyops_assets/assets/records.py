@@ -12,7 +12,7 @@ from pydantic import Field
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
 from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.smoke import smoke_verified
-from hyops_assets.assets.steps import Step, step
+from hyops_assets.assets.steps import Step, record_version, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
 from hyops_assets.contract.harmless import Sentence
@@ -70,8 +70,7 @@ def qcow2_record(
     overlay. The same ISO, package lock and helper give the same bytes anywhere. A disk that was built elsewhere can
     be taken over instead (`record_url`, `record_local_path`): the same gates decide about it.
     """
-    version = context.partition_key
-    parsed = RecordVersion.parse(version)
+    version, parsed = context.partition_key, record_version(context)
     config, handed_over = asked.of(HowMade), asked.handed_over
     if config.rebuild_if_exists:
         refuse_rebuild(repository, settings.build.key_of(parsed.release), parsed)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import dagster as dg
 
 from hyops_assets.assets.executing import is_by_shell, note_process
-from hyops_assets.contract.errors import TransientError
+from hyops_assets.contract.errors import LeadsNowhere, TransientError
+from hyops_assets.contract.version import BadVersion, RecordVersion
 from resources.border import said_of
 
 LOGGER = logging.getLogger("hyops.steps")
@@ -78,16 +79,39 @@ def again(error: TransientError, *, wait_seconds: float = RETRY_SECONDS) -> dg.R
     return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait_seconds)
 
 
+def record_version(context: dg.AssetExecutionContext) -> RecordVersion:
+    """Return the version that a run's partition names.
+
+    Raises:
+        BadVersion: it names none; the hint says how the partition is forgotten.
+    """
+    try:
+        return RecordVersion.parse(context.partition_key)
+    except BadVersion as error:
+        error.of_partition(context.partition_key)
+        raise
+
+
+def _version_tag(run: dg.DagsterRun) -> str:
+    """Return the version of a run's partition, as it was typed; empty where a run has a range of them."""
+    return run.tags.get("dagster/partition/version") or run.tags.get("dagster/partition", "")
+
+
 @contextmanager
 def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
     """Time a step of the graph; its outcome stands in the run's event log, and in the run who executes it.
 
-    In a run that the daemon or the UI launched, a step that failed for a passing reason is tried again.
+    In a run that the daemon or the UI launched, a step that failed for a passing reason is tried again. One whose
+    version or site leads nowhere says how the partition is forgotten.
     """
     note_process(context.instance, context.run)
     with timed(name) as current:
         try:
             yield current
+        except LeadsNowhere as error:
+            if version := _version_tag(context.run):
+                error.of_partition(version)
+            raise
         except TransientError as error:
             if is_by_shell(context.run):
                 raise

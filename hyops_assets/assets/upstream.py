@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, step
+from hyops_assets.assets.steps import Step, record_version, step
 from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import SignedIso
@@ -98,7 +98,7 @@ def vyos_iso(
 
     Upstream keeps only thirty builds; from here on a rebuild needs nothing of theirs.
     """
-    version = RecordVersion.parse(context.partition_key)
+    version = record_version(context)
     source_iso_url = asked.handed_over.source_iso_url or asked.of(Intake).source_iso_url
     with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
         signed = _stored(version, source_iso_url, settings, feed, store, progress)

@@ -100,6 +100,14 @@ def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counte
         f"lab    mutating calls: proxmox {asked['proxmox']}, hetzner {asked['hetzner']}; bytes sent: {sent:,}"
         + ("; everything was adopted" if adopted else "")
     )
+    for format_ in record.variants:
+        console.print(f"{format_:<6} {contract.urls[format_]}", soft_wrap=True)
+    console.print(f"record {contract.record_url}", soft_wrap=True)
+    console.print(
+        f"       served while the lab is up: {lab.command(place, 'up')}; other programs reach it after "
+        f'eval "$({lab.command(place, "env")})"',
+        soft_wrap=True,
+    )
     console.print(f"UI     make dev   (or: {' '.join(['hyops dev', place.flag]).strip()})")
 
 

@@ -126,7 +126,7 @@ def accelerator() -> Check:
         usable = probe()
     except MissingProgram as error:
         return Check("accelerator", ok=False, found=error.message, hint=error.hint)
-    return Check("accelerator", ok=True, found=f"{usable.kind}: {usable.reason}")
+    return Check("accelerator", ok=True, found=usable.outlook)
 
 
 def user_namespaces() -> Check:

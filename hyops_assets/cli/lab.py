@@ -150,8 +150,8 @@ def up(place: Place, release: str) -> None:
     place.console.print(
         f"records are published into the bucket that {REPOSITORY} names: {_readable_below(place.root)}"
     )
-    place.console.print(f'reach it from other programs: eval "$({_command(place, "env")})"')
-    place.console.print(f"stop it: {_command(place, 'down')}")
+    place.console.print(f'reach it from other programs: eval "$({command(place, "env")})"')
+    place.console.print(f"stop it: {command(place, 'down')}")
 
 
 def _readable_below(root: RuntimeRoot) -> str:
@@ -172,7 +172,7 @@ def print_environment(place: Place) -> None:
     """
     running = process.find(place.root.lab)
     if running is None:
-        raise Refused("the lab is not up", hint=_command(place, "up"))
+        raise Refused("the lab is not up", hint=command(place, "up"))
     for name, value in running.environment().items():
         place.console.print(f"export {name}={shlex.quote(value)}", soft_wrap=True)
 
@@ -183,7 +183,8 @@ def reach_lab(root: RuntimeRoot) -> None:
         os.environ.update(running.environment())
 
 
-def _command(place: Place, what: str) -> str:
+def command(place: Place, what: str) -> str:
+    """Return the line that runs a lab command in an environment."""
     return f"hyops lab {what} {place.flag}".rstrip()
 
 

@@ -12,7 +12,7 @@ import typer
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
-from hyops_assets.cli.modules.work import Check, program_check
+from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
 from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
@@ -89,8 +89,8 @@ def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redac
         return Looked([*runtime, broken], "", []), Redactor(os.environ)
     if asked is not None:
         return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
-    programs = [program_check(name) for name in PACKAGES if name not in _UNNEEDED] if not target else []
-    looked = Looked([*programs, *runtime, configured, *_sites(settings, target)], "", [])
+    host = [*(program_check(name) for name in PACKAGES if name not in _UNNEEDED), accelerator_check()]
+    looked = Looked([*([] if target else host), *runtime, configured, *_sites(settings, target)], "", [])
     return looked, redactor_of(settings, None, os.environ)
 
 

@@ -10,6 +10,7 @@ from rich.status import Status
 
 from hyops_assets.assets.steps import LOGGER
 from hyops_assets.cli.usage import VERBOSE_ENV
+from hyops_assets.contract.progress import WAITING
 
 
 def in_bytes(size: float) -> str:
@@ -22,7 +23,10 @@ def in_bytes(size: float) -> str:
 
 
 class _Lines(logging.Handler):
-    """Prints a step's end, and its stages where they are wanted; keeps the live line of its stage."""
+    """Prints a step's end, and its stages where they are wanted; keeps the live line of its stage.
+
+    Where there is no live line, what a step waits for is printed all the same: it may take a quarter of an hour.
+    """
 
     def __init__(self, console: Console, status: Status | None) -> None:
         super().__init__(logging.DEBUG)
@@ -39,7 +43,8 @@ class _Lines(logging.Handler):
                 f"{in_bytes(fields['size_bytes']) if fields['size_bytes'] else '':>10} {fields['seconds']:>7.1f} s"
             )
             return
-        if self._stages and (stage := f"  {fields['step']}: {fields['stage']}") != self._last:
+        wanted = self._stages or (self._status is None and fields["stage"].startswith(WAITING))
+        if wanted and (stage := f"  {fields['step']}: {fields['stage']}") != self._last:
             self._last = stage
             self._console.print(stage)
         if self._status is not None:

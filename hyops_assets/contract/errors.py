@@ -4,6 +4,8 @@ Lives here: the base types that all typed errors derive from. A floor's own erro
 raises them.
 """
 
+import shlex
+
 from hyops_assets.contract.printable import printable
 
 
@@ -26,6 +28,23 @@ class HyopsError(Exception):
 
 class TransientError(HyopsError):
     """Something outside failed in a way that a later attempt may survive; everything else is permanent."""
+
+
+class LeadsNowhere(HyopsError):
+    """Nothing is found under a name, such as a version or a site: it was mistyped, or what it named is gone.
+
+    The UI's dialog makes any text a partition; the run that then finds nothing says how it is forgotten.
+    """
+
+    def of_partition(self, partition: str) -> None:
+        """Add to the hint how the partition of a run is forgotten, unless it stands there already.
+
+        Args:
+            partition: a record version, or `proxmox/<site>` or `hetzner/<site>`; as text from a dialog, anything.
+        """
+        forgetting = f"hyops forget {shlex.quote(partition)} --apply"
+        if forgetting not in self.hint:
+            self.hint += f"; if the partition was mistyped, forget it: {forgetting}, or the job forget_partition"
 
 
 class Refused(HyopsError):

@@ -6,6 +6,9 @@ called often and must return at once; it may raise to cancel the work.
 
 from collections.abc import Callable
 
+WAITING = "wait for "
+"""How the stage begins in which work stands still until another's ends: shown where stages are not, too."""
+
 Progress = Callable[[str, int, int | None], None]
 
 

@@ -3,13 +3,14 @@
 Every setting has a default that works; a missing site is a typed error that says how to add one.
 """
 
+from collections.abc import Iterable
 from typing import Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
 from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, LeadsNowhere
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.repository_settings import RepositorySettings
@@ -23,6 +24,22 @@ Site = TypeVar("Site")
 
 class SettingsError(HyopsError):
     """`pipeline.yml` is wrong, or lacks what was asked for."""
+
+
+class NoSuchSite(SettingsError, LeadsNowhere):
+    """A site that `pipeline.yml` does not have."""
+
+    def __init__(self, kind: str, name: str, sites: Iterable[str]) -> None:
+        known = ", ".join(sorted(sites)) or "none"
+        super().__init__(
+            f"no {kind} site {name!r} is configured (configured: {known})",
+            hint=f"add it to config/pipeline.yml under sites.{kind}.{name or '<name>'}",
+        )
+        self.partition = f"{kind}/{name}"
+
+    def of_partition(self, partition: str) -> None:
+        """Add how the site's own partition is forgotten, which is not its cell's version."""
+        super().of_partition(self.partition)
 
 
 class Settings(Frozen):
@@ -61,7 +78,7 @@ class Settings(Frozen):
         """Return a Proxmox site.
 
         Raises:
-            SettingsError: no such site.
+            NoSuchSite: it is not configured.
         """
         return _site(self.sites.proxmox, "proxmox", name)
 
@@ -69,16 +86,12 @@ class Settings(Frozen):
         """Return a Hetzner site.
 
         Raises:
-            SettingsError: no such site.
+            NoSuchSite: it is not configured.
         """
         return _site(self.sites.hetzner, "hetzner", name)
 
 
 def _site(sites: dict[str, Site], kind: str, name: str) -> Site:
     if name not in sites:
-        known = ", ".join(sorted(sites)) or "none"
-        raise SettingsError(
-            f"no {kind} site {name!r} is configured (configured: {known})",
-            hint=f"add it to config/pipeline.yml under sites.{kind}.{name}",
-        )
+        raise NoSuchSite(kind, name, sites)
     return sites[name]

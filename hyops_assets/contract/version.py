@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, Self
 
-from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.errors import LeadsNowhere, Refused
 
 RELEASE_PATTERN = re.compile(
     r"\d{4}\.\d{2}\.\d{2}-\d{4}-rolling|1\.[45]-rolling-\d{12}|1\.5-stream-\d{4}-Q\d|\d{4}\.\d{2}(?:\.\d{1,3})?(?![.\d]*\d)"
@@ -37,7 +37,7 @@ KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
 """A record key, as HybridOps validates it."""
 
 
-class BadVersion(Refused):
+class BadVersion(Refused, LeadsNowhere):
     """A version that VyOS never publishes, or that names no revision of ours."""
 
 

@@ -8,6 +8,7 @@ from typing import get_args
 import dagster as dg
 from pydantic import BaseModel
 
+from hyops_assets.contract.errors import LeadsNowhere
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
@@ -37,7 +38,11 @@ class DocumentIOManager(dg.IOManager):
         optional = [model for model in get_args(wanted) if model is not type(None)]
         if optional:
             return self._store.find_document(kind, name, optional[0])
-        return self._store.read_document(kind, name, wanted)
+        try:
+            return self._store.read_document(kind, name, wanted)
+        except LeadsNowhere as error:
+            error.of_partition(name)
+            raise
 
 
 def documents(root: RuntimeRoot) -> dg.IOManagerDefinition:

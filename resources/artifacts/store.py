@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.errors import HyopsError, LeadsNowhere, TransientError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from resources.artifacts.scratch import scratch_below
@@ -26,7 +26,7 @@ from resources.settings import write_private
 Document = TypeVar("Document", bound=BaseModel)
 
 
-class MissingArtifact(HyopsError):
+class MissingArtifact(LeadsNowhere):
     """The store lacks a blob or a document that a later step needs."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.errors import HyopsError, LeadsNowhere, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
@@ -35,7 +35,7 @@ class FeedUnavailable(TransientError):
     """None of the feed's URLs gave a feed. What VyOS released is unknown; that is not "nothing"."""
 
 
-class ReleaseUnknown(HyopsError):
+class ReleaseUnknown(LeadsNowhere):
     """Neither the feed nor a mirror leads to this release."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.errors import HyopsError, LeadsNowhere, Refused, TransientError
 from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress, silent
@@ -33,7 +33,7 @@ _OURS = (NoSpace, DestinationFailed)
 """What is wrong here and not at a source: no other source would mend it. Everything else leads to the next one."""
 
 
-class IsoUnavailable(HyopsError):
+class IsoUnavailable(LeadsNowhere):
     """No source gave the ISO and its signature."""
 
 

@@ -1,5 +1,7 @@
 """A partition that should not be there: what refers to it is listed first, and it leaves the dialogs."""
 
+import shlex
+
 import dagster as dg
 import pytest
 
@@ -45,13 +47,14 @@ def test_a_mistyped_version_is_forgotten_from_the_shell(home: House, capsys: pyt
         run_forget(place, MISTYPED, apply=True, referred_to=False)
 
 
-def test_a_mistyped_version_is_forgotten_from_the_ui(home: House) -> None:
-    add_version(home.instance, MISTYPED)
+@pytest.mark.parametrize("typed", [MISTYPED, "2026.03.03 0027 (röling)"])
+def test_a_mistyped_version_is_forgotten_from_the_ui(home: House, typed: str) -> None:
+    add_version(home.instance, typed)
     job = build_definitions(home.root, home.settings).resolve_job_def("forget_partition")
     for apply, left in ((False, True), (True, False)):
-        config = {"ops": {"forget": {"config": {"partition": MISTYPED, "apply": apply}}}}
+        config = {"ops": {"forget": {"config": {"partition": typed, "apply": apply}}}}
         assert job.execute_in_process(instance=home.instance, run_config=config).success
-        assert (MISTYPED in versions(home)) is left
+        assert (typed in versions(home)) is left
 
 
 def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: House) -> None:
@@ -81,3 +84,40 @@ def test_a_site_is_forgotten_once_it_is_out_of_the_settings(home: House) -> None
         run_forget(Place(home.root, ""), f"proxmox/{SITE}", apply=True, referred_to=True)
     run_forget(Place(home.root, ""), "proxmox/old", apply=True, referred_to=False)
     assert "old" not in home.instance.get_dynamic_partitions(PROXMOX.dimension)
+
+
+@pytest.mark.parametrize("typed", [MISTYPED, "2026.03.03-27-rolling", "2026.03.03-0027-rolling "])
+def test_a_version_mistyped_in_the_dialog_says_at_the_first_step_how_it_is_forgotten(home: House, typed: str) -> None:
+    add_version(home.instance, typed)
+    definitions = build_definitions(home.root, home.settings)
+    ran = definitions.resolve_job_def("build_record").execute_in_process(
+        instance=home.instance, partition_key=typed, raise_on_error=False
+    )
+    assert {event.step_key for event in ran.get_step_failure_events()} == {"vyos_iso"}
+    assert f"forget it: hyops forget {shlex.quote(typed)} --apply" in failures(ran)
+    run_forget(Place(home.root, ""), typed, apply=True, referred_to=False)
+    assert typed not in versions(home)
+
+
+@pytest.mark.parametrize(
+    ("site", "version", "forgotten"),
+    [(SITE, MISTYPED, MISTYPED), ("lap", RELEASE, "proxmox/lap")],
+    ids=["a version that was never published", "a site that is not configured"],
+)
+def test_a_seed_of_a_mistyped_cell_says_what_to_forget(seeded: House, site: str, version: str, forgotten: str) -> None:
+    add_version(seeded.instance, version)
+    seeded.instance.add_dynamic_partitions(PROXMOX.dimension, [site])
+    ran = (
+        build_definitions(seeded.root, seeded.settings)
+        .resolve_job_def("seed_proxmox_template")
+        .execute_in_process(instance=seeded.instance, partition_key=PROXMOX.seed(site, version), raise_on_error=False)
+    )
+    assert not ran.success
+    assert f"forget it: hyops forget {forgotten} --apply" in failures(ran)
+    run_forget(Place(seeded.root, ""), forgotten, apply=True, referred_to=False)
+
+
+def failures(ran: dg.ExecuteInProcessResult) -> str:
+    """What the run's page shows of the steps that failed."""
+    errors = [event.step_failure_data.error for event in ran.get_step_failure_events()]
+    return "\n".join(error.to_string() for error in errors if error)

@@ -61,6 +61,9 @@ def test_the_demo_takes_a_look_alike_through_the_whole_graph(home: Home, gated: 
     assert home.state(BUILD)["status"] == "ok"
     assert [home.state(path)["status"] for path in SEEDS] == ["ok", "ok"]
     assert "make dev" in printed
+    for variant in home.state(BUILD)["outputs"]["record_variants"].values():
+        assert variant["url"] in printed
+    assert 'eval "$(hyops lab env)"' in printed
 
 
 def test_two_environments_make_the_same_record_of_one_release(home: Home, gated: Home) -> None:

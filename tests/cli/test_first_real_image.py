@@ -1,7 +1,8 @@
 """The page "First real image": its settings are made in an empty home against the lab, its inputs validate.
 
-Weaker than the whole page: the lab's records are refused where the settings are not a lab's, so build and seed are
-played by `test_document.py` and `test_seed.py`, in an environment of the lab.
+From step 5 on the page is played as printed, in an environment of the lab: its records are refused where settings are
+not a lab's. Weaker than the whole page: the disk is a miniature that was built before, and fetching an ISO, building
+and booting it are what `test_document.py` does.
 """
 
 import os
@@ -19,6 +20,7 @@ from hyops_assets.cli.main import app
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.settings import load_settings
+from tests.assets.ground import Ground
 from tests.assets.house import House
 from tests.cli.shell import CHECKOUT
 
@@ -106,3 +108,32 @@ def test_the_page_s_inputs_validate_in_an_empty_home(tmp_path: Path, monkeypatch
     asked = ["validate", "--env", "prod", "--skip-preflight", "--module", module, "--inputs", str(inputs)]
     ran = CliRunner().invoke(app, asked)
     assert (ran.exit_code, ran.exception) == (0, None), ran.output
+
+
+def played(command: str) -> str:
+    """Run the page's line of a command as printed, and return what it printed."""
+    ran = CliRunner().invoke(app, words_of(command))
+    assert (ran.exit_code, ran.exception) == (0, None), ran.output
+    return ran.output
+
+
+@pytest.mark.slow
+def test_from_the_release_on_the_page_s_commands_lead_to_both_sites(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps 5 to 8 in an empty home whose environment is a lab's: its disk was built and had passed its gates."""
+    with ground.environment("built", tmp_path / "house") as house:
+        environments = tmp_path / "home/.hybridops/envs"
+        environments.mkdir(parents=True)
+        (environments / "prod").symlink_to(house.root.path)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        Path("build.yml").write_text(lines_of("yaml"))
+        planned = played("plan")
+        for line in ("adopt    iso", "adopt    record", "publish  record.json", "at proxmox/lab", "at hetzner/lab"):
+            assert line in planned, planned
+        assert "status=ok" in played("apply")
+        assert len(re.findall(r" created ", played("seed"))) == 2
+        assert "template_vm_id" in played("show module core/onprem")
+        assert "image_ref" in played("show module core/hetzner")
+        played("drift")

@@ -27,7 +27,14 @@ def test_a_prepared_host_is_ready_and_looking_makes_nothing(tmp_path: Path) -> N
     assert last == "exit_code=0"
     assert all(re.match(r"(ok|missing|fail) \S+ \S", line) for line in lines)
     names = [line.split()[1] for line in lines]
-    assert {"cmd:qemu-img", "runtime:root", "runtime:meta", "runtime:writable", "config:pipeline.yml"} <= set(names)
+    assert {
+        "cmd:qemu-img",
+        "accelerator",
+        "runtime:root",
+        "runtime:meta",
+        "runtime:writable",
+        "config:pipeline.yml",
+    } <= set(names)
     assert list(tmp_path.iterdir()) == []
 
 

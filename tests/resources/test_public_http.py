@@ -18,6 +18,7 @@ from resources.repository.anonymous import MOST_BYTES, read_public
 from resources.repository.base import NotPublic
 from resources.repository.heads import head_published
 from resources.repository.marker import require_marker
+from tests.assets.house import free_ports
 from tests.resources.hostile import SLOW, answer, dripping, serving
 
 SOON = Pace(answer_seconds=0.3, silence_seconds=0.3, bytes_per_second=1 << 20, behind_seconds=0.3)
@@ -205,13 +206,22 @@ def test_half_an_answer_and_no_http_at_all_are_unreachable(authority: Authority)
             reply.read(1000)
 
 
+def test_an_address_of_this_host_where_nothing_listens_is_said_in_plain_words_with_the_lab_s_way_out() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(Unreachable, match=r": Connection refused\n") as refused, asked(f"https://127.0.0.1:{port}/x"):
+        pass
+    assert "hyops lab up" in refused.value.hint
+
+
 def test_a_certificate_of_no_authority_is_untrusted_and_a_bundle_that_is_none_is_said(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(dripping(answer(b"x")), authority) as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path / "other").certificate_file))
-        with pytest.raises(Untrusted), asked(f"{server.url}/x"):
+        untrusted = pytest.raises(Untrusted, match=r"its certificate is not trusted: [a-z -]+\n")
+        with untrusted as refused, asked(f"{server.url}/x"):
             pass
+        assert 'eval "$(hyops lab env)"' in refused.value.hint
         for bundle in (tmp_path / "absent.pem", Path(os.devnull)):
             monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
             with pytest.raises(Untrusted), asked(f"{server.url}/x"):

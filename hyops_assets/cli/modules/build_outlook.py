@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.work import Check, Intended, Work, program_check
+from hyops_assets.cli.modules.work import Check, Intended, Work, accelerator_check, program_check
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import SignedIso
@@ -75,7 +75,7 @@ def checks(work: Work) -> list[Check]:
             found = _repository_check(repository)
     except HyopsError as error:
         found = Check("repository", "fail", f"{error.message}; {error.hint}")
-    return [*programs, *_credentials(work, inputs.repo_state_ref), found]
+    return [*programs, accelerator_check(), *_credentials(work, inputs.repo_state_ref), found]
 
 
 def refuse(work: Work) -> None:
@@ -165,10 +165,15 @@ def _sources(work: Work, version: RecordVersion) -> list[Intended]:
             "iso", "take in", f"{found.file_name}, {_mib(found.size_bytes)}, signed by {key}, from {found.place}"
         )
     method = work.settings.build.method
-    return [
-        taken,
-        Intended("record", "adopt" if held else "build", f"{inputs.record_key} {version} (method {method})"),
-    ]
+    record = f"{inputs.record_key} {version} (method {method})"
+    if held:
+        return [taken, Intended("record", "adopt", record)]
+    return [taken, Intended("record", "build", record), _boots()]
+
+
+def _boots() -> Intended:
+    """Say what the gates would boot, and with what: under emulation that is most of a build's time."""
+    return Intended("gates", "boot", f"the qcow2 under BIOS and UEFI; {accelerator_check().detail}")
 
 
 def _held_iso(work: Work) -> SignedIso | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from hyops_assets.contract.settings import SettingsError
+from hyops_assets.contract.settings import NoSuchSite
 from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, default_site
 
 Sites = Mapping[str, ProxmoxSite | HetznerSite]
@@ -13,15 +13,11 @@ def chosen_site(kind: Literal["proxmox", "hetzner"], sites: Sites, named: str, i
     """Return the site that the input names, else the one whose slot was asked for, else the default one.
 
     Raises:
-        SettingsError: there is no such site, or none at all.
+        NoSuchSite: there is no such site, or none at all.
     """
     site = named or (instance if instance in sites else None) or default_site(sites)
     if site is None or site not in sites:
-        known = ", ".join(sorted(sites)) or "none"
-        raise SettingsError(
-            f"no {kind} site {site or ''!r} is configured (configured: {known})",
-            hint=f"add it to config/pipeline.yml under sites.{kind}.{site or '<name>'}",
-        )
+        raise NoSuchSite(kind, site or "", sites)
     return site
 
 

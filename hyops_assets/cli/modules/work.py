@@ -85,6 +85,16 @@ def program_check(name: str) -> Check:
         return Check(f"cmd:{name}", "missing", error.hint)
 
 
+def accelerator_check() -> Check:
+    """Return what guests would run with on this host, found by running one; emulation is enough for the gates."""
+    from hyops_assets.image.boot.accelerator import probe
+
+    try:
+        return Check("accelerator", "ok", probe().outlook)
+    except MissingProgram as error:
+        return Check("accelerator", "missing", error.hint)
+
+
 @dataclass(frozen=True)
 class Done:
     """What applying a module came to.

@@ -74,6 +74,13 @@ class Accelerator:
         """The guest's processor, as evidence names it."""
         return self.model if self.kind == "tcg" else "host"
 
+    @property
+    def outlook(self) -> str:
+        """What a person reads before the first boot. What QEMU said on trial stays in `reason`, for the evidence."""
+        if self.kind == "kvm":
+            return f"kvm: {self.reason}"
+        return f"tcg: guests are emulated, each boot takes minutes: {self.reason.partition(':')[0]}"
+
     def modest(self) -> "Accelerator":
         """Return the same with the least demanding processor, for a guest that hung with this one."""
         return replace(self, model=MODELS[-1])

@@ -8,14 +8,13 @@ shell's.
 import fcntl
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.progress import WAITING, Progress, silent
 
 _LOOK_EVERY_SECONDS = 0.5
 
@@ -25,8 +24,11 @@ class ForeignDirectory(HyopsError):
 
 
 def host_directory() -> Path:
-    """Return where this user's locks lie: the same for all of the user's environments on this host."""
-    return Path(tempfile.gettempdir()) / f"hyops-{os.getuid()}"
+    """Return where this user's locks lie: the same for every environment and every shell on this host.
+
+    Whatever TMPDIR says: two shells that differ in it share the processors.
+    """
+    return Path("/tmp") / f"hyops-{os.getuid()}"  # noqa: S108 - owner and kind are looked at before it is used
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def turn(
     # The further ones first: a caller that names fewer turns can take none of them.
     locks = [directory / f"boot-{number}.lock" for number in reversed(range(at_once))]
     while (holding := _hold_one(locks)) is None:
-        progress(f"wait for the guest of {' and '.join(map(_holder, locks))} ({at_once} at once emulated)", 0, None)
+        progress(f"{WAITING}the guest of {' and '.join(map(_holder, locks))} ({at_once} at once emulated)", 0, None)
         time.sleep(look_every)
     try:
         os.ftruncate(holding, 0)
@@ -89,5 +91,5 @@ def _own(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise ForeignDirectory(
-            f"{directory} is not a directory of user {os.getuid()}", hint="have it removed, or set TMPDIR to your own"
+            f"{directory} is not a directory of user {os.getuid()}", hint="have its owner or root remove it"
         )

@@ -45,7 +45,7 @@ def test_an_iso_of_a_key_that_is_not_trusted_is_refused_before_anything_moves(ho
 
 
 def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(home: House, tmp_path: Path) -> None:
-    iso, record, *objects, template, image = build_outlook.plan(work(home, tmp_path, RELEASE))
+    iso, record, gates, *objects, template, image = build_outlook.plan(work(home, tmp_path, RELEASE))
     size = home.lab.files.feed.joinpath(RELEASE).glob("*.iso")
     assert (iso.what, iso.action) == ("iso", "take in")
     assert (
@@ -53,6 +53,9 @@ def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(home:
     )
     assert home.settings.feed.keys[0].name in iso.detail
     assert (record.action, [one.action for one in objects]) == ("build", ["publish"] * 3)
+    assert (gates.action, gates.detail.partition(": ")[0]) in {
+        ("boot", f"the qcow2 under BIOS and UEFI; {kind}") for kind in ("kvm", "tcg")
+    }
     assert (template.what, image.what) == ("template", "image")
     assert f"{RELEASE} at proxmox/lab" in template.detail
     assert f"{RELEASE} at hetzner/lab" in image.detail

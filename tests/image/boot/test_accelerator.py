@@ -41,6 +41,13 @@ def test_a_guest_that_hung_gets_the_most_modest_processor():
     assert Accelerator("kvm", "test").modest().qemu_arguments == Accelerator("kvm", "test").qemu_arguments
 
 
+def test_what_a_person_reads_says_what_boots_cost_and_nothing_of_qemu_s_own_words() -> None:
+    reason = "/dev/kvm exists, but a guest did not run: qemu-system-x86_64: ../kvm.c:3012: Assertion `ret == n' failed"
+    outlook = Accelerator("tcg", reason).outlook
+    assert outlook == "tcg: guests are emulated, each boot takes minutes: /dev/kvm exists, but a guest did not run"
+    assert Accelerator("kvm", "a guest ran under KVM").outlook == "kvm: a guest ran under KVM"
+
+
 def test_every_guest_of_the_tree_takes_its_processors_from_here():
     """A guest with arguments of its own runs where the gate hangs, or hangs where the gate runs."""
     tree = Path(__file__).parents[3]
