@@ -1,4 +1,4 @@
-"""What genuine Proxmox VE daemons showed our client to take wrongly (X1 to X13 of docs/proxmox.md), each put right."""
+"""What genuine Proxmox VE daemons showed our client to take wrongly (X1 to X11 of docs/proxmox.md), each put right."""
 
 import logging
 from collections.abc import Iterator
