@@ -153,6 +153,8 @@ def _played(request: BuildRequest, checkout: VyosVmImages, variables: dict[str, 
     except ProgramFailed as error:
         if _NO_MODULE in error.message:
             raise _collections_missing(error.message) from error
+        # Upstream's rescue fails too where the first failure came early, so that this is how most plays end.
+        error.hint = f"{error.hint}; {_LEFT}"
         raise
 
 
@@ -288,7 +290,8 @@ def _require_clean(transcript: Transcript) -> int:
     recaps = [tuple(int(count) for count in found.groups()) for found in _RECAP.finditer(transcript.text)]
     if not recaps:
         raise SwallowedError(
-            f"the play ended without its recap; it said last:\n{transcript.tail()}", hint="read its output above"
+            f"the play ended without its recap; it said last:\n{transcript.tail()}",
+            hint=f"read its output above; {_LEFT}",
         )
     failed, rescued, ignored = (sum(counts) for counts in zip(*recaps, strict=True))
     if failed or rescued:
@@ -308,7 +311,7 @@ def _only_disk(images: Path, transcript: Transcript) -> Path:
         raise BuildFailed(
             f"the play ended well and left {[path.name for path in found]} in vyos_images_dir, expected one disk; "
             f"it said last:\n{transcript.tail()}",
-            hint="read its output above: a failure may have been swallowed",
+            hint=f"read its output above: a failure may have been swallowed; {_LEFT}",
         )
     return found[0]
 
