@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from hyops_assets.assets.executing import SHELL_TAG
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.graph import Graph, Ran, RunFailed
 from hyops_assets.cli.lab import SITE
@@ -95,7 +96,8 @@ class Planted:
         context = dg.build_run_status_sensor_context(
             sensor_name="run_failures",
             dagster_instance=self.instance,
-            dagster_run=run,
+            # As one that the daemon launched: of a shell's the sensor says nothing.
+            dagster_run=run.with_tags({name: value for name, value in run.tags.items() if name != SHELL_TAG}),
             dagster_event=event,
             resources={"notifier": Notifier(load_settings(self.root).notify, os.environ, wait_seconds=0)},
         ).for_run_failure()

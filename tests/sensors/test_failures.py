@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hyops_assets.assets.executing import by_shell
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.notify_settings import NotifySettings
 from resources.notify import ATTEMPTS, Notifier, NotTold, NotToldYet
@@ -72,9 +74,12 @@ def seed() -> None:
     measure()
 
 
-def tick(found: Notifier) -> None:
+def tick(found: Notifier, *, by_a_shell: bool = False) -> None:
+    run_id = str(uuid.uuid4())
     with dg.DagsterInstance.ephemeral() as instance:
-        failed = seed.execute_in_process(instance=instance, raise_on_error=False)
+        failed = seed.execute_in_process(
+            run_id=run_id, instance=instance, tags=by_shell(run_id) if by_a_shell else None, raise_on_error=False
+        )
         (event,) = [event for event in failed.all_events if event.is_run_failure]
         context = dg.build_run_status_sensor_context(
             sensor_name="run_failures",
@@ -84,6 +89,11 @@ def tick(found: Notifier) -> None:
             resources={"notifier": found},
         ).for_run_failure()
         run_failures()(context)
+
+
+def test_a_run_that_fails_at_a_shell_is_reported_there_alone(webhook: Webhook) -> None:
+    tick(notifier(webhook), by_a_shell=True)
+    assert webhook.told == []
 
 
 def test_a_failed_run_is_told_with_its_step_and_reason_and_without_secrets(
