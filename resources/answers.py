@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 import httpcore
 
-from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.errors import HyopsError, Refused, TransientError, said_by_system
 from hyops_assets.contract.urls import Url
 from resources.bounded_network import Moment
 from resources.entity_tags import entity_tag
@@ -174,8 +174,7 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
                 f"{pace.bytes_per_second / 1024:g} KiB a second with at most {pace.behind_seconds:g} s behind",
                 hint="try again later, or use another source",
             ) from error
-        beneath = _beneath(error, OSError)
-        why = (beneath.strerror if beneath else "") or str(error) or type(error).__name__
+        why = said_by_system(_beneath(error, OSError) or error)
         hint = _of_the_lab(url) or "check network and proxy, then try again"
         raise Unreachable(f"{url.shown}: {why}", hint=hint) from error
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpcore
 
+from hyops_assets.contract.errors import said_by_system
+
 _SLICE_BYTES = 1 << 16
 
 
@@ -114,4 +116,4 @@ def _as_connect_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise httpcore.ConnectError(str(error)) from error
+        raise httpcore.ConnectError(said_by_system(error)) from error

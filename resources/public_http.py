@@ -16,7 +16,7 @@ from typing import Literal, Self
 import certifi
 import httpcore
 
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.errors import HyopsError, Refused, said_by_system
 from hyops_assets.contract.urls import BadUrl, Url
 from resources.answers import BROKEN, Answer, Pace, Unreachable, Untrusted, transport_errors
 from resources.bounded_network import BoundedNetwork, Moment
@@ -112,7 +112,8 @@ class AnonymousClient:
                 self._trust = _authorities()
             except OSError as error:
                 raise Untrusted(
-                    f"the authorities to trust cannot be read: {error}", hint="mend or unset SSL_CERT_FILE"
+                    f"the authorities to trust cannot be read: {said_by_system(error)}",
+                    hint="mend or unset SSL_CERT_FILE",
                 ) from error
         return self._trust
 

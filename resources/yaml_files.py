@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, said_by_system
 from hyops_assets.contract.plain import NotPlain, require_plain
 
 MAX_BYTES = 1 << 20
@@ -53,5 +53,11 @@ def read_yaml(path: Path) -> Any:
     # Besides its own errors, YAML's loader lets through what an impossible date (2026-13-45) or a thousand opened
     # brackets make of Python.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
-        raise UnreadableYaml(f"{path} cannot be read: {why}", hint="mend the file; it is YAML") from error
+        raise UnreadableYaml(f"{path} cannot be read: {_why(error)}", hint="mend the file; it is YAML") from error
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong and where; the loader's own text shows the lines of the file, which may hold a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark) is not None:
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return said_by_system(error)

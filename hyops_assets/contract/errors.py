@@ -49,3 +49,9 @@ class LeadsNowhere(HyopsError):
 
 class Refused(HyopsError):
     """The request breaks a rule of the contract. Nothing was changed."""
+
+
+def said_by_system(error: BaseException) -> str:
+    """Return in one line what an error says that is not ours; of one of the system its words, not its number."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return " ".join((words or str(error) or type(error).__name__).split())

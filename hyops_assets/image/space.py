@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.errors import HyopsError, TransientError, said_by_system
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a full disk, a quota and a file size limit answer to a write."""
@@ -35,7 +35,7 @@ def space_needed(directory: Path, size_bytes: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise _no_space(directory, error.strerror or str(error)) from error
+        raise _no_space(directory, said_by_system(error)) from error
     except NoSpace:
         raise
     except HyopsError as error:

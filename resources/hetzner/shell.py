@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncssh
 
+from hyops_assets.contract.errors import said_by_system
 from resources.hetzner.errors import NotRescue, RescueNotReached, WriteFailed
 from resources.hetzner.patience import Patience
 from resources.hetzner.proof import Secrets
@@ -100,7 +101,9 @@ class Shell:
                 f"a command in the rescue system did not end within {within:.0f} s", hint="try again"
             ) from error
         except (OSError, asyncssh.Error) as error:
-            raise WriteFailed(f"the connection to the rescue system broke: {error}", hint="try again") from error
+            raise WriteFailed(
+                f"the connection to the rescue system broke: {said_by_system(error)}", hint="try again"
+            ) from error
 
     async def _run(self, command: str, feed: Path | None, heard: Heard | None) -> Ended:
         async with self._connection.create_process(command, encoding=None) as process:
@@ -148,7 +151,7 @@ async def _connect(login: Login, patience: Patience) -> asyncssh.SSHClientConnec
         except (OSError, asyncssh.Error) as error:
             if time.monotonic() >= deadline:
                 raise RescueNotReached(
-                    f"{login.address}:{login.port} let nobody in within {patience.ssh:.0f} s: {error}",
+                    f"{login.address}:{login.port} let nobody in within {patience.ssh:.0f} s: {said_by_system(error)}",
                     hint="try again; look at the server's console if it happens again",
                 ) from error
         await asyncio.sleep(pause)

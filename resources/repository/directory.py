@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
+from hyops_assets.contract.errors import said_by_system
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.contract.wrong_values import wrong_values
@@ -223,4 +224,4 @@ def _file_system_errors(purpose: str) -> Iterator[None]:
             errno.EACCES: "give this user write permission on the repository's directory",
             errno.EROFS: "put the repository on a writable file system: repository.directory in config/pipeline.yml",
         }.get(error.errno or 0, "check the repository's directory and its file system")
-        raise RepositoryFailed(f"could not {purpose}: {error}", hint=hint) from error
+        raise RepositoryFailed(f"could not {purpose}: {said_by_system(error)}", hint=hint) from error

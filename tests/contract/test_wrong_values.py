@@ -1,5 +1,6 @@
 """What people read where a document or an input is wrong: words of ours, and nothing that was given."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.wrong_values import wrong_values
+from resources.yaml_files import UnreadableYaml, read_yaml
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = re.compile(r"Extra inputs|Value error|Input should|String should|Field required|valid dictionary|pydantic")
@@ -66,3 +68,42 @@ def test_no_other_file_reads_the_library_s_text() -> None:
         if re.search(r"""\[["']msg["']\]""", path.read_text())
     ]
     assert reading == []
+
+
+def test_no_message_quotes_what_the_system_said_with_its_number() -> None:
+    """`[Errno 2] No such file or directory: 'build.yml'` is Python's text: `said_by_system` has the words alone."""
+    quoting = [
+        f"{path.relative_to(CHECKOUT)}:{node.lineno}"
+        for floor in ("hyops_assets", "resources", "sensors")
+        for path in (CHECKOUT / floor).rglob("*.py")
+        if "lab" not in path.parts
+        for handler in ast.walk(ast.parse(path.read_text()))
+        if isinstance(handler, ast.ExceptHandler) and handler.name and "OSError" in ast.dump(handler.type or handler)
+        for node in ast.walk(handler)
+        if isinstance(node, ast.expr)
+        and ast.dump(node) in {ast.dump(one) for one in (_quoted(handler.name), _as_text(handler.name))}
+    ]
+    assert quoting == []
+
+
+def _quoted(name: str) -> ast.AST:
+    return ast.FormattedValue(ast.Name(name, ast.Load()), conversion=-1)
+
+
+def _as_text(name: str) -> ast.AST:
+    return ast.Call(ast.Name("str", ast.Load()), [ast.Name(name, ast.Load())], [])
+
+
+def test_what_is_no_yaml_is_said_by_line_and_column_without_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "build.yml"
+    for content, said in (
+        (None, "build.yml cannot be read: No such file or directory"),
+        ("a: 1\nb: [secret\n", "build.yml cannot be read: line 3, column 1: expected ',' or ']'"),
+        ("a: 1\na: 2\n", "build.yml cannot be read: line 2, column 1: 'a' stands there twice"),
+    ):
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(UnreadableYaml) as refused:
+            read_yaml(file)
+        assert said in refused.value.message
+        assert "secret" not in refused.value.message

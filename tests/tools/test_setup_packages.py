@@ -56,3 +56,14 @@ def test_the_python_of_both_suites_is_supported_and_linted_for() -> None:
         project["classifiers"]
     )
     assert "pyright --pythonversion 3.13" in (CHECKOUT / "Makefile").read_text()
+
+
+def test_a_fresh_system_of_each_suite_runs_the_readme_s_commands() -> None:
+    """Weaker than `make elsewhere` itself, which takes an hour: what it would run is compared."""
+    makefile = (CHECKOUT / "Makefile").read_text()
+    suites, targets = (re.search(rf"^{name} \?= (.*)$", makefile, re.M) for name in ("SUITES", "TARGETS"))
+    assert suites is not None
+    assert targets is not None
+    assert set(suites[1].split()) == BOTH
+    readme = (CHECKOUT / "README.md").read_text()
+    assert {target for target in targets[1].split() if f"`make {target}`" in readme} == {"demo", "test-fast"}

@@ -15,15 +15,14 @@ mirror=${mirror%%$'\n'*}
 [ -n "$mirror" ] || { echo "apt names no Debian mirror: run apt-get update, or add a source of Debian" >&2; exit 1; }
 
 root=$(mktemp --directory --tmpdir "hyops-elsewhere-$suite.XXXXXX")
-trap 'rm -rf --one-file-system "$root"' EXIT
+# As an installed system's: apt's own user reads below it.
+chmod 755 "$root"
+trap 'status=$?; rm -rf --one-file-system "$root"; echo "== Debian $suite ended with $status"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 echo "== Debian $suite"
 mmdebstrap --quiet --mode=root --variant=important --include=ca-certificates,git,make "$suite" "$root" "$mirror"
-# A proxy's authority is trusted there as it is here. The bundle is one file, which the warnings are about.
-cp /etc/ssl/certs/ca-certificates.crt "$root/usr/local/share/ca-certificates/this-machine.crt"
-chroot "$root" update-ca-certificates >/dev/null 2>&1
 [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
 git clone --quiet --no-hardlinks "$repository" "$root/root/pipeline"
 
@@ -35,11 +34,17 @@ while IFS='=' read -r -d '' name value; do
 done < <(env --null)
 
 # A root of its own: in a chroot no program can make the namespaces that the lab's nodes live in.
-for target in "$@"; do
-  echo "== Debian $suite: make $target"
+inside() {
   bwrap --bind "$root" / --dev /dev --dev-bind-try /dev/kvm /dev/kvm --proc /proc --ro-bind /sys /sys --tmpfs /run \
     --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts \
     --unshare-pid --unshare-ipc --unshare-uts --hostname newcomer --cap-add ALL --die-with-parent \
-    --clearenv "${environment[@]}" --chdir /root/pipeline -- make "$target"
+    --clearenv "${environment[@]}" --chdir /root/pipeline -- "$@"
+}
+
+# A proxy's authority is trusted there as it is here. The bundle is one file: a warning, and no hash link for it.
+cp /etc/ssl/certs/ca-certificates.crt "$root/usr/local/share/ca-certificates/this-machine.crt"
+inside update-ca-certificates
+for target in "$@"; do
+  echo "== Debian $suite: make $target"
+  inside make "$target"
 done
-echo "== Debian $suite: done"
