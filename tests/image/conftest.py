@@ -45,7 +45,10 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    root = tmp_path_factory.mktemp("workshop")
+    return make_workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def make_workshop(root: Path) -> Workshop:
     helper = root / "cc_vyos.py"
     helper.write_text("# the canonical helper\n")
     return Workshop(
