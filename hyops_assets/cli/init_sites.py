@@ -123,8 +123,8 @@ def _looks(settings: Settings) -> Iterator[Check]:
     ):
         for name, site in named.items():
             if os.environ.get(site.token_env, "").strip():
-                yield tried(f"site:{kind}/{name}", lambda reached=reached, name=name: reached(settings, name))
+                yield tried(f"readiness:{kind}/{name}", lambda reached=reached, name=name: reached(settings, name))
             else:
                 yield Check(
-                    f"site:{kind}/{name}", "missing", f"not looked at: export {site.token_env}=… holds its token"
+                    f"readiness:{kind}/{name}", "missing", f"not looked at: export {site.token_env}=… holds its token"
                 )

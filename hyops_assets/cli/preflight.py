@@ -123,7 +123,7 @@ def _sites(settings: Settings, target: str) -> list[Check]:
             )
         for name in sorted(named):
             checks.append(
-                tried(f"readiness:{kind}:{name}", lambda kind=kind, name=name: _reached(settings, kind, name))
+                tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: _reached(settings, kind, name))
             )
     return checks
 

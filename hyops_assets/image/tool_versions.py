@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from hyops_assets.image.programs import find_program, run
 
 _ASK = {
+    "busybox": "--help",
     "debugfs": "-V",
     "e2fsck": "-V",
     "mkfs.ext4": "-V",

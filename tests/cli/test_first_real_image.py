@@ -59,12 +59,12 @@ def test_init_looks_at_the_node_and_writes_settings_that_preflight_agrees_with(
 ) -> None:
     ran = CliRunner().invoke(app, [*words_of("init"), *at_the_lab])
     assert (ran.exit_code, ran.exception) == (0, None), ran.output
-    assert "ok site:proxmox/main Proxmox VE" in ran.output
-    assert "missing site:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
+    assert "ok readiness:proxmox/main Proxmox VE" in ran.output
+    assert "missing readiness:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
     settings = load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod"))
     assert (set(settings.sites.proxmox), set(settings.sites.hetzner)) == ({"main"}, {"main"})
     looked = CliRunner().invoke(app, ["preflight", "--env", "prod", "--target", "proxmox"])
-    assert "ok readiness:proxmox:main" in looked.output
+    assert "ok readiness:proxmox/main" in looked.output
     assert looked.output.rstrip().endswith("exit_code=0")
 
 
@@ -74,8 +74,8 @@ def test_a_site_that_does_not_answer_is_named_and_nothing_is_written(
     monkeypatch.setenv("PROXMOX_TOKEN", "wrong")
     ran = CliRunner().invoke(app, [*words_of("init"), *at_the_lab])
     assert isinstance(ran.exception, SiteNotReached)
-    assert "fail site:proxmox/main" in ran.output
-    assert "site:hetzner/main" not in ran.exception.message
+    assert "fail readiness:proxmox/main" in ran.output
+    assert "readiness:hetzner/main" not in ran.exception.message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_without_a_token_the_settings_are_written_and_the_variable_is_named(
         monkeypatch.delenv(name, raising=False)
     ran = CliRunner().invoke(app, words_of("init"))
     assert (ran.exit_code, ran.exception) == (0, None)
-    assert "missing site:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
+    assert "missing readiness:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
     assert load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod")).sites.proxmox["main"].node == "pve1"
 
 

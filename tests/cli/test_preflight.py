@@ -50,7 +50,7 @@ def test_a_site_whose_token_is_unset_is_not_ready(tmp_path: Path) -> None:
     root = configured(tmp_path, SITE)
     ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--target", "hetzner")
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (11, "exit_code=11")
-    assert "fail readiness:hetzner:main the environment variable NO_SUCH_TOKEN is unset" in ran.stdout
+    assert "fail readiness:hetzner/main the environment variable NO_SUCH_TOKEN is unset" in ran.stdout
     (kept,) = (root.path / "logs/preflight").iterdir()
     assert re.fullmatch(r"preflight-\d{8}T\d{6}Z-[0-9a-f]{8}", kept.name)
     assert (kept / "output.log").read_text() == ran.stdout

@@ -256,11 +256,11 @@ def test_what_a_reference_overrules_is_said(seeded: House, inputs: Path) -> None
 def test_preflight_of_a_module_looks_at_its_site(seeded: House, inputs: Path) -> None:
     ran = run(seeded, "preflight", "--inputs", inputs)
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "exit_code=0"), ran
-    assert re.search(r"^ok site:hetzner:lab the token works; \d+ snapshots of 30$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^ok readiness:hetzner/lab the token works; \d+ snapshots of 30$", ran.stdout, re.MULTILINE)
     ran = run(seeded, "preflight", "--inputs", inputs, "--json", module=TEMPLATE_SEED)
     report = json.loads(ran.stdout)
     assert (report["ok"], report["code"], report["target"]) == (True, 0, "")
-    assert {"name": "site:proxmox:lab", "ok": True} in [
+    assert {"name": "readiness:proxmox/lab", "ok": True} in [
         {"name": one["name"], "ok": one["ok"]} for one in report["module_preflight"]["results"]
     ]
     kept = sorted((seeded.root.path / "logs/preflight").iterdir())[-1]
@@ -270,7 +270,7 @@ def test_preflight_of_a_module_looks_at_its_site(seeded: House, inputs: Path) ->
 def test_preflight_of_a_refused_token_is_a_failure_and_of_a_missing_one_too(seeded: House, inputs: Path) -> None:
     wrong = run(seeded, "preflight", "--inputs", inputs, **{HETZNER_TOKEN_ENV: "wrong-token"})
     assert wrong.returncode == 11
-    assert "fail site:hetzner:lab " in wrong.stdout
+    assert "fail readiness:hetzner/lab " in wrong.stdout
     unset = run(seeded, "preflight", "--inputs", inputs, **{HETZNER_TOKEN_ENV: ""})
     assert unset.returncode == 11
     assert "missing credentials:hetzner missing required credentials: " in unset.stdout

@@ -55,7 +55,7 @@ def checks(work: Work) -> list[Check]:
     try:
         site = seed_site(work)
     except HyopsError as error:
-        return [Check(f"site:{provider}", "fail", f"{error.message}; {error.hint}")]
+        return [Check(f"readiness:{provider}", "fail", f"{error.message}; {error.hint}")]
     sites = work.settings.sites
     variable = (sites.proxmox if proxmox else sites.hetzner)[site].token_env
     if not os.environ.get(variable, "").strip():
@@ -65,7 +65,7 @@ def checks(work: Work) -> list[Check]:
             )
         ]
     reached = proxmox_reached if proxmox else hetzner_reached
-    there = tried(f"site:{provider}:{site}", lambda: reached(work.settings, site))
+    there = tried(f"readiness:{provider}/{site}", lambda: reached(work.settings, site))
     wrapping = _wrapping(work, site) if there.status == "ok" else []
     return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), there, *wrapping]
 

@@ -8,7 +8,7 @@ def test_a_look_that_fails_in_a_way_that_nothing_foresaw_is_a_failed_check() -> 
     def look() -> str:
         raise ValueError("a library's\nown words")
 
-    found = tried("site:proxmox/main", look)
+    found = tried("readiness:proxmox/main", look)
     assert (found.status, found.detail) == ("fail", "could not be looked at: ValueError: a library's own words")
 
 
@@ -16,4 +16,4 @@ def test_a_look_that_is_refused_says_what_to_do_next() -> None:
     def look() -> str:
         raise Refused("no such storage", hint="pvesm status")
 
-    assert tried("site:proxmox/main", look).detail == "no such storage; pvesm status"
+    assert tried("readiness:proxmox/main", look).detail == "no such storage; pvesm status"
