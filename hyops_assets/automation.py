@@ -18,9 +18,10 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.dagster_gaps import AssetSubsetWithMetadata
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
-from hyops_assets.waiting import auto_sites, cap_waits, named_version, wave_waits
+from hyops_assets.waiting import auto_sites, cap_waits, wave_waits
 from resources.border import bordered
 from resources.settings import load_settings
+from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
 MOST_REQUESTS = 2
@@ -108,7 +109,7 @@ class SeedsOwed(dg.AutomationCondition[dg.AssetKey]):
         memory = Memory.of(context.cursor, published)
         # First: what was requested was requested for the contract of that time.
         _note_requests(memory, context)
-        named = named_version(StateStore(self._root))
+        named = current_version(StateStore(self._root))
         memory = memory.owing(self._cloud, published, sites, named)
         for key in _settled(memory, log):
             del memory.owed[key]

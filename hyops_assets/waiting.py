@@ -10,12 +10,10 @@ from typing import Literal
 
 import dagster as dg
 
-from hyops_assets.contract.references import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.contract.seed_policy import Caps, Paid, cap_holds, wave_holds
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
-from resources.states.store import StateStore
 
 REQUEST_SECONDS = 900.0
 """So long after its contract was published, a seed that nothing holds back should have been requested."""
@@ -126,13 +124,6 @@ def in_words(missing: Collection[Missing]) -> str:
 def auto_sites(cloud: Cloud, settings: Settings) -> list[str]:
     """Return the sites of a cloud that seed by themselves."""
     return sorted(name for name, site in cloud.sites(settings).items() if site.seed == "auto")
-
-
-def named_version(states: StateStore) -> str | None:
-    """Return the record version that the build slot names; where nothing is built here, the registered one."""
-    state = states.find(BUILD_STATE) or states.find(ARTIFACT_STATE)
-    version = state.outputs.get("record_version") if state is not None else None
-    return version if isinstance(version, str) else None
 
 
 def wave_waits(

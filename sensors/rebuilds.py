@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from hyops_assets.assets.committing import former_version
-from hyops_assets.assets.publishing import BUILD_STATE
 from hyops_assets.assets.records import recipe_of
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.settings import Settings
@@ -15,6 +13,7 @@ from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import next_free_revision
+from resources.states.current_record import built_version
 from resources.states.store import StateStore
 
 INTERVAL_SECONDS = 3600
@@ -46,7 +45,7 @@ def recipe_changes(settings: Settings) -> dg.SensorDefinition:
         repository: dg.ResourceParam[ObjectRepository],
         states: dg.ResourceParam[StateStore],
     ) -> dg.SensorResult:
-        version = former_version(states.find(BUILD_STATE))
+        version = built_version(states)
         held = store.find_document("qcow2_record", version, BuiltRecord) if version else None
         if version is None or held is None or held.iso is None:
             return dg.SensorResult(skip_reason="the build slot names no record that was built here")

@@ -11,7 +11,6 @@ from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import Contract, Evidence, GateResult, PackageChanges
 from hyops_assets.contract.record import Record, VariantFormat
-from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.urls import PREFIX, published_name
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.dpkg import installed
@@ -68,12 +67,6 @@ def commit(
         urls=dict(urls),
         signature=candidate.built.iso.signature if candidate.built.iso else None,
     )
-
-
-def former_version(state: ModuleState | None) -> str | None:
-    """Return the record version that a build slot names, whatever it is."""
-    version = state.outputs.get("record_version") if state else None
-    return version if isinstance(version, str) else None
 
 
 def package_changes(built: BuiltRecord, former: str | None, store: ArtifactStore) -> PackageChanges | None:

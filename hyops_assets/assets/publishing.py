@@ -7,7 +7,7 @@ consume the contract.
 import dagster as dg
 
 from hyops_assets.assets.asked import another_slot, module_run
-from hyops_assets.assets.committing import commit, former_version, package_changes
+from hyops_assets.assets.committing import commit, package_changes
 from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
 from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.steps import Step, record_version, step
@@ -28,6 +28,7 @@ from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.border import bordered
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.revisions import conflicts_name_a_revision, is_published
+from resources.states.current_record import built_version
 from resources.states.store import StateStore
 
 GROUP = "contract"
@@ -79,7 +80,7 @@ def published_contract(
         committed = is_published(repository, record.key, record.record_version)
         with conflicts_name_a_revision(repository, record.key, record.record_version):
             objects = [_publish_variant(record, format_, store, repository, progress) for format_ in FORMATS]
-            changes = package_changes(raw_xz_record.built, former_version(states.find(BUILD_STATE)), store)
+            changes = package_changes(raw_xz_record.built, built_version(states), store)
             urls: dict[VariantFormat, str] = dict(zip(FORMATS, (one.url for one in objects), strict=True))
             contract = commit(context.run.run_id, raw_xz_record, gates, changes, urls, store, repository)
         slot = another_slot(context.run, BUILD_STATE) or BUILD_STATE

@@ -6,7 +6,6 @@ import dagster as dg
 
 from hyops_assets.assets.asked import another_slot, module_run, record_state
 from hyops_assets.assets.executing import is_live
-from hyops_assets.assets.publishing import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.assets.steps import Step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
@@ -19,6 +18,7 @@ from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import Outputs
 from hyops_assets.partitions import site_of
 from resources.artifacts.store import ArtifactStore
+from resources.states.current_record import current_digest, naming_state
 from resources.states.store import StateStore
 
 GROUP = "seeds"
@@ -141,8 +141,7 @@ def moves_slot(states: StateStore, own: StateRef, contract: Contract, run: dg.Da
     """Whether a seed writes the site's own slot: it is of the record that the build slot names."""
     if another_slot(run, own) is not None:
         return False
-    named = states.find(_naming_state(states, run))
-    return named is not None and named.outputs.get("record_digest") == contract.record_digest
+    return current_digest(states, record_state(run)) == contract.record_digest
 
 
 def move_slot(
@@ -154,18 +153,10 @@ def move_slot(
     """
     asked = another_slot(run, own)
     if asked is None and not moves_slot(states, own, contract, run):
-        return {"state": f"{own} stays: {_naming_state(states, run)} names another record", "state_changed": False}
+        return {
+            "state": f"{own} stays: {naming_state(states, record_state(run))} names another record",
+            "state_changed": False,
+        }
     ref = asked or own
     changed = states.commit(ref, run_id=module_run(run), outputs=outputs)
     return {"state": str(states.path(ref)), "state_changed": changed}
-
-
-def _naming_state(states: StateStore, run: dg.DagsterRun) -> StateRef:
-    """Return the state whose record moves a site's slot: the build's, or a registered record's.
-
-    The latter where the seed was asked for by it, or where this environment builds none.
-    """
-    asked = record_state(run)
-    if asked is not None and asked.module == ARTIFACT_STATE.module:
-        return asked
-    return BUILD_STATE if states.find(BUILD_STATE) is not None or asked is not None else ARTIFACT_STATE

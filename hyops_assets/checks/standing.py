@@ -11,8 +11,9 @@ import dagster as dg
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
-from hyops_assets.waiting import in_words, missing_seeds, named_version
+from hyops_assets.waiting import in_words, missing_seeds
 from resources.border import bordered
+from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
 NAME = "every_site_is_seeded"
@@ -35,7 +36,7 @@ def _standing_check(cloud: Cloud) -> dg.AssetChecksDefinition:
         settings: dg.ResourceParam[Settings],
         states: dg.ResourceParam[StateStore],
     ) -> dg.AssetCheckResult:
-        named = named_version(states)
+        named = current_version(states)
         missing = missing_seeds(cloud, settings, SeedLog(context.instance, cloud), named, now=time.time())
         rows = [
             dg.TableRecord({"site": one.site, "version": one.version, "standing": one.standing, "why": one.why})

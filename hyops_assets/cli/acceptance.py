@@ -32,11 +32,11 @@ from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.site_settings import default_site
 from hyops_assets.partitions import add_version
-from hyops_assets.waiting import named_version
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders
 from resources.settings import settings_to_write
+from resources.states.current_record import current_version
 from resources.states.store import Begun, StateStore
 
 OPT_IN = "HYOPS_ACCEPTANCE"
@@ -189,7 +189,7 @@ def _require_consent(asked: Asked, environ: Mapping[str, str]) -> None:
 
 
 def _named(ground: Ground) -> Source:
-    version = named_version(ground.states)
+    version = current_version(ground.states)
     if version is None or ground.contract(version) is None:
         raise Refused("the build slot names no record that was published here", hint="build one, or give --iso")
     return Source(version)

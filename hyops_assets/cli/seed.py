@@ -19,8 +19,9 @@ from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
 from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
-from hyops_assets.waiting import missing_seeds, named_version, wave_waits
+from hyops_assets.waiting import missing_seeds, wave_waits
 from resources.artifacts.store import ArtifactStore
+from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
 
@@ -80,7 +81,7 @@ def print_missing(place: Place) -> int:
     """Print which sites lack a record, and why, as the standing checks say it; return 1 where somebody has to look."""
     with open_instance(place.root) as instance:
         settings = Graph(place.root, instance).settings
-        named = named_version(StateStore(place.root))
+        named = current_version(StateStore(place.root))
         found = [
             (cloud, one)
             for cloud in CLOUDS
@@ -97,7 +98,7 @@ def print_missing(place: Place) -> int:
 
 
 def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
-    named = named_version(StateStore(place.root))
+    named = current_version(StateStore(place.root))
     versions = list(asked.versions) or ([named] if named else [])
     if not versions:
         raise Refused("the build slot names no record", hint="build one, or name it: --version")
