@@ -15,10 +15,6 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.record import Record, Variant
 from hyops_assets.contract.references import BUILD_STATE
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.seeding_settings import SeedingSettings
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, Sites
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
@@ -29,6 +25,10 @@ from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from hyops_assets.partitions import add_version
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.seeding import SeedingSettings
+from hyops_assets.settings.sites import HetznerSite, Sites
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 from resources.states.store import StateStore

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.decoded import decoded_disks
+from hyops_assets.settings.build import AptSource, BuildSettings
 
 RELEASE = "2026.03.03-0027-rolling"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from benchmarks.comparison import Comparison, fastest
 from benchmarks.memory import peak_memory
 from benchmarks.record import RELEASE, make_record
-from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.image.programs import run
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.build import AptSource, BuildSettings
 
 MIB = 1 << 20
 FULL_PAYLOAD_BYTES = 610 * MIB

@@ -12,9 +12,9 @@ from benchmarks.comparison import Comparison, seconds
 from benchmarks.grids import fleet_settings, make_grids, versions_of
 from hyops_assets.cli.instance import environment_of
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import CLOUDS
+from hyops_assets.settings.pipeline import Settings
 
 EVALUATION_SECONDS = 5.0
 LOAD_SECONDS = 6.0

@@ -12,7 +12,6 @@ from pathlib import Path
 from chaos import child
 from chaos.points import Point, Table
 from hyops_assets.cli.lab import lab_settings
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.record import Record
@@ -22,6 +21,7 @@ from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.build import BuildSettings
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 

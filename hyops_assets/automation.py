@@ -14,10 +14,10 @@ import dagster as dg
 from pydantic import BaseModel
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
 from hyops_assets.dagster_gaps import AssetSubsetWithMetadata
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
+from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import auto_sites, cap_waits, wave_waits
 from resources.border import bordered
 from resources.settings import load_settings

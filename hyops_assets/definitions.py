@@ -21,12 +21,12 @@ from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.run_config import asked
 from hyops_assets.automation import seeds_by_themselves
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.own_process import close_to_others
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents
 from resources.artifacts.resource import artifact_store
 from resources.boot import host_boot_gate

@@ -10,8 +10,8 @@ from typing import Literal
 
 import dagster as dg
 
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
 
 VERSIONS = dg.DynamicPartitionsDefinition(name="vyos_record_version")
 PROXMOX_SITES = dg.DynamicPartitionsDefinition(name="proxmox_site")

@@ -11,9 +11,9 @@ from typing import Literal
 import dagster as dg
 
 from hyops_assets.contract.seed_policy import Caps, Paid, cap_holds, wave_holds
-from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, SeedLog
+from hyops_assets.settings.pipeline import Settings
 
 REQUEST_SECONDS = 900.0
 """So long after its contract was published, a seed that nothing holds back should have been requested."""

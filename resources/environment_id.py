@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.ownership import is_environment_id, new_environment_id
-from hyops_assets.contract.settings import SettingsError
+from hyops_assets.settings.pipeline import SettingsError
 
 _LONGEST_ID = 64
 """Bytes that are looked at of an environment's id."""

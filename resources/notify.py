@@ -15,9 +15,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.notify_settings import NotifySettings
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.urls import BadUrl, Url
+from hyops_assets.settings.notify import NotifySettings
 from resources.answers import Pace, TooSlow, Unreachable, Untrusted
 from resources.proxies import BadProxy
 from resources.public_http import anonymous_client, opened

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import PROXY_VARIABLES, Redactor
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")

@@ -1,4 +1,4 @@
-"""Reading and writing `pipeline.yml`. The models stand in `hyops_assets/contract/`."""
+"""Reading and writing `pipeline.yml`. The models stand in `hyops_assets/settings/`."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ import yaml
 from pydantic import ValidationError
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
+from hyops_assets.settings.pipeline import Settings, SettingsError
 from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.secrets import named_in, remember
 from resources.yaml_files import UnreadableYaml, read_yaml

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from hyops_assets.contract.build_settings import Command
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.build import Command
+from hyops_assets.settings.pipeline import Settings
 from resources.environment_id import ensure_environment_id
 from resources.handed_over import handed_over_to
 from resources.repository.by_state import settings_of_run

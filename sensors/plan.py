@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import ReleaseLine, release_order
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.parse import Feed, Release
 from resources.feed.watch import Seen, watch
 from sensors.cursor import Cursor

@@ -4,11 +4,11 @@ import dagster as dg
 
 from hyops_assets.assets.records import recipe_of
 from hyops_assets.contract.documents import BuiltRecord
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.repository.base import ObjectRepository

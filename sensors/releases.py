@@ -9,9 +9,9 @@ import dagster as dg
 from hyops_assets.assets.upstream import release_event
 from hyops_assets.checks.feed import alarmed, changed_verdict
 from hyops_assets.contract.errors import TransientError
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.jobs import build_record
 from hyops_assets.partitions import VERSIONS
+from hyops_assets.settings.feed import FeedSettings
 from resources.border import bordered, said_of
 from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.upkeep_settings import EveryHours, UpkeepSettings
 from hyops_assets.jobs import look_for_drift, reap_leftovers
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.upkeep import EveryHours, UpkeepSettings
 from resources.border import bordered
 
 _RUNNING, _STOPPED = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED

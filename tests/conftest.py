@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
@@ -13,6 +12,7 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.hetzner.answers import WITNESSES
 from hyops_assets.lab.lookalike import make_lookalike
 from hyops_assets.lab.proxmox.server import OBSERVERS
+from hyops_assets.settings.build import BuildSettings
 from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification

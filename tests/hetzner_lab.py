@@ -16,7 +16,6 @@ from aiohttp import web
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Action, Rule
 from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost
@@ -24,6 +23,7 @@ from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.rescue import Withheld
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.hetzner.seed import HetznerSeeder

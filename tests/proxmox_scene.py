@@ -14,7 +14,6 @@ from proxmoxer import ProxmoxAPI
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.authority import Authority
@@ -22,6 +21,7 @@ from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.lab.proxmox.server import ProxmoxStandIn
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import TaskFailed
 from resources.proxmox.journal import SeedLimits

@@ -5,13 +5,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.upkeep_settings import UpkeepSettings
 from hyops_assets.definitions import build_definitions
 from hyops_assets.gates import REQUIRED
 from hyops_assets.image.inspection.questions import QUESTIONS
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.upkeep import UpkeepSettings
 
 VERSION = "vyos_record_version"
 

@@ -15,7 +15,6 @@ from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.harmless import OptionalDigest, PublicUrl
 from hyops_assets.contract.record import Variant
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.adoption import AdoptedDisk, adopt_disk, require_adoptable, require_adoptable_size
@@ -24,6 +23,7 @@ from hyops_assets.image.inspection.questions import Expected, viewed
 from hyops_assets.image.intake.iso import squashfs_epoch
 from hyops_assets.image.overlay.dpkg_status import STATUS
 from hyops_assets.image.variants import qcow2
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file
 

@@ -34,10 +34,10 @@ from hyops_assets.contract.inputs import IMAGE_REF, SEED_LOCATION, SEED_SERVER_T
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.partitions import HETZNER_SEEDS, site_of
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.hetzner.found import require_image

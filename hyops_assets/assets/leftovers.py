@@ -14,9 +14,9 @@ from hyops_assets.assets.executing import is_live
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import Claim
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import PROXMOX, Cloud
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.handed_over import HANDED_OVER_TAG

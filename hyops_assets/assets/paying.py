@@ -8,9 +8,9 @@ from pydantic import Field
 from hyops_assets.assets.executing import is_live
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.seed_policy import require_affordable
-from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import HETZNER, site_of
 from hyops_assets.seed_log import SeedLog
+from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import caps_of
 
 

@@ -30,11 +30,11 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.references import TEMPLATE_SEED, StateRef
 from hyops_assets.contract.register_inputs import TemplateImportInputs
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.partitions import PROXMOX_SEEDS, site_of
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.proxmox.found import require_template

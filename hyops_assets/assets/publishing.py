@@ -17,13 +17,13 @@ from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.publishable import require_publishable
 from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import ARTIFACT_STATE, BUILD_STATE
-from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.seeding import Outcome
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.border import bordered
 from resources.repository.base import ObjectRepository, Published

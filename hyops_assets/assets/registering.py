@@ -17,13 +17,13 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.harmless import OptionalDigest, OptionalKey, PublicUrl
 from hyops_assets.contract.record import FORMATS, Disk, Record, Variant, VariantFormat
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.urls import public_url, published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.adoption import adopt_disk
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.questions import Expected, inspect
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file, read_document
 from resources.repository.anonymous import read_public

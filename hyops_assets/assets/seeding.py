@@ -14,9 +14,9 @@ from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import Outputs
 from hyops_assets.partitions import site_of
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.states.current_record import current_digest, naming_state
 from resources.states.store import StateStore

@@ -8,10 +8,10 @@ from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.handed_over import HandedOver
-from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import GATES_VERSION
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from hyops_assets.image.programs import ProgramFailed
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import said_of
 

@@ -15,11 +15,11 @@ from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import SignedIso
 from hyops_assets.contract.harmless import PublicUrl
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import VERSIONS
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of
 from resources.feed.client import ReleaseFeed

@@ -18,8 +18,8 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of
 from resources.hetzner.client import HetznerClient

@@ -14,13 +14,13 @@ from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.record import FORMATS
-from hyops_assets.contract.settings import Settings
 from hyops_assets.gates import gate
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.inspection import questions
 from hyops_assets.image.variants import qcow2
 from hyops_assets.image.variants.decoded import decoded_disks
 from hyops_assets.partitions import VERSIONS
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate
 from resources.border import bordered

@@ -16,10 +16,10 @@ from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.settings import Settings
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.hetzner.resource import HetznerProjects

@@ -8,9 +8,9 @@ import time
 
 import dagster as dg
 
-from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
+from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import in_words, missing_seeds
 from resources.border import bordered
 from resources.states.current_record import current_version

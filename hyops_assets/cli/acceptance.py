@@ -29,9 +29,9 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import default_site
 from hyops_assets.partitions import add_version
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders

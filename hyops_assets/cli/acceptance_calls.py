@@ -6,7 +6,7 @@ What is asked again after a passing failure, and what only reads, is not listed.
 from dataclasses import dataclass
 
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
 from resources.hetzner.inventory import Offer
 from resources.hetzner.labels import description_of
 

@@ -13,10 +13,10 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.upkeep import Finding, not_looked_at
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner.resource import HetznerProjects
 from resources.proxmox.resource import ProxmoxSeeders

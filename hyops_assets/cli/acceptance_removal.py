@@ -22,13 +22,13 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.superseding import IMAGES, TEMPLATES, mentioned
 from hyops_assets.contract.superseding import Cloud as Words
 from hyops_assets.contract.upkeep import Finding, Needed
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from hyops_assets.seed_log import SeedLog
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.hetzner import undoing as at_hetzner
 from resources.hetzner.client import HetznerClient

@@ -15,7 +15,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.site_settings import HetznerSite
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.cost import Cost
 from resources.hetzner.inventory import Offer

@@ -22,11 +22,11 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment, redactor_of
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import default_site
 from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HandedOverRoom
 from resources.handed_over_remains import HandedOverRemains

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram, ProgramFailed, run
 from hyops_assets.image.tool_versions import tool_versions
+from hyops_assets.settings.pipeline import Settings, SettingsError
 from resources.settings import load_settings
 
 FREE_BYTES = 12 << 30

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.wrong_values import wrong_values
+from hyops_assets.settings.pipeline import Settings
 
 SITE = "main"
 """The name that the first site of each kind gets; states and grids show it as `proxmox/main`."""

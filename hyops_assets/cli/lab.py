@@ -11,16 +11,9 @@ from pathlib import Path
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.object_repo import DEFAULT_REPOSITORY_INSTANCE, ObjectRepoInputs, repository_outputs
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.seeding_settings import SeedingSettings
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.lab import feed, process
@@ -38,6 +31,13 @@ from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import lookalike_digest, make_lookalike
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.object_repo import DEFAULT_REPOSITORY_INSTANCE, ObjectRepoInputs, repository_outputs
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.seeding import SeedingSettings
+from hyops_assets.settings.signing_keys import ROLLING_KEY, SigningKey
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
 from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.settings import load_settings, make_private, save_settings
 from resources.states.store import StateStore

@@ -18,8 +18,8 @@ from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import Redactor
-from hyops_assets.contract.settings import Settings
 from hyops_assets.image.programs import OPTIONAL, PACKAGES
+from hyops_assets.settings.pipeline import Settings
 from resources.settings import load_settings
 
 OK = 0

@@ -17,7 +17,7 @@ from hyops_assets.contract.inputs import ModuleInputs, read_inputs
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.resolution import Resolution, resolve_inputs
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 from resources.secrets import named_in, remember
 from resources.settings import load_settings
 from resources.states.store import StateStore

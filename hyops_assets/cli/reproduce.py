@@ -13,10 +13,8 @@ from pydantic import ValidationError
 from hyops_assets.assets.steps import timed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.progress import shown
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Evidence, SignedIso
-from hyops_assets.contract.recipe import Recipe
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.build import BUILDER_VERSION, BuiltDisk, build_disk
@@ -24,8 +22,10 @@ from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.overlay.lock import PackageLock
+from hyops_assets.image.recipe import Recipe
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.encoded import Encoded
+from hyops_assets.settings.build import BuildSettings
 from resources.artifacts.store import ArtifactStore
 from resources.public_files import read_document
 from resources.settings import load_settings

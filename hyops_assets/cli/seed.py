@@ -16,9 +16,9 @@ from hyops_assets.cli.lab import reach_lab
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
-from hyops_assets.contract.settings import Settings
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
+from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import missing_seeds, wave_waits
 from resources.artifacts.store import ArtifactStore
 from resources.states.current_record import current_version

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import RELEASE_PATTERN
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.client import ReleaseFeed
 
 

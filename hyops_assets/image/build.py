@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from hyops_assets.contract.build_settings import AptSource, BuildMethodName, BuildSettings
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.digests import sha256_of_file
@@ -35,6 +34,7 @@ from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, host_sources, require_fits, resolve, suite_of
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.tool_versions import library_versions, tool_versions
+from hyops_assets.settings.build import AptSource, BuildMethodName, BuildSettings
 
 BUILDER_VERSION = "5"
 """Part of every recipe. Raise it when the same ISO, lock and helper give other bytes, and name the reason here.

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.canonical import digest_of
 from hyops_assets.image.programs import run
 from hyops_assets.lab.debs import Deb, write_deb
 from hyops_assets.lab.packages_contents import DEBS
+from hyops_assets.settings.build import AptSource
 
 _DATE = "Tue, 14 Nov 2023 22:13:20 UTC"
 _KEYRING = "keyring.gpg"

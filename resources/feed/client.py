@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from hyops_assets.contract.errors import HyopsError, LeadsNowhere, TransientError
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.image.digests import sha256_of_bytes
+from hyops_assets.settings.feed import FeedSettings
 from resources.answers import Pace, TooManyBytes
 from resources.entity_tags import entity_tag
 from resources.feed.download import DownloadedIso, fetch_iso, local_path, mirrored_at, sources

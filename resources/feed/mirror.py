@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import release_order
 from hyops_assets.image.space import space_needed
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.download import local_path, mirrored_at
 from resources.feed.parse import FeedMalformed, Release, is_upstreams, parse_feed
 from resources.feed.partial import file_system_errors

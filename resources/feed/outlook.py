@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError, TransientError
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.settings.feed import FeedSettings
 from resources.answers import Pace
 from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable, Source, sources

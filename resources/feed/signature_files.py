@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.feed_settings import MAX_SIGNATURE_BYTES
 from hyops_assets.contract.urls import Url
+from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES
 from resources.answers import TooManyBytes
 from resources.feed.partial import TooLarge
 from resources.public_http import AnonymousClient, NotFound, UnexpectedAnswer, opened

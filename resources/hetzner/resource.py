@@ -6,9 +6,9 @@ import dagster as dg
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.secrets import require_proxies, secret

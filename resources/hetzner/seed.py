@@ -21,8 +21,8 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seed_policy import clock as clock_time
 from hyops_assets.contract.seeding import Outcome, SeedRequest
-from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.upkeep import IsLive
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner import rescue
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.cost import Cost

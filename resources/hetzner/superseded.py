@@ -7,9 +7,9 @@ no server was made from it; and if what the site's active state names stands in 
 from collections.abc import Mapping, Sequence
 
 from hyops_assets.contract.ownership import Owner
-from hyops_assets.contract.site_settings import HetznerSite
 from hyops_assets.contract.superseding import IMAGES, Current, Held, NotSettled, mentioned
 from hyops_assets.contract.upkeep import Finding, Verdict
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.inventory import Snapshot
 from resources.hetzner.labels import MANAGED_BY, Labels

@@ -15,7 +15,7 @@ from hyops_assets.contract.canonical import digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Disk
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.site_settings import HetznerSite
+from hyops_assets.settings.sites import HetznerSite
 from resources.hetzner import rescue
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import (

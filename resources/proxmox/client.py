@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.site_settings import ProxmoxSite
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
 from resources.proxmox.answers import (
     Bridge,

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder

@@ -17,10 +17,10 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seed_policy import clock
 from hyops_assets.contract.seeding import Outcome, SeedRequest
-from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.proxmox.building import Build
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone

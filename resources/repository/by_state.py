@@ -6,9 +6,9 @@ again.
 
 from hyops_assets.contract.consumed import require_ready
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.object_repo import repository_settings
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.object_repo import repository_settings
+from hyops_assets.settings.pipeline import Settings
 from resources.settings import load_settings
 from resources.states.store import StateStore
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from google.cloud import storage
 
-from hyops_assets.contract.object_repo import PUBLIC_ENDPOINT
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
+from hyops_assets.settings.object_repo import PUBLIC_ENDPOINT
 from resources.repository.anonymous import read_public
 from resources.repository.base import (
     NotPublic,

@@ -15,7 +15,7 @@ from google.api_core.iam import Policy
 from google.cloud import storage
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.object_repo import ObjectRepoInputs, create_account
+from hyops_assets.settings.object_repo import ObjectRepoInputs, create_account
 from resources.repository.base import NotPublic, RepositoryFailed
 from resources.repository.gcs_bucket_settings import Change, differing, note_wanted
 from resources.repository.gcs_errors import NotPermitted, NotThere, Taken, Unavailable, asked

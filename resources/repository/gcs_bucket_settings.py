@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud.storage import Bucket
 from google.cloud.storage.bucket import LifecycleRuleDelete
 
-from hyops_assets.contract.object_repo import ObjectRepoInputs
+from hyops_assets.settings.object_repo import ObjectRepoInputs
 
 _DAY_SECONDS = 24 * 3600
 

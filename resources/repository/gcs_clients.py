@@ -14,7 +14,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.repository_settings import RepositorySettings
+from hyops_assets.settings.repository import RepositorySettings
 from resources.bounded_requests import BoundedAdapter
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_key import KEY_ENV, KEY_FILE_ENV, service_account_key

@@ -9,9 +9,9 @@ import dagster as dg
 
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.settings import Settings
 from hyops_assets.image.operator_command import OperatorCommand
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
 from resources.handed_over import handed_over_to
 from resources.repository.base import ObjectRepository
 from resources.repository.by_command import CommandRepository

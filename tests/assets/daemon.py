@@ -20,8 +20,6 @@ from hyops_assets.checks.published import anonymous_read_back
 from hyops_assets.cli.graph import Graph, RunFailed
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BUILD_STATE
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
 from hyops_assets.contract.state import Outputs
 from hyops_assets.definitions import build_definitions
 from hyops_assets.partitions import (
@@ -33,6 +31,8 @@ from hyops_assets.partitions import (
     hetzner_seed,
     proxmox_seed,
 )
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
 from resources.settings import save_settings
 from resources.states.store import StateStore
 

@@ -17,11 +17,11 @@ from hyops_assets.cli.graph import Graph, Ran, RunFailed
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.notify_settings import NotifySettings
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.site_settings import Sites
 from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
+from hyops_assets.settings.notify import NotifySettings
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.sites import Sites
 from resources.hetzner.patience import Patience
 from resources.hetzner.resource import HetznerProjects
 from resources.notify import Notifier

@@ -7,10 +7,10 @@ The signature lies beside the ISO.
 import sys
 from pathlib import Path
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.lab.miniature import MadeIso
+from hyops_assets.settings.build import AptSource
+from hyops_assets.settings.signing_keys import SigningKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, house
 

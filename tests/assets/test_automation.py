@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite
 from hyops_assets.partitions import CLOUDS, HETZNER, PROXMOX, hetzner_seed, proxmox_seed
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
 from tests.assets.daemon import (
     FIRST,
     SECOND,

@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 
 from hyops_assets.assets.upstream import release_event, vyos_iso
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.definitions import build_definitions
 from hyops_assets.lab.feed import FEED_NAME
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.parse import release_at
 from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House

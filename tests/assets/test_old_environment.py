@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.cli.lab import SITE
-from hyops_assets.contract.upkeep_settings import UpkeepSettings
 from hyops_assets.lab.hetzner.project import Image, Server
+from hyops_assets.settings.upkeep import UpkeepSettings
 from resources.environment_id import find_environment_id
 from tests.assets.house import RELEASE, House, moved
 from tests.cli.shell import hyops

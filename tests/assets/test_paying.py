@@ -4,8 +4,8 @@ import pytest
 
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.cli.lab import SITE
-from hyops_assets.contract.site_settings import Sites
 from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV
+from hyops_assets.settings.sites import Sites
 from tests.assets.house import RELEASE, House
 
 SECOND = f"{RELEASE}-r2"

@@ -10,10 +10,10 @@ import pytest
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.rebuild import rebuild
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.recipe import Recipe
 from hyops_assets.definitions import build_definitions
+from hyops_assets.image.recipe import Recipe
+from hyops_assets.settings.build import BuildSettings
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import hyops
 

@@ -19,9 +19,9 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BadReference
-from hyops_assets.contract.settings import Settings
 from hyops_assets.definitions import WISHES, build_definitions
 from hyops_assets.partitions import add_version
+from hyops_assets.settings.pipeline import Settings
 from resources.handed_over import HANDED_OVER_TAG, MAX_BYTES, HandedOverRoom, NotHandedOver, handed_over_to
 from tests.assets.house import House
 

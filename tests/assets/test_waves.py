@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.seed_policy import Canary, wave_holds
-from hyops_assets.contract.seeding_settings import SeedingSettings
 from hyops_assets.partitions import HETZNER, hetzner_seed
+from hyops_assets.settings.seeding import SeedingSettings
 from tests.assets.daemon import FIRST, SECOND, Asked, Daemon, daemon_in, hetzner_site, with_hetzner
 
 FLEET = with_hetzner(

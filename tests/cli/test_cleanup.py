@@ -12,9 +12,9 @@ import pytest
 
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.documents import SeededAt
-from hyops_assets.contract.upkeep_settings import UpkeepSettings
 from hyops_assets.lab.hetzner.project import Image
 from hyops_assets.partitions import hetzner_seed
+from hyops_assets.settings.upkeep import UpkeepSettings
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import hyops

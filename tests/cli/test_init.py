@@ -8,7 +8,7 @@ import yaml
 
 from hyops_assets.cli.init import TEMPLATE
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 from resources.environment_id import find_environment_id
 from resources.settings import load_settings
 from tests.cli.shell import environment, hyops

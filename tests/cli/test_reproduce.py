@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.contract.build_settings import AptSource, BuildSettings
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.lab.miniature import MadeIso, Oddities, make_miniature
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.build import AptSource, BuildSettings
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 from tests.assets.house import RELEASE, House

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
-from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.register_inputs import ArtifactInputs, ImageRegisterInputs, TemplateImportInputs
+from hyops_assets.settings.object_repo import ObjectRepoInputs
 
 _ON_THIS_HOST = [{"name": "localhost", "host": "127.0.0.1"}]
 _ANSIBLE: dict[str, Any] = {

@@ -15,9 +15,9 @@ from hyops_assets.contract.inputs import (
     fold_aliases,
     read_inputs,
 )
-from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED
 from hyops_assets.contract.register_inputs import ArtifactInputs, ImageRegisterInputs, TemplateImportInputs
+from hyops_assets.settings.object_repo import ObjectRepoInputs
 from tests.contract.leaves import HUGE, TEXTS, leaves
 
 BUILD = {"record_version": "2026.03.03-0027-rolling", "allow_iso_build": True}

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.wrong_values import wrong_values
+from hyops_assets.settings.pipeline import Settings
 from resources.yaml_files import UnreadableYaml, read_yaml
 
 CHECKOUT = Path(__file__).parents[2]

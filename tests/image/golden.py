@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyops_assets.contract.build_settings import BuildSettings, Command
 from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.build import BUILDER_VERSION
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.variants import qcow2, rawxz
+from hyops_assets.settings.build import BuildSettings, Command
 from tests.image.conftest import RELEASE, Workshop, make_workshop
 
 TABLE = Path(__file__).parent / "golden_digests.json"

@@ -9,12 +9,12 @@ from typing import Literal
 import dagster as dg
 import pytest
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
 from hyops_assets.image.boot.accelerator import Accelerator
 from hyops_assets.image.boot.turns import turn
 from hyops_assets.image.programs import run
+from hyops_assets.settings.build import BuildSettings
+from hyops_assets.settings.pipeline import Settings
 from resources.boot import BootGate, host_boot_gate
 from resources.settings import save_settings
 

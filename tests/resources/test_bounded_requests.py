@@ -7,9 +7,9 @@ import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.site_settings import ProxmoxSite
 from hyops_assets.lab.authority import Authority
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience

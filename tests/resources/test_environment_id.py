@@ -8,7 +8,7 @@ import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.ownership import is_environment_id
-from hyops_assets.contract.settings import Settings, SettingsError
+from hyops_assets.settings.pipeline import Settings, SettingsError
 from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.settings import load_settings, save_settings, settings_to_write
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.urls import BadUrl
 from hyops_assets.contract.version import BadVersion, iso_file_name
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.feed import DOWNLOADS, ReleaseServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.client import MAX_FEED_BYTES, FeedUnavailable, ReleaseFeed, ReleaseUnknown
 from resources.feed.parse import release_at
 from resources.time_budget import TimeBudget

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.client import ReleaseFeed
 from resources.feed.mirror import ensure_mirrored
 from resources.feed.parse import Release, release_at

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.feed_settings import MAX_SIGNATURE_BYTES, FeedSettings
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES, FeedSettings
 from resources.feed.client import ReleaseUnknown
 from resources.feed.outlook import StandingIso, look_for_iso
 from resources.feed.parse import release_at

@@ -8,9 +8,9 @@ import pytest
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings, SettingsError
-from hyops_assets.contract.site_settings import HetznerSite, Sites
 from hyops_assets.lab.faults import Answer
+from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_assets.settings.sites import HetznerSite, Sites
 from resources.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
 from resources.hetzner.inventory import Offer
 from resources.hetzner.resource import HetznerProjects, client_of, hetzner_sites

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings, SettingsError
-from hyops_assets.contract.site_settings import Sites
+from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_assets.settings.sites import Sites
 from resources.proxmox.resource import ProxmoxSeeders, proxmox_sites
 from resources.secrets import MissingSecret
 from resources.settings import save_settings

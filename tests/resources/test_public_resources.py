@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import SettingsError
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import SettingsError
 from resources.artifacts.resource import artifact_store
 from resources.feed.client import ReleaseFeed
 from resources.feed.resource import release_feed

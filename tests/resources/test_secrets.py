@@ -2,8 +2,8 @@ import pytest
 import requests
 from hcloud import Client
 
-from hyops_assets.contract.notify_settings import NotifySettings
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.notify import NotifySettings
+from hyops_assets.settings.pipeline import Settings
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.errors import BadToken
 from resources.notify import Notifier, NotTold

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.build_settings import AptSource, BuildSettings
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.settings import Settings, SettingsError
-from hyops_assets.contract.signing_keys import ROLLING_KEY, SigningKey
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites, default_site
+from hyops_assets.settings.build import AptSource, BuildSettings
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.signing_keys import ROLLING_KEY, SigningKey
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites, default_site
 from resources.settings import load_settings, save_settings
 from resources.yaml_files import MAX_BYTES
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
 from hyops_assets.definitions import build_definitions
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import Settings
 from resources.feed.client import ReleaseFeed
 from resources.settings import save_settings
 from sensors.releases import vyos_rolling_release

@@ -13,7 +13,7 @@ import pytest
 
 from hyops_assets.assets.executing import by_shell
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.notify_settings import NotifySettings
+from hyops_assets.settings.notify import NotifySettings
 from resources.notify import ATTEMPTS, Notifier, NotTold, NotToldYet
 from sensors.failures import run_failures
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.contract.feed_settings import FeedSettings
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.parse import Feed, RefusedEntry, Release, release_at
 from sensors.cursor import TURN_RED_AFTER, Cursor
 from sensors.plan import MAX_NEW_PER_TICK, MAX_WAITING, Known, Plan, plan, relevant

@@ -21,8 +21,8 @@ from dagster_shared.error import SerializableErrorInfo
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.redaction import REDACTED
-from hyops_assets.contract.settings import Settings
 from hyops_assets.definitions import build_definitions
+from hyops_assets.settings.pipeline import Settings
 from resources.settings import save_settings
 from resources.without_config import without_config
 

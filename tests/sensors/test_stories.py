@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 
 from hyops_assets.assets.upstream import vyos_release
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.settings.feed import FeedSettings
 from resources.feed.client import FeedUnavailable
 from resources.feed.parse import Feed, Release, parse_feed
 from sensors.cursor import Cursor

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from hyops_assets.contract.feed_settings import FeedSettings
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, Rule
@@ -23,6 +21,8 @@ from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.running import running
 from hyops_assets.lab.signing import LabKey
 from hyops_assets.lab.trace import Trace
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.pipeline import Settings
 from resources.feed.download import ATTEMPTS
 from resources.settings import save_settings
 from tests.ui.served import Ui, serving, wait_until

@@ -9,8 +9,8 @@ from hyops_assets.cli.modules.sites import chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Intended, Work
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import found_lineage, standing_image_outputs, standing_template_outputs
+from hyops_assets.settings.pipeline import Settings
 
 if TYPE_CHECKING:
     from resources.hetzner.found import FoundImage

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.object_repo import (
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.state import ModuleState
+from hyops_assets.contract.urls import Url
+from hyops_assets.settings.object_repo import (
     DEFAULT_REPOSITORY_INSTANCE,
     ObjectRepoInputs,
     create_key,
     held_bucket,
     repository_outputs,
 )
-from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.settings import Settings
-from hyops_assets.contract.state import ModuleState
-from hyops_assets.contract.urls import Url
+from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.repository import RepositorySettings
 
 if TYPE_CHECKING:
     from resources.repository.gcs_bucket import BucketKeeper

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hyops_assets.cli.modules.registry import MODULES, Module
 from hyops_assets.cli.modules.specs import LATEST, spec_of, write_made
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 
 SETTINGS_PAGE = "settings.md"
 MODULES_PAGE = "modules.md"

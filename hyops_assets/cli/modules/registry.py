@@ -17,7 +17,6 @@ from hyops_assets.cli.modules import (
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
-from hyops_assets.contract.object_repo import ObjectRepoInputs
 from hyops_assets.contract.references import (
     DEFAULT_BUILD_INSTANCE,
     HETZNER_EDGES,
@@ -31,7 +30,8 @@ from hyops_assets.contract.references import (
     TEMPLATE_SEED,
 )
 from hyops_assets.contract.register_inputs import ArtifactInputs, ImageRegisterInputs, TemplateImportInputs
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.object_repo import ObjectRepoInputs
+from hyops_assets.settings.pipeline import Settings
 
 
 @dataclass(frozen=True)

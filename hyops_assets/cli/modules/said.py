@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from hyops_assets.contract import references as known
-from hyops_assets.contract.object_repo import ObjectRepoInputs, repository_outputs
 from hyops_assets.contract.stand_in import contract
 from hyops_assets.contract.state import (
     found_lineage,
@@ -14,6 +13,7 @@ from hyops_assets.contract.state import (
     standing_template_outputs,
     template_outputs,
 )
+from hyops_assets.settings.object_repo import ObjectRepoInputs, repository_outputs
 
 
 @dataclass(frozen=True)

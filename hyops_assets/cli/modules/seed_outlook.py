@@ -11,7 +11,7 @@ from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs, TemplateSeedInputs
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from hyops_assets.cli.modules.in_graph import done, graph_of, image_wishes, temp
 from hyops_assets.cli.modules.sites import Sites, chosen_site, slot_of
 from hyops_assets.cli.modules.work import Done, Work
 from hyops_assets.contract.inputs import ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 
 
 def apply_template(work: Work) -> Done:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from hyops_assets.contract.settings import NoSuchSite
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, default_site
+from hyops_assets.settings.pipeline import NoSuchSite
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, default_site
 
 Sites = Mapping[str, ProxmoxSite | HetznerSite]
 

@@ -14,7 +14,7 @@ from hyops_assets.cli.modules.registry import MODULES, Module
 from hyops_assets.cli.modules.said import SAID, Said
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.resolution import decided_by
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 
 SPEC = "spec.yml"
 SCHEMA = "inputs.schema.json"

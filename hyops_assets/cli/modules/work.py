@@ -9,9 +9,9 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.printable import printable
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.settings import Settings
 from hyops_assets.contract.state import ModuleState, Outputs
 from hyops_assets.image.programs import MissingProgram, find_program
+from hyops_assets.settings.pipeline import Settings
 from resources.states.store import StateStore
 
 

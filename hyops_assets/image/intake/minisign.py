@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.feed_settings import MAX_SIGNATURE_BYTES
+from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES
 
 Algorithm = Literal["prehashed", "legacy"]
 

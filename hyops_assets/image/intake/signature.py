@@ -14,9 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hyops_assets.contract.evidence import SignatureFacts
-from hyops_assets.contract.feed_settings import MAX_ISO_BYTES, MAX_SIGNATURE_BYTES
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.intake.minisign import (
     MalformedSignature,
@@ -27,6 +25,8 @@ from hyops_assets.image.intake.minisign import (
     prehash,
 )
 from hyops_assets.image.intake.trust import SignatureRefused, require_release, trusted_key
+from hyops_assets.settings.feed import MAX_ISO_BYTES, MAX_SIGNATURE_BYTES
+from hyops_assets.settings.signing_keys import SigningKey
 
 MAX_LEGACY_BYTES = 1 << 30
 """A legacy signature covers the file itself, which must be mapped whole."""

@@ -1,9 +1,9 @@
 """What decides a disk's bytes besides the common settings: what a method is told, and the files that it follows."""
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.methods.packer import template_of
 from hyops_assets.image.methods.vyos_vm_images import checkout_digest
+from hyops_assets.settings.build import BuildSettings
 
 
 def method_inputs(settings: BuildSettings) -> dict[str, str]:

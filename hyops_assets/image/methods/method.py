@@ -11,11 +11,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
+from hyops_assets.settings.build import BuildSettings
 
 BuildAccelerator = Literal["none", "kvm", "tcg", "unknown"]
 """What ran the guest that made a disk: nothing did, KVM, emulation; unknown where a command does not tell."""

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
-from hyops_assets.contract.build_settings import BuildSettings, Packer
 from hyops_assets.contract.errors import Refused
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, probe
 from hyops_assets.image.digests import sha256_of_file
@@ -25,6 +24,7 @@ from hyops_assets.image.methods.logged import Transcript, mortal
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.programs import find_program
 from hyops_assets.image.tool_versions import tool_versions
+from hyops_assets.settings.build import BuildSettings, Packer
 
 _TEMPLATES = Path(__file__).parents[3] / "tools" / "build" / "vyos" / "packer"
 _TEMPLATE, _PLUGINS = "vyos.pkr.hcl", "plugins.pkr.hcl"

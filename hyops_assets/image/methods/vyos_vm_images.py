@@ -18,7 +18,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyops_assets.contract.build_settings import BuildSettings, VyosVmImages
 from hyops_assets.contract.errors import Refused
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
@@ -29,6 +28,7 @@ from hyops_assets.image.methods.logged import Transcript, run_logged
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.methods.produced import decode_disk
 from hyops_assets.image.programs import ProgramFailed, run
+from hyops_assets.settings.build import BuildSettings, VyosVmImages
 
 _CHECKED_SUMS = "md5sum.txt"
 _CONFIG, _BOOT_SECTOR_BYTES, _BOOT_TEXT = "/boot/grub/grub.cfg", 446, b"GRUB"

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
@@ -18,6 +17,7 @@ from hyops_assets.image.overlay.apt import Apt, SourceUnreachable, UntrustedSour
 from hyops_assets.image.overlay.lock import LockedPackage, PackageLock, require_fits
 from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
 from hyops_assets.image.overlay.unsolvable import Unsolvable
+from hyops_assets.settings.build import AptSource
 
 __all__ = ["TamperedPackage", "fetch", "host_sources", "require_fits", "resolve", "suite_of"]
 

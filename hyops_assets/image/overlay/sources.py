@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.image.dpkg import SUITES, Stanza, stanzas
 from hyops_assets.image.programs import run
+from hyops_assets.settings.build import AptSource
 
 HOST_SOURCES = Path("/etc/apt")
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -12,8 +12,8 @@ from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.inputs import BadInputs, ModuleInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_REGISTER, IMAGE_SEED, TEMPLATE_IMPORT, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
-from hyops_assets.contract.settings import Settings, SettingsError
 from hyops_assets.contract.state import Outputs
+from hyops_assets.settings.pipeline import Settings, SettingsError
 from resources.hetzner.errors import MissingImage
 from resources.hetzner.found import NotThatImage, require_image
 from resources.hetzner.resource import HetznerProjects

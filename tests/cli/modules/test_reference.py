@@ -15,7 +15,7 @@ from hyops_assets.cli.modules.reference import (
 )
 from hyops_assets.cli.modules.registry import MODULES, Module
 from hyops_assets.cli.modules.specs import spec_of, write_made
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 
 CHECKOUT = Path(__file__).parents[3]
 DOCS = CHECKOUT / "docs"

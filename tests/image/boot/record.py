@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.boot import gate
 from hyops_assets.image.boot.accelerator import probe
@@ -22,6 +21,7 @@ from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.console import plain
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.lookalike import make_lookalike
+from hyops_assets.settings.build import BuildSettings
 from tests.conftest import LOOKALIKE_DISK_BYTES, LOOKALIKE_RELEASE
 from tests.image.boot.damage import DAMAGES, SpoiledDisk
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.boot import gate as boot
 from hyops_assets.image.boot.accelerator import MODELS, Accelerator, probe
 from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, boot_gate
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
+from hyops_assets.settings.build import BuildSettings
 from tests.boots import turn_to_boot
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.image.boot import damage

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.signing_keys import SigningKey
 from hyops_assets.contract.version import BadVersion, ReleaseLine, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake import iso as intake
@@ -16,6 +15,7 @@ from hyops_assets.image.squashfs import BadSquashfs
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.miniature import Oddities, make_miniature
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.signing_keys import SigningKey
 from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered
 from tests.killing import killed_at_each_line

@@ -12,15 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hyops_assets.contract.signing_keys import (
-    DISTRUSTED,
-    KNOWN_KEYS,
-    RELEASE_KEY,
-    ROLLING_KEY,
-    TRUSTED_BY_DEFAULT,
-    DistrustedKey,
-    SigningKey,
-)
 from hyops_assets.contract.version import ReleaseLine, iso_file_name
 from hyops_assets.image.intake import signature, trust
 from hyops_assets.image.intake.minisign import (
@@ -34,6 +25,15 @@ from hyops_assets.image.intake.minisign import (
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.programs import run
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.signing_keys import (
+    DISTRUSTED,
+    KNOWN_KEYS,
+    RELEASE_KEY,
+    ROLLING_KEY,
+    TRUSTED_BY_DEFAULT,
+    DistrustedKey,
+    SigningKey,
+)
 
 NAME = "vyos-2026.03.03-0027-rolling-generic-amd64.iso"
 SIGNED_AT = datetime(2026, 3, 3, 2, 10, tzinfo=UTC)

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
 from hyops_assets.image.methods.method import BuildRequest
@@ -13,6 +12,7 @@ from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, resolve
 from hyops_assets.lab.miniature import saved_config
+from hyops_assets.settings.build import BuildSettings
 from tests.image.conftest import RELEASE, Workshop
 
 INSTALLED_BYTES = 1 << 30

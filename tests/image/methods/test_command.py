@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.methods.command import CommandNotUsable, build_with_command
 from hyops_assets.image.methods.logged import REDACTED, run_logged
 from hyops_assets.image.methods.method import BuildFailed, MadeDisk
 from hyops_assets.image.programs import ProgramFailed
+from hyops_assets.settings.build import BuildSettings
 from tests.image.conftest import RELEASE
 from tests.image.methods.conftest import RequestFor
 

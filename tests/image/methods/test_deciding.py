@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.image.methods.deciding import method_inputs
 from hyops_assets.image.methods.packer import PackerNotUsable
+from hyops_assets.settings.build import BuildSettings
 
 
 def test_native_follows_no_file_of_the_operators() -> None:

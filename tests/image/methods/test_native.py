@@ -200,7 +200,7 @@ def test_a_file_without_its_directory_is_refused(opened: OpenedIso, tmp_path: Pa
 BUILD = """
 import os, sys
 from pathlib import Path
-from hyops_assets.contract.build_settings import BuildSettings
+from hyops_assets.settings.build import BuildSettings
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.overlay.lock import PackageLock
 os.umask(int(sys.argv[1], 8))

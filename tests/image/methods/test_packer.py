@@ -113,7 +113,7 @@ def test_a_killed_build_leaves_no_guest_behind(installing: Any) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from hyops_assets.contract.build_settings import BuildSettings
+from hyops_assets.settings.build import BuildSettings
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.methods.method import BuildRequest

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.overlay.lock import (
@@ -21,6 +20,7 @@ from hyops_assets.image.overlay.lock import (
 )
 from hyops_assets.image.overlay.packages import fetch, resolve
 from hyops_assets.lab.packages import make_repository
+from hyops_assets.settings.build import AptSource
 from tests.image.overlay.alone import without_network
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
@@ -103,7 +103,7 @@ def test_a_lock_of_another_iso_is_refused(status: bytes, why: str) -> None:
 FETCH = """
 import sys
 from pathlib import Path
-from hyops_assets.contract.build_settings import AptSource
+from hyops_assets.settings.build import AptSource
 from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.image.overlay.packages import fetch
 lock, keyring, cache = map(Path, sys.argv[1:])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.overlay.apt import SourceUnreachable
 from hyops_assets.image.overlay.lock import WrongLock, write_lock
@@ -16,13 +15,14 @@ from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.lab.debs import Deb, Entry, write_deb
+from hyops_assets.settings.build import AptSource
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop, file_size_limit
 from tests.image.overlay.alone import without_network
 
 BUILD = """
 import sys
 from pathlib import Path
-from hyops_assets.contract.build_settings import AptSource, BuildSettings
+from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.overlay.lock import read_lock
 iso, helper, lock, cache, keyring, out = map(Path, sys.argv[1:7])

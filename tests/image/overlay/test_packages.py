@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.overlay import packages
 from hyops_assets.image.overlay.apt import MissingVersion, SourceUnreachable, UntrustedSource
@@ -18,6 +17,7 @@ from hyops_assets.image.overlay.unsolvable import Unsolvable
 from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
+from hyops_assets.settings.build import AptSource
 from tests.image.conftest import file_size_limit
 from tests.killing import killed_at_each_line
 
@@ -276,7 +276,7 @@ def test_what_a_killed_run_left_is_swept(source: AptSource, tmp_path: Path) -> N
 RESOLVE = """
 import sys
 from pathlib import Path
-from hyops_assets.contract.build_settings import AptSource
+from hyops_assets.settings.build import AptSource
 from hyops_assets.image.overlay.packages import resolve
 line, keyring, status, cache = sys.argv[1:]
 resolve(Path(status).read_bytes(), ["cloud-init"], [AptSource(line=line, keyring=Path(keyring))], Path(cache))

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.build_settings import AptSource
 from hyops_assets.image.overlay.sources import BadSource, NoSource, host_sources, signed_lines
+from hyops_assets.settings.build import AptSource
 
 DEB822 = """\
 Types: deb deb-src

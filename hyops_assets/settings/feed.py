@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.names import MOST, MOST_DAYS, MOST_SECONDS, HostAndPort, HttpUrl, Place
-from hyops_assets.contract.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
 from hyops_assets.contract.version import ReleaseLine, require_release
+from hyops_assets.settings.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
 
 MAX_ISO_BYTES = 4 << 30
 """No installer ISO comes near. What is larger is refused before it is read."""

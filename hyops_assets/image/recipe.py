@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import Field
 
-from hyops_assets.contract.build_settings import BuildMethodName, BuildSettings
 from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
+from hyops_assets.settings.build import BuildMethodName, BuildSettings
 
 _DECIDING = {"disk_bytes", "console", "console_speed", "menu_timeout_seconds", "method"}
 

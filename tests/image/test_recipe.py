@@ -1,5 +1,5 @@
-from hyops_assets.contract.build_settings import BuildSettings
-from hyops_assets.contract.recipe import Recipe
+from hyops_assets.image.recipe import Recipe
+from hyops_assets.settings.build import BuildSettings
 
 ISO, HELPER = "1" * 64, "2" * 64
 

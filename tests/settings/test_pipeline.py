@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hyops_assets.contract.settings import Settings
+from hyops_assets.settings.pipeline import Settings
 from tests.contract.leaves import HUGE, LINES, leaves
 
 PROXMOX = {"host": "pve.example.com", "node": "pve1", "token_id": "hyops@pve!seed", "token_env": "PVE_TOKEN"}

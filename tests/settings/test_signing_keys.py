@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.contract.feed_settings import FeedSettings
-from hyops_assets.contract.signing_keys import (
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.signing_keys import (
     DISTRUSTED,
     KNOWN_KEYS,
     RELEASE_KEY,

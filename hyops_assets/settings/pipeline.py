@@ -8,16 +8,16 @@ from typing import Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
-from hyops_assets.contract.build_settings import BuildSettings
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError, LeadsNowhere
-from hyops_assets.contract.feed_settings import FeedSettings
-from hyops_assets.contract.notify_settings import NotifySettings
-from hyops_assets.contract.repository_settings import RepositorySettings
-from hyops_assets.contract.seeding_settings import SeedingSettings
-from hyops_assets.contract.signing_keys import SigningKey
-from hyops_assets.contract.site_settings import HetznerSite, ProxmoxSite, Sites
-from hyops_assets.contract.upkeep_settings import UpkeepSettings
+from hyops_assets.settings.build import BuildSettings
+from hyops_assets.settings.feed import FeedSettings
+from hyops_assets.settings.notify import NotifySettings
+from hyops_assets.settings.repository import RepositorySettings
+from hyops_assets.settings.seeding import SeedingSettings
+from hyops_assets.settings.signing_keys import SigningKey
+from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
+from hyops_assets.settings.upkeep import UpkeepSettings
 
 Site = TypeVar("Site")
 

@@ -13,9 +13,9 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.names import MOST_DAYS, OptionalHttpsOrigin, OptionalHttpsUrl, Words, require_bucket
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.repository_settings import RepositorySettings
 from hyops_assets.contract.state import Outputs
 from hyops_assets.contract.wrong_values import wrong_values
+from hyops_assets.settings.repository import RepositorySettings
 
 DEFAULT_REPOSITORY_INSTANCE = "vyos_records"
 """The instance that the source document's prerequisites name."""

@@ -1,0 +1,1 @@
+"""`pipeline.yml`: a model for each section, and the whole in `pipeline`."""
