@@ -166,7 +166,7 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
         if (refused := _beneath(error, ssl.SSLCertVerificationError)) is not None:
             raise Untrusted(
                 f"{url.shown}: its certificate is not trusted: {refused.verify_message}",
-                hint=_of_the_lab(url) or "for a private authority, set SSL_CERT_FILE to a bundle with it",
+                hint=f"for a private authority, set SSL_CERT_FILE to a bundle with it{_of_the_lab(url)}",
             ) from error
         if isinstance(error, httpcore.TimeoutException) and moment.passed:
             raise TooSlow(
@@ -175,13 +175,13 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
                 hint="try again later, or use another source",
             ) from error
         why = said_by_system(_beneath(error, OSError) or error)
-        hint = _of_the_lab(url) or "check network and proxy, then try again"
+        hint = f"check network and proxy, then try again{_of_the_lab(url)}"
         raise Unreachable(f"{url.shown}: {why}", hint=hint) from error
 
 
 def _of_the_lab(url: Url) -> str:
     """Return what leads to an address that only the lab has; empty for another's."""
-    return 'where it is the lab\'s: hyops lab up, then eval "$(hyops lab env)"' if url.host in _LOOPBACK else ""
+    return '; where it is the lab\'s: hyops lab up, then eval "$(hyops lab env)"' if url.host in _LOOPBACK else ""
 
 
 def _beneath(error: BaseException | None, kind: type[Cause]) -> Cause | None:

@@ -1,4 +1,4 @@
-"""An HTTP server of ours that strangers reach: so many connections at once and no more, each with an end.
+"""An HTTP server of ours that anyone reaches: so many connections at once and no more, each with an end.
 
 One that says nothing, drips its request or reads a byte a minute would hold a thread and a socket for as long as it
 likes, and enough of them this host.
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bounds:
-    """What strangers may take.
+    """What a caller may take.
 
     Attributes:
         connections: at once.
@@ -36,7 +36,7 @@ class BoundedServer(ThreadingHTTPServer):
     Args:
         port: on all of them.
         handler: answers.
-        bounds: what strangers may take.
+        bounds: what a caller may take.
 
     Raises:
         OSError: the port cannot be had.

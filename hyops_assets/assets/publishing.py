@@ -171,7 +171,7 @@ def _refuse_lab_outside_lab(record: Record, settings: Settings) -> None:
 def _publish_variant(
     record: Record, format_: VariantFormat, store: ArtifactStore, repository: ObjectRepository, progress: Step
 ) -> Published:
-    """Create one variant's object, or adopt an equal one, then read it back as a stranger would."""
+    """Create one variant's object, or adopt an equal one, then read it back anonymously."""
     variant = record.variants[format_]
     published = repository.create(
         published_name(record.key, record.record_version, format_),

@@ -1,4 +1,4 @@
-"""Audit of what was published: read as a stranger reads it."""
+"""Audit of what was published: read anonymously, as anyone reads it."""
 
 import dagster as dg
 

@@ -250,7 +250,7 @@ def _create_server(
 
 
 def _taken(what: str, labels: dict[str, str]) -> HyopsError:
-    """Return what a name that is in use means: another run of ours, or something of a stranger's."""
+    """Return what a name that is in use means: another run of ours, or something of someone else's."""
     written = Labels.parse(labels)
     if written is None or written.role != "seeder":
         return Occupied(

@@ -172,7 +172,7 @@ def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> N
         # What became of another environment's template is not for this one to mend.
         if facts.vmid != wanted and facts.vmid not in standing.others:
             _changed(facts, "; ".join(facts.problems(record)))
-    for facts in standing.strangers:
+    for facts in standing.unclaimed:
         tagged = digest_tag(record) in facts.tags.replace(",", ";").split(";")
         if facts.template and tagged and facts.name == template_name(record) and facts.vmid != wanted:
             _changed(facts, "its description no longer says what it holds")

@@ -285,7 +285,7 @@ class ProxmoxSeeder:
             )
         for facts in standing.changed:
             journal.warn(f"VMID {facts.vmid} claims to be this record's template but is left alone: it was changed")
-        for facts in standing.strangers:
+        for facts in standing.unclaimed:
             journal.warn(
                 f"VMID {facts.vmid} ({facts.name}) looks like this record's template and is not ours: left alone"
             )

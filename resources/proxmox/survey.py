@@ -33,7 +33,7 @@ class Standing:
         changed: committed templates of the record that somebody changed since.
         rivals: machines that other seeds of the record are building where this site could use them.
         stuck: machines under creation by nobody; only root may remove them.
-        strangers: machines that look like the record's template and do not say that they are.
+        unclaimed: machines that look like the record's template and do not say that they are.
         occupant: what stands under the wanted VMID, as far as it can be read.
         taken: every VMID in use that the token may see, and the wanted one if it is.
         unread: nodes that do not answer, may hold the record's template, and are written off by the site.
@@ -45,7 +45,7 @@ class Standing:
     changed: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
     rivals: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
     stuck: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
-    strangers: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
+    unclaimed: list[TemplateFacts] = field(default_factory=list[TemplateFacts])
     occupant: TemplateFacts | None = None
     others: frozenset[int] = frozenset()
     taken: frozenset[int] = frozenset()
@@ -100,7 +100,7 @@ def survey(
         changed=[entry for entry in usable if entry not in complete and entry not in building],
         rivals=[entry for entry in usable if entry in building and entry not in unfinished],
         stuck=[entry for entry in here if entry.lock == "create" and entry.volid is None],
-        strangers=[entry for entry in here if entry.lineage is None and _resembles(entry, record)],
+        unclaimed=[entry for entry in here if entry.lineage is None and _resembles(entry, record)],
         occupant=next((entry for entry in facts if entry.vmid == wanted), None),
         others=others,
         taken=seen | ({wanted} if wanted is not None and wanted not in seen and not client.is_free(wanted) else set()),

@@ -38,7 +38,7 @@ class ObjectMissing(HyopsError):
 
 
 class NotPublic(HyopsError):
-    """Strangers cannot read what is created here, so no site could fetch it."""
+    """Anonymous readers cannot read what is created here, so no site could fetch it."""
 
 
 class RepositoryFailed(HyopsError):
@@ -78,7 +78,7 @@ class ObjectFacts:
 
 
 class ReadBack(NamedTuple):
-    """Digest and size of the bytes that a stranger got."""
+    """Digest and size of the bytes that an anonymous reader got."""
 
     sha256: str
     size_bytes: int
@@ -127,7 +127,7 @@ class ObjectRepository(Protocol):
         What cannot be known without writing is left to `require_public`.
 
         Raises:
-            NotPublic: strangers could not read them.
+            NotPublic: anonymous readers could not read them.
             RepositoryFailed: the place is not there, or may not be written.
         """
         ...
@@ -137,7 +137,7 @@ class ObjectRepository(Protocol):
         ...
 
     def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
-        """Read an object (a name or its URL) as a stranger does: all bytes, no credentials, no redirect.
+        """Read an object (a name or its URL) as an anonymous reader does: all bytes, no credentials, no redirect.
 
         Raises:
             ObjectMissing: there is none.

@@ -1,8 +1,8 @@
 """Publishing by a command of the operator's, in place of the repository: `publish_command`.
 
 It is run once for every object, the commit point last, and prints the object's final URL on standard output, nothing
-else there. What it says counts after a stranger read the promised bytes from it. Which objects it published is noted
-in the environment, so that a later run adopts them: nobody can ask a command what it did.
+else there. What it says counts once the promised bytes were read from it anonymously. Which objects it published is
+noted in the environment, so that a later run adopts them: no one can ask a command what it did.
 """
 
 import json
@@ -44,7 +44,7 @@ class BadAnswer(HyopsError):
 
 
 class _Noted(Frozen):
-    """An object that a command published, and a stranger read."""
+    """An object that a command published, and an anonymous reader read."""
 
     name: str
     url: str
@@ -102,7 +102,7 @@ class CommandRepository:
             BadObjectName: the name is none of a record's.
             DigestMismatch: the source's bytes do not have this SHA-256.
             ObjectConflict: a command published other bytes under this name.
-            BadAnswer: what it printed is no URL of this object, or a stranger reads other bytes there.
+            BadAnswer: what it printed is no URL of this object, or an anonymous reader reads other bytes there.
             BadUrl: the URL may not stand in a contract.
             CommandNotUsable, ProgramFailed: it could not be run, or failed.
         """
@@ -138,7 +138,7 @@ class CommandRepository:
         return ObjectFacts(name, noted.url, noted.size_bytes, noted.sha256, noted.content_type, noted.metadata)
 
     def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
-        """Read an object as a stranger does; the read-back of its creation counts once.
+        """Read an object as an anonymous reader does; the read-back of its creation counts once.
 
         Raises:
             ObjectMissing: there is none.

@@ -99,7 +99,7 @@ class DirectoryRepository:
         return Published(self.url(name), "created" if created else "adopted", size, sent)
 
     def require_public(self) -> None:
-        """Find out whether a stranger can read what is created here. Without a web server, files are for this host.
+        """Find out whether anyone can read what is created here. Without a web server, files are for this host.
 
         Raises:
             NotPublic: the web server does not serve the directory to everyone.
@@ -148,13 +148,13 @@ class DirectoryRepository:
         )
 
     def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
-        """Read an object (a name or its URL) as a stranger does: all bytes, no credentials, no redirect.
+        """Read an object (a name or its URL) as an anonymous reader does: all bytes, no credentials, no redirect.
 
         Raises:
             ObjectMissing: there is none.
             Refused: the URL is not one of this repository, or answers with a redirect.
             TransientError: it could not be read now.
-            Untrusted, UnexpectedAnswer: the server is not set up for strangers.
+            Untrusted, UnexpectedAnswer: the server is not set up for anonymous readers.
         """
         name = name_at(where, self.public_base_url or self.directory.as_uri())
         if self.public_base_url is not None:

@@ -44,7 +44,7 @@ class GcsRepository:
     Args:
         connect: returns Google's client with the credentials that publish. Called once, when they are first needed:
             who only reads needs none.
-        stranger: Google's client without credentials.
+        anonymous: Google's client without credentials.
         bucket: the bucket's name.
         public_base_url: the URL that anyone reads the bucket under; the service's own where None.
         principal: the e-mail address of the publishing account, for hints.
@@ -55,7 +55,7 @@ class GcsRepository:
     def __init__(
         self,
         connect: Callable[[], storage.Client],
-        stranger: storage.Client,
+        anonymous: storage.Client,
         bucket: str,
         *,
         public_base_url: str | None = None,
@@ -66,7 +66,7 @@ class GcsRepository:
         self.bucket = bucket
         self.public_base_url = public_base_url or f"{PUBLIC_ENDPOINT}/{bucket}"
         self._connect = connect
-        self._stranger = stranger
+        self._anonymous = anonymous
         self._principal = principal
         self._chunk_bytes = chunk_bytes
         self._call = (patience or Patience()).arguments()
@@ -75,7 +75,7 @@ class GcsRepository:
 
     def close(self) -> None:
         """Close the connections."""
-        self._stranger.close()
+        self._anonymous.close()
         if "_client" in vars(self):
             self._client.close()
 
@@ -101,7 +101,7 @@ class GcsRepository:
             BadObjectName: the name is none.
             DigestMismatch: the source's bytes do not have this SHA-256.
             ObjectConflict: the name is taken by other bytes.
-            NotPublic: strangers could not read it.
+            NotPublic: anonymous readers could not read it.
             Unavailable: the service did not take it in time.
             RepositoryFailed: it refuses: no such bucket, no right to write, credentials that are not accepted.
         """
@@ -126,13 +126,13 @@ class GcsRepository:
             RepositoryFailed: there is no such bucket, or the credentials may not write to it; likewise.
         """
         url = self.url(MARKER_NAMES[0])
-        # Not to be cached: a copy at Google's edge could be read although strangers are shut out by now.
+        # Not to be cached: a copy at Google's edge could be read although anonymous readers are shut out by now.
         noted = Noted(MARKER_SHA256, MARKER_TYPE, {}, cache_control=_NEVER)
         try:
             url = self.url(place_marker(lambda name: self._create(name, MARKER, noted, silent)))
             require_marker(url)
         except NotVisible as error:
-            raise NotPublic(f"strangers cannot read {url}", hint=self._how_to_open()) from error
+            raise NotPublic(f"anonymous readers cannot read {url}", hint=self._how_to_open()) from error
         except NotPublic as error:
             raise NotPublic(error.message, hint=self._how_to_open()) from error
         self._proven_public = True
@@ -143,7 +143,7 @@ class GcsRepository:
         A `public_base_url` of its own may be served by something else than the bucket's policy: then nobody is asked.
 
         Raises:
-            NotPublic: strangers may not read; the hint has the commands that change it.
+            NotPublic: anonymous readers may not read; the hint has the commands that change it.
             NotPermitted: the credentials may not add objects; likewise.
             RepositoryFailed: there is no such bucket, or the credentials are not accepted; likewise.
         """
@@ -152,8 +152,8 @@ class GcsRepository:
                 f"the credentials may not add objects to gs://{self.bucket}", hint=self._grant("objectCreator")
             )
         own = self.public_base_url.endswith(f"/{self.bucket}")
-        if own and not self._allowed(self._stranger, "storage.objects.get"):
-            raise NotPublic(f"strangers may not read what is in gs://{self.bucket}", hint=self._how_to_open())
+        if own and not self._allowed(self._anonymous, "storage.objects.get"):
+            raise NotPublic(f"anonymous readers may not read what is in gs://{self.bucket}", hint=self._how_to_open())
 
     def _allowed(self, client: storage.Client, permission: str) -> bool:
         bucket = client.bucket(self.bucket)
@@ -165,7 +165,7 @@ class GcsRepository:
         except NotThere as error:
             raise self._no_bucket(error) from error
         except NotPermitted:
-            # To a stranger the service may refuse to say even that.
+            # To an anonymous reader the service may refuse to say even that.
             return False
         return permission in held
 
@@ -173,7 +173,7 @@ class GcsRepository:
         """Return what is known of an object, or None where there is none.
 
         Raises:
-            NotVisible: neither the credentials nor a stranger may know whether it is there.
+            NotVisible: neither the credentials nor an anonymous reader may know whether it is there.
             Unavailable, RepositoryFailed: the service does not tell.
         """
         blob = self._find(require_object_name(name))
@@ -190,13 +190,13 @@ class GcsRepository:
         )
 
     def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
-        """Read an object (a name or its URL) as a stranger does: all bytes, no credentials, no redirect.
+        """Read an object (a name or its URL) as an anonymous reader does: all bytes, no credentials, no redirect.
 
         Raises:
             ObjectMissing: there is none.
             Refused: the URL is not one of this repository, or answers with a redirect.
             TransientError: it could not be read now.
-            Untrusted, UnexpectedAnswer: the bucket is not open to strangers.
+            Untrusted, UnexpectedAnswer: the bucket is not open to anonymous readers.
         """
         return read_public(self.url(name_at(where, self.public_base_url)), progress=progress)
 
@@ -221,9 +221,9 @@ class GcsRepository:
         return self._connect()
 
     def _find(self, name: str) -> storage.Blob | None:
-        """Return an object with what is noted of it: as the account sees it, or where that may not, as a stranger."""
+        """Return an object with what is noted of it: as the account sees it, or where that may not, anonymously."""
         purpose = f"look up gs://{self.bucket}/{name}"
-        for client in (self._client, self._stranger):
+        for client in (self._client, self._anonymous):
             blob = client.bucket(self.bucket).blob(name)
             try:
                 asked(purpose, lambda blob=blob: blob.reload(**self._call))
@@ -236,7 +236,7 @@ class GcsRepository:
             self._bucket_is_there = True
             return blob
         raise NotVisible(
-            f"could not {purpose}: the credentials may not, and strangers may not either",
+            f"could not {purpose}: the credentials may not, and anonymous readers may not either",
             hint=self._grant("objectViewer"),
         )
 
@@ -301,8 +301,8 @@ class GcsRepository:
         return _binding(self.bucket, member, role)
 
     def _how_to_open(self) -> str:
-        """Return the commands that let strangers read; whether access is prevented is asked where that is allowed."""
-        # Not objectViewer: that lets strangers list, too.
+        """Return the commands that let anyone read; whether access is prevented is asked where that is allowed."""
+        # Not objectViewer: that lets anonymous readers list, too.
         opened = _binding(self.bucket, "allUsers", "legacyObjectReader")
         lifted = f"gcloud storage buckets update gs://{self.bucket} --no-public-access-prevention"
         bucket = self._client.bucket(self.bucket)

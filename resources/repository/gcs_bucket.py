@@ -22,7 +22,7 @@ from resources.repository.gcs_errors import NotPermitted, NotThere, Taken, Unava
 from resources.repository.gcs_upload import Patience
 
 READER = "roles/storage.legacyObjectReader"
-"""What strangers get: to read an object whose name they know. `objectViewer` would let them list besides."""
+"""What anonymous readers get: to read an object whose name they know. `objectViewer` would let them list besides."""
 
 PUBLISHER = ("roles/storage.objectCreator", "roles/storage.objectViewer")
 """What the publishing account gets: to add objects and to see which are there; not to replace or remove any."""

@@ -48,7 +48,7 @@ class NotPermitted(RepositoryFailed):
 
 
 class NotVisible(NotPermitted):
-    """Neither the credentials nor a stranger may know whether an object is there."""
+    """Neither the credentials nor an anonymous reader may know whether an object is there."""
 
 
 class Taken(HyopsError):
@@ -146,7 +146,9 @@ def _unreachable(purpose: str, error: requests.RequestException) -> HyopsError:
 def _unauthenticated(purpose: str, error: auth.GoogleAuthError) -> HyopsError:
     if isinstance(error, auth.InvalidOperation):
         # The library's way to say that a request without credentials was answered with 401.
-        return NotPermitted(f"could not {purpose}: a stranger may not", hint="let allUsers read the bucket's objects")
+        return NotPermitted(
+            f"could not {purpose}: an anonymous reader may not", hint="let allUsers read the bucket's objects"
+        )
     # The second argument is the token endpoint's answer, which is no secret but of no use either.
     said = _blanked(str(error.args[0])) if error.args else type(error).__name__
     return RepositoryFailed(

@@ -1,4 +1,4 @@
-"""What a stranger is told of a published object without reading its bytes."""
+"""What an anonymous reader is told of a published object without reading its bytes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A tiny object of known content by which a repository proves itself: created once, then read as a stranger reads.
+"""A tiny object of known content by which a repository proves itself: created once, then read anonymously.
 
 To create it takes the same right as to create a record, and to read it the same public URL. So this finds a missing
 bucket, a missing right, prevented public access and a wrong `public_base_url` alike, with no right beyond those that
@@ -64,19 +64,19 @@ def find_marker(head: Callable[[str], ObjectFacts | None]) -> str | None:
 
 
 def require_marker(url: str, *, hint: str = "let anyone read it") -> None:
-    """Read the marker as a stranger does.
+    """Read the marker as an anonymous reader does.
 
     Args:
         url: where it should be.
         hint: what makes the repository public.
 
     Raises:
-        NotPublic: it is not there for strangers, or something else is.
+        NotPublic: it is not there for anonymous readers, or something else is.
         TransientError: it could not be read now.
     """
     try:
         found = read_public(url, most_bytes=_MOST_BYTES)
     except (ObjectMissing, UnexpectedAnswer, TooManyBytes) as error:
-        raise NotPublic(f"strangers cannot read what is published: {error.message}", hint=hint) from error
+        raise NotPublic(f"anonymous readers cannot read what is published: {error.message}", hint=hint) from error
     if found.sha256 != MARKER_SHA256:
         raise NotPublic(f"{url} answers {found.size_bytes} bytes that were not published there", hint=hint)

@@ -2,7 +2,7 @@
 
 A version's names are created once. Who wants other bytes makes a revision (`-r2`, `-r3`, …); this says which one is
 free, as the repository tells it: a colleague's host may have published what this one never saw. Names are looked up
-one by one, which takes no right beyond reading them; a bucket that strangers read need not let them list it.
+one by one, which takes no right beyond reading them; a bucket that anonymous readers read need not let them list it.
 """
 
 from collections.abc import Iterator

@@ -60,7 +60,7 @@ def test_another_user_builds_the_same_record(
         pytest.skip("another user cannot read this checkout or its Python packages")
     done = subprocess.run(
         [
-            *NOBODY, PYTHON, "-m", "tests.assets.stranger",
+            *NOBODY, PYTHON, "-m", "tests.assets.other_user",
             str(open_directory / "home"), str(open_directory / miniature.iso.name), lab_key.public_key,
             packages.line, str(packages.keyring),
         ],

@@ -1,4 +1,4 @@
-"""Strangers may ask a server of ours; none of them holds a thread for ever, nor all of them together."""
+"""Anonymous callers may ask a server of ours; none of them holds a thread for ever, nor all of them together."""
 
 import socket
 import threading

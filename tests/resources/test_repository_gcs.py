@@ -395,7 +395,7 @@ def test_foreign_bytes_under_the_read_checks_name_block_no_publication(scene: Gc
 
 def test_a_bucket_that_strangers_cannot_read_is_found_before_the_upload(scene: GcsScene, repository: GcsRepository):
     scene.grant((PUBLISHER, "objectCreator"), (PUBLISHER, "objectViewer"))
-    with pytest.raises(NotPublic, match="strangers cannot read") as caught:
+    with pytest.raises(NotPublic, match="anonymous readers cannot read") as caught:
         publish(repository, LARGE)
     assert caught.value.hint.startswith(
         f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} "
@@ -432,7 +432,7 @@ def test_who_may_only_create_publishes_adopts_and_is_told_of_a_conflict(scene: G
 def test_where_strangers_may_read_and_not_list_the_upload_itself_tells_whether_a_name_is_free(scene: GcsScene):
     scene.grant((PUBLISHER, "objectCreator"), ("allUsers", "legacyObjectReader"))
     repository = repository_of(scene)
-    with pytest.raises(NotVisible, match="strangers may not either") as caught:
+    with pytest.raises(NotVisible, match="anonymous readers may not either") as caught:
         repository.head(NAME)
     assert f"--member=serviceAccount:{scene.email(PUBLISHER)} --role=roles/storage.objectViewer" in caught.value.hint
     with pytest.raises(NotPermitted, match="list the objects"):
@@ -444,7 +444,7 @@ def test_where_strangers_may_read_and_not_list_the_upload_itself_tells_whether_a
 def test_who_may_only_create_in_a_closed_bucket_is_told_so(scene: GcsScene):
     scene.grant((PUBLISHER, "objectCreator"))
     for _ in range(2):
-        with pytest.raises(NotPublic, match="strangers cannot read") as caught:
+        with pytest.raises(NotPublic, match="anonymous readers cannot read") as caught:
             publish(repository_of(scene), LARGE)
         assert "--member=allUsers" in caught.value.hint
     assert objects(scene) == []

@@ -10,7 +10,7 @@ def apply(work: Work) -> Done:
 
     Raises:
         Refused: the record key is not this environment's for the release.
-        NotPublic: strangers cannot read the repository.
+        NotPublic: anonymous readers cannot read the repository.
         RunFailed: a step failed or a gate refused.
     """
     inputs = build_inputs(work)

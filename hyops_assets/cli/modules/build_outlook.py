@@ -65,7 +65,7 @@ def collections_check() -> Check:
 
 
 def checks(work: Work) -> list[Check]:
-    """Return what a build needs on this host, and whether the repository answers and strangers can read it."""
+    """Return what a build needs on this host, and whether the repository answers and anonymous readers can read it."""
     inputs = build_inputs(work)
     method = work.settings.build.method
     programs = [program_check(name) for name in (*PROGRAMS, *_OF_METHOD.get(method, ()))]
@@ -117,7 +117,7 @@ def iso_outlook(work: Work) -> "tuple[StandingIso, str]":
 
 
 def require_public_repository(work: Work) -> None:
-    """Find a repository that strangers cannot read before anything is built for it.
+    """Find a repository that anonymous readers cannot read before anything is built for it.
 
     Raises:
         NotPublic: they cannot; the hint says what changes it.
@@ -220,14 +220,16 @@ def _repository(work: Work, repo_state_ref: str) -> Iterator[ObjectRepository]:
 
 
 def _repository_check(repository: ObjectRepository) -> Check:
-    """Return whether it can be added to, and whether strangers read what is there; nothing is written."""
+    """Return whether it can be added to, and whether anonymous readers read what is there; nothing is written."""
     from resources.repository.marker import MARKER_NAME, find_marker, require_marker
 
     repository.require_ready()
     standing = find_marker(repository.head)
     url = repository.url(standing or MARKER_NAME)
     if standing is None:
-        return Check("repository", "ok", f"it answers; that strangers can read {url} is proven before the build")
+        return Check(
+            "repository", "ok", f"it answers; that anonymous readers can read {url} is proven before the build"
+        )
     if not url.startswith("file:"):
         require_marker(url)
     return Check("repository", "ok", f"anyone can read {url}")

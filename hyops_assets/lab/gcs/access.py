@@ -47,7 +47,7 @@ def permissions(principal: str | None, bindings: Iterable[Binding], *, public: b
     """Return what someone may do under a policy.
 
     Args:
-        principal: the e-mail address of a service account; None for a stranger.
+        principal: the e-mail address of a service account; None for an anonymous caller.
         bindings: the policy's.
         public: whether `allUsers` and `allAuthenticatedUsers` count (public access prevention).
     """
@@ -79,7 +79,7 @@ def checked_bindings(given: object) -> list[Binding]:
 
 
 def denied(principal: str | None, permission: str, resource: str) -> ApiError:
-    """Return the answer to a caller without a permission: 401 for a stranger, 403 for someone known."""
+    """Return the answer to a caller without a permission: 401 for an anonymous caller, 403 for someone known."""
     noun = "object" if permission.startswith("storage.objects.") else "bucket"
     caller = principal or "Anonymous caller"
     message = (

@@ -23,7 +23,7 @@ _OBJECT = _BUCKET + r"/o/{object:.+}"
 
 @dataclass(frozen=True)
 class Call:
-    """A request of a caller who is known, or of a stranger. `pretend`: answer as if it were done, and do nothing."""
+    """A request of a known or an anonymous caller. `pretend`: answer as if it were done, and do nothing."""
 
     request: web.Request
     principal: str | None

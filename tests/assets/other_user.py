@@ -1,6 +1,6 @@
 """Builds one record in a house of its own, as whoever runs it, and prints the record's identity.
 
-Usage: python -m tests.assets.stranger DIRECTORY ISO PUBLIC_KEY PACKAGES_LINE KEYRING
+Usage: python -m tests.assets.other_user DIRECTORY ISO PUBLIC_KEY PACKAGES_LINE KEYRING
 The signature lies beside the ISO.
 """
 
