@@ -31,13 +31,13 @@ from resources.artifacts.documents import documents
 from resources.artifacts.resource import artifact_store
 from resources.boot import host_boot_gate
 from resources.border import bordered
+from resources.environment import environment, settings_resource
 from resources.feed.resource import release_feed
 from resources.hetzner.resource import hetzner_sites
 from resources.notify import notifier
 from resources.proxmox.resource import proxmox_sites
 from resources.repository.resource import repository_resource
 from resources.settings import load_settings
-from resources.settings_resource import settings_resource
 from resources.states.resource import state_store
 from sensors import upkeep
 from sensors.failures import run_failures
@@ -106,19 +106,20 @@ def build_definitions(
         ],
         schedules=[upkeep.leftover_resources(settings.upkeep), upkeep.drift(settings.upkeep)],
         resources={
-            "asked": asked(root, WISHES),
-            "settings": settings_resource(root),
-            "store": artifact_store(root),
-            "documents": documents(root),
+            "environment": environment(root),
+            "asked": asked(WISHES),
+            "settings": settings_resource(),
+            "store": artifact_store(),
+            "documents": documents(),
             # In place of Dagster's own, which nothing here uses and whose directory is a config field.
-            "io_manager": documents(root),
-            "feed": release_feed(root),
-            "repository": repository_resource(root),
-            "states": state_store(root),
-            "proxmox": proxmox_sites(root),
-            "hetzner": hetzner_sites(root),
-            "boot_gate": host_boot_gate(root),
-            "notifier": notifier(root),
+            "io_manager": documents(),
+            "feed": release_feed(),
+            "repository": repository_resource(),
+            "states": state_store(),
+            "proxmox": proxmox_sites(),
+            "hetzner": hetzner_sites(),
+            "boot_gate": host_boot_gate(),
+            "notifier": notifier(),
             **(overrides or {}),
         },
         # Steps follow one another and each is minutes of work: a process per step would only add its start-up.

@@ -8,14 +8,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import JsonValue
 
-from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image.boot.accelerator import Accelerator, probe
 from hyops_assets.image.boot.gate import MEMORY_MIB, BootFailed, boot_gate
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware
-from resources.settings import load_settings
-from resources.without_config import without_config
+from resources.environment import of_environment
 
 
 class BootGate:
@@ -81,9 +79,9 @@ class BootGate:
         return True, facts | {"boot_seconds": round(proof.seconds, 1), "guest": proof.report}
 
 
-def host_boot_gate(root: RuntimeRoot) -> dg.ResourceDefinition:
+def host_boot_gate() -> dg.ResourceDefinition:
     """Return the resource of the boot gate of this host; the accelerator is probed when it is first needed."""
-    return without_config(
-        lambda _: BootGate(emulated_at_once=load_settings(root).build.emulated_guests_at_once),
+    return of_environment(
+        lambda environment: BootGate(emulated_at_once=environment.settings.build.emulated_guests_at_once),
         "QEMU on this host, for the gates that boot a record.",
     )

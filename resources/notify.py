@@ -14,17 +14,15 @@ from pydantic import JsonValue
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from hyops_assets.contract.errors import HyopsError, TransientError
-from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.settings.notify import NotifySettings
 from resources.answers import Pace, TooSlow, Unreachable, Untrusted
+from resources.environment import of_environment
 from resources.proxies import BadProxy
 from resources.public_http import anonymous_client, opened
 from resources.secrets import MissingSecret, UnusableSecret, require_proxies, secret
-from resources.settings import load_settings
 from resources.time_budget import NoTimeLeft, TimeBudget
-from resources.without_config import without_config
 
 ATTEMPTS = 3
 ALL_SECONDS = 40.0
@@ -164,12 +162,12 @@ class Notifier:
         return url
 
 
-def notifier(root: RuntimeRoot) -> dg.ResourceDefinition:
+def notifier() -> dg.ResourceDefinition:
     """Return the resource of the webhook that `pipeline.yml` names; nothing is sent yet.
 
     When it is needed it raises:
         SettingsError: `pipeline.yml` does not validate.
     """
-    return without_config(
-        lambda _: Notifier(load_settings(root).notify, os.environ), "The webhook that is told what failed."
+    return of_environment(
+        lambda environment: Notifier(environment.settings.notify, os.environ), "The webhook that is told what failed."
     )

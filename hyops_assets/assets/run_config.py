@@ -16,10 +16,8 @@ from pydantic.fields import FieldInfo
 from hyops_assets.assets.asked import require_sound_tags
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.handed_over import HandedOver
-from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.wrong_values import wrong_values
-from resources.handed_over import handed_over_to
-from resources.without_config import without_config
+from resources.environment import Environment, of_environment
 
 Wishes = TypeVar("Wishes", bound=BaseModel)
 
@@ -55,7 +53,7 @@ class Asked:
         return found if isinstance(found, model) else model()
 
 
-def asked(root: RuntimeRoot, models: Mapping[str, type[BaseModel]]) -> dg.ResourceDefinition:
+def asked(models: Mapping[str, type[BaseModel]]) -> dg.ResourceDefinition:
     """Return the resource that reads what is asked of a run; `models` are those of the ops that can be asked.
 
     A run's executor makes its resources before its first step, so nothing runs where at its beginning this raises:
@@ -63,16 +61,18 @@ def asked(root: RuntimeRoot, models: Mapping[str, type[BaseModel]]) -> dg.Resour
         BadReference, BadTag: a tag that names no run, no state and no instance.
         NotHandedOver: the run names inputs that were not handed over to it.
     """
-    return without_config(
-        lambda context: read_asked(root, models, context.run) if context.run else Asked(HandedOver(), {}),
+    return of_environment(
+        lambda environment: read_asked(environment, models),
         "What was asked of this run, and what hyops apply handed over to it in private.",
     )
 
 
-def read_asked(root: RuntimeRoot, models: Mapping[str, type[BaseModel]], run: dg.DagsterRun) -> Asked:
-    """Return what was asked of a run. Raises as `asked` says."""
-    require_sound_tags(run)
-    return Asked(handed_over_to(root, run), _wishes(run.run_config, models))
+def read_asked(environment: Environment, models: Mapping[str, type[BaseModel]]) -> Asked:
+    """Return what was asked of an environment's run; nothing where there is none. Raises as `asked` says."""
+    if environment.run is None:
+        return Asked(HandedOver(), {})
+    require_sound_tags(environment.run)
+    return Asked(environment.handed_over, _wishes(environment.run.run_config, models))
 
 
 def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> dict[type[BaseModel], BaseModel]:

@@ -9,9 +9,9 @@ import dagster as dg
 from pydantic import BaseModel
 
 from hyops_assets.contract.errors import LeadsNowhere
-from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
+from resources.environment import NAME
 
 
 class DocumentIOManager(dg.IOManager):
@@ -45,10 +45,11 @@ class DocumentIOManager(dg.IOManager):
             raise
 
 
-def documents(root: RuntimeRoot) -> dg.IOManagerDefinition:
+def documents() -> dg.IOManagerDefinition:
     """Return the IO manager of one environment."""
     return dg.IOManagerDefinition(
-        resource_fn=lambda _: DocumentIOManager(ArtifactStore(root.artifacts)),
+        resource_fn=lambda context: DocumentIOManager(ArtifactStore(context.resources.environment.root.artifacts)),
         config_schema={},
+        required_resource_keys={NAME},
         description="Documents between assets, in the artifact store.",
     )

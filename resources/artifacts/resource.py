@@ -2,17 +2,16 @@
 
 import dagster as dg
 
-from hyops_assets.contract.layout import RuntimeRoot
 from resources.artifacts.store import ArtifactStore
+from resources.environment import Environment, of_environment
 from resources.settings import make_private
-from resources.without_config import without_config
 
 
-def artifact_store(root: RuntimeRoot) -> dg.ResourceDefinition:
+def artifact_store() -> dg.ResourceDefinition:
     """Return the resource of the store of one environment; its rooms appear when they are first written."""
 
-    def store(_: dg.InitResourceContext) -> ArtifactStore:
-        make_private(root.artifacts, below=root.path)
-        return ArtifactStore(root.artifacts)
+    def store(environment: Environment) -> ArtifactStore:
+        make_private(environment.root.artifacts, below=environment.root.path)
+        return ArtifactStore(environment.root.artifacts)
 
-    return without_config(store, "The artifact store of this environment.")
+    return of_environment(store, "The artifact store of this environment.")

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite
+from resources.environment import of_environment
 from resources.hetzner.client import HetznerClient
 from resources.hetzner.patience import Patience
 from resources.secrets import require_proxies, secret
-from resources.settings import settings_to_write
-from resources.without_config import without_config
 
 if TYPE_CHECKING:
     from resources.hetzner.seed import HetznerSeeder
@@ -69,10 +67,12 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
     return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
 
 
-def hetzner_sites(root: RuntimeRoot) -> dg.ResourceDefinition:
+def hetzner_sites() -> dg.ResourceDefinition:
     """Return the resource of one environment's Hetzner projects.
 
     At each run it raises:
         SettingsError: `pipeline.yml` does not validate.
     """
-    return without_config(lambda _: HetznerProjects(settings_to_write(root)), "The Hetzner sites of pipeline.yml.")
+    return of_environment(
+        lambda environment: HetznerProjects(environment.settings_to_write), "The Hetzner sites of pipeline.yml."
+    )

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.pipeline import Settings
+from resources.environment import of_environment
 from resources.proxmox.client import ProxmoxClient
 from resources.proxmox.journal import SeedLimits
 from resources.proxmox.seed import IsLive, ProxmoxSeeder
 from resources.secrets import require_proxies, secret
-from resources.settings import settings_to_write
-from resources.without_config import without_config
 
 
 class ProxmoxSeeders:
@@ -58,22 +56,19 @@ class ProxmoxSeeders:
         return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
 
 
-def proxmox_sites(
-    root: RuntimeRoot, *, poll_seconds: float = SeedLimits.poll, patience_seconds: float = 120.0
-) -> dg.ResourceDefinition:
+def proxmox_sites(*, poll_seconds: float = SeedLimits.poll, patience_seconds: float = 120.0) -> dg.ResourceDefinition:
     """Return the resource that makes seeders for one environment's Proxmox sites.
 
     At each run it raises:
         SettingsError: `pipeline.yml` does not validate.
 
     Args:
-        root: the environment's runtime root, such as ~/.hybridops/envs/dev.
         poll_seconds: pause between two looks at a worker.
         patience_seconds: how long a node may be silent before a run gives up; restarts take a minute.
     """
-    return without_config(
-        lambda _: ProxmoxSeeders(
-            settings_to_write(root), limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
+    return of_environment(
+        lambda environment: ProxmoxSeeders(
+            environment.settings_to_write, limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
         ),
         "The Proxmox sites of pipeline.yml.",
     )

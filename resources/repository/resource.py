@@ -7,20 +7,17 @@ from pathlib import Path
 
 import dagster as dg
 
-from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.operator_command import OperatorCommand
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
-from resources.handed_over import handed_over_to
+from resources.environment import Environment, of_environment
 from resources.repository.base import ObjectRepository
 from resources.repository.by_command import CommandRepository
-from resources.repository.by_state import settings_of_run
 from resources.repository.directory import DirectoryRepository
-from resources.without_config import without_config
 
 
-def repository_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
+def repository_resource() -> dg.ResourceDefinition:
     """Return the resource of the repository that `pipeline.yml` names; a directory below the root where it names none.
 
     For a run that something was handed over to, the one that a state names, or what a command publishes into. A
@@ -31,15 +28,15 @@ def repository_resource(root: RuntimeRoot) -> dg.ResourceDefinition:
         BadKey: the environment names a key for the bucket that is none.
     """
 
-    def opened(context: dg.InitResourceContext) -> Iterator[ObjectRepository]:
-        with closing(_repository(handed_over_to(root, context.run), root)) as repository:
+    def opened(environment: Environment) -> Iterator[ObjectRepository]:
+        with closing(_repository(environment)) as repository:
             yield repository
 
-    return without_config(opened, "Where records are published.")
+    return of_environment(opened, "Where records are published.")
 
 
-def _repository(handed_over: HandedOver, root: RuntimeRoot) -> ObjectRepository:
-    settings = settings_of_run(root, handed_over.repo_state_ref)
+def _repository(environment: Environment) -> ObjectRepository:
+    handed_over, settings, root = environment.handed_over, environment.settings, environment.root
     if not handed_over.publish_command:
         return object_repository(settings.repository, root, os.environ)
     workdir = Path(handed_over.publish_workdir) if handed_over.publish_workdir else None

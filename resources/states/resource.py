@@ -2,11 +2,10 @@
 
 import dagster as dg
 
-from hyops_assets.contract.layout import RuntimeRoot
+from resources.environment import of_environment
 from resources.states.store import StateStore
-from resources.without_config import without_config
 
 
-def state_store(root: RuntimeRoot) -> dg.ResourceDefinition:
+def state_store() -> dg.ResourceDefinition:
     """Return the resource of the module states of one environment."""
-    return without_config(lambda _: StateStore(root), "The module states of this environment.")
+    return of_environment(lambda environment: StateStore(environment.root), "The module states of this environment.")

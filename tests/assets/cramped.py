@@ -14,7 +14,7 @@ from tests.assets.house import RELEASE, quick
 
 
 def main(root: RuntimeRoot, size_bytes: int) -> None:
-    graph = Graph(root, open_instance(root), overrides=quick(root))
+    graph = Graph(root, open_instance(root), overrides=quick())
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
     try:
         graph.build(RELEASE)

@@ -32,7 +32,7 @@ class Doom(logging.Handler):
 def main(root: RuntimeRoot, step: str, stage: str) -> None:
     LOGGER.setLevel(logging.DEBUG)
     LOGGER.addHandler(Doom(step, stage))
-    graph = Graph(root, open_instance(root), overrides=quick(root))
+    graph = Graph(root, open_instance(root), overrides=quick())
     graph.build(RELEASE)
     graph.seed_proxmox(SITE, RELEASE)
     graph.seed_hetzner(SITE, RELEASE)

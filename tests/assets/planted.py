@@ -72,8 +72,8 @@ class Planted:
 
     def graph(self, handed_over: HandedOver | None = None) -> Graph:
         hetzner = HetznerProjects(load_settings(self.root), patience=Patience(outage=0.1, request=5))
-        proxmox = proxmox_sites(self.root, poll_seconds=0.05, patience_seconds=0.2)
-        overrides = quick(self.root) | {"hetzner": hetzner, "proxmox": proxmox}
+        proxmox = proxmox_sites(poll_seconds=0.05, patience_seconds=0.2)
+        overrides = quick() | {"hetzner": hetzner, "proxmox": proxmox}
         return Graph(self.root, self.instance, overrides=overrides, handed_over=handed_over)
 
     def fails(self, name: str, run: Callable[[Graph], Ran], handed_over: HandedOver | None = None) -> None:

@@ -25,7 +25,7 @@ NEXT_YEAR = 1_830_000_000
 
 def looked(home: House) -> dict[str, dg.AssetCheckEvaluation]:
     """Run the job as the schedule does; return each asset's evaluation."""
-    definitions = build_definitions(home.root, load_settings(home.root), overrides=quick(home.root))
+    definitions = build_definitions(home.root, load_settings(home.root), overrides=quick())
     result = definitions.resolve_job_def("look_for_drift").execute_in_process(instance=home.instance)
     found = {one.asset_key.to_user_string(): one for one in result.get_asset_check_evaluations()}
     assert {one.check_name for one in found.values()} == {CHECK}

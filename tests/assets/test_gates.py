@@ -25,7 +25,7 @@ def materialize(home: House, assets: Sequence[str], *, checks: bool, **overrides
     """Materialize some assets only, as anyone can in the UI."""
     selection = dg.AssetSelection.assets(*assets)
     definitions = dg.Definitions.merge(
-        build_definitions(home.root, load_settings(home.root), overrides=quick(home.root) | overrides),
+        build_definitions(home.root, load_settings(home.root), overrides=quick() | overrides),
         dg.Definitions(jobs=[dg.define_asset_job("some", selection if checks else selection.without_checks())]),
     )
     return definitions.resolve_job_def("some").execute_in_process(

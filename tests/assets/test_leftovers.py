@@ -67,7 +67,7 @@ def machine(home: House, run_id: str, *, expires: int = 1) -> None:
 
 def reap(home: House) -> tuple[list[dict[str, Any]], dg.AssetCheckEvaluation]:
     """Run the job; return the table of the materialization, and the check's evaluation."""
-    definitions = build_definitions(home.root, load_settings(home.root), overrides=quick(home.root))
+    definitions = build_definitions(home.root, load_settings(home.root), overrides=quick())
     result = definitions.resolve_job_def(reap_leftovers.name).execute_in_process(instance=home.instance)
     (event,) = result.get_asset_materialization_events()
     table = event.materialization.metadata["leftovers"]

@@ -29,7 +29,7 @@ def audit(home: House, asset: str) -> dg.AssetCheckEvaluation:
     """Run one lineage check by itself, as "Execute" on the check does in the UI."""
     check = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(asset), "lineage_holds"))
     definitions = dg.Definitions.merge(
-        build_definitions(home.root, load_settings(home.root), overrides=quick(home.root)),
+        build_definitions(home.root, load_settings(home.root), overrides=quick()),
         dg.Definitions(jobs=[dg.define_asset_job("audit", selection=check)]),
     )
     key = PARTITIONS[asset]

@@ -22,6 +22,7 @@ from hyops_assets.contract.references import BadReference
 from hyops_assets.definitions import WISHES, build_definitions
 from hyops_assets.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
+from resources.environment import Environment
 from resources.handed_over import HANDED_OVER_TAG, MAX_BYTES, HandedOverRoom, NotHandedOver, handed_over_to
 from tests.assets.house import House
 
@@ -162,7 +163,7 @@ class Launcher:
 
 
 def asked_of(run: dg.DagsterRun) -> Asked:
-    return read_asked(RuntimeRoot(Path("/nowhere")), WISHES, run)
+    return read_asked(Environment(RuntimeRoot(Path("/nowhere")), run), WISHES)
 
 
 @pytest.fixture(scope="module")

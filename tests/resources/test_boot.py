@@ -16,6 +16,7 @@ from hyops_assets.image.programs import run
 from hyops_assets.settings.build import BuildSettings
 from hyops_assets.settings.pipeline import Settings
 from resources.boot import BootGate, host_boot_gate
+from resources.environment import environment
 from resources.settings import save_settings
 
 SILENT_GUEST = bytes.fromhex("faf4ebfd")
@@ -86,6 +87,6 @@ def test_the_limit_is_a_setting_of_the_environment(tmp_path: Path) -> None:
     limits = []
     for build in (BuildSettings(), BuildSettings(emulated_guests_at_once=3)):
         save_settings(root, Settings(build=build), heading="test")
-        with dg.build_resources({"boot_gate": host_boot_gate(root)}) as resources:
+        with dg.build_resources({"environment": environment(root), "boot_gate": host_boot_gate()}) as resources:
             limits.append(resources.boot_gate.emulated_at_once)
     assert limits == [1, 3]

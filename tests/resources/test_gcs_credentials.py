@@ -12,6 +12,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
+from resources.environment import environment
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository
@@ -162,7 +163,7 @@ def test_the_graph_s_resource_is_closed_after_a_run(scene: GcsScene, tmp_path: P
     def publishes(repository: dg.ResourceParam[ObjectRepository]) -> str:
         return repository.create("x", b"x", sha256=SHA256_OF_X, content_type="text/plain", metadata={}).outcome
 
-    @dg.job(resource_defs={"repository": repository_resource(root)})
+    @dg.job(resource_defs={"environment": environment(root), "repository": repository_resource()})
     def job() -> None:
         publishes()
 

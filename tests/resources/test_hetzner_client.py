@@ -11,6 +11,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.lab.faults import Answer
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import HetznerSite, Sites
+from resources.environment import environment
 from resources.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
 from resources.hetzner.inventory import Offer
 from resources.hetzner.resource import HetznerProjects, client_of, hetzner_sites
@@ -120,7 +121,9 @@ def test_a_token_is_never_sent_in_clear_outside_the_lab(monkeypatch: pytest.Monk
 
 def test_the_dagster_resource_gives_the_sites_of_an_environment(tmp_path: Path) -> None:
     with (
-        dg.build_resources({"hetzner": hetzner_sites(RuntimeRoot(tmp_path))}) as resources,
+        dg.build_resources(
+            {"environment": environment(RuntimeRoot(tmp_path)), "hetzner": hetzner_sites()}
+        ) as resources,
         pytest.raises(SettingsError, match=r"config/pipeline\.yml"),
     ):
         resources.hetzner.seeder("prod")

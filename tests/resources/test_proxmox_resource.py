@@ -9,6 +9,7 @@ import pytest
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import Sites
+from resources.environment import environment
 from resources.proxmox.resource import ProxmoxSeeders, proxmox_sites
 from resources.secrets import MissingSecret
 from resources.settings import save_settings
@@ -25,7 +26,9 @@ def _seeders(scene: Scene, **options: object) -> ProxmoxSeeders:
     root = RuntimeRoot(scene.directory / "root")
     settings = Settings(lab=True, sites=Sites(proxmox={"lab": scene.site(**options)}))
     save_settings(root, settings, heading="a test's")
-    with dg.build_resources({"proxmox": proxmox_sites(root, poll_seconds=0.02)}) as resources:
+    with dg.build_resources(
+        {"environment": environment(root), "proxmox": proxmox_sites(poll_seconds=0.02)}
+    ) as resources:
         return resources.proxmox
 
 
