@@ -40,7 +40,7 @@ class Ground:
         at_work: returns the id of a live run that seeds at this site; None where there is none.
         policy: what is kept.
         clock: epoch seconds.
-        forget: told the version of what is about to be removed: that it stands there is no longer expected.
+        forget: called with the version of what is about to be removed: that it stands there is no longer expected.
         environment: the id of the one that looks; None where it has none.
         proves: whether a run or a document of the one that looks shows that it made a thing, by claim and id.
     """

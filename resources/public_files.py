@@ -46,7 +46,7 @@ def fetch_file(
         url: https; redirects are followed on the same host only.
         destination: the file.
         most_bytes: what it may have; asked of the server first, and counted while it arrives.
-        progress: told the bytes that arrived; cancels by raising.
+        progress: called with the bytes that arrived; cancels by raising.
         pace: how slow the server may be.
 
     Raises:

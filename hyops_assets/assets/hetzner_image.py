@@ -1,6 +1,6 @@
 """The seed `hetzner_image`: a published record as a snapshot in a Hetzner Cloud project, once per site.
 
-What belongs here: which record goes where, and what is told about it. How a project is brought to hold the bytes
+What belongs here: which record goes where, and what is reported about it. How a project is brought to hold the bytes
 stands in `resources/hetzner`.
 """
 
@@ -90,7 +90,7 @@ def _takes(contract: Contract, wrapper: Wrapper | None) -> VariantFormat:
 
 
 def _source(contract: Contract, wrapper: Wrapper | None) -> str:
-    """Return what an auditor is told of the variant that was taken."""
+    """Return what an auditor sees of the variant that was taken."""
     if _takes(contract, wrapper) == "qcow2":
         return f"{contract.urls['qcow2']}, wrapped by this host"
     if "raw.xz" not in contract.urls:
@@ -155,7 +155,7 @@ def hetzner_image(
 
 
 def _told(seeded: SeededImage) -> dict[str, dg.MetadataValue | str | int]:
-    """Return what an auditor is told of a seed in a Hetzner project. Costs are estimates, net and in EUR."""
+    """Return what an auditor sees of a seed in a Hetzner project. Costs are estimates, net and in EUR."""
     return {
         "image_ref": seeded.image_ref,
         "description": seeded.description,

@@ -1,6 +1,6 @@
 """The seed `proxmox_template`: a published record as a template on a Proxmox VE site, once per site.
 
-What belongs here: which record goes where, and what is told about it. How a site is brought to hold the bytes stands
+What belongs here: which record goes where, and what is reported of it. How a site is brought to hold the bytes stands
 in `resources/proxmox`.
 """
 

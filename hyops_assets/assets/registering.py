@@ -140,7 +140,7 @@ def _document(version: RecordVersion, claimed: Registration, settings: Settings)
         raise NotThatRecord(f"{url} is no record: {wrong}", hint="give the URL of a record.json") from error
     if canonical_json(record) + b"\n" != content:
         raise NotThatRecord(
-            f"{url} is not the canonical text of its record", hint="have it published again by whoever built it"
+            f"{url} is not the canonical text of its record", hint="have it published again by its builder"
         )
     if (record.version, record.key) != (str(version), claimed.record_key):
         raise NotThatRecord(
@@ -187,7 +187,7 @@ def _seen_before(
         if found != (file.sha256, file.size_bytes):
             raise NotThatRecord(
                 f"{file.url} has other bytes than when it was registered: SHA-256 {found.sha256}, not {file.sha256}",
-                hint=f"ask whoever published this {format_}: a published name must never change",
+                hint=f"ask the publisher of this {format_}: a published name must never change",
             )
     progress.ended("adopted", sum(file.size_bytes for file in held.files.values()))
     computed = [format_ for format_ in held.files if format_ not in told]
@@ -255,11 +255,11 @@ def _require_agreement(record: Record, found: Registered, held: Contract | None)
     if found.disk != record.disk:
         raise NotThatRecord(
             f"the files of {record.version} hold the disk {found.disk.sha256}, the record says {record.disk.sha256}",
-            hint="ask whoever published it; do not use these bytes",
+            hint="ask its publisher; do not use these bytes",
         )
     sizes = {format_: variant.size_bytes for format_, variant in record.variants.items()}
     if sizes != {format_: file.size_bytes for format_, file in found.files.items()}:
-        raise NotThatRecord(f"the record of {record.version} names other sizes", hint="ask whoever published it")
+        raise NotThatRecord(f"the record of {record.version} names other sizes", hint="ask its publisher")
     if held is not None and held.record.disk != record.disk:
         raise NotThatRecord(
             f"{record.version} is registered here with the disk {held.record.disk.sha256}, not {record.disk.sha256}",

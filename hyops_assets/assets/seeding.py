@@ -1,4 +1,4 @@
-"""What both seeds have in common: what is asked of a site, what is told about it, and which state slot moves."""
+"""What both seeds have in common: what is asked of a site, what is reported about it, and which state slot moves."""
 
 from collections.abc import Callable
 
@@ -102,7 +102,7 @@ def maker_of(owner: Owner, said: str | None, request: SeedRequest) -> str | None
 
 
 def ownership_of(owner: Owner) -> str:
-    """Return what an auditor is told of whose a template or an image is."""
+    """Return what an auditor sees of whose a template or an image is."""
     return owner.why if owner.ours else f"{owner.why}: it is used as it stands, and never changed or removed here"
 
 

@@ -45,7 +45,7 @@ class Chain:
         yield Link("record: its identity hashes to its digest", self.contract.record_digest, record.digest)
         yield self._document_link(record)
         if self.contract.registered:
-            yield Link("ISO: the record was registered, and is vouched for by whoever published it", "none", "none")
+            yield Link("ISO: the record was registered, and is vouched for by its publisher", "none", "none")
             return
         if record.iso_sha256 is None:
             yield Link("ISO: the record was built elsewhere, and is vouched for by its gates alone", "none", "none")

@@ -96,7 +96,7 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
         Refused: no opt-in, no cap or one that is too low, or a site that holds the record. Nothing was made.
         SettingsError: no such site, or `pipeline.yml` does not validate.
         RunFailed: the ISO was not built.
-        KeyboardInterrupt: whoever sits at the shell ended it; what it had made was removed.
+        KeyboardInterrupt: the person at the shell ended it; what it had made was removed.
     """
     if not asked.dry_run:
         _require_consent(asked, environ)

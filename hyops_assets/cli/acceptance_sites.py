@@ -106,7 +106,7 @@ class HetznerTrial(TriedProject):
             raise Refused(f"{self.name} holds {record.version} already: snapshot {found[0].id}", hint=_REVISION)
 
     def seed(self, graph: Graph, version: str) -> Ran:
-        """Seed it, by the server whose cost was told and no other."""
+        """Seed it, by the server whose cost was shown and no other."""
         pinned = {"seed_server_type": self.offer.server_type, "seed_location": self.offer.location}
         return graph.seed_hetzner(self.name, version, pinned)
 

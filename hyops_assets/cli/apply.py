@@ -23,7 +23,7 @@ def apply_module(asked: Asked) -> None:
         NotStarted: the inputs are wrong or a state reference does not resolve; nothing was started.
         PreflightFailed: something is missing or wrong; no state was touched.
         HyopsError: the run failed; the state says `error` and keeps its former outputs.
-        KeyboardInterrupt: whoever sits at the shell ended it; likewise.
+        KeyboardInterrupt: the person at the shell ended it; likewise.
     """
     prepared = prepare(asked)
     with before_the_run():

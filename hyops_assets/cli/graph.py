@@ -38,7 +38,7 @@ class RunFailed(HyopsError):
 
 
 class RunCancelled(KeyboardInterrupt):
-    """Whoever sits at the shell ended the run; Dagster has noted it as ended. `ran` is how far it came."""
+    """The person at the shell ended the run; Dagster has noted it as ended. `ran` is how far it came."""
 
     def __init__(self, ran: "Ran") -> None:
         super().__init__()

@@ -50,7 +50,7 @@ def seed(place: Place, asked: Asked) -> int:
     Raises:
         Refused: nothing is chosen, or a version that was never published.
         SettingsError: no such site.
-        KeyboardInterrupt: whoever sits at the shell ended it; the seeds at work came to their end.
+        KeyboardInterrupt: the person at the shell ended it; the seeds at work came to their end.
     """
     reach_lab(place.root)
     with ended_as_by_hand(), open_instance(place.root) as instance:

@@ -112,7 +112,7 @@ def adopt_disk(
         scratch: takes what is looked at meanwhile; nothing is left there.
         sha256: of the file; needed where it came from a URL.
         url: where the file came from; None for a local path.
-        progress: told the bytes done.
+        progress: called with the bytes done.
 
     Raises:
         NotAdopted: the file is not the one of this digest, or its disk holds another release; nothing is left.
@@ -127,7 +127,7 @@ def adopt_disk(
     if sha256 is not None and found != sha256.lower():
         raise NotAdopted(
             f"{file.name} has the SHA-256 {found}, not {sha256}",
-            hint="ask whoever published it for the digest; do not use these bytes",
+            hint="ask its publisher for the digest; do not use these bytes",
         )
     format_ = decode_disk(file, destination, progress=progress)
     release = release_on(destination, scratch)

@@ -123,7 +123,7 @@ def build_disk(
         cache: kept between builds: apt's indexes and .debs.
         destination: the raw disk, sparse; it appears when it is complete.
         scratch: an existing directory with room for the ISO twice; nothing is left there.
-        progress: told every stage.
+        progress: called with every stage.
         version: of the record, where it is a revision of the release.
         source_iso_url: where the ISO came from; for methods that tell others.
 

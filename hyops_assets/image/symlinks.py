@@ -22,7 +22,7 @@ def follow(path: str | PurePosixPath, target_of: Callable[[str], str | None]) ->
 
     Args:
         path: absolute.
-        target_of: told each absolute path on the way; returns a link's target, None for anything else. What it
+        target_of: called with each absolute path on the way; returns a link's target, None for anything else. What it
             raises, for a path that does not exist say, goes through.
 
     Raises:

@@ -42,7 +42,7 @@ def boot_disk(
         disk_format: of the file.
         firmware: `bios`, as Hetzner's servers mostly have, or `uefi`.
         timeout: seconds from power-on until the guest must have proved itself.
-        progress: told the bytes that the console printed.
+        progress: called with the bytes that the console printed.
 
     Raises:
         NothingToBoot: there is no such file.

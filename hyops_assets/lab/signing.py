@@ -47,7 +47,7 @@ class LabKey:
             path: the file.
             file_name: the name that the trusted comment carries.
             signed_at: the time that the trusted comment carries; with a time zone, whole seconds.
-            progress: told the file's bytes done.
+            progress: called with the file's bytes done.
         """
         digest = prehash()
         done, total = 0, path.stat().st_size

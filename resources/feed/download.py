@@ -82,7 +82,7 @@ def fetch_iso(
         release: from `ReleaseFeed.find`.
         settings: mirror, allowed hosts, size limit.
         destination: directory for the ISO; partial files stay in it for a rerun.
-        progress: told the ISO's bytes.
+        progress: called with the ISO's bytes.
         wait_seconds: pause before a broken transfer is taken up again; doubled each time, at most 30.
         pace: how slow a source may be; what the settings say where None.
 

@@ -88,7 +88,7 @@ class PartialFile:
             chunks: the bytes.
             total: size of the whole file, where known.
             limit: largest size allowed, in bytes.
-            progress: told the size so far.
+            progress: called with the size so far.
 
         Raises:
             TooLarge: there are more than `limit`; nothing is kept.

@@ -17,7 +17,7 @@ class FoundImage:
     """A snapshot that may become a state.
 
     Attributes:
-        facts: as the project told them.
+        facts: as the project reported them.
         labels: which record it was seeded from; None where it does not say.
         version: of the record: its own word, else what was claimed; empty where nobody knows.
         warnings: what nobody vouches for.

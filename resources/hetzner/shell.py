@@ -88,7 +88,7 @@ class Shell:
             command: one shell line.
             within: seconds until it is given up.
             feed: a file for its standard input.
-            heard: told what it prints to stderr, as it comes.
+            heard: called with what it prints to stderr, as it comes.
 
         Raises:
             WriteFailed: no end in time, more output than a report has, or the connection broke.

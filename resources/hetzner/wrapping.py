@@ -33,7 +33,7 @@ def wrapped(request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Prog
         request: of a record with a qcow2, which `request.url` names: an https URL or a file's.
         wrapper: where it is made and served.
         lab: whether addresses that are not routed will do.
-        progress: told the bytes done.
+        progress: called with the bytes done.
 
     Raises:
         MissingProgram: qemu-img or curl is not installed.

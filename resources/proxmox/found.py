@@ -17,7 +17,7 @@ class FoundTemplate:
     """A template that may become a state.
 
     Attributes:
-        facts: as the node told them.
+        facts: as the node reported them.
         lineage: which record it was seeded from; None where it does not say, or says what is not its own.
         version: of the record: its own word, else what was claimed; empty where nobody knows.
         warnings: what nobody vouches for.

@@ -71,7 +71,7 @@ def judge_template(
     """Decide about one machine, and say why; None where it is no template of ours.
 
     Args:
-        facts: as the node told them.
+        facts: as the node reported them.
         owner: whose it is, by its own lineage.
         mentions: what any state says, and which.
         linked: volumes that read from its disk.

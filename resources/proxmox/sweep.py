@@ -37,7 +37,7 @@ def judge_machine(
     """Decide about a machine, and say why; None where it is no matter of ours.
 
     Args:
-        facts: as the node told them.
+        facts: as the node reported them.
         environment: the id of the one that sweeps; None where it has none.
         now: epoch seconds.
         is_live: of the run that the lineage names.

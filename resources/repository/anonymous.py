@@ -30,7 +30,7 @@ def read_public(
     Args:
         url: https or http.
         most_bytes: what may be there.
-        progress: told the bytes that arrived; cancels by raising.
+        progress: called with the bytes that arrived; cancels by raising.
         pace: how slow the server may be.
 
     Raises:

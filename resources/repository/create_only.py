@@ -44,7 +44,7 @@ def create_only(
         source: the bytes, or a file with them.
         sha256: what the bytes must hash to.
         mode: of the final file, whatever the umask.
-        progress: told the bytes written.
+        progress: called with the bytes written.
 
     Raises:
         DigestMismatch: the source has other bytes; the name stays free.

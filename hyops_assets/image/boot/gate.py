@@ -102,7 +102,7 @@ def boot_gate(
         scratch: directory for the guest's writes and the console's log, all removed at the end.
         memory_mib: the guest's memory in MiB.
         silence: seconds without a byte on the console after which the guest counts as hung.
-        progress: told the bytes that the console printed, as stage `boot bios` or `boot uefi`.
+        progress: called with the bytes that the console printed, as stage `boot bios` or `boot uefi`.
 
     Raises:
         BootFailed: a failure on the console, a wrong proof, QEMU ended, or the time ran out.

@@ -42,7 +42,7 @@ def turn(
     Args:
         directory: of the locks; made where it is missing.
         at_once: turns there are. Whoever names more has the further ones to itself.
-        progress: told whom it waits for, at every look; what it raises ends the waiting.
+        progress: called with whom it waits for, at every look; what it raises ends the waiting.
         look_every: seconds between two looks.
 
     Raises:

@@ -76,7 +76,7 @@ def write_ext4(
         identity: its UUID, and the seed of its directory hashes.
         epoch: seconds since 1970; dates every file and the file system itself.
         scratch: takes the staged files (hard links where the file system allows); what is made there is removed.
-        progress: told the bytes of large files that were copied.
+        progress: called with the bytes of large files that were copied.
 
     Raises:
         FileSystemFailed: a path's directory is missing from the tree, or the result is not as asked.

@@ -109,7 +109,7 @@ def copy_bytes(
         files: the files.
         runs: their blocks.
         block_bytes: of the file system.
-        copied: told the bytes so far, after every piece; cancels by raising.
+        copied: called with the bytes so far, after every piece; cancels by raising.
 
     Raises:
         OSError: a source cannot be read, or the disk not be written.

@@ -1,4 +1,4 @@
-"""A disk as it arrives for an inspection: raw, qcow2 or raw.xz, told by its content, decoded where it must be."""
+"""A disk as it arrives for an inspection: raw, qcow2 or raw.xz by its content, decoded where it must be."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def opened_disk(file: Path, scratch: Path, *, progress: Progress = silent) -> It
     Args:
         file: from anywhere.
         scratch: takes the decoded disk, as sparse as it is; it is removed with the block.
-        progress: told the bytes that were decoded; cancels by raising.
+        progress: called with the bytes that were decoded; cancels by raising.
 
     Raises:
         NotADisk: it is no regular file, empty, no whole number of sectors, or too large.

@@ -78,7 +78,7 @@ def expected_of(
         promise: of its record.
         iso: what its squashfs is compared with. Its own sums are verified, its signature is not.
         console: what its menu must set, where no evidence says it.
-        progress: told the bytes of the ISO that were hashed.
+        progress: called with the bytes of the ISO that were hashed.
 
     Raises:
         AnotherIso: the ISO is not the one that the record names.

@@ -65,7 +65,7 @@ def inspect(
         expected: what its record promises.
         scratch: takes a copy of the squashfs while it is looked at; nothing is left there.
         container: the qcow2 or raw.xz that the disk was decoded from, if any.
-        progress: told how many questions are answered; cancels by raising.
+        progress: called with how many questions are answered; cancels by raising.
 
     Returns:
         One finding per question, in the order of `QUESTIONS`, whether or not an earlier one passed.

@@ -62,7 +62,7 @@ def open_iso(iso: Path, *, release: str, scratch: Path, progress: Progress = sil
         release: the release that it was published as.
         scratch: receives the directory `iso` (about the ISO's size), which must live as long as the answer. It is
             gone where this raises, and a former one is replaced.
-        progress: told the stage and its bytes; what it raises goes through.
+        progress: called with the stage and its bytes; what it raises goes through.
 
     Raises:
         BadVersion: VyOS publishes no such release.

@@ -77,7 +77,7 @@ def verify(
         file_name: the name that the signed comment must carry.
         released_at: when the release was announced, with a time zone; None where no feed says so.
         most_bytes: a larger file is refused before it is read.
-        progress: told the ISO's bytes done; what it raises goes through.
+        progress: called with the ISO's bytes done; what it raises goes through.
 
     Raises:
         MissingSignature: there is no such signature file.

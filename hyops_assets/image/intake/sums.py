@@ -49,7 +49,7 @@ def verify_sums(sums: Mapping[str, str], files: Mapping[str, Path], progress: Pr
     Args:
         sums: from `parse_sums`.
         files: the ISO's regular files by their path in it. A link is none: what it leads to is listed itself.
-        progress: told the bytes hashed of all that are listed.
+        progress: called with the bytes hashed of all that are listed.
 
     Raises:
         BadIso: names every file that is missing or differs, with both sums.

@@ -46,7 +46,7 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
     Args:
         iso: the file.
         root: receives the tree. What a killed run left there is removed first.
-        progress: told the stage; what it raises goes through.
+        progress: called with the stage; what it raises goes through.
 
     Yields:
         The regular files, by their path in the ISO without a leading slash.

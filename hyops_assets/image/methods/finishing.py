@@ -89,7 +89,7 @@ def finish(
         overlay: what stands in the overlay's upper directory, by the guest's paths.
         destination: the raw disk, sparse; it appears when it is complete.
         scratch: takes the files of the boot partition while they are needed; nothing of use is left there.
-        progress: told the stages.
+        progress: called with the stages.
 
     Raises:
         BadPartitionTable: the disk has no sound GUID partition table.

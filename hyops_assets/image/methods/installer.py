@@ -127,7 +127,7 @@ def answer_installer(
         asked: the questions in their order, from `questions`.
         password: what is typed for the installation's password.
         patience: how long each question is waited for.
-        progress: told the bytes that the console printed, by question; cancels by raising.
+        progress: called with the bytes that the console printed, by question; cancels by raising.
 
     Raises:
         InstallerDiffers: another question, a failure, or no question in time; with the console's last lines.

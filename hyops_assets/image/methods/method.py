@@ -39,7 +39,7 @@ class BuildRequest:
         settings: disk size, console, and what the method itself needs.
         destination: the raw disk; it appears when it is complete.
         scratch: an existing directory of this build's own; whoever made it removes it.
-        progress: told bytes; cancels by raising.
+        progress: called with bytes; cancels by raising.
     """
 
     iso: Path

@@ -88,7 +88,7 @@ def build_native(
         scratch: takes the files of the boot partition while they are needed; nothing is left there.
         console_speed: of the serial port, in baud.
         menu_timeout_seconds: until the default entry starts; 0 is at once.
-        progress: told every stage, and the bytes of the long ones; cancels by raising.
+        progress: called with every stage, and the bytes of the long ones; cancels by raising.
 
     Raises:
         BadDisk: the disk is too small.

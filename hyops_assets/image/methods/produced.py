@@ -21,7 +21,7 @@ def decode_disk(path: Path, raw: Path, *, progress: Progress = silent) -> DiskFo
     Args:
         path: qcow2, raw.xz or raw, by its content and never by its name; safe on a file that comes from elsewhere.
         raw: appears when it is complete.
-        progress: told the bytes done.
+        progress: called with the bytes done.
 
     Raises:
         ForeignFormat: it is of a format that is known, and none of ours.

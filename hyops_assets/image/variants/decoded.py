@@ -31,7 +31,7 @@ def decoded_disks(
         qcow2_file: one variant.
         raw_xz_file: the other one.
         scratch: a directory with room for both disks, as sparse as they are; left as it was.
-        progress: told the raw.xz's bytes done, then the qcow2's; cancels both by raising.
+        progress: called with the raw.xz's bytes done, then the qcow2's; cancels both by raising.
 
     Raises:
         as `qemu_img.decode` and `stock_xz.decode` do.

@@ -112,7 +112,7 @@ def open_disk(path: Path, format_: DiskFormat, *, scratch: Path, progress: Progr
         format_: what it is.
         scratch: a directory with room for the disk, left as it was. A raw.xz needs it, which xz decodes first, and
             a qcow2 that asks for a newer reader (zstd, extended L2 entries), which qemu-img does.
-        progress: told the bytes of that decoding; cancels by raising.
+        progress: called with the bytes of that decoding; cancels by raising.
 
     Raises:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.

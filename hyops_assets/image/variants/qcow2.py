@@ -41,7 +41,7 @@ def encode(
         destination: appears when it is complete and checked; an older file of that name is replaced.
         disk_format: what `disk` is.
         threads: deflating threads; all cores by default.
-        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+        progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
         NotADisk: the disk is empty or no whole number of sectors.

@@ -29,7 +29,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
     Args:
         qcow2: its header is read before qemu-img opens it.
         raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
-        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+        progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
         NotPlainQcow2: it is no qcow2, or does not hold its whole disk in itself.

@@ -21,7 +21,7 @@ def encode(disk: Path, destination: Path, *, disk_format: DiskFormat = "raw", pr
         disk: the disk.
         destination: appears when it is complete; an older file of that name is replaced.
         disk_format: what `disk` is.
-        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+        progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
         NotADisk: the disk is empty or no whole number of sectors.

@@ -80,7 +80,7 @@ def encode(
         threads: compressing threads; all cores by default.
         block_bytes: uncompressed bytes of a block, a power of two from 4 KiB to 8 MiB. Smaller blocks find more
             zeros and cost ratio: 512 KiB is the measured optimum of time (docs/benchmarks.md).
-        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+        progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
         NotADisk: the disk is empty or no whole number of sectors.

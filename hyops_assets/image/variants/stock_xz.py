@@ -31,7 +31,7 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
     Args:
         packed: the raw.xz.
         raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
-        progress: told the disk's bytes done; cancels by raising, and the partial file is removed.
+        progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
         BadRawXz: xz refuses it (corrupt, truncated, another format).

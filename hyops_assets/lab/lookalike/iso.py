@@ -34,7 +34,7 @@ def make_lookalike(destination: Path, release: str, *, cache: Path, progress: Pr
         destination: the ISO file; it appears when it is complete.
         release: the release that it claims to be.
         cache: keeps the Debian root (400 MB), so that the next ISO takes seconds instead of a minute.
-        progress: told the stage.
+        progress: called with the stage.
 
     Raises:
         NoSource: this machine's apt has no sources of Debian bookworm.

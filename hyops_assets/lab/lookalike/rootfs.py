@@ -89,7 +89,7 @@ def debian_rootfs(cache: Path, *, progress: Progress = silent) -> Rootfs:
 
     Args:
         cache: directory of finished roots, by content of their recipe.
-        progress: told the stage; a first run takes a minute.
+        progress: called with the stage; a first run takes a minute.
 
     Raises:
         NoSource: this machine's apt has no sources of Debian bookworm.
