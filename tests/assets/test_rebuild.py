@@ -23,7 +23,10 @@ def tick(home: House, **build: Any) -> dg.SensorResult:
     home.configure(build=changed)
     definitions = build_definitions(home.root, home.settings)
     sensor = definitions.resolve_sensor_def("recipe_changes")
-    resources = {name: (definitions.resources or {})[name] for name in ("settings", "store", "repository", "states")}
+    resources = {
+        name: (definitions.resources or {})[name]
+        for name in ("environment", "settings", "store", "repository", "states")
+    }
     with dg.build_sensor_context(instance=home.instance, definitions=definitions, resources=resources) as context:
         result = sensor(context)
     assert isinstance(result, dg.SensorResult)
