@@ -33,11 +33,13 @@ while IFS='=' read -r -d '' name value; do
   esac
 done < <(env --null)
 
-# A root of its own: in a chroot no program can make the namespaces that the lab's nodes live in.
+# A root of its own: in a chroot no program can make the namespaces that the lab's nodes live in. The processes are
+# unshare's to end, and /proc is its: over bwrap's, parts of which are read-only, the kernel lets the lab mount none.
 inside() {
-  bwrap --bind "$root" / --dev /dev --dev-bind-try /dev/kvm /dev/kvm --proc /proc --ro-bind /sys /sys --tmpfs /run \
-    --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts \
-    --unshare-pid --unshare-ipc --unshare-uts --hostname newcomer --cap-add ALL --die-with-parent \
+  unshare --pid --fork --kill-child --mount-proc \
+    bwrap --bind "$root" / --dev /dev --dev-bind-try /dev/kvm /dev/kvm --bind /proc /proc --ro-bind /sys /sys \
+    --tmpfs /run --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts \
+    --unshare-ipc --unshare-uts --hostname newcomer --cap-add ALL --die-with-parent \
     --clearenv "${environment[@]}" --chdir /root/pipeline -- "$@"
 }
 
