@@ -24,7 +24,7 @@ def run_failures() -> dg.SensorDefinition:
     def sensor(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
         if is_by_shell(context.dagster_run):
             context.log.info(
-                "run %s failed before the eyes of who started it from a shell", context.dagster_run.run_id
+                "run %s was started from a shell: its failure is reported there", context.dagster_run.run_id
             )
             return
         message = message_of(context, notifier)

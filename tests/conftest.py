@@ -8,6 +8,7 @@ from hypothesis import settings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.canonical_helper import canonical_helper
+from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.hetzner.answers import WITNESSES
 from hyops_assets.lab.lookalike import make_lookalike
@@ -116,3 +117,12 @@ def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPa
 def first_boot(lookalike_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstBoot:
     """The look-alike's first boot as a Proxmox guest on a larger disk: its disk afterwards, and its console."""
     return first_boot_of(lookalike_disk, tmp_path_factory)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """An authority that anonymous clients of this test trust, and no proxy between."""
+    made = Authority(tmp_path / "authority")
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    return made

@@ -89,8 +89,11 @@ def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redac
         return Looked([*runtime, broken], "", []), Redactor(os.environ)
     if asked is not None:
         return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
-    host = [*(program_check(name) for name in PACKAGES if name not in _UNNEEDED), accelerator_check()]
-    looked = Looked([*([] if target else host), *runtime, configured, *_sites(settings, target)], "", [])
+    # A site alone needs nothing of this host, and finding the accelerator runs a guest.
+    host = (
+        [] if target else [*(program_check(name) for name in PACKAGES if name not in _UNNEEDED), accelerator_check()]
+    )
+    looked = Looked([*host, *runtime, configured, *_sites(settings, target)], "", [])
     return looked, redactor_of(settings, None, os.environ)
 
 

@@ -1,4 +1,4 @@
-"""What an anonymous reader is told of a published object without reading its bytes."""
+"""What an anonymous reader learns of a published object without reading its bytes."""
 
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.urls import published_name
@@ -49,7 +49,6 @@ def digests(workshop: Workshop, case: Case, directory: Path) -> tuple[dict[str, 
     """Build a case's record; return its digests by what they are of, and the versions of what made it."""
     disk, given = directory / "disk.raw", directory / "given.raw"
     changes: dict[str, Any] = dict(case.changes)
-    tools: dict[str, str] = {}
     if case.method == "command":
         workshop.build(given, directory)
         os.environ[DISK_ENV] = str(given)
@@ -60,7 +59,6 @@ def digests(workshop: Workshop, case: Case, directory: Path) -> tuple[dict[str, 
         }
     settings = BuildSettings.model_validate(workshop.settings.model_dump() | changes)
     built = workshop.build(disk, directory, settings=settings)
-    tools |= built.facts["tools"]  # type: ignore[arg-type, operator]
     packed = qcow2.encode(disk, directory / "disk.qcow2")
     compressed = rawxz.encode(directory / "disk.qcow2", directory / "disk.raw.xz", disk_format="qcow2")
     record = Record(
@@ -74,7 +72,7 @@ def digests(workshop: Workshop, case: Case, directory: Path) -> tuple[dict[str, 
         lab=True,
     )
     found = {"disk": packed.disk.sha256, "qcow2": packed.sha256, "raw.xz": compressed.sha256, "record": record.digest}
-    return found, tools
+    return found, cast("dict[str, str]", built.facts["tools"])
 
 
 def line_of(case: Case, workshop: Workshop, found: Mapping[str, str], tools: Mapping[str, str]) -> dict[str, object]:

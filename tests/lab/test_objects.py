@@ -33,14 +33,6 @@ class Scene:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    authority = Authority(tmp_path / "authority")
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate_file))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return authority
-
-
-@pytest.fixture
 def scene(tmp_path: Path, authority: Authority) -> Iterator[Scene]:
     path = tmp_path / "objects" / NAME
     path.parent.mkdir(parents=True)
