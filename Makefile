@@ -7,7 +7,7 @@ ISO ?=
 ARGS ?=
 SUITES ?= bookworm trixie
 TARGETS ?= demo test-fast
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help
 help: ## list the targets
@@ -35,7 +35,7 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 	@$(BIN)/hyops dev
 
 .PHONY: test
-test: setup lint ## everything, the slow tests too: two workers, then what needs the machine alone
+test: setup lint ## everything, the slow tests too: several workers, then what needs the machine alone
 	@status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
 	$(BIN)/pytest -m "alone" || status=$$?; \
@@ -57,9 +57,8 @@ elsewhere: setup ## as root: the README's commands on a fresh Debian 12 and 13: 
 lint: setup ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/pyright
-	@$(BIN)/pyright --pythonversion 3.13
 	@$(BIN)/lint-imports
+	@$(BIN)/pyright & first=$$!; $(BIN)/pyright --pythonversion 3.13 && wait $$first
 
 .PHONY: bench
 bench: setup ## the benchmarks, as ratios in one run

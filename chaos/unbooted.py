@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from hyops_assets.image.boot.together import Paused
 from resources.boot import BootGate
 
 
@@ -12,6 +13,7 @@ class Unbooted(BootGate):
 
     passes = True
 
-    def boot(self, qcow2: Path, *, firmware: str, **_: object) -> tuple[bool, dict[str, JsonValue]]:
+    def booting(self, qcow2: Path, *, firmware: str, **_: object) -> Paused[tuple[bool, dict[str, JsonValue]]]:
         """Return the verdict, and why there is nothing behind it."""
+        yield from ()
         return self.passes, {"firmware": firmware, "accelerator": "none", "why": "the miniature has no kernel"}

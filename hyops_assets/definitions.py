@@ -66,8 +66,7 @@ WISHES: Mapping[str, type[BaseModel]] = {
 CHECKS = [
     feed.feed_is_sound,
     gates.disk_inspection,
-    gates.boots_bios,
-    gates.boots_uefi,
+    gates.boots,
     gates.variants_decode_to_one_disk,
     published.anonymous_read_back,
     lineage.template_lineage_holds,

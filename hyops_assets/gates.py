@@ -26,18 +26,22 @@ class GateNotPassed(Refused):
     """A record may not be published: a gate did not pass for its bytes."""
 
 
-def gate(
-    store: ArtifactStore, name: str, subject_sha256: str, examine: Callable[[], tuple[bool, dict[str, JsonValue]]]
+def passed_before(store: ArtifactStore, name: str, subject_sha256: str) -> GateResult | None:
+    """Return the pass that a gate kept for exactly these bytes, marked as adopted; None if there is none."""
+    held = store.find_document(f"gates/{name}", _key(subject_sha256), GateResult)
+    if held is None or not held.passed:
+        return None
+    return held.model_copy(update={"detail": held.detail | {"adopted": True}})
+
+
+def examined(
+    store: ArtifactStore, name: str, subject_sha256: str, found: tuple[bool, dict[str, JsonValue]]
 ) -> GateResult:
-    """Return a gate's result for exactly these bytes: the stored one if it passed, else examine them now.
+    """Return the result of a gate that looked at these bytes: whether they passed, and what it saw.
 
     Only a pass is kept: what failed is examined again on every run.
     """
-    key = f"{subject_sha256}.{GATES_VERSION}"
-    held = store.find_document(f"gates/{name}", key, GateResult)
-    if held is not None and held.passed:
-        return held.model_copy(update={"detail": held.detail | {"adopted": True}})
-    passed, detail = examine()
+    passed, detail = found
     result = GateResult(
         name=name,
         passed=passed,
@@ -45,8 +49,19 @@ def gate(
         detail=detail | {"examined_at": datetime.now(UTC).isoformat(timespec="seconds")},
     )
     if passed:
-        store.write_document(f"gates/{name}", key, result)
+        store.write_document(f"gates/{name}", _key(subject_sha256), result)
     return result
+
+
+def gate(
+    store: ArtifactStore, name: str, subject_sha256: str, examine: Callable[[], tuple[bool, dict[str, JsonValue]]]
+) -> GateResult:
+    """Return a gate's result for exactly these bytes: the stored one if it passed, else examine them now."""
+    return passed_before(store, name, subject_sha256) or examined(store, name, subject_sha256, examine())
+
+
+def _key(subject_sha256: str) -> str:
+    return f"{subject_sha256}.{GATES_VERSION}"
 
 
 def passed_gates(store: ArtifactStore, candidate: CandidateRecord) -> list[GateResult]:
@@ -58,7 +73,7 @@ def passed_gates(store: ArtifactStore, candidate: CandidateRecord) -> list[GateR
         GateNotPassed: a gate failed for these bytes, or did not run; each is named.
     """
     subjects = {variant.sha256 for variant in candidate.record.variants.values()}
-    results = store.list_documents("gates", {f"{subject}.{GATES_VERSION}" for subject in subjects}, GateResult)
+    results = store.list_documents("gates", {_key(subject) for subject in subjects}, GateResult)
     missing = [name for name in REQUIRED if name not in {result.name for result in results if result.passed}]
     if missing:
         raise GateNotPassed(

@@ -1,7 +1,7 @@
 """The boot gate: QEMU on this host, with an accelerator that was proven by running a guest."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from pydantic import JsonValue
 
 from hyops_assets.contract.progress import Progress
 from hyops_assets.image.boot.accelerator import Accelerator, probe
-from hyops_assets.image.boot.gate import MEMORY_MIB, BootFailed, boot_gate
-from hyops_assets.image.boot.turns import host_directory, turn
+from hyops_assets.image.boot.gate import MEMORY_MIB, BootFailed, booting
+from hyops_assets.image.boot.together import Paused
+from hyops_assets.image.boot.turns import host_directory, taken
 from hyops_assets.image.boot.verdict import Firmware
 from resources.environment import of_environment
 
@@ -28,7 +29,7 @@ class BootGate:
     def __init__(
         self,
         *,
-        emulated_at_once: int = 1,
+        emulated_at_once: int = 2,
         locks: Path | None = None,
         probe: Callable[[], Accelerator] = probe,
     ) -> None:
@@ -40,7 +41,7 @@ class BootGate:
     def _accelerator(self) -> Accelerator:
         return self._probe()
 
-    def boot(
+    def booting(
         self,
         qcow2: Path,
         *,
@@ -50,21 +51,22 @@ class BootGate:
         scratch: Path,
         progress: Progress,
         memory_mib: int = MEMORY_MIB,
-    ) -> tuple[bool, dict[str, JsonValue]]:
+    ) -> Paused[tuple[bool, dict[str, JsonValue]]]:
         """Return whether the disk booted to the end of cloud-init, and what an auditor asks about it.
 
-        The timeout begins when it is this guest's turn.
+        The timeout begins when it is this guest's turn. Several go on side by side by `together`.
 
         Raises:
             MissingProgram: QEMU or the firmware is not installed.
         """
         found = self._accelerator
         facts: dict[str, JsonValue] = {"firmware": firmware, "accelerator": found.kind, "why": found.reason}
-        emulated = found.kind == "tcg"
-        waiting = turn(self._locks, at_once=self.emulated_at_once, progress=progress) if emulated else nullcontext()
-        try:
-            with waiting:
-                proof = boot_gate(
+        with ExitStack() as turn:
+            if found.kind == "tcg":
+                free = yield from taken(self._locks, at_once=self.emulated_at_once, progress=progress)
+                turn.enter_context(free)
+            try:
+                proof = yield from booting(
                     qcow2,
                     release=release,
                     firmware=firmware,
@@ -74,8 +76,8 @@ class BootGate:
                     memory_mib=memory_mib,
                     progress=progress,
                 )
-        except BootFailed as failure:
-            return False, facts | {"failure": str(failure)}
+            except BootFailed as failure:
+                return False, facts | {"failure": str(failure)}
         return True, facts | {"boot_seconds": round(proof.seconds, 1), "guest": proof.report}
 
 

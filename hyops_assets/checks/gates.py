@@ -14,7 +14,8 @@ from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.record import FORMATS
-from hyops_assets.gates import gate
+from hyops_assets.gates import examined, gate, passed_before
+from hyops_assets.image.boot.together import Paused, together
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.inspection import questions
 from hyops_assets.image.variants import qcow2
@@ -94,52 +95,59 @@ def _expected(built: BuiltRecord, settings: Settings) -> questions.Expected:
     )
 
 
-def _boot_check(firmware: Firmware) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=qcow2_record,
-        name=f"boots_{firmware}",
-        blocking=True,
-        partitions_def=VERSIONS,
-        config_schema={},
-        description=(
-            f"The qcow2 boots under {firmware.upper()} to the end of cloud-init, from its own overlay: a random "
-            "nonce went in on a NoCloud disk, its proof came out on the serial console."
-        ),
-    )
-    @bordered
-    def boots(
-        context: dg.AssetCheckExecutionContext,
-        qcow2_record: BuiltRecord,
-        settings: dg.ResourceParam[Settings],
-        store: dg.ResourceParam[ArtifactStore],
-        boot_gate: dg.ResourceParam[BootGate],
-    ) -> dg.AssetCheckResult:
-        built = qcow2_record
-        name = f"boots_{firmware}"
+FIRMWARES: dict[str, Firmware] = {"boots_bios": "bios", "boots_uefi": "uefi"}
+
+
+@dg.multi_asset_check(
+    name="boots",
+    specs=[
+        dg.AssetCheckSpec(
+            name,
+            asset=qcow2_record,
+            blocking=True,
+            partitions_def=VERSIONS,
+            description=(
+                f"The qcow2 boots under {firmware.upper()} to the end of cloud-init, from its own overlay: a random "
+                "nonce went in on a NoCloud disk, its proof came out on the serial console."
+            ),
+        )
+        for name, firmware in FIRMWARES.items()
+    ],
+    can_subset=True,
+    config_schema={},
+)
+@bordered
+def boots(
+    context: dg.AssetCheckExecutionContext,
+    qcow2_record: BuiltRecord,
+    settings: dg.ResourceParam[Settings],
+    store: dg.ResourceParam[ArtifactStore],
+    boot_gate: dg.ResourceParam[BootGate],
+) -> Iterator[dg.AssetCheckResult]:
+    """Boot the disk under both firmwares, side by side where the host lets two guests run."""
+    built = qcow2_record
+
+    def boot(name: str) -> Paused[GateResult]:
         with step(context, name) as progress:
-            progress.ended("adopted", built.qcow2.size_bytes)
+            if adopted := passed_before(store, name, built.qcow2.sha256):
+                progress.ended("adopted", built.qcow2.size_bytes)
+                return adopted
+            with store.scratch(name) as scratch:
+                found = yield from boot_gate.booting(
+                    store.blob(built.qcow2.sha256),
+                    release=built.release,
+                    firmware=FIRMWARES[name],
+                    timeout=settings.build.boot_timeout_seconds,
+                    memory_mib=settings.build.boot_memory_mib,
+                    scratch=scratch,
+                    progress=progress,
+                )
+            progress.ended("booted" if found[0] else "did not boot", built.qcow2.size_bytes)
+            return examined(store, name, built.qcow2.sha256, found)
 
-            def examine() -> tuple[bool, dict[str, JsonValue]]:
-                with store.scratch(name) as scratch:
-                    passed, detail = boot_gate.boot(
-                        store.blob(built.qcow2.sha256),
-                        release=built.release,
-                        firmware=firmware,
-                        timeout=settings.build.boot_timeout_seconds,
-                        memory_mib=settings.build.boot_memory_mib,
-                        scratch=scratch,
-                        progress=progress,
-                    )
-                progress.ended("booted" if passed else "did not boot", built.qcow2.size_bytes)
-                return passed, detail
-
-            return _result(gate(store, name, built.qcow2.sha256, examine), QCOW2, name)
-
-    return boots
-
-
-boots_bios = _boot_check("bios")
-boots_uefi = _boot_check("uefi")
+    wanted = [name for name in FIRMWARES if dg.AssetCheckKey(QCOW2, name) in context.selected_asset_check_keys]
+    for result in together([boot(name) for name in wanted]):
+        yield _result(result, QCOW2, result.name)
 
 
 @dg.asset_check(asset=raw_xz_record, blocking=True, partitions_def=VERSIONS, config_schema={})

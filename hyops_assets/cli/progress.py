@@ -33,25 +33,28 @@ class _Lines(logging.Handler):
         self._console = console
         self._status = status
         self._stages = bool(os.environ.get(VERBOSE_ENV))
-        self._last = ""
+        self._last: dict[str, str] = {}
+        self._live: dict[str, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = vars(record)
         if "outcome" in fields:
+            self._live.pop(fields["step"], None)
             self._console.print(
                 f"  {fields['step']:<30} {fields['outcome']:<12} "
                 f"{in_bytes(fields['size_bytes']) if fields['size_bytes'] else '':>10} {fields['seconds']:>7.1f} s"
             )
             return
         wanted = self._stages or (self._status is None and fields["stage"].startswith(WAITING))
-        if wanted and (stage := f"  {fields['step']}: {fields['stage']}") != self._last:
-            self._last = stage
-            self._console.print(stage)
+        if wanted and fields["stage"] != self._last.get(fields["step"]):
+            self._last[fields["step"]] = fields["stage"]
+            self._console.print(f"  {fields['step']}: {fields['stage']}")
         if self._status is not None:
             total = fields["total"]
             share = f" of {in_bytes(total)}" if total else ""
             done = f": {in_bytes(fields['done'])}{share}" if fields["done"] else ""
-            self._status.update(f"{fields['step']}: {fields['stage']}{done}")
+            self._live[fields["step"]] = f"{fields['step']}: {fields['stage']}{done}"
+            self._status.update(" | ".join(self._live.values()))
 
 
 @contextmanager

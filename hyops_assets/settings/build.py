@@ -119,7 +119,7 @@ class BuildSettings(Frozen):
         default=1024, ge=1024, le=1 << 20, description="of a gate's guest; VyOS documents 1024 MiB as its minimum"
     )
     emulated_guests_at_once: int = Field(
-        default=1,
+        default=2,
         ge=1,
         le=1000,
         description="gates that boot at a time on a host without KVM, from the UI and from every shell; others wait",

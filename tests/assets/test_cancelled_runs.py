@@ -91,7 +91,7 @@ def test_a_run_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next
 @pytest.mark.slow
 def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(home: House) -> None:
     locks = home.root.path / "turns"
-    graph = home.graph(boot_gate=BootGate(locks=locks, probe=lambda: Accelerator("tcg", "test")))
+    graph = home.graph(boot_gate=BootGate(locks=locks, emulated_at_once=1, probe=lambda: Accelerator("tcg", "test")))
     with turn(locks, at_once=1), ended_as_by_hand():
         for sign in (signal.SIGINT, signal.SIGTERM):
             with interrupted("boots_bios", f"wait for the guest of process {os.getpid()}", sign):

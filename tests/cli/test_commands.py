@@ -374,7 +374,8 @@ def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
         assert running.poll() is None, running.communicate()
         return any(program in words for words in processes.naming(home.root.path / "work/artifacts").values())
 
-    wait_until(f"{program} runs", at_work, within=120, every=0.01)
+    # With the time that others hold both turns to boot.
+    wait_until(f"{program} runs", at_work, within=600, every=0.01)
     # A terminal sends Ctrl-C to everything that runs in its foreground, a service manager SIGTERM to the one process.
     (os.killpg if stop is signal.SIGINT else os.kill)(running.pid, stop)
     stdout, stderr = running.communicate(timeout=60)

@@ -1,5 +1,6 @@
 """The boot gate of a host: under emulation guests take turns, whoever boots them."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.boot.accelerator import Accelerator
+from hyops_assets.image.boot.together import alone, together
 from hyops_assets.image.boot.turns import turn
 from hyops_assets.image.programs import run
 from hyops_assets.settings.build import BuildSettings
@@ -23,10 +25,12 @@ SILENT_GUEST = bytes.fromhex("faf4ebfd")
 FOR_EVER = (
     "import sys; from pathlib import Path\n"
     "from hyops_assets.image.boot.accelerator import Accelerator\n"
+    "from hyops_assets.image.boot.together import alone\n"
     "from resources.boot import BootGate\n"
     "disk, scratch, locks = map(Path, sys.argv[1:])\n"
-    "BootGate(locks=locks, probe=lambda: Accelerator('tcg', 'test')).boot(disk, release='x', firmware='bios',\n"
-    "    timeout=600, scratch=scratch, progress=lambda *_: print('on', flush=True))"
+    "alone(BootGate(locks=locks, emulated_at_once=1, probe=lambda: Accelerator('tcg', 'test')).booting(\n"
+    "    disk, release='x', firmware='bios', timeout=600, scratch=scratch,\n"
+    "    progress=lambda *_: print('on', flush=True)))"
 )
 
 
@@ -57,8 +61,8 @@ def test_a_second_process_boots_once_the_first_is_gone_and_its_time_begins_then(
             if len(stages) == 2:
                 other.kill()
 
-        passed, detail = gate(locks).boot(
-            disk, release="x", firmware="bios", timeout=3, scratch=tmp_path, progress=progress
+        passed, detail = alone(
+            gate(locks).booting(disk, release="x", firmware="bios", timeout=3, scratch=tmp_path, progress=progress)
         )
     assert [stage.partition(" (")[0] for stage in stages[:2]] == [f"wait for the guest of process {other.pid}"] * 2
     assert stages[-1] == "boot bios"
@@ -71,13 +75,15 @@ def test_under_kvm_and_within_the_limit_nobody_waits(disk: Path, tmp_path: Path)
     locks = tmp_path / "locks"
     with turn(locks, at_once=1):
         for able in (gate(locks, "kvm"), gate(locks, at_once=2)):
-            able.boot(
-                disk,
-                release="x",
-                firmware="bios",
-                timeout=1,
-                scratch=tmp_path,
-                progress=lambda stage, *_: stages.append(stage),
+            alone(
+                able.booting(
+                    disk,
+                    release="x",
+                    firmware="bios",
+                    timeout=1,
+                    scratch=tmp_path,
+                    progress=lambda stage, *_: stages.append(stage),
+                )
             )
     assert [stage for stage in stages if stage.startswith("wait")] == []
 
@@ -89,4 +95,38 @@ def test_the_limit_is_a_setting_of_the_environment(tmp_path: Path) -> None:
         save_settings(root, Settings(build=build), heading="test")
         with dg.build_resources({"environment": environment(root), "boot_gate": host_boot_gate()}) as resources:
             limits.append(resources.boot_gate.emulated_at_once)
-    assert limits == [1, 3]
+    assert limits == [2, 3]
+
+
+def test_the_guests_of_one_check_run_side_by_side_and_an_error_of_one_ends_both(disk: Path, tmp_path: Path) -> None:
+    """Each is on before the other ends: the second one's first output raises while the first is still running."""
+    on: list[str] = []
+
+    class Cancelled(Exception):
+        pass
+
+    def first(stage: str, *_: object) -> None:
+        on.append(stage)
+
+    def second(stage: str, *_: object) -> None:
+        on.append(stage)
+        if {"boot bios", "boot uefi"} <= set(on):
+            raise Cancelled
+
+    shared = gate(tmp_path / "locks", at_once=2)
+    with pytest.raises(Cancelled):
+        together(
+            [
+                shared.booting(disk, release="x", firmware="bios", timeout=600, scratch=tmp_path, progress=first),
+                shared.booting(disk, release="x", firmware="uefi", timeout=600, scratch=tmp_path, progress=second),
+            ]
+        )
+    assert list(tmp_path.glob("boot-*")) == []
+    with turn(tmp_path / "locks", at_once=1), pytest.raises(BlockingIOError):
+        _hold(tmp_path / "locks" / "boot-0.lock")
+    _hold(tmp_path / "locks" / "boot-1.lock")
+
+
+def _hold(lock: Path) -> None:
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Names a failed test when it fails: two workers show what went wrong at the end of the run, half an hour later."""
+"""Names a failed test when it fails: workers show what went wrong at the end of the run, half an hour later."""
 
 import pytest
 

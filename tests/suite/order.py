@@ -1,4 +1,4 @@
-"""Which tests stay together, and which begin first, where two workers share a run (pytest-xdist, `-n 2`).
+"""Which tests stay together, and which begin first, where workers share a run (pytest-xdist, `-n 3`).
 
 The tests of a file stay together, so that what the file shares is set up once. What is long begins first, so that a
 run ends with many short groups. Workers name the groups in a file of the run, where the scheduler finds them: the

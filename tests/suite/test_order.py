@@ -1,4 +1,4 @@
-"""Two workers: the tests of a file stay together, slow ones go alone and first, long forms and groups as marked."""
+"""Workers: the tests of a file stay together, slow ones go alone and first, long forms and groups as marked."""
 
 import json
 from pathlib import Path

@@ -5,7 +5,6 @@ for a fixed time: the serial console is read until the proof, a known failure, o
 """
 
 import os
-import selectors
 import shutil
 import tempfile
 import time
@@ -21,6 +20,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.boot.together import Pause, Paused, alone
 from hyops_assets.image.boot.verdict import Failed, Firmware, Proven, verdict
 from hyops_assets.image.console import console_tail, plain
 from hyops_assets.image.digests import sha256_of_file
@@ -86,6 +86,34 @@ def boot_gate(
     silence: float = SILENCE_SECONDS,
     progress: Progress = silent,
 ) -> BootProof:
+    """Boot a disk alone: `booting`, to its end."""
+    return alone(
+        booting(
+            qcow2,
+            release=release,
+            firmware=firmware,
+            accelerator=accelerator,
+            timeout=timeout,
+            scratch=scratch,
+            memory_mib=memory_mib,
+            silence=silence,
+            progress=progress,
+        )
+    )
+
+
+def booting(
+    qcow2: Path,
+    *,
+    release: str,
+    firmware: Firmware,
+    accelerator: Accelerator,
+    timeout: float,
+    scratch: Path,
+    memory_mib: int = MEMORY_MIB,
+    silence: float = SILENCE_SECONDS,
+    progress: Progress = silent,
+) -> Paused[BootProof]:
     """Boot a disk and return its proof that cloud-init's last stage ran from the release's overlay root.
 
     What counts as a proof and what as a failure is read by `verdict`. A guest that falls silent is powered on once
@@ -118,19 +146,19 @@ def boot_gate(
         def judged(console: str) -> Proven | Failed | None:
             return verdict(console, challenge, release=release, firmware=firmware)
 
-        def power_on(count: int, used: Accelerator) -> _Booted:
+        def power_on(count: int, used: Accelerator) -> Paused[_Booted]:
             argv = _qemu_arguments(qcow2, seed, firmware, used, own, memory_mib)
             started = time.monotonic()
             console = _Console(firmware, progress)
             watch = _Watch(started + timeout, silence, own / _QEMU_LOG)
             with _powered_on(argv, own) as process:
-                proven = _await_proof(process, judged, console, watch)
+                proven = yield from _await_proof(process, judged, console, watch)
             return _Booted(proven.facts, console.text, time.monotonic() - started, count, used)
 
         try:
-            booted = power_on(1, accelerator)
+            booted = yield from power_on(1, accelerator)
         except FellSilent:
-            booted = power_on(2, accelerator.modest())
+            booted = yield from power_on(2, accelerator.modest())
     if sha256_of_file(qcow2) != before:
         raise BootFailed(firmware, f"{qcow2.name} was changed while it was booted", booted.console)
     report: dict[str, JsonValue] = {
@@ -203,23 +231,21 @@ class _Watch:
 
 def _await_proof(
     process: Popen[bytes], judged: Callable[[str], Proven | Failed | None], console: _Console, watch: _Watch
-) -> Proven:
+) -> Paused[Proven]:
     if process.stdout is None:
         raise AssertionError
     descriptor = process.stdout.fileno()
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while selector.select(watch.patience()):
-            printed = os.read(descriptor, _READ_BYTES)
-            if not printed:
-                why = f"QEMU ended with status {process.wait()}: {watch.log.read_text(errors='replace').strip()}"
-                raise BootFailed(console.firmware, why, console.text)
-            console.add(printed)
-            found = judged(console.recent)
-            if isinstance(found, Proven):
-                return found
-            if isinstance(found, Failed):
-                raise BootFailed(console.firmware, found.why, console.text)
+    while (yield Pause(watch.patience(), descriptor)):
+        printed = os.read(descriptor, _READ_BYTES)
+        if not printed:
+            why = f"QEMU ended with status {process.wait()}: {watch.log.read_text(errors='replace').strip()}"
+            raise BootFailed(console.firmware, why, console.text)
+        console.add(printed)
+        found = judged(console.recent)
+        if isinstance(found, Proven):
+            return found
+        if isinstance(found, Failed):
+            raise BootFailed(console.firmware, found.why, console.text)
     if time.monotonic() < watch.deadline:
         raise FellSilent(console.firmware, f"the console was silent for {watch.silence:.0f} s", console.text)
     raise BootFailed(console.firmware, "no proof before the time ran out", console.text)

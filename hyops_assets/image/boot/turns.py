@@ -1,20 +1,19 @@
 """Turns at booting: how many guests this host emulates at once, whichever process or environment asks.
 
-An emulated guest takes every core it is given for minutes. Two at once on two cores gain nothing, and come near the
-limits after which a sound disk counts as hung. Dagster's queue counts only the runs that pass through it: none of a
-shell's.
+An emulated guest fills a core for minutes. With more guests than cores none ends sooner, and a sound one comes near
+the limits after which it counts as hung. Dagster's queue counts only the runs that pass through it: none of a shell's.
 """
 
 import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import WAITING, Progress, silent
+from hyops_assets.image.boot.together import Pause, Paused, alone
 
 _LOOK_EVERY_SECONDS = 0.5
 
@@ -31,11 +30,10 @@ def host_directory() -> Path:
     return Path("/tmp") / f"hyops-{os.getuid()}"  # noqa: S108 - owner and kind are looked at before it is used
 
 
-@contextmanager
-def turn(
+def taken(
     directory: Path, *, at_once: int, progress: Progress = silent, look_every: float = _LOOK_EVERY_SECONDS
-) -> Iterator[None]:
-    """Hold one of a host's turns for as long as the block lasts; wait until one is free.
+) -> Paused[AbstractContextManager[None]]:
+    """Wait until one of a host's turns is free, and take it: it is held until the returned context ends.
 
     The kernel frees the turn of a holder that dies.
 
@@ -53,14 +51,28 @@ def turn(
     locks = [directory / f"boot-{number}.lock" for number in reversed(range(at_once))]
     while (holding := _hold_one(locks)) is None:
         progress(f"{WAITING}the guest of {' and '.join(map(_holder, locks))} ({at_once} at once emulated)", 0, None)
-        time.sleep(look_every)
+        yield Pause(look_every)
+    return _held(holding)
+
+
+@contextmanager
+def turn(
+    directory: Path, *, at_once: int, progress: Progress = silent, look_every: float = _LOOK_EVERY_SECONDS
+) -> Iterator[None]:
+    """Hold a turn for as long as the block lasts: `taken`, where nothing else goes on meanwhile."""
+    with alone(taken(directory, at_once=at_once, progress=progress, look_every=look_every)):
+        yield
+
+
+@contextmanager
+def _held(turn: int) -> Iterator[None]:
     try:
-        os.ftruncate(holding, 0)
-        os.write(holding, f"process {os.getpid()}".encode())
+        os.ftruncate(turn, 0)
+        os.write(turn, f"process {os.getpid()}".encode())
         yield
     finally:
         # What the file says is of the last holder: only the lock tells whether there is one.
-        os.close(holding)
+        os.close(turn)
 
 
 def _hold_one(locks: list[Path]) -> int | None:
