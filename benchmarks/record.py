@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyops_assets.image.build import build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.decoded import decoded_disks
 from hyops_assets.settings.build import AptSource, BuildSettings

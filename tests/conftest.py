@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.hetzner.answers import WITNESSES

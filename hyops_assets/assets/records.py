@@ -20,11 +20,11 @@ from hyops_assets.contract.record import Record, Variant, VariantFormat
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.build import BUILDER_VERSION, build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.methods.deciding import method_inputs
 from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.recipe import Recipe
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings

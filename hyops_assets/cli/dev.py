@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from hyops_assets.cli import closed, lab
 from hyops_assets.cli.environment import ANNOUNCED, Place
@@ -17,11 +16,11 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.own_process import close_to_others
+from hyops_assets.image.shipped import shipped
 from hyops_assets.ui.serve import Ui
 from resources.settings import load_settings
 
-_CHECKOUT = Path(__file__).parents[2]
-_WORKSPACE = _CHECKOUT / "workspace.yaml"
+_WORKSPACE = "workspace.yaml"
 _STOP_SECONDS = 20.0
 
 
@@ -74,7 +73,7 @@ def _serve(place: Place, serving: Serving, stack: ExitStack, *, daemon: bool) ->
             "this host, can start runs here as this user"
         )
     try:
-        ui.serve(instance, _WORKSPACE, ready=lambda link: _announce(place, link, guarded=ui.guarded))
+        ui.serve(instance, shipped(_WORKSPACE), ready=lambda link: _announce(place, link, guarded=ui.guarded))
     except KeyboardInterrupt:
         place.console.print("stopping")
     if watched is not None and watched.ended.is_set():
@@ -101,8 +100,9 @@ class _Watched:
 def _daemon(ui: Ui) -> Iterator[_Watched]:
     """Run Dagster's daemon for as long as the block lasts; where it ends before, the UI is stopped."""
     # It holds every token of the environment, and ticks for days beside other programs of this user.
-    command = [sys.executable, "-m", closed.__name__, "dagster-daemon", "run", "--workspace", _WORKSPACE]
-    process = subprocess.Popen(command, cwd=_CHECKOUT, start_new_session=True)
+    workspace = shipped(_WORKSPACE)
+    command = [sys.executable, "-m", closed.__name__, "dagster-daemon", "run", "--workspace", workspace]
+    process = subprocess.Popen(command, cwd=workspace.parent, start_new_session=True)
     stopping, ended = threading.Event(), threading.Event()
 
     def watch() -> None:

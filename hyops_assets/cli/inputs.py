@@ -16,6 +16,7 @@ from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import BadInputs, fold_aliases
 from hyops_assets.contract.plain import NotPlain, require_plain
 from hyops_assets.contract.redaction import Redactor
+from hyops_assets.image.shipped import shipped
 from resources.yaml_files import UnreadableYaml, read_yaml
 
 WHOLE_ENV = "HYOPS_INPUTS_JSON"
@@ -42,7 +43,7 @@ def read_layers(module: Module, path: Path | None, module_root: Path | None, env
     Args:
         module: its row in the registry.
         path: the operator's file; None where there is none.
-        module_root: where specs lie; `modules` below the working directory, if it is there, where None.
+        module_root: where specs lie; None: `modules` below the working directory, else what came with this program.
         environ: of this process.
 
     Raises:
@@ -116,12 +117,12 @@ def _parsed(module: Module, key: str, text: str) -> Any:
 
 
 def _spec_defaults(module: Module, module_root: Path | None) -> dict[str, Any]:
-    """Return the defaults of the module's spec; the model has the same ones where there is no spec."""
+    """Return the defaults of the module's spec."""
     path = (module_root or DEFAULT_MODULE_ROOT) / module.ref / "spec.yml"
     if not path.exists():
         if module_root is not None:
             raise BadInputs(f"{path} is not there", hint="name the directory that holds the modules' specs")
-        return {}
+        path = shipped("modules") / module.ref / "spec.yml"
     spec = _mapping(_read(path), str(path), "see modules/ for specs")
     inputs = _mapping(spec.get("inputs"), f"inputs of {path}", "see modules/ for specs")
     return _mapping(inputs.get("defaults"), f"inputs.defaults of {path}", "see modules/ for specs")

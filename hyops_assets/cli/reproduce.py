@@ -18,11 +18,11 @@ from hyops_assets.contract.evidence import Evidence, SignedIso
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.build import BUILDER_VERSION, BuiltDisk, build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.recipe import Recipe
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.encoded import Encoded
 from hyops_assets.settings.build import BuildSettings

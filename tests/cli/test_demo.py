@@ -9,6 +9,7 @@ from hyops_assets.cli.demo import RELEASE
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
 from tests.cli.gated import BUILD, SEEDS, Home
+from tests.cli.installed import installed_wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gated")]
 
@@ -51,8 +52,10 @@ def test_the_snapshot_that_was_seeded_boots_to_the_end_of_cloud_init(gated: Home
     assert "GiB" in facts["disk_bytes"], "the first boot finds the server's disk, not the record's"
 
 
-def test_the_demo_takes_a_look_alike_through_the_whole_graph(home: Home, gated: Home) -> None:
-    printed = home.hyops("demo", within=1200)
+def test_the_demo_of_the_wheel_takes_a_look_alike_through_the_whole_graph(
+    home: Home, gated: Home, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    printed = installed_wheel(tmp_path_factory).hyops(home.environment, tmp_path, "demo", within=1200)
     home.assert_adopted(gated)
     for line in ("ISO", "signature key", "disk", "qcow2 record", "raw.xz record", "contract", "Proxmox template"):
         assert line in printed

@@ -12,9 +12,9 @@ from hyops_assets.cli.inspect import NOT_ASKED, Asked, run_inspect
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.record import Record, Variant
 from hyops_assets.image.build import BuiltDisk
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.questions import QUESTIONS
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.running import running

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.overlay import overlay
 from hyops_assets.image.programs import run
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.lab.lookalike import configtree, schema, validation
 from hyops_assets.lab.lookalike.iso import release_files
 from tests.tools.shapes import RELEASE

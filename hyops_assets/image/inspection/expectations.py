@@ -10,11 +10,11 @@ from hyops_assets.contract.evidence import Evidence
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.wrong_values import wrong_values
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.arrival import UNKNOWN_RELEASE, Arrived, release_on
 from hyops_assets.image.inspection.view import Expected
 from hyops_assets.image.intake.iso import OpenedIso, open_iso
+from hyops_assets.image.shipped import canonical_helper
 
 
 class NoRecord(Refused):

@@ -23,10 +23,11 @@ from hyops_assets.image.methods.installer import Patience, answer_installer, que
 from hyops_assets.image.methods.logged import Transcript, mortal
 from hyops_assets.image.methods.method import BuildFailed, BuildRequest, MadeDisk
 from hyops_assets.image.programs import find_program
+from hyops_assets.image.shipped import shipped
 from hyops_assets.image.tool_versions import tool_versions
 from hyops_assets.settings.build import BuildSettings, Packer
 
-_TEMPLATES = Path(__file__).parents[3] / "tools" / "build" / "vyos" / "packer"
+_TEMPLATES = "tools/build/vyos/packer"
 _TEMPLATE, _PLUGINS = "vyos.pkr.hcl", "plugins.pkr.hcl"
 _BUILT_IN_BEFORE = (1, 7)
 """Packer's qemu builder is a plugin since this version."""
@@ -110,13 +111,13 @@ def template_of(settings: Packer) -> Path:
     """Return the template that a build would use.
 
     Raises:
-        PackerNotUsable: there is none.
+        PackerNotUsable: there is none where the settings say.
     """
-    template = settings.template or _TEMPLATES / _TEMPLATE
+    template = settings.template or shipped(_TEMPLATES) / _TEMPLATE
     if not template.is_file():
         raise PackerNotUsable(
             f"{template} does not exist",
-            hint="correct build.packer.template, or run from a checkout: pip install --editable .",
+            hint="correct build.packer.template",
         )
     return template
 
@@ -127,7 +128,7 @@ def _stage_templates(settings: Packer, own: Path) -> Path:
     directory.mkdir()
     template = shutil.copyfile(template_of(settings), directory / _TEMPLATE)
     if _version() >= _BUILT_IN_BEFORE:
-        shutil.copyfile(_TEMPLATES / _PLUGINS, directory / _PLUGINS)
+        shutil.copyfile(shipped(_TEMPLATES) / _PLUGINS, directory / _PLUGINS)
     return template
 
 

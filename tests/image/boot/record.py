@@ -17,8 +17,8 @@ from hyops_assets.image.boot.seed import Challenge, write_seed
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware, verdict
 from hyops_assets.image.build import build_disk
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.console import plain
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.lab.grub_modules import lab_cache
 from hyops_assets.lab.lookalike import make_lookalike
 from hyops_assets.settings.build import BuildSettings

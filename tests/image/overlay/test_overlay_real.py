@@ -8,7 +8,6 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from hyops_assets.image.canonical_helper import canonical_helper
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.dpkg import installed
 from hyops_assets.image.intake.iso import open_iso
@@ -18,6 +17,7 @@ from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, su
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.programs import run
 from hyops_assets.image.sbom import Subject, sbom
+from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.squashfs import Squashfs
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.image.overlay.effective import lay_over
