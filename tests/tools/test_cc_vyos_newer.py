@@ -128,6 +128,12 @@ def test_where_it_does_not_look_what_would_cost_a_login_is_still_known(newer, li
     assert {"set system host-name 'edge1'", "set service ssh port '22'"} <= set(newer.commands)
 
 
+def test_a_guest_that_can_start_no_process_for_it_is_configured(newer, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert newer.boot(hostname="edge1", ssh_authorized_keys=[KEY]) == []
+    assert "set system host-name 'edge1'" in newer.commands
+
+
 def test_what_it_sees_of_several_values_counts(newer, library):
     library(SEES_SEVERAL)
     (problem,) = newer.boot(vyos_config_commands=["set service ssh port 70000"], ssh_authorized_keys=[KEY])

@@ -481,31 +481,35 @@ class Library:
     """VyOS' `validate_tree_filter` (since August 2025) in a process of its own, which may end as it likes."""
 
     def __init__(self) -> None:
-        self._process: Any = subprocess.Popen(
-            [sys.executable, "-c", _LIBRARY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process: Any = None
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _LIBRARY],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
 
     def refuses(self, text: str) -> bool | None:
         """Tell whether the library finds a fault in a config.boot; None where it does not answer."""
-        asked, answers = self._process.stdin, self._process.stdout
+        if self._process is None:
+            return None
         try:
-            asked.write(json.dumps(text).encode() + b"\n")
-            asked.flush()
-            ready, _, _ = select.select([answers], [], [], 60)
-            return json.loads(answers.readline()) if ready else None
+            self._process.stdin.write(json.dumps(text).encode() + b"\n")
+            self._process.stdin.flush()
+            ready, _, _ = select.select([self._process.stdout], [], [], 60)
+            return json.loads(self._process.stdout.readline()) if ready else None
         except (OSError, ValueError):
             return None
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()
 
 
 _CHECK = re.compile(r'^syntax:expression:\s*exec\s+"((?:\\.|[^"\\])*)"', re.MULTILINE)
