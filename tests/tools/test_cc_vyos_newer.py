@@ -1,6 +1,6 @@
 """A release without node.def files: `vyos.xml_ref` knows the nodes, `validate_tree_filter` the values.
 
-The function is VyOS' own of August 2025 (vyos-1x 054fda5, vyos1x-config's reference_tree.ml) in what it does to its
+The function is VyOS' own (vyos-1x 054fda5; reference_tree.ml of vyos1x-config, late 2025) in what it does to its
 caller: here in Python, with the look-alike's tree.
 """
 
