@@ -103,7 +103,7 @@ _UNTELLING = frozenset({"invalid_input", "action_failed", "server_error", "unkno
 """Error codes that say nothing of the cause."""
 
 _STALE_OFFER = re.compile(
-    r"unsupported location for server type|error during placement"
+    r"unsupported location for server type|error during placement|location disabled|can no longer be ordered"
     r"|server type .*(?:is deprecated|unavailable|not available|not supported)",
     re.IGNORECASE,
 )

@@ -191,6 +191,8 @@ def test_a_disk_that_is_not_shown_at_all_is_transient_and_destroying_it_is_not_a
         ("invalid_input", "unsupported location for server type"),
         ("invalid_input", "server type cx22 is deprecated"),
         ("invalid_input", "Server Type cx22 is unavailable in location fsn1"),
+        ("invalid_input", "server location disabled"),
+        ("action_failed", 'Server type "cpx11" in "nbg1" can no longer be ordered'),
     ],
 )
 def test_an_offer_that_is_stale_is_distinguished_from_a_request_that_is_wrong(code: str, message: str) -> None:
