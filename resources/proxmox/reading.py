@@ -11,7 +11,6 @@ import requests
 
 from hyops_assets.contract.foreign_json import parsed_json
 
-
 _MOST_SAID = 2000
 """Characters of a message that are repeated: Proxmox says what is wrong in its first line."""
 
