@@ -35,11 +35,35 @@ PROXMOX = (
         "a lock that somebody else holds",
         "see which task holds it (a backup, a migration, another seed), and try again when it has ended",
     ),
-    # Cluster.pm, `check_cfs_quorum` and `cfs_lock`.
+    # Cluster.pm, `check_cfs_quorum`, `check_cfs_is_mounted`, `cfs_lock` and the calls of IPCC; PVE/File.pm,
+    # `file_set_contents` where the cluster's file system takes no write.
     _passing(
-        r"no quorum|pve cluster filesystem not online",
-        "a cluster without quorum",
-        "bring the cluster back to quorum: pvecm status",
+        r"no quorum|pve cluster filesystem not online|\(pmxcfs\) not mounted|ipcc_send_rec"
+        r"|unable to load access control list"
+        r"|'/etc/pve/[^']*' - (?:permission denied|device or resource busy|input/output error|read-only file system"
+        r"|transport endpoint is not connected)",
+        "a cluster without quorum, or whose file system starts anew",
+        "bring the cluster back to quorum: pvecm status, systemctl status pve-cluster",
+    ),
+    # pve-storage, Storage.pm, `activate_storage`, and its plugins: a file server that is away is no empty one.
+    _passing(
+        r"storage '[^']*' is not online|unable to activate storage '[^']*' - directory"
+        r"|connection check for storage '[^']*' failed",
+        "a storage that is not reached",
+        "see that the node reaches the storage: pvesm status",
+    ),
+    # RESTEnvironment.pm, `fork_worker`: it had not begun.
+    _passing(
+        r"got (?:no|strange) worker upid|unable to fork worker"
+        r"|cannot allocate memory|resource temporarily unavailable",
+        "a node that has no room for another process",
+        "look at the node's memory and its processes, and try again",
+    ),
+    # QEMU's image locks: a backup or a check reads the image.
+    _passing(
+        r'failed to get (?:shared )?"[a-z ]+" lock|another process using the image',
+        "an image that another program holds",
+        "see which program holds it (a backup, another import), and try again when it has ended",
     ),
     # pve-guest-common, AbstractConfig.pm, `check_lock`: locks that end with the task that set them.
     _passing(
@@ -48,7 +72,11 @@ PROXMOX = (
         "wait for the task that holds it",
     ),
     # Commands of a storage or of QEMU that a busy node did not finish (Tools.pm, `run_with_timeout`).
-    _passing(r"got timeout", "a busy node", "look at the node's load and its storages, and try again"),
+    _passing(
+        r"got timeout|timed out|timeout: no zvol|timeout after \d+ retries",
+        "a busy node",
+        "look at the node's load and its storages, and try again",
+    ),
     # wget's exit status 4: no connection to the source, or one that broke.
     _passing(r"wget.*failed: exit code 4\b", "a source that was not reached", "see that the node reaches the source"),
 )
@@ -75,7 +103,7 @@ _UNTELLING = frozenset({"invalid_input", "action_failed", "server_error", "unkno
 """Error codes that say nothing of the cause."""
 
 _STALE_OFFER = re.compile(
-    r"unsupported location for server type|error during placement"
+    r"unsupported location for server type|error during placement|location disabled|can no longer be ordered"
     r"|server type .*(?:is deprecated|unavailable|not available|not supported)",
     re.IGNORECASE,
 )

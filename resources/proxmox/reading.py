@@ -11,6 +11,9 @@ import requests
 
 from hyops_assets.contract.foreign_json import parsed_json
 
+_MOST_SAID = 2000
+"""Characters of a message that are repeated: Proxmox says what is wrong in its first line."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -60,8 +63,8 @@ class Bodies:
             return Said(page=_media_type(response) if response.content.strip() else "")
         given, message = document.get("errors"), document.get("message")
         named: dict[object, object] = given if isinstance(given, dict) else {}
-        fields = {str(name): " ".join(str(text).split()) for name, text in named.items()}
-        return Said(fields=fields, message=" ".join(message.split()) if isinstance(message, str) else "")
+        fields = {str(name): _on_one_line(str(text)) for name, text in named.items()}
+        return Said(fields=fields, message=_on_one_line(message) if isinstance(message, str) else "")
 
 
 def _document(response: requests.Response) -> dict[str, Any] | None:
@@ -70,6 +73,10 @@ def _document(response: requests.Response) -> dict[str, Any] | None:
     except (UnicodeDecodeError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())[:_MOST_SAID]
 
 
 def _media_type(response: requests.Response) -> str:

@@ -21,6 +21,7 @@ from resources.proxmox.errors import (
     NodeUnreachable,
     NotTheApi,
     PrivilegeMissing,
+    ProxmoxError,
     SeedBusy,
     SeedFailed,
     SiteNotReady,
@@ -88,6 +89,14 @@ def test_a_page_instead_of_an_answer_is_reported_as_what_it_is(scene: Scene, sta
     with pytest.raises(NotTheApi, match=r"answers with text/html.*, not as Proxmox' API") as refusal:
         scene.client().get_version()
     assert "/api2/json" in refusal.value.hint
+
+
+def test_a_page_of_text_in_a_message_is_cut(scene: Scene) -> None:
+    scene.stand_in.faults.add(Rule("GET", "/version", Answer(500, "", "long " * 2000)))
+
+    with pytest.raises(ProxmoxError) as failure:
+        scene.client().get_version()
+    assert len(str(failure.value)) < 3000
 
 
 def test_json_of_another_program_is_reported_as_what_it_is(scene: Scene) -> None:

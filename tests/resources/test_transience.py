@@ -26,12 +26,33 @@ BUSY = (
     "pve cluster filesystem not online.",
     "VM is locked (backup)",
     "VM 9200 qmp command 'query-status' failed - got timeout",
+    # A cluster's file system that is away, starts anew, or takes no write.
+    "pve configuration filesystem (pmxcfs) not mounted",
+    "ipcc_send_rec[1] failed: Connection refused",
+    "Unable to load access control list: Connection refused",
+    "unable to open file '/etc/pve/nodes/pve1/qemu-server/9200.conf.tmp.77' - Permission denied",
+    "unable to write '/etc/pve/nodes/pve1/qemu-server/9200.conf.tmp.77' - Input/output error",
+    # A file server that is away: neither gone nor empty.
+    "storage 'nfs' is not online",
+    "unable to activate storage 'nfs' - directory '/mnt/pve/nfs' does not exist or is unreachable",
+    "unable to activate storage 'd' - directory is expected to be a mount point but is not mounted: '/mnt/d'",
+    "rbd error: rbd: couldn't connect to the cluster! (110) Connection timed out",
+    "timeout: no zvol device link for 'vm-9200-disk-0' found after 10 sec.",
+    # A node that has no room for a worker.
+    "got no worker upid - start worker failed",
+    "unable to fork worker - Cannot allocate memory at /usr/share/perl5/PVE/RESTEnvironment.pm line 542.",
+    "unable to connect to VM 9200 qmp socket - timeout after 51 retries",
+    "qemu-img: Could not open 'a.qcow2': Failed to get shared \"write\" lock",
 )
 LASTING = (
     "VM is locked (create)",
     "storage 'zfs' does not exist",
     "lvcreate 'pve/vm-9200-disk-0' error:   insufficient free space",
     "unable to parse volume ID 'x'",
+    "storage 'local' is disabled",
+    "storage 'local' is not available on node 'pve1'",
+    "unable to open file '/var/lib/vz/images/9200/a.tmp' - Permission denied",
+    "unable to use volume local:iso/a.iso - content type needs to be 'images'",
 )
 
 
@@ -132,6 +153,19 @@ def test_a_destruction_waits_for_a_lock_too(scene: Scene) -> None:
     assert patient(scene).seed(scene.request(), at).vmid == 9150
 
 
+def test_a_file_server_that_is_away_hides_its_disks_and_loses_none(scene: Scene) -> None:
+    """Its words have "does not exist" in them."""
+    scene.seeder().seed(scene.request())
+    away = "unable to activate storage 'local' - directory '/var/lib/vz' does not exist or is unreachable"
+    scene.stand_in.faults.add(
+        Rule("GET", "/nodes/pve1/storage/[^/]+/content(/.*)?", Answer(500, "", away), nth=frozenset())
+    )
+
+    with pytest.raises(NodeBusy, match="a storage that is not reached"):
+        scene.seeder().seed(scene.request())
+    assert scene.templates() == [9200]
+
+
 def test_a_disk_that_a_shared_storage_shows_late_is_waited_for(scene: Scene) -> None:
     scene.stand_in.storages.late["ceph"] = 9
 
@@ -157,6 +191,8 @@ def test_a_disk_that_is_not_shown_at_all_is_transient_and_destroying_it_is_not_a
         ("invalid_input", "unsupported location for server type"),
         ("invalid_input", "server type cx22 is deprecated"),
         ("invalid_input", "Server Type cx22 is unavailable in location fsn1"),
+        ("invalid_input", "server location disabled"),
+        ("action_failed", 'Server type "cpx11" in "nbg1" can no longer be ordered'),
     ],
 )
 def test_an_offer_that_is_stale_is_distinguished_from_a_request_that_is_wrong(code: str, message: str) -> None:

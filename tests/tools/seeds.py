@@ -46,5 +46,36 @@ SEEDS: dict[str, dict[str, str]] = {
         "meta-data": "instance-id: i-password\n",
         "user-data": _cloud_config(password=HASH, ssh_pwauth=True),
     },
+    # As people and generators write it: options of keys, entries as mappings, netplan's longer forms.
+    "spellings": {
+        "meta-data": yaml.safe_dump({"instance-id": "i-spellings", "local-hostname": "from-metadata.example.net"}),
+        "network-config": yaml.safe_dump(
+            {
+                "version": 2,
+                "ethernets": {
+                    "eth0": {
+                        "addresses": [{"192.0.2.10/32": {"lifetime": 0}}, "2001:DB8::10/64"],
+                        "dhcp6": "no",
+                        "mtu": "9000",
+                        "routes": [
+                            {"to": "default", "via": "172.31.1.1", "on-link": "true"},
+                            {"to": "10.0.0.0/8", "scope": "link"},
+                        ],
+                        "nameservers": {"addresses": "192.0.2.53 2001:db8::53", "search": "example.net"},
+                    },
+                    "eth1": None,
+                },
+                "vlans": {"lan": {"id": "7", "link": "eth1", "mtu": 1400, "addresses": ["198.51.100.1/24"]}},
+            }
+        ),
+        "user-data": _cloud_config(
+            hostname="near",
+            fqdn="far.example.net.",
+            user={"name": "netops", "lock_passwd": False, "hashed_passwd": f"{HASH}\n", "gecos": "Net\nOps"},
+            ssh_authorized_keys=f'no-pty,from="10.0.0.0/8,!10.0.0.1" {KEY}',
+            users=["default", {"name": "ops", "ssh-authorized-keys": [KEY], "lock-passwd": True}],
+            timezone="Europe/Berlin",
+        ),
+    },
     "nothing": {},
 }

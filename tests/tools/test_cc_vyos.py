@@ -102,13 +102,38 @@ def test_a_key_opens_ssh_without_passwords(guest):
     [
         "ssh-ed25519 nonsense!",
         "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh",
-        # Without its option the key would open more than its owner said.
-        f'from="192.0.2.1" {KEY}',
+        f'from="192.0.2.1 {KEY}',
+        f"from=192.0.2.1 {KEY}",
     ],
 )
 def test_something_that_is_no_key_is_reported(guest, line):
     (problem,) = guest.boot(ssh_authorized_keys=[line])
     assert problem.startswith("ssh key 1 of vyos: it is not a public key")
+    assert "public-keys" not in guest.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "restrict",
+        'from="192.0.2.1"',
+        'no-pty,from="10.0.0.0/8,!10.0.0.1",permitopen="[2001:db8::1]:22"',
+        'command="echo you may not",environment="A=b, c"',
+    ],
+)
+def test_a_key_keeps_its_options(guest, options):
+    """VyOS' system_login.py (3710c58) writes a quote into authorized_keys for `&quot;`."""
+    assert guest.boot(ssh_authorized_keys=[f"{options} {KEY}"]) == []
+    written = options.replace('"', "&quot;")
+    base = "set system login user vyos authentication public-keys admin@example.net"
+    assert f"{base} options '{written}'" in guest.commands
+    assert f"{base} type 'ssh-ed25519'" in guest.commands
+
+
+def test_a_key_whose_options_cannot_be_kept_is_not_there_at_all(guest):
+    """It would open more than its owner said; and half a key costs VyOS every login."""
+    (problem,) = guest.boot(ssh_authorized_keys=[f'command="a\\x07b" {KEY}'])
+    assert problem.startswith("ssh key 1 of vyos: ")
     assert "public-keys" not in guest.text
 
 

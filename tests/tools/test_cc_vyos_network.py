@@ -162,7 +162,6 @@ def device_1(*subnets):
         ({"version": 1, "config": [{"type": "bond", "name": "bond0"}]}, "entry 1: bond bond0 is not supported"),
         ({"version": 1, "config": ["eth0"]}, "entry 1: has an unexpected shape"),
         ({"version": 1, "config": [{"type": "physical", "name": "ens18"}]}, "no Ethernet device ens18"),
-        (device_1({"type": "manual"}), "subnet 1 of eth0: type manual is not supported"),
         (device_1({"type": "static", "address": "192.0.2.1"}), "192.0.2.1 has no prefix"),
         (device_1({"type": "static", "address": "192.0.2.1/33"}), "subnet 1 of eth0: has an unexpected shape"),
         (device_1({"type": "dhcp", "dhcp_client_id": "x"}), "not supported: dhcp_client_id"),

@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-from hyops_assets.lab.lookalike import configtree, schema, validation
+from hyops_assets.lab.lookalike import schema, validation
 from hyops_assets.lab.lookalike.configtree import ConfigTree
 from tests.tools.conftest import program
 from tests.tools.shapes import HASH, KEY
@@ -120,73 +119,3 @@ def test_a_program_that_is_not_there_refuses_nothing(asking, tmp_path, caplog):
 @pytest.mark.parametrize("node_def", ["", "type: txt\n", 'syntax:expression: $VAR(@) in "a", "b"; "only these"\n'])
 def test_what_asks_nothing_that_is_known_takes_everything(asking, node_def):
     assert asking.accepted(node_def, "anything")
-
-
-# --- a release without node.def files ------------------------------------------------------------------------------
-
-
-class Reference(ModuleType):
-    """`vyos.xml_ref` over the look-alike's nodes: the same questions, the same exceptions."""
-
-    def _found(self, path: list[str]) -> tuple[dict[str, Any], bool]:
-        """Return what is said of a node, and whether the path ends with the name of a tag node's child."""
-        at: dict[str, Any] = {"node_data": {"node_type": "node"}} | schema.reference()
-        named = False
-        for word in path:
-            if at["node_data"]["node_type"] == "tag" and not named:
-                named = True
-                continue
-            if word not in at:
-                raise ValueError("non-existent node data")
-            at, named = at[word], False
-        return at["node_data"], named
-
-    def is_tag(self, path: list[str]) -> bool:
-        said, named = self._found(path)
-        return said["node_type"] == "tag" and not named
-
-    def is_valueless(self, path: list[str]) -> bool:
-        return bool(self._found(path)[0]["valueless"])
-
-    def is_multi(self, path: list[str]) -> bool:
-        return bool(self._found(path)[0]["multi"])
-
-    def is_leaf(self, path: list[str]) -> bool:
-        return self._found(path)[0]["node_type"] == "leaf"
-
-
-@pytest.fixture
-def newer(guest, monkeypatch):
-    """A guest whose VyOS has dropped the node.def files: `vyos.xml_ref` knows the nodes."""
-    known = Reference("vyos.xml_ref")
-    monkeypatch.setattr(guest.module, "TEMPLATES", guest.root / "missing")
-    monkeypatch.setitem(sys.modules, "vyos.xml_ref", known)
-    monkeypatch.setattr(sys.modules["vyos"], "xml_ref", known, raising=False)
-    return guest
-
-
-def test_commands_are_checked_by_the_other_source_where_node_defs_are_gone(newer):
-    lines = ["set system time-zone UTC", "set interfaces ethernet eth0 vif 7 address dhcp", "set system host-nam x"]
-    (problem,) = newer.boot(vyos_config_commands=lines, ssh_authorized_keys=[KEY])
-    assert "line 3: VyOS has no such node below 'system'" in problem
-    assert "ethernet eth0 {" in newer.text
-    assert "set interfaces ethernet eth0 vif 7 address 'dhcp'" in newer.commands
-
-
-@pytest.mark.parametrize("path", list(schema.NODES))
-def test_both_sources_say_the_same_of_a_node(newer, templates, path):
-    words = [word.replace("*", "name") for word in path.split()]
-    by_reference = newer.module.Schema(newer.root / "missing")
-    assert by_reference.reference is not None
-    for depth in range(1, len(words) + 1):
-        assert by_reference.kind(words[:depth]) == newer.module.Schema(templates).kind(words[:depth])
-    assert by_reference.kind([*words[:-1], "no-such"]) in (None, "group")
-
-
-def test_there_vyos_library_judges_the_values(newer, monkeypatch):
-    def judged(tree: ConfigTree) -> tuple[ConfigTree, str]:
-        return tree, "refused" if 'host-name "r"' in tree.to_string() else ""
-
-    monkeypatch.setattr(configtree, "validate_tree_filter", judged, raising=False)
-    assert newer.boot(hostname="r") == ["host name: VyOS refuses the value of 'system host-name'"]
-    assert newer.boot(hostname="edge1") == []

@@ -69,7 +69,7 @@ MASK_6 = LENGTH_6 | st.sampled_from(["ffff:ffff:ffff:ffff::", "::", "ffff::ffff"
 NAME = st.sampled_from(["eth0", "eth1", "ens18", "lo", "uplink", "eth0.7", ""])
 MAC = st.sampled_from(["96:00:00:08:19:DA", "BC-24-11-AA-BB-CC", '00:11"\n{', "", None, 7])
 FLAG = st.sampled_from([True, False, "true", "no", "yes", "maybe", None, 0, 1])
-NUMBER = st.sampled_from([None, 0, 1, 7, 20, 255, 256, 1024, 1500, 4094, 9000, 10000, 70000, "1400", "x"])
+NUMBER = st.sampled_from([None, 0, 1, 7, 20, 255, 256, 1024, 1279, 1500, 4094, 9000, 10000, 70000, "1400", "x"])
 SERVERS = st.none() | st.lists(V4 | V6 | st.just("eth0"), max_size=2)
 SEARCH = st.none() | st.lists(st.sampled_from(["example.net", "a b", "-x", "x_y.example"]), max_size=2)
 
@@ -103,13 +103,15 @@ ENTRY = some(
     subnets=st.lists(SUBNET, max_size=3), address=SERVERS, search=SEARCH,
     destination=V4 | V6, netmask=MASK_4, gateway=V4 | V6, metric=NUMBER,
 )  # fmt: skip
+ADDRESS = st.builds("{}/{}".format, V4, LENGTH_4) | st.builds("{}/{}".format, V6, LENGTH_6)
 DEVICE = some(
     match=some(macaddress=MAC, name=NAME),
     dhcp4=FLAG, dhcp6=FLAG, link=NAME, id=NUMBER, mtu=NUMBER, macaddress=MAC, gateway4=V4,
     gateway6=V6 | st.just("fe80::1"),
-    addresses=st.lists(st.builds("{}/{}".format, V4, LENGTH_4) | st.builds("{}/{}".format, V6, LENGTH_6), max_size=3),
+    addresses=st.lists(ADDRESS | st.builds(lambda one: {one: {"lifetime": 0}}, ADDRESS), max_size=3),
     routes=st.lists(
-        some(to=st.sampled_from(["default", "::/0", "10.0.0.0/8"]), via=V4 | V6, metric=NUMBER) , max_size=2
+        some(to=st.sampled_from(["default", "::/0", "10.0.0.0/8"]), via=V4 | V6, metric=NUMBER, scope=st.just("link")),
+        max_size=2,
     ),
     nameservers=some(addresses=SERVERS, search=SEARCH),
 )  # fmt: skip
@@ -121,15 +123,34 @@ NETWORK = (
     | st.sampled_from([HETZNER, PROXMOX, None])
 )
 WORD = st.sampled_from(
-    ["r", "edge1", "edge1.example.net", "a_b", "Ops: Team", "ops", "$2b$05$abc", HASH, "$y$j9T$a$b", "plain", ""]
+    [
+        "r",
+        "edge1",
+        "edge1.example.net",
+        "edge.b_c.net",
+        "a_b",
+        "a\nb",
+        "abJnggxhB/yWI",
+        "Ops: Team",
+        "ops",
+        "$2b$05$abc",
+        HASH,
+        "$y$j9T$a$b",
+        "plain",
+        "",
+    ]
+)
+KEYS = st.lists(
+    st.sampled_from([KEY, f'from="192.0.2.1" {KEY}', f'restrict,command="a \\"b\\" {{c}}" {KEY}', f"x y {KEY}"]),
+    max_size=2,
 )
 USER = some(
     name=WORD, gecos=WORD, hashed_passwd=WORD, passwd=WORD, plain_text_passwd=WORD, lock_passwd=FLAG,
-    ssh_authorized_keys=st.lists(st.just(KEY), max_size=1),
+    ssh_authorized_keys=KEYS,
 )  # fmt: skip
 USER_DATA = some(
-    hostname=WORD, fqdn=WORD, user=WORD, password=WORD, ssh_pwauth=FLAG, users=st.lists(USER, max_size=3),
-    ssh_authorized_keys=st.lists(st.just(KEY), max_size=1), chpasswd=some(list=WORD, users=st.lists(USER, max_size=1)),
+    hostname=WORD, fqdn=WORD, user=WORD | USER, password=WORD, ssh_pwauth=FLAG, users=st.lists(USER, max_size=3),
+    ssh_authorized_keys=KEYS, chpasswd=some(list=WORD, users=st.lists(USER, max_size=1)),
 )  # fmt: skip
 
 

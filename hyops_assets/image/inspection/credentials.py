@@ -31,8 +31,8 @@ def no_default_credentials(view: View) -> str:
     found = [
         (path, hashed) for path, config in places.all_configurations(view.guest) for hashed in hashes_in_config(config)
     ]
-    for path in ("/etc/shadow", "/etc/passwd"):
-        accounts = hashes_in_accounts(view.guest.text(path), shadowed=path == "/etc/passwd")
+    for path in places.accounts(view.guest):
+        accounts = hashes_in_accounts(view.guest.text(path), shadowed=path.startswith("/etc/passwd"))
         found += [(path, hashed) for hashed in accounts]
     of_cloud = [(path, Hash(f"the key {key}", value)) for path, key, value in _cloud_values(view, _CLOUD_HASHES)]
     found += [(path, hashed) for path, hashed in of_cloud if not is_disabled(hashed.value)]
@@ -72,8 +72,9 @@ def no_host_keys(view: View) -> str:
 
 
 def no_machine_id(view: View) -> str:
-    """The image carries no machine-id, DUID or secret of one system: every machine made of it gets its own."""
-    return _none(path for path in places.IDENTITIES if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID)
+    """The image carries no machine-id, DUID, lease or secret of one system: every machine made of it gets its own."""
+    kept = [path for path in places.IDENTITIES if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID]
+    return _none([*kept, *places.files_of_one_machine(view.guest)])
 
 
 def no_hardware_id(view: View) -> str:
@@ -93,18 +94,22 @@ def no_cloud_instance_state(view: View) -> str:
 
 
 def no_files_of_one_router(view: View) -> str:
-    """No key, certificate or boot script of one router stands beside the configuration, nor a store to hide them."""
+    """No key, certificate or boot script of one router stands beside the configuration, nor a store to hide them.
+
+    Nor does a private key stand elsewhere among settings, or in a home.
+    """
     hidden = [path for path in view.files.tree if f"{path}/".startswith(f"{places.ENCRYPTED_STORE}/")]
-    return _none([*places.files_of_one_router(view.guest), *hidden])
+    return _none({*places.files_of_one_router(view.guest), *places.private_keys(view.guest), *hidden})
 
 
 def no_build_leftovers(view: View) -> str:
-    """The overlay carries no name server, package source, list, log or file of the machine that built it."""
-    return _none(
+    """The overlay carries no name server, package source, list, log or history of the machine that built it."""
+    left = [
         path
         for path, entry in view.guest.upper.items()
         if entry.kind == "file" and (path in _APT_FILES or path.startswith(_APT_LEFTOVERS))
-    )
+    ]
+    return _none([*left, *places.histories(view.guest)])
 
 
 CHECKS: dict[str, Callable[[View], str]] = {

@@ -12,6 +12,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from hyops_assets.image.credentials import CONFIG_DIRECTORY
@@ -35,11 +36,30 @@ IDENTITIES = (
 )
 """Files by which a machine is known, or on which its secrets rest; empty, they are made anew."""
 
+OF_ONE_MACHINE = (
+    "/etc/hostid",
+    "/etc/iscsi/initiatorname.iscsi",
+    "/etc/nvme/hostid",
+    "/etc/nvme/hostnqn",
+    "/etc/salt/minion_id",
+    "/var/lib/dhcp/*.lease*",
+    "/var/lib/NetworkManager/secret_key",
+    "/var/lib/systemd/network/*",
+)
+"""Patterns of what a machine writes about itself while it runs: a fault in the overlay. The ISO may have them."""
+
+ACCOUNTS = ("/etc/shadow", "/etc/passwd")
+ACCOUNT_BACKUPS = ("/etc/shadow-", "/etc/passwd-")
+"""What useradd(8) and its like leave beside the accounts, with the same hashes."""
+
 CLOUD_STATE = ("/var/lib/cloud", *(f"{directory}/cloud" for directory in CONFIG_DIRECTORIES))
 ENCRYPTED_STORE = "/luks"
 """On the boot partition: an encrypted volume that VyOS mounts over both directories, and nobody can look into."""
 
 _MARK = ".vyatta_config"
+_OF_PEOPLE = ("/etc/", "/home/", "/root/", "/usr/local/", "/opt/vyatta/etc/")
+_PRIVATE = b"PRIVATE KEY-----"
+_HISTORIES = (".bash_history", ".lesshst", ".python_history", ".viminfo")
 _KEY_FILES = ("authorized_keys", "authorized_keys2")
 
 
@@ -66,6 +86,30 @@ def is_host_key(path: str) -> bool:
     return name.startswith(("ssh_host_", "dropbear_")) and "_key" in name
 
 
+def accounts(guest: EffectiveFiles) -> list[str]:
+    """Return the files of a guest in which accounts, or former ones, have their passwords."""
+    return [*ACCOUNTS, *(path for path in ACCOUNT_BACKUPS if path in guest.upper)]
+
+
+def files_of_one_machine(guest: EffectiveFiles) -> list[str]:
+    """Return what the overlay has of one machine's identity, besides what `IDENTITIES` names."""
+    return [path for path in _overlaid(guest) if any(fnmatchcase(path, pattern) for pattern in OF_ONE_MACHINE)]
+
+
+def private_keys(guest: EffectiveFiles) -> list[str]:
+    """Return the private keys, of whatever program, that the overlay has among settings and in homes."""
+    return [
+        path
+        for path in _overlaid(guest)
+        if path.startswith(_OF_PEOPLE) and not is_host_key(path) and _PRIVATE in (guest.find(path) or b"")
+    ]
+
+
+def histories(guest: EffectiveFiles) -> list[str]:
+    """Return the notes that shells and editors keep of what was typed, passwords among it."""
+    return [path for path in _overlaid(guest) if PurePosixPath(path).name in _HISTORIES]
+
+
 def files_of_one_router(guest: EffectiveFiles) -> list[str]:
     """Return what else stands in the configuration's directories: keys, certificates, scripts that run at each boot.
 
@@ -82,6 +126,10 @@ def files_of_one_router(guest: EffectiveFiles) -> list[str]:
         and not path.startswith(tuple(f"{directory}/" for directory in CLOUD_STATE))
         and not _is_the_isos(guest, path)
     ]
+
+
+def _overlaid(guest: EffectiveFiles) -> list[str]:
+    return [path for path, entry in guest.upper.items() if entry.kind == "file"]
 
 
 def _in_directories(guest: EffectiveFiles) -> list[str]:

@@ -15,6 +15,7 @@ from tests.image.inspection.bench import UPPER, Bench, expected, failed
 
 LOGIN = saved_config(RELEASE)
 KEY = "ssh-ed25519 AAAA me\n"
+OWN = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
 
 
 def of_a_directory(directory: str) -> Mapping[str, tuple[str, str]]:
@@ -38,6 +39,18 @@ PLANTED: Mapping[str, tuple[str, str]] = {
     **of_a_directory(CONFIG_DIRECTORIES[1]),
     **{f"{directory}/instance": ("no_cloud_instance_state", "i-1\n") for directory in CLOUD_STATE},
     **dict.fromkeys(IDENTITIES, ("no_machine_id", "0" * 32 + "\n")),
+    "/etc/shadow-": ("no_default_credentials", "vyos:$6$salt$hash:19000:0:99999:7:::\n"),
+    "/etc/passwd-": ("no_default_credentials", "ops::1000:1000::/home/ops:/bin/sh\n"),
+    "/etc/hostid": ("no_machine_id", "1234"),
+    "/etc/nvme/hostid": ("no_machine_id", "0" * 32),
+    "/var/lib/dhcp/dhclient_eth0.leases": ("no_machine_id", "lease {}\n"),
+    "/var/lib/systemd/network/eth0": ("no_machine_id", "x\n"),
+    "/root/.ssh/id_ed25519": ("no_files_of_one_router", OWN),
+    "/home/ops/keys/wg0.conf": ("no_files_of_one_router", f"[Interface]\n{OWN}"),
+    "/etc/swanctl/private/site.pem": ("no_files_of_one_router", OWN),
+    "/usr/local/share/tls.key": ("no_files_of_one_router", OWN),
+    "/root/.bash_history": ("no_build_leftovers", "set system login user vyos authentication plaintext-password x\n"),
+    "/home/ops/.viminfo": ("no_build_leftovers", "x\n"),
     "/opt/vyatta/etc/config.boot.default": ("no_default_credentials", LOGIN),
     "/home/ops/.ssh/authorized_keys": ("no_authorized_keys", KEY),
     "/etc/dropbear/dropbear_rsa_host_key": ("no_host_keys", "x\n"),

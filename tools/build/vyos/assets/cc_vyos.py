@@ -38,11 +38,13 @@ import os
 import pwd
 import re
 import secrets
+import select
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +85,18 @@ NO_PASSWORD = "*"  # noqa: S105 - what no password matches
 DEFAULT_PASSWORD = "vyos"  # noqa: S105 - what every VyOS ISO lets in with
 
 _HASH = re.compile(r"\$[0-9a-z]{1,2}\$[./A-Za-z0-9$=,]+")
+_DES = re.compile(r"[./A-Za-z0-9]{13}")
 _LOCKED = re.compile(rf"\*|!+\*?|!+{_HASH.pattern}")
 _PASSWORD = re.compile(r'(\s*)(encrypted|plaintext)-password\s+(?:"(.*)"|(\S+))\s*')
 _ENTRANCE = re.compile(r'\s*(?:public-keys \S+ \{|server \S+ \{|(?:encrypted|plaintext)-password +"?[^"*!\s])')
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _FIRST_USER_ID = 1000
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+)\s+([A-Za-z0-9+/]+=*)(?:\s+(.*))?")
+_OPTION = r"""[A-Za-z0-9-]+(?:="(?:\\.|[^"\\])*")?"""
+_KEY = re.compile(
+    rf"(?:(?P<options>{_OPTION}(?:,{_OPTION})*)\s+)?"
+    r"(?P<kind>(?:ssh|ecdsa|sk)-\S+)\s+(?P<key>[A-Za-z0-9+/]+=*)(?:\s+(?P<name>.*))?"
+)
 _ETHERNET = re.compile(r"eth\d+")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _DEFINED = re.compile(r"^(tag|multi|type):", re.MULTILINE)
@@ -97,7 +104,13 @@ _FOOTER = re.compile(r"^(?://|/\* ===) vy(?:os|atta)-config-version:", re.MULTIL
 # A command with a comment behind it: `#` begins one behind a blank, outside of quotes.
 _COMMENTED = re.compile(r"""((?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*"|\s(?!\#))+)\s\#.*""")
 _DISTANCES = range(1, 256)
+_LEAST_MTU, _USUAL_MTU = 1280, 1500
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0", "")
+
+_WITHOUT_EFFECT = (
+    *("ca_certs", "disk_setup", "mounts", "ntp", "packages", "resolv_conf", "snap", "ssh_import_id", "ssh_keys"),
+    *("timezone", "wireguard", "yum_repos"),
+)
 
 # The nodes of metadata that are no plain leaves, for a guest in which none of VyOS' own schemas is found.
 _BUILTIN = {
@@ -110,7 +123,17 @@ _BUILTIN = {
         r"|system (domain-search|name-server)"
     ),
 }
-_BUILTIN_PASSWORD = re.compile(r"[*!]|\$[156y]\$\S+")
+# And what their values and names look like, for a guest in which nothing of VyOS looks at them.
+_BUILTIN_VALUES = {
+    re.compile(nodes): re.compile(value)
+    for nodes, value in {
+        r"system host-name": r"[A-Za-z0-9][-.A-Za-z0-9]*[A-Za-z0-9]",
+        r"system domain-(name|search)": r"[A-Za-z0-9][-.A-Za-z0-9]*",
+        r"system login user \S+ full-name": r"[^:]*",
+        r"system login user \S+ authentication encrypted-password": r"[*!]|\$[156y]\$\S+",
+        r"interfaces ethernet \S+ vif": r"\d{1,3}|[1-3]\d{3}|40([0-8]\d|9[0-4])",
+    }.items()
+}
 
 
 class CannotApply(Exception):
@@ -149,9 +172,22 @@ def apply_vyos_config_boot(cfg: dict[str, Any], cloud: Any) -> list[str]:
     of_this_release = source in (DEFAULT, None) and not _FOOTER.search(text)
     text = with_footer(text, problems) if of_this_release else migrated(text, problems)
     ledger = Ledger(CONFIG.with_name(LEDGER_NAME))
-    config = Configuration(text, ConfigTree, Schema(TEMPLATES), problems, ledger)
-    if owner_wrote_configuration(cfg, problems):
-        ledger.parts.clear()
+    with closing(Schema(TEMPLATES)) as schema:
+        text = applied(Configuration(text, ConfigTree, schema, problems, ledger), text, cfg, cloud)
+    ConfigTree(text)  # What VyOS could not read must not replace what it can.
+    # Whatever ends it between the writes: what metadata wrote, now or before, is known to be its.
+    ledger.write(both=True)
+    write_config(text)
+    ledger.write()
+    return problems
+
+
+def applied(config: "Configuration", text: str, cfg: dict[str, Any], cloud: Any) -> str:
+    """Apply metadata and commands to what was read from a text; return the text that comes of it."""
+    read = config.text()
+    warn_of_others(cfg)
+    if owner_wrote_configuration(cfg, config.problems):
+        config.ledger.parts.clear()
     else:
         apply_metadata(config, cfg, cloud)
     with config.part("vyos_config_commands"):
@@ -161,13 +197,14 @@ def apply_vyos_config_boot(cfg: dict[str, Any], cloud: Any) -> list[str]:
         if config.config.exists(SSH):
             config.delete(SSH)
     # What nothing was added to stays as its owner spelt it.
-    text = text if config.text() == ConfigTree(text).to_string() else config.text()
-    ConfigTree(text)  # What VyOS could not read must not replace what it can.
-    # Whatever ends it between the writes: what metadata wrote, now or before, is known to be its.
-    ledger.write(both=True)
-    write_config(text)
-    ledger.write()
-    return problems
+    return text if config.text() == read else config.text()
+
+
+def warn_of_others(cfg: dict[str, Any]) -> None:
+    """Say which well-known keys of user-data have no effect: VyOS owns what they are about."""
+    others = sorted(key for key in _WITHOUT_EFFECT if cfg.get(key))
+    if others:
+        LOG.warning("without effect here, vyos_config_commands say it: %s", ", ".join(others))
 
 
 def apply_metadata(config: "Configuration", cfg: dict[str, Any], cloud: Any) -> None:
@@ -327,6 +364,16 @@ class Schema:
         self.reference = None if self.has_templates else reference()
         self.complete = self.has_templates or self.reference is not None
         self._judged: dict[tuple[str, str], bool] = {}
+        self._library = None if self.reference is None else Library()
+        self._sees_values = False
+        if self._library is not None and self._library.refuses(_GOOD) is not False:
+            # What it says of a good tree it would say of every one: that its own files are missing.
+            LOG.warning("VyOS' library cannot be asked about values: only a few are held against its constraints")
+            self.close()
+            self._library = None
+        elif self._library is not None:
+            # One of 2025 looks at the values of nodes that may have several, and at no others.
+            self._sees_values = self._library.refuses(_BAD) is True
 
     def kind(self, path: list[str]) -> str | None:
         """Return the kind of the node at a path; names of tag nodes stand in it as they are."""
@@ -339,9 +386,12 @@ class Schema:
 
     def refuses(self, path: list[str], value: str) -> bool:
         """Tell whether VyOS would refuse a value of a leaf, or a name below a tag node, when it boots."""
-        if not self.complete:
-            return path[-1] == "encrypted-password" and not _BUILTIN_PASSWORD.fullmatch(value)
-        place = self._place(path) if self.has_templates else None
+        if not self.has_templates:
+            return not self._sees_values and any(
+                nodes.fullmatch(" ".join(path)) and not fitting.fullmatch(value)
+                for nodes, fitting in _BUILTIN_VALUES.items()
+            )
+        place = self._place(path)
         if place is None:
             return False
         asked = (str(place), value)
@@ -351,13 +401,12 @@ class Schema:
 
     def refuses_tree(self, tree: Any) -> bool:
         """Tell whether VyOS' library finds a fault in a tree: where there are no templates, it alone can judge."""
-        if self.reference is None:
-            return False
-        try:
-            from vyos.configtree import validate_tree_filter  # pyright: ignore  # noqa: PGH003 - newer releases
-        except ImportError:
-            return False
-        return bool(validate_tree_filter(tree)[1])
+        return self._library is not None and self._library.refuses(tree.to_string()) is True
+
+    def close(self) -> None:
+        """End what was started to judge."""
+        if self._library is not None:
+            self._library.close()
 
     def _place(self, path: list[str]) -> Path | None:
         """Return the directory of a node among the templates."""
@@ -409,6 +458,58 @@ def reference() -> Any:
     except (ImportError, ValueError, KeyError):
         return None
     return xml_ref
+
+
+_GOOD, _BAD = 'service {\n    ssh {\n        port "22"\n    }\n}\n', 'system {\n    host-name "-"\n}\n'
+# What is asked and answered is JSON, a line each. Nothing is freed: until 2026 the function gave a pointer back of
+# which half was cut off, and with it went the process; and what a validator prints is no answer.
+_LIBRARY = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+from vyos.configtree import ConfigTree, validate_tree_filter
+kept = []
+for line in sys.stdin:
+    kept.append(ConfigTree(json.loads(line)))
+    kept.append(validate_tree_filter(kept[-1]))
+    print(json.dumps(bool(kept[-1][1])), file=answers, flush=True)
+os._exit(0)
+"""
+
+
+class Library:
+    """VyOS' `validate_tree_filter` (since August 2025) in a process of its own, which may end as it likes."""
+
+    def __init__(self) -> None:
+        self._process: Any = None
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _LIBRARY],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def refuses(self, text: str) -> bool | None:
+        """Tell whether the library finds a fault in a config.boot; None where it does not answer."""
+        if self._process is None:
+            return None
+        try:
+            self._process.stdin.write(json.dumps(text).encode() + b"\n")
+            self._process.stdin.flush()
+            ready, _, _ = select.select([self._process.stdout], [], [], 60)
+            return json.loads(self._process.stdout.readline()) if ready else None
+        except (OSError, ValueError):
+            return None
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()
 
 
 _CHECK = re.compile(r'^syntax:expression:\s*exec\s+"((?:\\.|[^"\\])*)"', re.MULTILINE)
@@ -719,19 +820,25 @@ class Ledger:
 
 def apply_host_name(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None:
     """Set host name and domain from user-data, else from metadata."""
-    given = cfg.get("fqdn") or cfg.get("hostname") or cloud.get_hostname(fqdn=True, metadata_only=True)
+    named = cfg.get("hostname")
+    given = cfg.get("fqdn") or named or cloud.get_hostname(fqdn=True, metadata_only=True)
     # From 22.2 on cloud-init answers with a tuple (name, whether it is a default).
-    full = str((given[0] if isinstance(given, tuple) else given) or "").rstrip(".")
+    full = str((given[0] if isinstance(given, tuple) else given) or "").strip().rstrip(".")
     if not full:
         return
-    if not all(_HOST.fullmatch(label) for label in full.split(".")):
-        raise CannotApply(f"{full!r} is not one")
     host, _, domain = full.partition(".")
+    if named and cfg.get("fqdn"):
+        # As cloud-init has it: the name is the one, the domain the other's.
+        host = str(named).strip().partition(".")[0]
+    if not _HOST.fullmatch(host):
+        raise CannotApply(f"{host!r} is not one")
     # Before the former name is taken back: a router keeps one.
     config.require(["system", "host-name"], host)
     config.withdraw()
     config.set(["system", "host-name"], host)
     if domain:
+        if not all(_HOST.fullmatch(label) for label in domain.split(".")):
+            raise CannotApply(f"{domain!r} is not a domain")
         config.set(["system", "domain-name"], domain)
 
 
@@ -746,15 +853,19 @@ def apply_logins(config: Configuration, cfg: dict[str, Any], cloud: Any) -> None
         users = entries_of(cfg.get("users"))
     changed = cfg.get("chpasswd")
     passwords = [cfg.get("password"), *(map(changed.get, ("list", "users")) if isinstance(changed, dict) else ())]
-    if keys or set(map(str, users)) - {"default"} or cfg.get("ssh_authorized_keys") or any(passwords):
+    named = set(map(str, users)) - {"default"} or isinstance(cfg.get("user"), dict)
+    if keys or named or cfg.get("ssh_authorized_keys") or any(passwords):
         config.withdraw()
     before = config.text()
     set_keys(config, default, keys)
     with config.part("ssh_authorized_keys"):
-        set_keys(config, default, listed(cfg.get("ssh_authorized_keys")))
+        set_keys(config, default, values_of(cfg.get("ssh_authorized_keys")))
     with config.part("password"):
         if cfg.get("password"):
             set_password(config, default, str(cfg["password"]))
+    with config.part("user"):
+        if isinstance(cfg.get("user"), dict):
+            apply_user(config, {"name": default, **cfg["user"]}, "user")
     for number, user in enumerate(users, start=1):
         with config.part(f"users, entry {number}"):
             if user != "default":
@@ -778,9 +889,11 @@ def apply_user(config: Configuration, user: Any, where: str) -> None:
     """Set one entry of `users`. A password in it is meant, unless `lock_passwd: true` stands beside it."""
     if not isinstance(user, dict) or not user.get("name"):
         raise CannotApply("it is neither `default` nor has a name")
+    # cloud-init takes either spelling of a key.
+    user = {str(key).replace("-", "_"): value for key, value in user.items()}
     name = str(user["name"])
     path = user_path(name)
-    set_keys(config, name, listed(user.get("ssh_authorized_keys")))
+    set_keys(config, name, values_of(user.get("ssh_authorized_keys")))
     with config.part(where):
         if not truth(user.get("lock_passwd"), "lock_passwd"):
             for key, kind in (("plain_text_passwd", "text"), ("hashed_passwd", "hash"), ("passwd", "hash")):
@@ -788,8 +901,9 @@ def apply_user(config: Configuration, user: Any, where: str) -> None:
                     set_password(config, name, str(user[key]), kind)
     with config.part(where):
         if user.get("gecos"):
-            config.set([*path, "full-name"], str(user["gecos"]))
-    if not config.config.exists(path):
+            # On one line: no program takes another, and with it goes the whole login.
+            config.set([*path, "full-name"], " ".join(str(user["gecos"]).split()))
+    if not config.config.exists(path) and where != "user":
         LOG.warning("%s has neither a key nor a password, and is not made", name)
     refuse_others(
         user,
@@ -826,22 +940,29 @@ def user_path(name: str) -> list[str]:
 
 
 def set_keys(config: Configuration, user: str, given: Iterable[Any]) -> None:
-    """Give a user SSH keys, lines as in authorized_keys without options."""
-    for number, line in enumerate(dict.fromkeys(str(line).strip() for line in given), start=1):
-        if not line or line.startswith("#"):
+    """Give a user SSH keys, lines as in authorized_keys: options, kind, key and a name (sshd(8))."""
+    lines = [line.strip() for entry in given for line in str(entry).splitlines()]
+    for number, line in enumerate(dict.fromkeys(line for line in lines if line), start=1):
+        if line.startswith("#"):
             continue
         with config.part(f"ssh key {number} of {user}"):
             match = _KEY.fullmatch(line)
-            if match is None or not is_key(*match.group(1, 2)):
-                raise CannotApply("it is not a public key; options before one are not supported")
+            if match is None or not is_key(match["kind"], match["key"]):
+                raise CannotApply("it is not a public key")
             path = [*user_path(user), "authentication", "public-keys"]
-            if any(match[2] in config.values([*path, name, "key"]) for name in config.names(path)):
+            if any(match["key"] in config.values([*path, name, "key"]) for name in config.names(path)):
                 continue
-            name = re.sub(r"[^A-Za-z0-9_.@-]", "-", (match[3] or "").strip()) or f"cloud-init-{number}"
+            name = re.sub(r"[^A-Za-z0-9_.@-]", "-", (match["name"] or "").strip()) or f"cloud-init-{number}"
             path.append(name if name not in config.names(path) else f"{name}-{number}")
-            # The type first: VyOS takes some only, and a key without one is none.
-            config.set([*path, "type"], match[1])
-            config.set([*path, "key"], match[2])
+            said = {"options": match["options"], "type": match["kind"], "key": match["key"]}
+            # VyOS writes a quote for this into authorized_keys.
+            values = {node: value.replace('"', "&quot;") for node, value in said.items() if value}
+            # All or none: a key without its options opens more than it should, and one that lacks a kind costs VyOS
+            # every login.
+            for node, value in values.items():
+                config.require([*path, node], value)
+            for node, value in values.items():
+                config.set([*path, node], value)
 
 
 def is_key(kind: str, text: str) -> bool:
@@ -859,11 +980,12 @@ def set_password(config: Configuration, user: str, password: str, kind: str = "e
     `*`, `!`, or a hash behind `!` locks it, as in shadow(5). Its kind is `hash`, `text`, or `either`: what looks like
     a hash is one.
     """
+    password = password.rstrip("\r\n")
     if kind != "text" and password in ("R", "RANDOM"):
         raise CannotApply(f"a random password for {user} would be known to nobody; give a hash or a key")
     if kind != "text" and _LOCKED.fullmatch(password):
         encrypted: str | None = NO_PASSWORD
-    elif kind != "text" and _HASH.fullmatch(password):
+    elif (kind != "text" and _HASH.fullmatch(password)) or (kind == "hash" and _DES.fullmatch(password)):
         encrypted = password
     elif kind == "hash":
         raise CannotApply(f"the password of {user} is not a hash of crypt(3)")
@@ -934,9 +1056,11 @@ def apply_network(config: Configuration, cfg: dict[str, Any], cloud: Any) -> Non
     elif given.get("version") in (1, "1"):
         config.withdraw()
         network.version_1(given.get("config") or [])
+        network.lower_vlans()
     elif given.get("version") in (2, "2"):
         config.withdraw()
         network.version_2(given)
+        network.lower_vlans()
     else:
         raise CannotApply(f"version {given.get('version')} is neither 1 nor 2")
 
@@ -950,6 +1074,7 @@ class Network:
     def __init__(self, config: Configuration) -> None:
         self.config = config
         self._devices: dict[str, list[str]] = {}
+        self._vlans: list[list[str]] = []
 
     def version_1(self, entries: list[dict[str, Any]]) -> None:
         """Apply version 1: a list of devices, name servers and routes."""
@@ -971,8 +1096,9 @@ class Network:
 
     def version_2(self, given: dict[str, Any]) -> None:
         """Apply version 2: devices by identifier, as netplan has them."""
-        for name, device in (given.get("ethernets") or {}).items():
+        for name, said in (given.get("ethernets") or {}).items():
             with self.config.part(f"network, {name}"):
+                device = said or {}
                 match = device.get("match") or {}
                 own = device.get("macaddress")
                 wanted = device.get("set-name") or match.get("name") or name
@@ -981,7 +1107,7 @@ class Network:
                 refuse_others(match, "macaddress name")
         for name, device in (given.get("vlans") or {}).items():
             with self.config.part(f"network, {name}"):
-                path = [*self._below(device["link"]), "vif", str(int(device["id"]))]
+                path = self._vlan(device["link"], device["id"])
                 self.device_2(path, device, mac=device.get("macaddress"))
         with self.config.part("network"):
             refuse_others(given, "version renderer ethernets vlans")
@@ -990,7 +1116,7 @@ class Network:
         mac = entry.get("mac_address")
         known = "type name mac_address mtu subnets accept-ra"
         if entry["type"] == "vlan":
-            path = [*self._below(entry["vlan_link"]), "vif", str(int(entry["vlan_id"]))]
+            path = self._vlan(entry["vlan_link"], entry["vlan_id"])
             known += " vlan_link vlan_id"
         else:
             path, mac = self._ethernet(entry["name"], mac), None
@@ -1032,6 +1158,10 @@ class Network:
             own = interface_address(subnet["address"], subnet.get("netmask") or subnet.get("prefix"))
             self.config.set([*path, "address"], str(own))
             return (own,)
+        elif kind == "manual":
+            # The device is there, and whoever owns the router gives it an address.
+            if subnet.get("address"):
+                raise CannotApply("a subnet of type manual has no address")
         elif kind != "loopback":
             raise CannotApply(f"type {kind} is not supported")
         return ()
@@ -1052,8 +1182,11 @@ class Network:
         own: list[Any] = []
         for address in listed(device.get("addresses")):
             with self.config.part(where):
-                own.append(interface_address(address))
+                # netplan: an address may have options.
+                (alone, options), *_ = address.items() if isinstance(address, dict) else [(address, {})]
+                own.append(interface_address(alone))
                 self.config.set([*path, "address"], str(own[-1]))
+                refuse_others(options or {}, "")
         for key in ("gateway4", "gateway6"):
             with self.config.part(where):
                 if device.get(key):
@@ -1069,11 +1202,28 @@ class Network:
             "nameservers optional",
         )
 
+    def lower_vlans(self) -> None:
+        """Take back an MTU of a VLAN above its device's: VyOS refuses the device for it, with all that it has."""
+        for path in self._vlans:
+            mtu, above = [*path, "mtu"], self.config.values([*path[:3], "mtu"])
+            most = int(above[0]) if above else _USUAL_MTU
+            with self.config.part(f"network, {device_name(path)}"):
+                if any(int(own) > most for own in self.config.values(mtu)):
+                    self.config.delete(mtu)
+                    raise CannotApply(f"its MTU is left out: that of {device_name(path[:3])} is {most}")
+
     def _route_2(self, route: dict[str, Any], path: list[str], own: tuple[Any, ...]) -> None:
-        to = DEFAULT_ROUTE[address_of(route["via"]).version] if route["to"] == "default" else route["to"]
+        to, via, known = route["to"], route.get("via"), "to via metric on-link"
+        if via is None and route.get("scope") == "link":
+            # By the device alone.
+            via, known = DEFAULT_ROUTE[6 if ":" in str(to) else 4].partition("/")[0], f"{known} scope"
+        if via is None:
+            raise KeyError("via")
+        if to == "default":
+            to = DEFAULT_ROUTE[address_of(via).version]
         on_link = truth(route.get("on-link"), "on-link")
-        self._route(to, route["via"], path, own, metric=route.get("metric"), on_link=on_link)
-        refuse_others(route, "to via metric on-link")
+        self._route(to, via, path, own, metric=route.get("metric"), on_link=on_link)
+        refuse_others(route, known)
 
     def _ethernet(self, name: str, mac: Any) -> list[str]:
         """Return the path of an Ethernet device, by its hardware address where the guest has one with it."""
@@ -1094,8 +1244,11 @@ class Network:
             self.config.set([*path, "hw-id"], address)
         return path
 
-    def _below(self, name: str) -> list[str]:
-        return self._devices.get(name) or self._ethernet(name, None)
+    def _vlan(self, link: str, number: Any) -> list[str]:
+        """Return the path of a VLAN of a device."""
+        below = self._devices.get(link) or self._ethernet(link, None)
+        self._vlans.append([*below, "vif", str(int(number))])
+        return self._vlans[-1]
 
     def _route(
         self,
@@ -1147,7 +1300,10 @@ class Network:
                 self.config.set([*path, "mac"], hardware_address(mac))
         with self.config.part(where):
             if device.get("mtu"):
-                self.config.set([*path, "mtu"], str(int(device["mtu"])))
+                mtu = int(device["mtu"])
+                if mtu < _LEAST_MTU:
+                    raise CannotApply(f"VyOS takes no MTU below {_LEAST_MTU} where IPv6 is on: {mtu} is left out")
+                self.config.set([*path, "mtu"], str(mtu))
         with self.config.part(where):
             if truth(device.get("accept-ra"), "accept-ra"):
                 self.config.set([*path, "ipv6", "address", "autoconf"])
@@ -1174,7 +1330,7 @@ def interface_address(address: Any, mask: Any = None) -> ipaddress.IPv4Interface
     alone, slash, own = str(address).partition("/")
     if not slash and mask is None:
         raise CannotApply(f"the address {address} has no prefix")
-    return ipaddress.ip_interface(f"{address_of(alone)}/{prefix_of(own if slash else mask)}")
+    return ipaddress.ip_interface(f"{address_of(alone)}/{prefix_of(own.strip() if slash else mask)}")
 
 
 def network_of(network: Any, mask: Any = None) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -1187,7 +1343,7 @@ def network_of(network: Any, mask: Any = None) -> ipaddress.IPv4Network | ipaddr
 
 def prefix_of(mask: Any) -> int:
     """Return the length of a prefix that is given as a number, or as a netmask of IPv4 or IPv6."""
-    if str(mask).isdecimal():
+    if str(mask).strip().isdecimal():
         return int(mask)
     given = address_of(mask)
     bits = f"{int(given):0{given.max_prefixlen}b}"
@@ -1200,7 +1356,7 @@ def address_of(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return an address. Python takes any text after a `%` for the name of a zone; VyOS takes none."""
     if "%" in str(text):
         raise CannotApply(f"{text!r} names a zone: the device says where it is")
-    return ipaddress.ip_address(text)
+    return ipaddress.ip_address(str(text).strip())
 
 
 # --- the commands ---------------------------------------------------------------------------------------------------
@@ -1318,6 +1474,11 @@ def listed(given: Any) -> list[Any]:
     if given is None:
         return []
     return given.splitlines() if isinstance(given, str) else list(given)
+
+
+def values_of(given: Any) -> list[Any]:
+    """Return a value as a list: of a mapping, its values."""
+    return list(given.values()) if isinstance(given, dict) else listed(given)
 
 
 def words_of(given: Any) -> list[Any]:
