@@ -33,11 +33,11 @@ from resources.boot import host_boot_gate
 from resources.border import bordered
 from resources.environment import environment, settings_resource
 from resources.feed.resource import release_feed
-from resources.hetzner.resource import hetzner_sites
 from resources.notify import notifier
-from resources.proxmox.resource import proxmox_sites
 from resources.repository.resource import repository_resource
 from resources.settings import load_settings
+from resources.sites.hetzner.resource import hetzner_sites
+from resources.sites.proxmox.resource import proxmox_sites
 from resources.states.resource import state_store
 from sensors import upkeep
 from sensors.failures import run_failures

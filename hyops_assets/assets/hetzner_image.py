@@ -1,7 +1,7 @@
 """The seed `hetzner_image`: a published record as a snapshot in a Hetzner Cloud project, once per site.
 
 What belongs here: which record goes where, and what is reported about it. How a project is brought to hold the bytes
-stands in `resources/hetzner`.
+stands in `resources/sites/hetzner`.
 """
 
 from dataclasses import asdict
@@ -40,14 +40,14 @@ from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
-from resources.hetzner.found import require_image
-from resources.hetzner.report import SeededImage
-from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.wishes import Wishes, Wrapper
+from resources.sites.hetzner.found import require_image
+from resources.sites.hetzner.report import SeededImage
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.wishes import Wishes, Wrapper
 from resources.states.store import StateStore
 
 if TYPE_CHECKING:
-    from resources.hetzner.seed import HetznerSeeder
+    from resources.sites.hetzner.seed import HetznerSeeder
 
 
 class ImageSeedConfig(PaidSeed):

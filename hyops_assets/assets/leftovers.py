@@ -20,11 +20,11 @@ from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.handed_over import HANDED_OVER_TAG
-from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.sweep import Sweep as ProjectSweep
-from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.sweep import Sweep as NodeSweep
 from resources.secrets import redactor
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.sweep import Sweep as ProjectSweep
+from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.sweep import Sweep as NodeSweep
 
 GROUP = "upkeep"
 GONE = "every_leftover_is_gone"

@@ -1,7 +1,7 @@
 """The seed `proxmox_template`: a published record as a template on a Proxmox VE site, once per site.
 
 What belongs here: which record goes where, and what is reported of it. How a site is brought to hold the bytes stands
-in `resources/proxmox`.
+in `resources/sites/proxmox`.
 """
 
 import dagster as dg
@@ -37,9 +37,9 @@ from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
-from resources.proxmox.found import require_template
-from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.found import require_template
+from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.states.store import StateStore
 
 

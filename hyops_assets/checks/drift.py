@@ -22,20 +22,20 @@ from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.errors import MissingImage
-from resources.hetzner.inventory import Snapshot
-from resources.hetzner.labels import Labels
-from resources.hetzner.report import ImageFacts
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject
-from resources.proxmox.facts import MachineReader, TemplateFacts
-from resources.proxmox.preflight import require_readable
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 from resources.repository.heads import head_published
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.errors import MissingImage
+from resources.sites.hetzner.inventory import Snapshot
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.report import ImageFacts
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import NoSuchObject
+from resources.sites.proxmox.facts import MachineReader, TemplateFacts
+from resources.sites.proxmox.preflight import require_readable
+from resources.sites.proxmox.resource import ProxmoxSeeders
 
 CHECK = "stands_as_it_was_left"
 PUBLISHED = dg.AssetKey("published_contract")

@@ -22,10 +22,10 @@ from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.resource import ProxmoxSeeders
 
 
 class Chain:

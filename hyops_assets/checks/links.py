@@ -7,9 +7,9 @@ from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Record
 from resources.border import said_of
-from resources.hetzner.labels import description_of
-from resources.hetzner.report import ImageFacts
-from resources.proxmox.facts import TemplateFacts
+from resources.sites.hetzner.labels import description_of
+from resources.sites.hetzner.report import ImageFacts
+from resources.sites.proxmox.facts import TemplateFacts
 
 
 @dataclass(frozen=True)

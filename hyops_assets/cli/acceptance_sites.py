@@ -16,13 +16,13 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.settings.sites import HetznerSite
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.cost import Cost
-from resources.hetzner.inventory import Offer
-from resources.hetzner.seed import HetznerSeeder
-from resources.hetzner.workbench import choose_offers
-from resources.proxmox.preflight import require_readable
-from resources.proxmox.survey import survey
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.cost import Cost
+from resources.sites.hetzner.inventory import Offer
+from resources.sites.hetzner.seed import HetznerSeeder
+from resources.sites.hetzner.workbench import choose_offers
+from resources.sites.proxmox.preflight import require_readable
+from resources.sites.proxmox.survey import survey
 
 _REVISION = "use a revision, which no site holds: hyops rebuild <version> --reason acceptance"
 

@@ -30,13 +30,13 @@ from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HandedOverRoom
 from resources.handed_over_remains import HandedOverRemains
-from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.superseded import superseded_snapshots
 from resources.local_remains import LocalRemains
-from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.superseded import superseded_templates
 from resources.pruning import Ground
 from resources.settings import load_settings
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.superseded import superseded_snapshots
+from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.superseded import superseded_templates
 from resources.states.store import StateStore
 
 _UNSOLVED = frozenset({"failed", "unknown"})

@@ -10,10 +10,10 @@ from hyops_assets.checks.drift import Drift, drift_at_hetzner, drift_at_proxmox,
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.resource import object_repository
 from resources.settings import load_settings
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.resource import ProxmoxSeeders
 
 
 def run_drift(place: Place) -> int:
