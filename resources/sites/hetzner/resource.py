@@ -12,6 +12,7 @@ from resources.environment import of_environment
 from resources.secrets import require_proxies, secret
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.place import Project
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder
@@ -45,6 +46,11 @@ class HetznerProjects:
         from resources.sites.hetzner.seed import HetznerSeeder
 
         return HetznerSeeder(self.client(site_name), self._settings.hetzner_site(site_name), is_live=is_live)
+
+    def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Project:
+        """Return a site as a place that is seeded. Raises as `seeder` does."""
+        site = self._settings.hetzner_site(name)
+        return Project(self.client(name), site, name, environment=self.environment, is_live=is_live)
 
     def client(self, site_name: str) -> HetznerClient:
         """Return the API client of a site. Raises as `seeder` does."""

@@ -10,6 +10,7 @@ from resources.environment import of_environment
 from resources.secrets import require_proxies, secret
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.journal import SeedLimits
+from resources.sites.proxmox.place import Node
 from resources.sites.proxmox.seed import IsLive, ProxmoxSeeder
 
 
@@ -54,6 +55,11 @@ class ProxmoxSeeders:
         trust = Path(bundle) if bundle and "REQUESTS_CA_BUNDLE" not in os.environ else None
         client = ProxmoxClient(site, secret(site.token_env), patience_seconds=self._patience_seconds, ca_bundle=trust)
         return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
+
+    def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Node:
+        """Return a site as a place that is seeded. Raises as `seeder` does."""
+        seeder = self.seeder(name, is_live=is_live)
+        return Node(seeder, name, environment=self.environment, is_live=is_live)
 
 
 def proxmox_sites(*, poll_seconds: float = SeedLimits.poll, patience_seconds: float = 120.0) -> dg.ResourceDefinition:
