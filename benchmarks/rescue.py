@@ -28,10 +28,10 @@ from hyops_assets.lab.hetzner.rescue import RescueHost
 from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
-from resources.hetzner import rescue
-from resources.hetzner.patience import Patience
-from resources.hetzner.proof import Secrets, new_nonce, user_data_with
-from resources.hetzner.shell import Login, logged_in
+from resources.sites.hetzner import rescue
+from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.proof import Secrets, new_nonce, user_data_with
+from resources.sites.hetzner.shell import Login, logged_in
 
 MIB = 1 << 20
 SERVER_DISK_BYTES = 40_000_000_000

@@ -19,11 +19,11 @@ from hyops_assets.cli.instance import environment_of, open_instance
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from resources.hetzner.patience import Patience
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.journal import SeedLimits
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.settings import load_settings
+from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.journal import SeedLimits
+from resources.sites.proxmox.resource import ProxmoxSeeders
 
 Work = Literal["build", "hetzner", "proxmox"]
 GO = "go"

@@ -15,16 +15,14 @@ from pydantic import BaseModel
 from hyops_assets import jobs
 from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.forget_partition import Forgetting
-from hyops_assets.assets.hetzner_image import ImageSeedConfig, hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
-from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.run_config import asked
+from hyops_assets.assets.seeding import SEEDS
 from hyops_assets.automation import seeds_by_themselves
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.own_process import close_to_others
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents
@@ -33,11 +31,10 @@ from resources.boot import host_boot_gate
 from resources.border import bordered
 from resources.environment import environment, settings_resource
 from resources.feed.resource import release_feed
-from resources.hetzner.resource import hetzner_sites
 from resources.notify import notifier
-from resources.proxmox.resource import proxmox_sites
 from resources.repository.resource import repository_resource
 from resources.settings import load_settings
+from resources.sites.resource import site_resources
 from resources.states.resource import state_store
 from sensors import upkeep
 from sensors.failures import run_failures
@@ -57,8 +54,7 @@ WISHES: Mapping[str, type[BaseModel]] = {
     "vyos_iso": upstream.Intake,
     "qcow2_record": records.HowMade,
     "published_contract": publishing.Registration,
-    "proxmox_template": TemplateOptions,
-    "hetzner_image": ImageSeedConfig,
+    **{cloud.spec.asset: cloud.spec.options for cloud in CLOUDS},
     "forget": Forgetting,
 }
 """What may be asked of which op in a run's configuration."""
@@ -69,8 +65,7 @@ CHECKS = [
     gates.boots,
     gates.variants_decode_to_one_disk,
     published.anonymous_read_back,
-    lineage.template_lineage_holds,
-    lineage.image_lineage_holds,
+    *lineage.CHECKS.values(),
     *standing.CHECKS,
     *drift.CHECKS,
 ]
@@ -91,8 +86,7 @@ def build_definitions(
         assets=[
             _announced(upstream.vyos_release, settings.feed),
             *ASSETS,
-            _by_itself(proxmox_template, PROXMOX, root),
-            _by_itself(hetzner_image, HETZNER, root),
+            *(_by_itself(SEEDS[cloud.name], cloud, root) for cloud in CLOUDS),
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
@@ -115,8 +109,7 @@ def build_definitions(
             "feed": release_feed(),
             "repository": repository_resource(),
             "states": state_store(),
-            "proxmox": proxmox_sites(),
-            "hetzner": hetzner_sites(),
+            **site_resources(),
             "boot_gate": host_boot_gate(),
             "notifier": notifier(),
             **(overrides or {}),

@@ -5,7 +5,6 @@ documents and states stay as they are: a partition is a line in dialogs and grid
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import dagster as dg
 from pydantic import JsonValue
@@ -30,7 +29,7 @@ class StillReferredTo(Refused):
 class Partition:
     """A partition by the set that holds it: `version`, or the name of a cloud for one of its sites."""
 
-    kind: Literal["version", "proxmox", "hetzner"]
+    kind: str
     key: str
 
     @classmethod
@@ -142,8 +141,8 @@ def _names(partition: Partition, ref: StateRef, state: ModuleState) -> bool:
     """Tell whether a state is of a partition: it names the version, or is the site's own slot."""
     if partition.cloud is None:
         return any(_is_version(name, value, partition.key) for name, value in state.outputs.items())
-    seeds = {"proxmox": "core/onprem/", "hetzner": "core/hetzner/"}[partition.kind]
-    return ref.module.startswith(seeds) and ref.instance == partition.key
+    seeds = partition.cloud.spec.module.rpartition("/")[0]
+    return ref.module.startswith(f"{seeds}/") and ref.instance == partition.key
 
 
 def _is_version(name: str, value: JsonValue, version: str) -> bool:

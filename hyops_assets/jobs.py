@@ -8,10 +8,10 @@ import dagster as dg
 
 from hyops_assets.assets import publishing, records, upstream
 from hyops_assets.assets.forget_partition import forget_partition
-from hyops_assets.assets.hetzner_image import hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
-from hyops_assets.assets.proxmox_template import proxmox_template
+from hyops_assets.assets.seeding import SEEDS
 from hyops_assets.checks import drift, feed, lineage, standing
+from hyops_assets.partitions import CLOUDS
 
 BUILD_TAG = "hyops/build"
 
@@ -39,21 +39,16 @@ register_record = dg.define_asset_job(
 )
 
 
-def _seed_of(seed: dg.AssetsDefinition, lineage_holds: dg.AssetChecksDefinition) -> dg.AssetSelection:
-    """Select a seed with the check of its own cell: the standing check tells of the whole grid."""
-    return dg.AssetSelection.assets(seed).without_checks() | dg.AssetSelection.checks(lineage_holds)
-
-
-seed_proxmox_template = dg.define_asset_job(
-    "seed_proxmox_template",
-    selection=_seed_of(proxmox_template, lineage.template_lineage_holds),
-    description="Bring one published record to one Proxmox site.",
-)
-seed_hetzner_image = dg.define_asset_job(
-    "seed_hetzner_image",
-    selection=_seed_of(hetzner_image, lineage.image_lineage_holds),
-    description="Bring one published record to one Hetzner site.",
-)
+SEED_JOBS = [
+    dg.define_asset_job(
+        f"seed_{cloud.spec.asset}",
+        # With the check of its own cell: the standing check tells of the whole grid.
+        selection=dg.AssetSelection.assets(SEEDS[cloud.name]).without_checks()
+        | dg.AssetSelection.checks(lineage.CHECKS[cloud.name]),
+        description=f"Bring one published record to one {cloud.name.title()} site.",
+    )
+    for cloud in CLOUDS
+]
 reap_leftovers = dg.define_asset_job(
     "reap_leftovers",
     selection=dg.AssetSelection.assets(leftover_resources),
@@ -79,8 +74,7 @@ JOBS = [
     build_record,
     adopt_record,
     register_record,
-    seed_proxmox_template,
-    seed_hetzner_image,
+    *SEED_JOBS,
     look_for_missing_seeds,
     reap_leftovers,
     look_for_drift,

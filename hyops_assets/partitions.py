@@ -6,28 +6,48 @@ site under the dimension's name: what the limit of one seed per site counts.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import dagster as dg
 
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
+from resources.sites.base import CloudSpec
+from resources.sites.registry import CLOUDS as ROWS
 
 VERSIONS = dg.DynamicPartitionsDefinition(name="vyos_record_version")
-PROXMOX_SITES = dg.DynamicPartitionsDefinition(name="proxmox_site")
-HETZNER_SITES = dg.DynamicPartitionsDefinition(name="hetzner_site")
-PROXMOX_SEEDS = dg.MultiPartitionsDefinition({"proxmox_site": PROXMOX_SITES, "version": VERSIONS})
-HETZNER_SEEDS = dg.MultiPartitionsDefinition({"hetzner_site": HETZNER_SITES, "version": VERSIONS})
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """One kind of site: which asset is seeded there, and how its partitions are named."""
+    """A cloud of the registry in the graph: which asset is seeded there, and how its partitions are named."""
 
-    name: Literal["proxmox", "hetzner"]
-    asset: dg.AssetKey
-    seeds: dg.MultiPartitionsDefinition
-    dimension: str
+    spec: CloudSpec
+
+    @property
+    def name(self) -> str:
+        """Its section below `sites` in `pipeline.yml`."""
+        return self.spec.name
+
+    @property
+    def asset(self) -> dg.AssetKey:
+        """The asset that is seeded there."""
+        return dg.AssetKey(self.spec.asset)
+
+    @property
+    def dimension(self) -> str:
+        """The name of the set of its sites, in Dagster."""
+        return f"{self.name}_site"
+
+    @cached_property
+    def site_keys(self) -> dg.DynamicPartitionsDefinition:
+        """The partitions that are its sites."""
+        return dg.DynamicPartitionsDefinition(name=self.dimension)
+
+    @cached_property
+    def seeds(self) -> dg.MultiPartitionsDefinition:
+        """The partitions of its seeds: sites by versions."""
+        return dg.MultiPartitionsDefinition({self.dimension: self.site_keys, "version": VERSIONS})
 
     @property
     def site_tag(self) -> str:
@@ -40,12 +60,23 @@ class Cloud:
 
     def sites(self, settings: Settings) -> Mapping[str, ProxmoxSite | HetznerSite]:
         """Return the configured sites of this kind."""
-        return settings.sites.proxmox if self.name == "proxmox" else settings.sites.hetzner
+        return settings.sites.of(self.name)
 
 
-PROXMOX = Cloud("proxmox", dg.AssetKey("proxmox_template"), PROXMOX_SEEDS, "proxmox_site")
-HETZNER = Cloud("hetzner", dg.AssetKey("hetzner_image"), HETZNER_SEEDS, "hetzner_site")
-CLOUDS = (PROXMOX, HETZNER)
+CLOUDS = tuple(Cloud(row) for row in ROWS)
+
+
+def cloud_named(name: str) -> Cloud:
+    """Return a cloud of the registry.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return {cloud.name: cloud for cloud in CLOUDS}[name]
+
+
+PROXMOX, HETZNER = cloud_named("proxmox"), cloud_named("hetzner")
+"""For commands that speak of one of these two."""
 
 
 def proxmox_seed(site: str, version: str) -> dg.MultiPartitionKey:
@@ -89,8 +120,8 @@ def add_version(instance: dg.DagsterInstance, version: str) -> None:
 
 def add_sites(instance: dg.DagsterInstance, settings: Settings) -> None:
     """Make every configured site a partition. Sites that are no longer configured keep their history."""
-    _add(instance, PROXMOX_SITES, settings.sites.proxmox)
-    _add(instance, HETZNER_SITES, settings.sites.hetzner)
+    for cloud in CLOUDS:
+        _add(instance, cloud.site_keys, cloud.sites(settings))
 
 
 def _add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hyops_assets.contract.upkeep import Finding
 from resources.artifacts.scratch import find_unheld, sweep
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.staging import STAGING
+from resources.sites.hetzner.staging import STAGING
 
 IDLE_SECONDS = 3600.0
 """A staging directory that was changed less long ago may belong to a wrapper between two steps."""

@@ -24,9 +24,9 @@ from hyops_assets.lab.hetzner.rescue import Withheld
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.sites import HetznerSite
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.patience import Patience
-from resources.hetzner.seed import HetznerSeeder
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.seed import HetznerSeeder
 from tests.specs import HETZNER, require_specification
 
 ENVIRONMENT, ANOTHER = "0e" * 10, "a1" * 10

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self
 
 from hyops_assets.contract.seeding import SeedRequest
-from resources.hetzner.report import SeededImage
+from resources.sites.hetzner.report import SeededImage
 from tests.hetzner_lab import DISK, Lab, processes_of_cells
 
 

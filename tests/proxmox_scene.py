@@ -22,11 +22,11 @@ from hyops_assets.lab.proxmox.server import ProxmoxStandIn
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.sites import ProxmoxSite
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import TaskFailed
-from resources.proxmox.journal import SeedLimits
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.tasks import wait_task
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import TaskFailed
+from resources.sites.proxmox.journal import SeedLimits
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.tasks import wait_task
 from tests.hetzner_lab import ENVIRONMENT
 from tests.specs_proxmox import SpecWatch
 

@@ -69,7 +69,7 @@ def test_loading_the_code_location_loads_no_cloud_storage_and_leaves_no_trace(tm
 
 
 @pytest.mark.parametrize(
-    "package", ["hyops_assets.contract", "hyops_assets.image", "hyops_assets.lab", "resources.proxmox.client"]
+    "package", ["hyops_assets.contract", "hyops_assets.image", "hyops_assets.lab", "resources.sites.proxmox.client"]
 )
 def test_the_ground_and_the_clients_load_no_dagster(package: str, tmp_path: Path) -> None:
     path = CHECKOUT / package.replace(".", "/")

@@ -4,7 +4,6 @@ What belongs here: which sites are swept, and which runs are at work. What a lef
 each cloud.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,16 +14,14 @@ from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import Claim
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import PROXMOX, Cloud
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.handed_over import HANDED_OVER_TAG
-from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.sweep import Sweep as ProjectSweep
-from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.sweep import Sweep as NodeSweep
 from resources.secrets import redactor
+from resources.sites.base import Look, Places
+from resources.sites.resource import OpenSites
 
 GROUP = "upkeep"
 GONE = "every_leftover_is_gone"
@@ -34,7 +31,7 @@ _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
 
 @dg.asset(
     group_name=GROUP,
-    kinds={"proxmox", "hetzner"},
+    kinds={cloud.name for cloud in CLOUDS},
     code_version="1",
     config_schema={},
     check_specs=[
@@ -49,15 +46,14 @@ _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
 def leftover_resources(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
-    proxmox: dg.ResourceParam[ProxmoxSeeders],
-    hetzner: dg.ResourceParam[HetznerProjects],
+    sites: dg.ResourceParam[OpenSites],
 ) -> dg.MaterializeResult:
     """Servers, SSH keys, half-made templates and smoke clones that dead runs left at any site, removed.
 
     Only what its labels or its lineage prove to be ours, and whose run has ended or whose time is over: what a run at
     work needs stays. One site's failure stops no other.
     """
-    findings = list(sweep_sites(context.instance, settings, proxmox, hetzner))
+    findings = list(sweep_sites(context.instance, settings, sites))
     for finding in findings:
         context.log.info("%s: %s: %s: %s", finding.where, finding.what, finding.verdict, finding.why)
     left = [finding for finding in findings if finding.verdict in ("failed", "unknown", "by hand")]
@@ -72,47 +68,28 @@ def leftover_resources(
 
 
 def sweep_sites(
-    instance: dg.DagsterInstance,
-    settings: Settings,
-    proxmox: ProxmoxSeeders,
-    hetzner: HetznerProjects,
-    *,
-    reap: bool = True,
+    instance: dg.DagsterInstance, settings: Settings, sites: OpenSites, *, reap: bool = True
 ) -> Iterator[Finding]:
-    """Sweep every configured site, one after the other; a site that cannot be swept is a finding too.
+    """Sweep every configured site, one after the other, those whose leftovers cost money first.
+
+    A site that cannot be swept is a finding too.
 
     Args:
         instance: knows which runs are at work.
         settings: name the sites.
-        proxmox: leads to the Proxmox sites.
-        hetzner: leads to the Hetzner sites.
+        sites: leads to them, by cloud.
         reap: remove what is left over; else only tell of it.
     """
-    for name in settings.sites.hetzner:
-        yield from _swept("project", name, lambda name=name: project_sweep(instance, hetzner, name), reap=reap)
-    for name in settings.sites.proxmox:
-        yield from _swept("node", name, lambda name=name: node_sweep(instance, proxmox, name), reap=reap)
+    for cloud in sorted(CLOUDS, key=lambda cloud: not cloud.spec.paid):
+        for name in cloud.sites(settings):
+            look = partial(site_sweep, instance, cloud, sites[cloud.name], name)
+            yield from _swept(cloud.spec.whole, name, look, reap=reap)
 
 
-def project_sweep(instance: dg.DagsterInstance, hetzner: HetznerProjects, site: str) -> ProjectSweep:
-    """Return the sweep of a Hetzner site."""
-    return ProjectSweep(
-        hetzner.client(site), site, environment=hetzner.environment, is_live=partial(is_live, instance)
-    )
-
-
-def node_sweep(instance: dg.DagsterInstance, proxmox: ProxmoxSeeders, site: str) -> NodeSweep:
-    """Return the sweep of a Proxmox site."""
-    seeder = proxmox.seeder(site)
-    return NodeSweep(
-        seeder.client,
-        site,
-        limits=seeder.limits,
-        environment=proxmox.environment,
-        is_live=partial(is_live, instance),
-        at_work=lambda: seeding_at(instance, PROXMOX, site),
-        clock=time.time,
-    )
+def site_sweep(instance: dg.DagsterInstance, cloud: Cloud, places: Places, site: str) -> Look:
+    """Return the sweep of a site."""
+    place = places.place(site, is_live=partial(is_live, instance))
+    return place.sweep(lambda: seeding_at(instance, cloud, site))
 
 
 def seeding_at(instance: dg.DagsterInstance, cloud: Cloud, site: str) -> str | None:
@@ -183,7 +160,7 @@ def table_of(findings: list[Finding]) -> dg.TableMetadataValue:
     )
 
 
-def _swept(kind: str, site: str, sweep: Callable[[], ProjectSweep | NodeSweep], *, reap: bool) -> list[Finding]:
+def _swept(kind: str, site: str, sweep: Callable[[], Look], *, reap: bool) -> list[Finding]:
     try:
         found = sweep()
         return found.reap() if reap else found.find()

@@ -3,26 +3,17 @@
 import time
 
 import dagster as dg
-from pydantic import Field
 
 from hyops_assets.assets.executing import is_live
-from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.seed_policy import require_affordable
-from hyops_assets.partitions import HETZNER, site_of
+from hyops_assets.partitions import Cloud, site_of
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import caps_of
+from resources.sites.base import PaidSeed
 
 
-class PaidSeed(Frozen):
-    """Whether the daily cap counts for a seed that costs money."""
-
-    over_daily_cap: bool = Field(
-        default=False, description="create the image although as many were created in 24 hours as may be"
-    )
-
-
-def require_within_cap(context: dg.AssetExecutionContext, config: PaidSeed, settings: Settings) -> None:
+def require_within_cap(context: dg.AssetExecutionContext, cloud: Cloud, options: PaidSeed, settings: Settings) -> None:
     """See that one more image may be created at this seed's site, and note in the log that it is about to be.
 
     The note comes first: of two seeds that ask at the same moment, the one that noted it first may go on.
@@ -30,10 +21,10 @@ def require_within_cap(context: dg.AssetExecutionContext, config: PaidSeed, sett
     Raises:
         DailyCapReached: as many were created in the last 24 hours as may be, and nobody said to go on.
     """
-    log = SeedLog(context.instance, HETZNER)
+    log = SeedLog(context.instance, cloud)
     key = context.partition_key
     context.log_event(log.paying(key))
-    if config.over_daily_cap:
+    if options.over_daily_cap:
         return
     now = time.time()
 

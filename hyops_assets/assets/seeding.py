@@ -1,52 +1,188 @@
-"""What both seeds have in common: what is asked of a site, what is reported about it, and which state slot moves."""
+"""The seeds, one asset for each cloud of the registry: a published record at a site, found by digest or made, once.
+
+What belongs here: which record goes where, what is reported about it, and which state slot moves. How a place is
+brought to hold the bytes stands in the cloud's folder (`resources/sites`).
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import dagster as dg
+from pydantic import BaseModel
 
 from hyops_assets.assets.asked import another_slot, module_run, record_state
+from hyops_assets.assets.by_command import seeded_by
 from hyops_assets.assets.executing import is_live
-from hyops_assets.assets.steps import Step
+from hyops_assets.assets.paying import require_within_cap
+from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.steps import Step, step
 from hyops_assets.contract.documents import SeededAt
-from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.ownership import Owner
-from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import Outputs
-from hyops_assets.partitions import site_of
+from hyops_assets.partitions import CLOUDS, Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
+from resources.border import bordered
+from resources.sites.base import Fact, Order, PaidSeed, Place, Seeded, Slot
+from resources.sites.resource import OpenSites
 from resources.states.current_record import current_digest, naming_state
 from resources.states.store import StateStore
 
 GROUP = "seeds"
 
-
-def request_of(context: dg.AssetExecutionContext, contract: Contract, url: str, settings: Settings) -> SeedRequest:
-    """Return what a site is asked for."""
-    return SeedRequest(
-        record=contract.record,
-        url=url,
-        run_id=context.run.run_id,
-        site=site_of(context.partition_key),
-        environment=settings.environment_id,
-    )
+Metadata = dict[str, str | int | bool | dg.MetadataValue]
 
 
-def url_of(contract: Contract, format_: VariantFormat) -> str:
-    """Return the published URL of a variant.
+@dataclass(frozen=True)
+class _Cell:
+    """One record at one site: what its seed works with."""
 
-    Raises:
-        Refused: the record was registered without it.
-    """
-    if format_ not in contract.urls:
-        raise Refused(
-            f"{contract.record.key} {contract.record.version} was registered without its {format_}",
-            hint="register it again with both variants (record_variants), or build it here",
+    context: dg.AssetExecutionContext
+    cloud: Cloud
+    contract: Contract
+    asked: Asked
+    settings: Settings
+    store: ArtifactStore
+    states: StateStore
+
+    @property
+    def site(self) -> str:
+        return site_of(self.context.partition_key)
+
+    @property
+    def options(self) -> BaseModel:
+        return self.asked.of(self.cloud.spec.options)
+
+    @property
+    def state(self) -> StateRef:
+        """The site's own slot."""
+        sites = self.cloud.sites(self.settings)
+        return StateRef(self.cloud.spec.module, instance_of(self.site, default_site(sites)))
+
+    def order(self, progress: Step) -> Order:
+        """Return what the site is asked for."""
+        return Order(
+            contract=self.contract,
+            options=self.options,
+            handed_over=self.asked.handed_over,
+            run_id=self.context.run.run_id,
+            site=self.site,
+            environment=self.settings.environment_id,
+            slot=self._slot,
+            progress=progress,
         )
-    return contract.urls[format_]
+
+    def require_within_cap(self) -> None:
+        """See that what costs money may be made; see `paying.require_within_cap`."""
+        options = self.options
+        if isinstance(options, PaidSeed) and options.may_create:
+            require_within_cap(self.context, self.cloud, options, self.settings)
+
+    def result(
+        self, ref: str, outcome: str, maker: str | None, said: Metadata, outputs: Outputs
+    ) -> dg.MaterializeResult[SeededAt]:
+        """Return what the seed leaves: its document, what an auditor sees, and the state's slot, if that moves."""
+        record = self.contract.record
+        document = SeededAt(
+            site=self.site,
+            ref=ref,
+            version=record.version,
+            record_digest=self.contract.record_digest,
+            disk_sha256=record.disk.sha256,
+            environment=maker,
+        )
+        moved = move_slot(self.states, self.state, self.contract, self.context.run, outputs)
+        return dg.MaterializeResult(
+            value=document,
+            data_version=dg.DataVersion(record.disk.sha256),
+            metadata=lineage_of(self.contract, outcome) | said | moved,
+        )
+
+    def _slot(self) -> Slot:
+        held = self.states.find(self.state)
+        return Slot(
+            self.state,
+            held.outputs if held is not None else {},
+            lambda: moves_slot(self.states, self.state, self.contract, self.context.run),
+        )
+
+
+def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
+    """Return the asset that seeds a cloud's sites."""
+
+    @dg.asset(
+        name=cloud.spec.asset,
+        description=cloud.spec.description,
+        partitions_def=cloud.seeds,
+        group_name=GROUP,
+        kinds={cloud.name},
+        code_version="1",
+        io_manager_key="documents",
+        config_schema=fields_of(cloud.spec.options),
+    )
+    @bordered
+    def seed(
+        context: dg.AssetExecutionContext,
+        published_contract: Contract,
+        asked: dg.ResourceParam[Asked],
+        settings: dg.ResourceParam[Settings],
+        store: dg.ResourceParam[ArtifactStore],
+        states: dg.ResourceParam[StateStore],
+        sites: dg.ResourceParam[OpenSites],
+    ) -> dg.MaterializeResult[SeededAt]:
+        cell = _Cell(context, cloud, published_contract, asked, settings, store, states)
+        with step(context, cloud.spec.asset) as progress:
+            place = sites[cloud.name].place(cell.site, is_live=others_live(context))
+            by_command = bool(asked.handed_over.seed_command)
+            absent = (by_command or cloud.spec.paid) and not place.holds(published_contract.record)
+            if absent and by_command:
+                return _by_command(cell, place, progress)
+            if absent:
+                cell.require_within_cap()
+            seeded = place.seed(cell.order(progress))
+            progress.ended(seeded.outcome, seeded.size_bytes)
+        return _result(cell, seeded)
+
+    return seed
+
+
+def _result(cell: _Cell, seeded: Seeded) -> dg.MaterializeResult[SeededAt]:
+    maker = maker_of(seeded.owner, seeded.environment, cell.settings.environment_id)
+    outputs = dict(seeded.outputs)
+    if maker is not None:
+        outputs[cell.cloud.spec.environment_output] = maker
+    said: Metadata = {"ownership": ownership_of(seeded.owner)}
+    said |= {name: _shown(fact) for name, fact in seeded.facts.items()}
+    return cell.result(seeded.ref, seeded.outcome, maker, said, outputs)
+
+
+def _by_command(cell: _Cell, place: Place, progress: Step) -> dg.MaterializeResult[SeededAt]:
+    """Have the operator's command seed, unless it did; then look at what it made, as a registration does."""
+    known, spec = known_of(cell.cloud.spec.asset, cell.context, cell.contract, cell.store), cell.cloud.spec
+    if known is not None:
+        made = known.ref
+    else:
+        options = cell.options
+        if isinstance(options, PaidSeed):
+            require_within_cap(cell.context, cell.cloud, options, cell.settings)
+        made = str(
+            seeded_by(cell.asked.handed_over, cell.contract, spec.takes, cell.site, spec.answer, cell.store, progress)
+        )
+    found = place.vouch(cell.contract, made, made=known is None)
+    progress.ended("adopted" if known else "created", 0)
+    said: Metadata = {
+        "seeded by": "a command of the operator's: that it is there was looked up, its disk was not read back",
+        "ref": made,
+        "warnings": dg.MetadataValue.json(list(found.warnings)),
+    }
+    return cell.result(made, progress.outcome, None, said, found.outputs)
+
+
+def _shown(fact: Fact) -> str | int | dg.MetadataValue:
+    return dg.MetadataValue.json(fact) if isinstance(fact, (dict, list)) else fact
 
 
 def others_live(context: dg.AssetExecutionContext) -> Callable[[str], bool | None]:
@@ -65,40 +201,15 @@ def known_of(
     return held if held is not None and held.record_digest == contract.record_digest else None
 
 
-def made_by_command(
-    context: dg.AssetExecutionContext,
-    contract: Contract,
-    site: str,
-    made: str,
-    warnings: tuple[str, ...],
-    progress: Step,
-    states: StateStore,
-    ref: StateRef,
-    outputs: Outputs,
-) -> dg.MaterializeResult[SeededAt]:
-    """Return the result of a seed that a command of the operator's made, and what was looked up of it."""
-    return dg.MaterializeResult(
-        value=seeded_at(contract, site, made),
-        data_version=dg.DataVersion(contract.record.disk.sha256),
-        metadata=lineage_of(contract, progress.outcome)
-        | {
-            "seeded by": "a command of the operator's: that it is there was looked up, its disk was not read back",
-            "ref": made,
-            "warnings": dg.MetadataValue.json(list(warnings)),
-            **move_slot(states, ref, contract, context.run, outputs),
-        },
-    )
-
-
-def maker_of(owner: Owner, said: str | None, request: SeedRequest) -> str | None:
+def maker_of(owner: Owner, said: str | None, environment: str | None) -> str | None:
     """Return the id of the environment that made something; None where that is not known.
 
     Args:
         owner: whose it is.
         said: the id that is written on it.
-        request: what was asked for.
+        environment: the id of the one that asked for the seed.
     """
-    return request.environment if owner.ours else said if owner.whose == "another's" else None
+    return environment if owner.ours else said if owner.whose == "another's" else None
 
 
 def ownership_of(owner: Owner) -> str:
@@ -106,19 +217,7 @@ def ownership_of(owner: Owner) -> str:
     return owner.why if owner.ours else f"{owner.why}: it is used as it stands, and never changed or removed here"
 
 
-def seeded_at(contract: Contract, site: str, ref: str, environment: str | None = None) -> SeededAt:
-    """Return the document that a seed leaves: which record stands where, and which environment made it, if known."""
-    return SeededAt(
-        site=site,
-        ref=ref,
-        version=contract.record.version,
-        record_digest=contract.record_digest,
-        disk_sha256=contract.record.disk.sha256,
-        environment=environment,
-    )
-
-
-def lineage_of(contract: Contract, outcome: str) -> dict[str, str | int | dg.MetadataValue]:
+def lineage_of(contract: Contract, outcome: str) -> Metadata:
     """Return the metadata that an auditor asks of any seed."""
     record = contract.record
     return {
@@ -149,7 +248,7 @@ def move_slot(
 ) -> dict[str, str | bool]:
     """Write the site's state slot if this is the record that the build slot names; seeding history moves none.
 
-    A slot that the run was asked to write instead is written whatever the record: nobody else's meaning moves.
+    A slot that the run was asked to write instead is written whatever the record: no other slot's meaning moves.
     """
     asked = another_slot(run, own)
     if asked is None and not moves_slot(states, own, contract, run):
@@ -160,3 +259,7 @@ def move_slot(
     ref = asked or own
     changed = states.commit(ref, run_id=module_run(run), outputs=outputs)
     return {"state": str(states.path(ref)), "state_changed": changed}
+
+
+SEEDS = {cloud.name: seed_asset(cloud) for cloud in CLOUDS}
+"""The seeds, by their cloud's name."""

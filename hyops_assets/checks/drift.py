@@ -7,35 +7,26 @@ site, the head of each object), and where they differ. The checks have no partit
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from hyops_assets.checks.links import Link, image_links, template_links
+from hyops_assets.checks.links import site_links
 from hyops_assets.checks.published import promises
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.errors import MissingImage
-from resources.hetzner.inventory import Snapshot
-from resources.hetzner.labels import Labels
-from resources.hetzner.report import ImageFacts
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import NoSuchObject
-from resources.proxmox.facts import MachineReader, TemplateFacts
-from resources.proxmox.preflight import require_readable
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 from resources.repository.heads import head_published
+from resources.sites.base import Audited, CloudSpec, Place, Places
+from resources.sites.links import Link
+from resources.sites.resource import OpenSites
 
 CHECK = "stands_as_it_was_left"
 PUBLISHED = dg.AssetKey("published_contract")
@@ -71,99 +62,50 @@ class Seen(Frozen):
     objects: dict[str, SeenObject]
 
 
-def drift_at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerProjects) -> Iterator[Drift]:
-    """Return what differs at each Hetzner site from what its seeds left; one listing per site."""
-    return _of_cloud(HETZNER, _at_hetzner(settings, store, hetzner))
+def drift_at(cloud: Cloud, settings: Settings, store: ArtifactStore, places: Places) -> Iterator[Drift]:
+    """Yield what differs at each site of a cloud from what its seeds left. Sites are named with their cloud.
 
-
-def _at_hetzner(settings: Settings, store: ArtifactStore, hetzner: HetznerProjects) -> Iterator[Drift]:
-    expected = _seeded(store, HETZNER)
-    for name, site in settings.sites.hetzner.items():
+    Two clouds may have a site of one name.
+    """
+    kind = cloud.asset.to_user_string()
+    documents = (store.find_document(kind, name, SeededAt) for name in store.list_names(kind))
+    expected = [one for one in documents if one is not None]
+    found: list[Drift] = []
+    for name in cloud.sites(settings):
         here = [one for one in expected if one.site == name]
         try:
-            yield from project_drift(
-                name, hetzner.client(name), here, store, environment=settings.environment_id, protect=site.protect
-            )
+            found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
         except HyopsError as error:
-            yield _unreadable(name, error)
-    yield from _unconfigured(expected, settings.sites.hetzner)
-
-
-def project_drift(
-    where: str,
-    client: HetznerClient,
-    expected: list[SeededAt],
-    store: ArtifactStore,
-    *,
-    environment: str | None,
-    protect: bool,
-) -> Iterator[Drift]:
-    """Yield what differs in one project: missing, changed, unprotected, extra, more than one of a record."""
-    snapshots = {str(snapshot.id): snapshot for snapshot in client.list_snapshots()}
-    for one in expected:
-        contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
-        if contract is None:
-            yield Drift(where, f"snapshot {one.ref}", f"the contract of {one.version}", "no such document")
-            continue
-        yield from _broken(where, image_links(one, contract.record, lambda one=one: _image(snapshots, one.ref)))
-        # Another environment's is protected, or not, as that one's settings say.
-        theirs = one.environment not in (None, environment)
-        if protect and not theirs and one.ref in snapshots and not snapshots[one.ref].protected:
-            yield Drift(where, f"snapshot {one.ref}: protection against deletion", "protected", "not protected")
-    ready = {
-        ref: (labels.record_digest, labels.environment)
-        for ref, snapshot in snapshots.items()
-        if (labels := Labels.parse(snapshot.labels)) is not None and (labels.role, labels.state) == ("image", "ready")
-    }
-    yield from _strays(where, "snapshot", ready, expected, environment)
-
-
-def drift_at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
-    """Return what differs at each Proxmox site from what its seeds left."""
-    return _of_cloud(PROXMOX, _at_proxmox(settings, store, proxmox))
-
-
-def _at_proxmox(settings: Settings, store: ArtifactStore, proxmox: ProxmoxSeeders) -> Iterator[Drift]:
-    expected = _seeded(store, PROXMOX)
-    for name in settings.sites.proxmox:
-        here = [one for one in expected if one.site == name]
-        try:
-            yield from node_drift(name, proxmox.seeder(name).client, here, store, environment=settings.environment_id)
-        except HyopsError as error:
-            yield _unreadable(name, error)
-    yield from _unconfigured(expected, settings.sites.proxmox)
-
-
-def _of_cloud(cloud: Cloud, found: Iterable[Drift]) -> Iterator[Drift]:
-    """Name each site with its cloud: two clouds may have a site of one name."""
+            found.append(Drift(name, "the whole site", "can be read", said_of(error)))
+    for site in sorted({one.site for one in expected} - cloud.sites(settings).keys()):
+        found.append(Drift(site, "the whole site", "a configured site", "not in pipeline.yml: nobody looks there"))
     return (replace(one, where=f"{cloud.name}/{one.where}") for one in found)
 
 
-def node_drift(
-    where: str, client: ProxmoxClient, expected: list[SeededAt], store: ArtifactStore, *, environment: str | None
+def site_drift(
+    spec: CloudSpec, where: str, place: Place, expected: list[SeededAt], store: ArtifactStore, environment: str | None
 ) -> Iterator[Drift]:
-    """Yield what differs on one node: missing, changed, extra, more than one of a record."""
-    require_readable(client)
-    reader, templates = MachineReader(client), dict[str, TemplateFacts]()
-    wanted = {one.ref for one in expected}
-    # The node's own list: the cluster's learns of a template late, or never.
-    places = {machine.vmid: machine.node for machine in client.list_machines() if str(machine.vmid) in wanted}
-    places |= {machine.vmid: client.site.node for machine in client.list_node_machines() if machine.template}
-    for vmid, node in places.items():
-        with suppress(NoSuchObject):
-            templates[str(vmid)] = reader.read(vmid, node)
+    """Yield what differs at one site: missing, changed, unprotected, extra, more than one of a record."""
+    there = place.list({one.ref for one in expected})
+
+    def audit(ref: str) -> Audited:
+        if ref not in there:
+            raise spec.missing(ref)
+        return there[ref]
+
     for one in expected:
         contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
         if contract is None:
-            yield Drift(where, f"VMID {one.ref}", f"the contract of {one.version}", "no such document")
+            yield Drift(where, f"{spec.noun} {one.ref}", f"the contract of {one.version}", "no such document")
             continue
-        yield from _broken(where, template_links(one, contract.record, lambda one=one: _template(templates, one.ref)))
-    ready = {
-        ref: (facts.own_lineage.record_digest, facts.own_lineage.environment)
-        for ref, facts in templates.items()
-        if facts.template and facts.own_lineage is not None and facts.own_lineage.state == "ready"
-    }
-    yield from _strays(where, "VMID", ready, expected, environment)
+        yield from _broken(where, site_links(spec.noun, one, contract.record, lambda one=one: audit(one.ref)))
+        # Another environment's is protected, or not, as that one's settings say.
+        theirs = one.environment not in (None, environment)
+        if not theirs and one.ref in there and there[one.ref].unprotected:
+            what = f"{spec.noun} {one.ref}: protection against deletion"
+            yield Drift(where, what, "protected", "not protected")
+    ready = {ref: found.ready for ref, found in there.items() if found.ready is not None}
+    yield from _strays(where, spec.noun, ready, expected, environment)
 
 
 def drift_of_published(
@@ -195,12 +137,6 @@ def drift_of_published(
                 yield Drift(version, url, "anyone can read it", said_of(error))
         if objects != seen.objects:
             store.write_document(SEEN, version, Seen(objects=objects))
-
-
-def _seeded(store: ArtifactStore, cloud: Cloud) -> list[SeededAt]:
-    kind = cloud.asset.to_user_string()
-    found = (store.find_document(kind, name, SeededAt) for name in store.list_names(kind))
-    return [one for one in found if one is not None]
 
 
 def _broken(where: str, links: Iterable[Link]) -> Iterator[Drift]:
@@ -241,27 +177,6 @@ def _strays(
             yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}")
 
 
-def _image(snapshots: Mapping[str, Snapshot], ref: str) -> ImageFacts:
-    if ref not in snapshots:
-        raise MissingImage(f"the project has no snapshot {ref!r}", hint="seed the record again; it was deleted")
-    return ImageFacts.of(snapshots[ref])
-
-
-def _template(templates: Mapping[str, TemplateFacts], ref: str) -> TemplateFacts:
-    if ref not in templates:
-        raise NoSuchObject(f"VMID {ref}", 500, "there is none", hint="seed the record again; it was destroyed")
-    return templates[ref]
-
-
-def _unreadable(site: str, error: HyopsError) -> Drift:
-    return Drift(site, "the whole site", "can be read", said_of(error))
-
-
-def _unconfigured(expected: list[SeededAt], configured: Mapping[str, object]) -> Iterator[Drift]:
-    for site in sorted({one.site for one in expected} - configured.keys()):
-        yield Drift(site, "the whole site", "a configured site", "not in pipeline.yml: nobody looks there")
-
-
 def _result(found: list[Drift]) -> dg.AssetCheckResult:
     differing, others = [one for one in found if not one.others], [one for one in found if one.others]
     return dg.AssetCheckResult(
@@ -282,26 +197,17 @@ def _table(found: list[Drift]) -> dg.TableMetadataValue:
 _SCHEMA = dg.TableSchema([dg.TableColumn(name) for name in ("where", "what", "expected", "found")])
 
 
-@dg.asset_check(asset=PROXMOX.asset, name=CHECK, config_schema={})
-@bordered
-def templates_stand(
-    settings: dg.ResourceParam[Settings],
-    store: dg.ResourceParam[ArtifactStore],
-    proxmox: dg.ResourceParam[ProxmoxSeeders],
-) -> dg.AssetCheckResult:
-    """Every template that a seed left is there, unchanged, and the only one of its record."""
-    return _result(list(drift_at_proxmox(settings, store, proxmox)))
+def _site_check(cloud: Cloud) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=cloud.asset, name=CHECK, description=cloud.spec.stands, config_schema={})
+    @bordered
+    def stands_as_it_was_left(
+        settings: dg.ResourceParam[Settings],
+        store: dg.ResourceParam[ArtifactStore],
+        sites: dg.ResourceParam[OpenSites],
+    ) -> dg.AssetCheckResult:
+        return _result(list(drift_at(cloud, settings, store, sites[cloud.name])))
 
-
-@dg.asset_check(asset=HETZNER.asset, name=CHECK, config_schema={})
-@bordered
-def images_stand(
-    settings: dg.ResourceParam[Settings],
-    store: dg.ResourceParam[ArtifactStore],
-    hetzner: dg.ResourceParam[HetznerProjects],
-) -> dg.AssetCheckResult:
-    """Every snapshot that a seed left is there, unchanged, protected where the site protects, and the only one."""
-    return _result(list(drift_at_hetzner(settings, store, hetzner)))
+    return stands_as_it_was_left
 
 
 @dg.asset_check(asset=PUBLISHED, name=CHECK, config_schema={})
@@ -315,4 +221,4 @@ def objects_stand(
     return _result(list(drift_of_published(settings, store, repository, now=time.time())))
 
 
-CHECKS = [templates_stand, images_stand, objects_stand]
+CHECKS = [*(_site_check(cloud) for cloud in CLOUDS), objects_stand]

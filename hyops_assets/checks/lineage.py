@@ -8,24 +8,24 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from hyops_assets.assets.hetzner_image import hetzner_image
-from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.steps import step
-from hyops_assets.checks.links import Link, image_links, read_link, template_links
+from hyops_assets.checks.links import site_links
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.record import Record
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.intake.signature import verify
-from hyops_assets.partitions import HETZNER_SEEDS, PROXMOX_SEEDS
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
+from resources.sites.links import Link, read_link
+from resources.sites.resource import OpenSites
+
+NAME = "lineage_holds"
 
 
 class Chain:
@@ -98,58 +98,44 @@ def _result(links: Iterator[Link]) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
-    asset=proxmox_template,
-    name="lineage_holds",
-    partitions_def=PROXMOX_SEEDS,
-    additional_ins={"published_contract": dg.AssetIn("published_contract")},
-    config_schema={},
-)
-@bordered
-def template_lineage_holds(
-    context: dg.AssetCheckExecutionContext,
-    proxmox_template: SeededAt,
-    published_contract: Contract,
-    settings: dg.ResourceParam[Settings],
-    store: dg.ResourceParam[ArtifactStore],
-    repository: dg.ResourceParam[ObjectRepository],
-    proxmox: dg.ResourceParam[ProxmoxSeeders],
-) -> dg.AssetCheckResult:
-    """The template, asked afresh, carries the disk of the record that was built from the ISO that VyOS signed."""
-    seeded, contract = proxmox_template, published_contract
+def lineage_check(cloud: Cloud) -> dg.AssetChecksDefinition:
+    """Return the check of a cloud's seeds, cell by cell."""
+    spec = cloud.spec
 
-    def links() -> Iterator[Link]:
-        # Asked inside the chain: a site without its secret, or no longer configured, is a link that cannot be read.
-        yield from template_links(seeded, contract.record, lambda: proxmox.seeder(seeded.site).audit(int(seeded.ref)))
-        yield from Chain(contract, settings, store, repository).links()
+    @dg.asset_check(
+        asset=cloud.asset,
+        name=NAME,
+        description=f"The {spec.word} at the site, asked afresh, carries the disk of the record that was built from "
+        "the ISO that VyOS signed.",
+        partitions_def=cloud.seeds,
+        additional_ins={"published_contract": dg.AssetIn("published_contract")},
+        config_schema={},
+    )
+    @bordered
+    def lineage_holds(
+        context: dg.AssetCheckExecutionContext,
+        seeded: SeededAt,
+        published_contract: Contract,
+        settings: dg.ResourceParam[Settings],
+        store: dg.ResourceParam[ArtifactStore],
+        repository: dg.ResourceParam[ObjectRepository],
+        sites: dg.ResourceParam[OpenSites],
+    ) -> dg.AssetCheckResult:
+        contract = published_contract
 
-    with step(context, "template lineage_holds"):
-        return _result(links())
+        def links() -> Iterator[Link]:
+            # Asked inside the chain: a site without its secret, or that is not configured now, is a broken link.
+            places = sites[cloud.name]
+            yield from site_links(
+                spec.noun, seeded, contract.record, lambda: places.place(seeded.site).audit(seeded.ref)
+            )
+            yield from Chain(contract, settings, store, repository).links()
+
+        with step(context, f"{spec.word} {NAME}"):
+            return _result(links())
+
+    return lineage_holds
 
 
-@dg.asset_check(
-    asset=hetzner_image,
-    name="lineage_holds",
-    partitions_def=HETZNER_SEEDS,
-    additional_ins={"published_contract": dg.AssetIn("published_contract")},
-    config_schema={},
-)
-@bordered
-def image_lineage_holds(
-    context: dg.AssetCheckExecutionContext,
-    hetzner_image: SeededAt,
-    published_contract: Contract,
-    settings: dg.ResourceParam[Settings],
-    store: dg.ResourceParam[ArtifactStore],
-    repository: dg.ResourceParam[ObjectRepository],
-    hetzner: dg.ResourceParam[HetznerProjects],
-) -> dg.AssetCheckResult:
-    """The snapshot, asked afresh, carries the disk of the record that was built from the ISO that VyOS signed."""
-    seeded, contract = hetzner_image, published_contract
-
-    def links() -> Iterator[Link]:
-        yield from image_links(seeded, contract.record, lambda: hetzner.seeder(seeded.site).audit(seeded.ref))
-        yield from Chain(contract, settings, store, repository).links()
-
-    with step(context, "image lineage_holds"):
-        return _result(links())
+CHECKS = {cloud.name: lineage_check(cloud) for cloud in CLOUDS}
+"""The checks, by the name of the cloud whose seeds they follow."""

@@ -33,9 +33,9 @@ from hyops_assets.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.settings import settings_to_write
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.resource import ProxmoxSeeders
 from resources.states.current_record import current_version
 from resources.states.store import Begun, StateStore
 

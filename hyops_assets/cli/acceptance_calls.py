@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from hyops_assets.contract.record import Record
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
-from resources.hetzner.inventory import Offer
-from resources.hetzner.labels import description_of
+from resources.sites.hetzner.inventory import Offer
+from resources.sites.hetzner.labels import description_of
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from hyops_assets.contract.upkeep import Finding, not_looked_at
 from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.resource import ProxmoxSeeders
 from resources.states.store import StateStore
 
 _SLOTS = ((IMAGE_SEED, HETZNER), (TEMPLATE_SEED, PROXMOX))

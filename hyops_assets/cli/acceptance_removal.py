@@ -30,11 +30,11 @@ from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner import undoing as at_hetzner
-from resources.hetzner.client import HetznerClient
-from resources.proxmox import undoing as at_proxmox
-from resources.proxmox.seed import ProxmoxSeeder
 from resources.settings import make_private
+from resources.sites.hetzner import undoing as at_hetzner
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.proxmox import undoing as at_proxmox
+from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.states.store import StateStore
 
 INSTANCE = "acceptance"

@@ -3,10 +3,11 @@
 What belongs here: the two clouds behind one shape. What a seed or a removal does stands in `resources/`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hyops_assets.checks.links import Link, image_links, template_links
+from hyops_assets.checks.links import site_links
 from hyops_assets.cli.acceptance_calls import Call, hetzner_calls, proxmox_calls
 from hyops_assets.cli.acceptance_removal import TriedNode, TriedProject, TriedSite
 from hyops_assets.cli.graph import Graph, Ran
@@ -16,13 +17,16 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.settings.sites import HetznerSite
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.cost import Cost
-from resources.hetzner.inventory import Offer
-from resources.hetzner.seed import HetznerSeeder
-from resources.hetzner.workbench import choose_offers
-from resources.proxmox.preflight import require_readable
-from resources.proxmox.survey import survey
+from resources.sites.hetzner import place as at_hetzner
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.cost import Cost
+from resources.sites.hetzner.inventory import Offer
+from resources.sites.hetzner.seed import HetznerSeeder
+from resources.sites.hetzner.workbench import choose_offers
+from resources.sites.links import Link
+from resources.sites.proxmox import place as at_proxmox
+from resources.sites.proxmox.preflight import require_readable
+from resources.sites.proxmox.survey import survey
 
 _REVISION = "use a revision, which no site holds: hyops rebuild <version> --reason acceptance"
 
@@ -115,8 +119,10 @@ class HetznerTrial(TriedProject):
         said = ran.metadata["hetzner_image"]
         found = [] if said["readback_sha256"] == record.disk.sha256 else ["the disk was not read back as the record's"]
         seeded = _seeded_at(self.name, str(said["image_ref"]), record)
-        audit = HetznerSeeder(self.client, self.site).audit
-        return found + _broken(list(image_links(seeded, record, lambda: audit(seeded.ref))))
+        facts = HetznerSeeder(self.client, self.site).audit
+        return found + _broken(
+            site_links(self.cloud.spec.noun, seeded, record, lambda: at_hetzner.audited(facts(seeded.ref)))
+        )
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,10 @@ class ProxmoxTrial(TriedNode):
     def wrong(self, ran: Ran, record: Record) -> list[str]:
         """Return what does not hold."""
         seeded = _seeded_at(self.name, str(ran.metadata["proxmox_template"]["vmid"]), record)
-        return _broken(list(template_links(seeded, record, lambda: self.seeder.audit(int(seeded.ref)))))
+        facts = self.seeder.audit
+        return _broken(
+            site_links(self.cloud.spec.noun, seeded, record, lambda: at_proxmox.audited(facts(int(seeded.ref))))
+        )
 
 
 def _seeded_at(site: str, ref: str, record: Record) -> SeededAt:
@@ -154,5 +163,5 @@ def _seeded_at(site: str, ref: str, record: Record) -> SeededAt:
     )
 
 
-def _broken(links: list[Link]) -> list[str]:
+def _broken(links: Iterable[Link]) -> list[str]:
     return [f"{link.name}: {link.found!r}, not {link.expected!r}" for link in links if not link.holds]

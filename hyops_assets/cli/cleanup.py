@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import dagster as dg
 import typer
 from rich.table import Table
 
-from hyops_assets.assets.leftovers import made_here, node_sweep, project_sweep, seeding_at, working_with
+from hyops_assets.assets.leftovers import made_here, seeding_at, site_sweep, working_with
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.cli.acceptance_killed import KilledTrials
 from hyops_assets.cli.environment import Place
@@ -30,13 +29,14 @@ from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HandedOverRoom
 from resources.handed_over_remains import HandedOverRemains
-from resources.hetzner.resource import HetznerProjects
-from resources.hetzner.superseded import superseded_snapshots
 from resources.local_remains import LocalRemains
-from resources.proxmox.resource import ProxmoxSeeders
-from resources.proxmox.superseded import superseded_templates
 from resources.pruning import Ground
 from resources.settings import load_settings
+from resources.sites.base import Look
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.superseded import superseded_snapshots
+from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.superseded import superseded_templates
 from resources.states.store import StateStore
 
 _UNSOLVED = frozenset({"failed", "unknown"})
@@ -45,18 +45,6 @@ _BEYOND_A_TOKEN = (
     ("/var/tmp/hyops-vyos-smoke-mnt-*", "no API reaches it; on the node: umount {path}; rmdir {path}"),  # noqa: S108
 )
 """What HybridOps' smoke tests leave on a node (source document, "Cleanup after failed build attempts")."""
-
-
-class Look(Protocol):
-    """A part of the cleanup: it finds, and it removes after having looked again."""
-
-    def find(self) -> list[Finding]:
-        """Return what is there. Nothing is changed."""
-        ...
-
-    def reap(self) -> list[Finding]:
-        """Remove what may go, and return what became of it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -125,12 +113,12 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
 
     yield Part("killed acceptance runs", "this environment", partial(KilledTrials, place.root, settings))
     for name in settings.sites.hetzner:
-        yield Part("leftovers of seeds", f"hetzner/{name}", partial(project_sweep, instance, projects, name))
+        yield Part("leftovers of seeds", f"hetzner/{name}", partial(site_sweep, instance, HETZNER, projects, name))
         yield Part(
             "superseded snapshots", f"hetzner/{name}", partial(_snapshots, projects, settings, ground(HETZNER, name))
         )
     for name in settings.sites.proxmox:
-        yield Part("leftovers of seeds", f"proxmox/{name}", partial(node_sweep, instance, seeders, name))
+        yield Part("leftovers of seeds", f"proxmox/{name}", partial(site_sweep, instance, PROXMOX, seeders, name))
         yield Part("superseded templates", f"proxmox/{name}", partial(_templates, seeders, ground(PROXMOX, name)))
         yield Part("files on the node", f"proxmox/{name}", partial(_ByHand, name))
     yield Part("handed-over documents", "this environment", partial(_handed_over, place, instance))

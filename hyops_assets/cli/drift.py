@@ -6,12 +6,11 @@ from contextlib import closing
 
 from rich.table import Table
 
-from hyops_assets.checks.drift import Drift, drift_at_hetzner, drift_at_proxmox, drift_of_published
+from hyops_assets.checks.drift import Drift, drift_at, drift_of_published
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
+from hyops_assets.partitions import CLOUDS
 from resources.artifacts.store import ArtifactStore
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.repository.resource import object_repository
 from resources.settings import load_settings
 
@@ -26,8 +25,7 @@ def run_drift(place: Place) -> int:
     reach_environment(place, settings)
     with closing(object_repository(settings.repository, place.root, os.environ)) as repository:
         found: list[Drift] = [
-            *drift_at_proxmox(settings, store, ProxmoxSeeders(settings)),
-            *drift_at_hetzner(settings, store, HetznerProjects(settings)),
+            *(one for cloud in CLOUDS for one in drift_at(cloud, settings, store, cloud.spec.open(settings))),
             *drift_of_published(settings, store, repository, now=time.time()),
         ]
     differing = [one for one in found if not one.others]

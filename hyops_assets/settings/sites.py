@@ -122,6 +122,14 @@ class Sites(Frozen):
     proxmox: dict[SiteName, ProxmoxSite] = {}
     hetzner: dict[SiteName, HetznerSite] = {}
 
+    def of(self, cloud: str) -> Mapping[str, ProxmoxSite | HetznerSite]:
+        """Return the sites of a cloud, by its name here.
+
+        Raises:
+            KeyError: there is no such cloud.
+        """
+        return {"proxmox": self.proxmox, "hetzner": self.hetzner}[cloud]
+
     @model_validator(mode="after")
     def _each_is_itself(self) -> Self:
         """Refuse two names for one place, and two sites that claim `latest.json`.

@@ -25,8 +25,8 @@ from hyops_assets.partitions import add_version
 from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.signing_keys import SigningKey
-from resources.proxmox.resource import proxmox_sites
 from resources.settings import load_settings, save_settings
+from resources.sites.proxmox.resource import proxmox_sites
 from tests.assets.relocation import relocate
 
 RELEASE = "2026.03.03-0027-rolling"

@@ -22,11 +22,11 @@ from hyops_assets.settings.notify import NotifySettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.sites import Sites
-from resources.hetzner.patience import Patience
-from resources.hetzner.resource import HetznerProjects
 from resources.notify import Notifier
-from resources.proxmox.resource import proxmox_sites
 from resources.settings import load_settings, save_settings
+from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.resource import proxmox_sites
 from sensors.failures import run_failures
 from tests.assets.house import RELEASE, quick
 

@@ -14,9 +14,9 @@ from hyops_assets.lab.hetzner.project import Server
 from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.partitions import proxmox_seed
 from hyops_assets.settings.pipeline import Settings
-from resources.hetzner.labels import Labels
-from resources.proxmox.lineage import TemplateLineage, description_of
 from resources.settings import load_settings
+from resources.sites.hetzner.labels import Labels
+from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from tests.assets.house import RELEASE, House, quick
 
 DIGEST = "ab" * 32

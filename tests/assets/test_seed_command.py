@@ -9,7 +9,7 @@ from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules.in_graph import handed_over
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import TemplateSeedInputs
-from resources.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
 
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"

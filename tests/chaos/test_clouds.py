@@ -11,7 +11,7 @@ from hyops_assets.contract.record import Disk, Record
 from hyops_assets.lab.ensemble import Ensemble
 from hyops_assets.lab.hetzner.project import Image, Key, Task
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.lineage import TemplateLineage, description_of
+from resources.sites.proxmox.lineage import TemplateLineage, description_of
 
 DISK = b"vyos" * 1024
 NOW = datetime(2026, 3, 3, tzinfo=UTC)

@@ -19,7 +19,7 @@ from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.lab.faults import Answer, Rule
 from hyops_assets.lab.trace import Request
 from hyops_assets.settings.sites import Sites
-from resources.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.resource import HetznerProjects
 from resources.states.store import StateStore
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House

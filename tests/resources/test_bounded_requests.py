@@ -11,10 +11,10 @@ from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.patience import Patience
-from resources.proxmox.client import ProxmoxClient
 from resources.repository.gcs_clients import _client
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.patience import Patience
+from resources.sites.proxmox.client import ProxmoxClient
 from tests.resources.hostile import SLOW, answer, serving
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import HyopsError, Refused
-from resources.hetzner.errors import (
+from resources.sites.hetzner.errors import (
     LimitReached,
     MissingImage,
     Occupied,
@@ -13,9 +13,9 @@ from resources.hetzner.errors import (
     SeedBusy,
     WrongSource,
 )
-from resources.hetzner.leftovers import TOLERANCE
-from resources.hetzner.wishes import NotThatSnapshot, Wishes
-from resources.hetzner.workbench import seeder_name
+from resources.sites.hetzner.leftovers import TOLERANCE
+from resources.sites.hetzner.wishes import NotThatSnapshot, Wishes
+from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import Child, assert_seeded
 

@@ -12,11 +12,11 @@ from hyops_assets.lab.faults import Answer
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import HetznerSite, Sites
 from resources.environment import environment
-from resources.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
-from resources.hetzner.inventory import Offer
-from resources.hetzner.resource import HetznerProjects, client_of, hetzner_sites
-from resources.hetzner.workbench import choose_offers
 from resources.secrets import MissingSecret
+from resources.sites.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable
+from resources.sites.hetzner.inventory import Offer
+from resources.sites.hetzner.resource import HetznerProjects, client_of, hetzner_sites
+from resources.sites.hetzner.workbench import choose_offers
 from tests.hetzner_lab import TOKEN, Lab, hetzner_lab, make_record
 
 
@@ -126,4 +126,4 @@ def test_the_dagster_resource_gives_the_sites_of_an_environment(tmp_path: Path) 
         ) as resources,
         pytest.raises(SettingsError, match=r"config/pipeline\.yml"),
     ):
-        resources.hetzner.seeder("prod")
+        resources.sites.hetzner.seeder("prod")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from hyops_assets.contract.seeding import SeedRequest
-from resources.hetzner.labels import BadLabel, Labels, description_of, image_selector
+from resources.sites.hetzner.labels import BadLabel, Labels, description_of, image_selector
 from tests.hetzner_lab import make_record
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from hyops_assets.contract.seeding import SeedRequest
-from resources.hetzner.labels import Labels
-from resources.hetzner.leftovers import LONGEST_LIFETIME, TOLERANCE, is_expired, is_leftover
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.leftovers import LONGEST_LIFETIME, TOLERANCE, is_expired, is_leftover
 from tests.hetzner_lab import ENVIRONMENT, make_record
 
 BORN = 1_800_000_000

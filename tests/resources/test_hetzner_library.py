@@ -9,9 +9,9 @@ from hcloud import APIException, Client
 
 from hyops_assets.lab.faults import Answer, Delay, Pretend
 from hyops_assets.lab.hetzner.answers import Exchange
-from resources.hetzner.errors import ActionFailed, Protected
-from resources.hetzner.labels import Labels
-from resources.hetzner.patience import Patience
+from resources.sites.hetzner.errors import ActionFailed, Protected
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.patience import Patience
 from tests.hetzner_lab import QUICK, TOKEN, Lab, hetzner_lab
 from tests.hetzner_scene import assert_seeded
 

@@ -8,17 +8,17 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.lab.faults import Answer, DropAfterCommit, Pretend
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.project import Failure
-from resources.hetzner.errors import (
+from resources.sites.hetzner.errors import (
     ActionFailed,
     LimitReached,
     NotOffered,
     RescueNotReached,
     SourceUnreachable,
 )
-from resources.hetzner.labels import Labels
-from resources.hetzner.rescue import Source, write_disk
-from resources.hetzner.wishes import Wishes
-from resources.hetzner.workbench import workbench
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.rescue import Source, write_disk
+from resources.sites.hetzner.wishes import Wishes
+from resources.sites.hetzner.workbench import workbench
 from tests.hetzner_lab import QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
 

@@ -12,11 +12,11 @@ import pytest
 from hyops_assets.lab.faults import Pretend
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.rescue import Withheld
-from resources.hetzner.errors import NotRescue, WriteFailed, WrongCount
-from resources.hetzner.password_hash import hash_password
-from resources.hetzner.proof import Question, Secrets, require_proof, user_data_with
-from resources.hetzner.scripts import Report
-from resources.hetzner.shell import Login
+from resources.sites.hetzner.errors import NotRescue, WriteFailed, WrongCount
+from resources.sites.hetzner.password_hash import hash_password
+from resources.sites.hetzner.proof import Question, Secrets, require_proof, user_data_with
+from resources.sites.hetzner.scripts import Report
+from resources.sites.hetzner.shell import Login
 from tests.hetzner_impostors import Impostor, Relay, expected_words
 from tests.hetzner_lab import DISK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded

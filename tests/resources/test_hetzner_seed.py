@@ -10,7 +10,7 @@ import pytest
 from hyops_assets.lab.faults import Answer
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.trace import MUTATING
-from resources.hetzner.errors import (
+from resources.sites.hetzner.errors import (
     BrokenImage,
     HetznerUnavailable,
     LimitReached,
@@ -18,9 +18,9 @@ from resources.hetzner.errors import (
     SeedBusy,
     WrongSource,
 )
-from resources.hetzner.labels import Labels
-from resources.hetzner.leftovers import TOLERANCE
-from resources.hetzner.workbench import seeder_name
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.leftovers import TOLERANCE
+from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record, processes_of_cells
 from tests.hetzner_scene import Child, assert_seeded, wait_until
 

@@ -16,11 +16,11 @@ from hyops_assets.contract.upkeep import Finding
 from hyops_assets.lab.faults import Answer
 from hyops_assets.lab.hetzner.project import Image, Server
 from resources import pruning
-from resources.hetzner import superseded
-from resources.hetzner.inventory import Snapshot
-from resources.hetzner.labels import Labels
-from resources.hetzner.superseded import superseded_snapshots
 from resources.pruning import Ground, Pruning
+from resources.sites.hetzner import superseded
+from resources.sites.hetzner.inventory import Snapshot
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.superseded import superseded_snapshots
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab
 from tests.killing import killed_at_each_line
 

@@ -12,12 +12,12 @@ import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.lab.faults import Answer
-from resources.hetzner import sweep
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.inventory import Server
-from resources.hetzner.labels import Labels
-from resources.hetzner.leftovers import TOLERANCE
-from resources.hetzner.sweep import Sweep, judge_seeder
+from resources.sites.hetzner import sweep
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.inventory import Server
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.leftovers import TOLERANCE
+from resources.sites.hetzner.sweep import Sweep, judge_seeder
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab, make_record
 from tests.killing import killed_at_each_line
 

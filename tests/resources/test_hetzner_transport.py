@@ -9,8 +9,8 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.lab.faults import Answer, DropAfterCommit
 from hyops_assets.lab.hetzner.answers import Exchange
 from hyops_assets.lab.hetzner.limits import RateLimit
-from resources.hetzner.errors import BadToken, HetznerUnavailable, RateLimited
-from resources.hetzner.transport import pace
+from resources.sites.hetzner.errors import BadToken, HetznerUnavailable, RateLimited
+from resources.sites.hetzner.transport import pace
 from tests.hetzner_lab import QUICK, Lab, hetzner_lab
 from tests.hetzner_scene import assert_seeded
 

@@ -19,11 +19,11 @@ from hyops_assets.contract.record import Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.image.programs import MissingProgram
 from hyops_assets.image.variants.rawxz import VariantDiffers
-from resources.hetzner.errors import WrongSource
-from resources.hetzner.serving import NotReachable, require_public_url
-from resources.hetzner.staging import staged
-from resources.hetzner.wishes import Wishes, Wrapper
-from resources.hetzner.wrapping import wrapped
+from resources.sites.hetzner.errors import WrongSource
+from resources.sites.hetzner.serving import NotReachable, require_public_url
+from resources.sites.hetzner.staging import staged
+from resources.sites.hetzner.wishes import Wishes, Wrapper
+from resources.sites.hetzner.wrapping import wrapped
 from tests.hetzner_lab import DISK, VERSION, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
 

@@ -13,8 +13,8 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, Delay, Rule
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import (
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import (
     HostUnknown,
     ImageMismatch,
     NodeUnreachable,
@@ -25,11 +25,11 @@ from resources.proxmox.errors import (
     TemplateChanged,
     TokenRefused,
 )
-from resources.proxmox.facts import linked_clones
-from resources.proxmox.lineage import import_file_name, template_name
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.silence import error_without_answer
-from resources.proxmox.tasks import wait_task
+from resources.sites.proxmox.facts import linked_clones
+from resources.sites.proxmox.lineage import import_file_name, template_name
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.silence import error_without_answer
+from resources.sites.proxmox.tasks import wait_task
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 ANOTHER = TemplateOptions(rebuild_if_exists=True)

@@ -7,8 +7,8 @@ import pytest
 
 from hyops_assets.lab.faults import Answer, Delay, Rule
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import (
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import (
     MachineLocked,
     NodeUnreachable,
     NoSuchObject,
@@ -21,7 +21,7 @@ from resources.proxmox.errors import (
     TaskSlow,
     TokenRefused,
 )
-from resources.proxmox.tasks import wait_task
+from resources.sites.proxmox.tasks import wait_task
 from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
 
 

@@ -13,8 +13,8 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, Page, Rule
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.client import Method, ProxmoxClient
-from resources.proxmox.errors import (
+from resources.sites.proxmox.client import Method, ProxmoxClient
+from resources.sites.proxmox.errors import (
     AnswerLost,
     ConfigChanged,
     LeftoverVolume,
@@ -29,11 +29,11 @@ from resources.proxmox.errors import (
     TokenRefused,
     VmidTaken,
 )
-from resources.proxmox.lineage import description_of
-from resources.proxmox.report import SeededTemplate
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.superseded import require_current
-from resources.proxmox.sweep import Sweep
+from resources.sites.proxmox.lineage import description_of
+from resources.sites.proxmox.report import SeededTemplate
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.superseded import require_current
+from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hyops_assets.image.digests import sha256_of_file
-from resources.proxmox.client import Method, ProxmoxClient
-from resources.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.client import Method, ProxmoxClient
+from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 

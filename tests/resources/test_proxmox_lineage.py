@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk, Record, Variant
-from resources.proxmox.lineage import (
+from resources.sites.proxmox.lineage import (
     TemplateLineage,
     description_of,
     import_file_name,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from resources.proxmox.errors import SiteNotReady
+from resources.sites.proxmox.errors import SiteNotReady
 from tests.proxmox_scene import Scene, proxmox_scene
 
 

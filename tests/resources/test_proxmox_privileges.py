@@ -8,9 +8,9 @@ import pytest
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.lab.proxmox.server import Exchange
-from resources.proxmox import seed as seeding
-from resources.proxmox.errors import SiteNotReady
-from resources.proxmox.smoke import SmokeFailed
+from resources.sites.proxmox import seed as seeding
+from resources.sites.proxmox.errors import SiteNotReady
+from resources.sites.proxmox.smoke import SmokeFailed
 from tests.proxmox_scene import Scene, proxmox_scene
 
 PAGE = Path(__file__).parents[2] / "docs" / "proxmox.md"

@@ -14,10 +14,10 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, DropAfterCommit, Rule
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.client import Method, ProxmoxClient
-from resources.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
-from resources.proxmox.lineage import description_of, template_name
-from resources.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.client import Method, ProxmoxClient
+from resources.sites.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
+from resources.sites.proxmox.lineage import description_of, template_name
+from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.hetzner_lab import ENVIRONMENT
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 

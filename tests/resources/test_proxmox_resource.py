@@ -10,9 +10,9 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import Sites
 from resources.environment import environment
-from resources.proxmox.resource import ProxmoxSeeders, proxmox_sites
 from resources.secrets import MissingSecret
 from resources.settings import save_settings
+from resources.sites.proxmox.resource import ProxmoxSeeders, proxmox_sites
 from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
 
 
@@ -29,7 +29,7 @@ def _seeders(scene: Scene, **options: object) -> ProxmoxSeeders:
     with dg.build_resources(
         {"environment": environment(root), "proxmox": proxmox_sites(poll_seconds=0.02)}
     ) as resources:
-        return resources.proxmox
+        return resources.sites.proxmox
 
 
 def test_a_configured_site_is_seeded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

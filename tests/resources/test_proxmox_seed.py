@@ -12,8 +12,8 @@ from hyops_assets.contract.urls import BadUrl
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, DropAfterCommit, Rule
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.errors import AnswerLost, NodeUnreachable, SiteNotReady, TaskFailed, TaskInterrupted
-from resources.proxmox.lineage import description_of
+from resources.sites.proxmox.errors import AnswerLost, NodeUnreachable, SiteNotReady, TaskFailed, TaskInterrupted
+from resources.sites.proxmox.lineage import description_of
 from tests.proxmox_scene import Scene, make_record, proxmox_scene
 from tests.specs import require_specification
 from tests.specs_proxmox import PROXMOX

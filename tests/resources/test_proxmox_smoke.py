@@ -15,12 +15,12 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox.errors import SeedBusy, TaskFailed
-from resources.proxmox.journal import Journal, SeedLimits
-from resources.proxmox.lineage import description_of
-from resources.proxmox.report import SeededTemplate
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.smoke import remove_clone
+from resources.sites.proxmox.errors import SeedBusy, TaskFailed
+from resources.sites.proxmox.journal import Journal, SeedLimits
+from resources.sites.proxmox.lineage import description_of
+from resources.sites.proxmox.report import SeededTemplate
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.smoke import remove_clone
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
 from tests.first_boot import FirstBoot

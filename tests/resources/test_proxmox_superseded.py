@@ -15,12 +15,12 @@ from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
 from hyops_assets.lab.faults import Answer, Rule
 from resources import pruning
-from resources.proxmox import removal, superseded
-from resources.proxmox.answers import Volume
-from resources.proxmox.facts import TemplateFacts, linked_volumes
-from resources.proxmox.lineage import description_of
-from resources.proxmox.superseded import superseded_templates
 from resources.pruning import Ground, Pruning
+from resources.sites.proxmox import removal, superseded
+from resources.sites.proxmox.answers import Volume
+from resources.sites.proxmox.facts import TemplateFacts, linked_volumes
+from resources.sites.proxmox.lineage import description_of
+from resources.sites.proxmox.superseded import superseded_templates
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line
 from tests.proxmox_scene import LIMITS, Scene, make_record, proxmox_scene

@@ -8,11 +8,11 @@ import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.lab.proxmox.inventory import Machine
-from resources.proxmox import removal, sweep
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import TaskFailed
-from resources.proxmox.lineage import TemplateLineage, description_of
-from resources.proxmox.sweep import Sweep
+from resources.sites.proxmox import removal, sweep
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import TaskFailed
+from resources.sites.proxmox.lineage import TemplateLineage, description_of
+from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line
 from tests.proxmox_scene import LIMITS, Scene, proxmox_scene

@@ -4,12 +4,12 @@ from hcloud import Client
 
 from hyops_assets.settings.notify import NotifySettings
 from hyops_assets.settings.pipeline import Settings
-from resources.hetzner.client import HetznerClient
-from resources.hetzner.errors import BadToken
 from resources.notify import Notifier, NotTold
 from resources.public_http import anonymous_client
 from resources.repository.gcs_key import BadKey, service_account_key
 from resources.secrets import MissingSecret, UnusableSecret, named_in, redactor, require_proxies, secret
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.errors import BadToken
 
 FIRST, SECOND = "FIRSTab12cd34ef56", "SECONDgh78ij90kl12"
 

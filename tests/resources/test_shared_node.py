@@ -17,13 +17,13 @@ from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict
-from resources.proxmox.errors import SeedBusy, TaskFailed, VmidTaken
-from resources.proxmox.facts import TemplateFacts
-from resources.proxmox.lineage import TemplateLineage, description_of, parse_lineage
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.superseded import superseded_templates
-from resources.proxmox.sweep import Sweep, judge_machine
 from resources.pruning import Ground
+from resources.sites.proxmox.errors import SeedBusy, TaskFailed, VmidTaken
+from resources.sites.proxmox.facts import TemplateFacts
+from resources.sites.proxmox.lineage import TemplateLineage, description_of, parse_lineage
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.superseded import superseded_templates
+from resources.sites.proxmox.sweep import Sweep, judge_machine
 from tests.hetzner_lab import ANOTHER, ENVIRONMENT
 from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
 

@@ -17,13 +17,13 @@ from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import IMAGES, Held, Policy, States
 from hyops_assets.contract.upkeep import Finding, Verdict
 from hyops_assets.lab.hetzner.project import Image, Server
-from resources.hetzner.errors import SeedBusy
-from resources.hetzner.inventory import Snapshot
-from resources.hetzner.labels import Labels
-from resources.hetzner.superseded import judge_snapshot, superseded_snapshots
-from resources.hetzner.sweep import Sweep, judge_seeder
-from resources.hetzner.workbench import seeder_name
 from resources.pruning import Ground
+from resources.sites.hetzner.errors import SeedBusy
+from resources.sites.hetzner.inventory import Snapshot
+from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.superseded import judge_snapshot, superseded_snapshots
+from resources.sites.hetzner.sweep import Sweep, judge_seeder
+from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import ANOTHER, ENVIRONMENT, Lab, hetzner_lab, make_record
 
 KEY = "vyos-1.5"

@@ -9,11 +9,11 @@ from hcloud import APIException
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.lab.faults import Answer, Rule
-from resources.hetzner.errors import HetznerError, HetznerUnavailable, NotOffered, translated
-from resources.proxmox.client import ProxmoxClient
-from resources.proxmox.errors import DiskUnseen, MachineLocked, NodeBusy, TaskBusy, TaskFailed, error_for
-from resources.proxmox.seed import ProxmoxSeeder
-from resources.proxmox.tasks import wait_task
+from resources.sites.hetzner.errors import HetznerError, HetznerUnavailable, NotOffered, translated
+from resources.sites.proxmox.client import ProxmoxClient
+from resources.sites.proxmox.errors import DiskUnseen, MachineLocked, NodeBusy, TaskBusy, TaskFailed, error_for
+from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.tasks import wait_task
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 BUSY = (

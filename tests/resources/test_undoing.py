@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.lab.faults import Answer
-from resources.hetzner import undoing as at_hetzner
-from resources.proxmox import undoing as at_proxmox
+from resources.sites.hetzner import undoing as at_hetzner
+from resources.sites.proxmox import undoing as at_proxmox
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab
 from tests.proxmox_scene import Scene, proxmox_scene
 

@@ -13,8 +13,8 @@ from hyops_assets.contract.state import found_lineage, standing_image_outputs, s
 from hyops_assets.settings.pipeline import Settings
 
 if TYPE_CHECKING:
-    from resources.hetzner.found import FoundImage
-    from resources.proxmox.found import FoundTemplate
+    from resources.sites.hetzner.found import FoundImage
+    from resources.sites.proxmox.found import FoundTemplate
 
 
 def template_slot(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
@@ -104,8 +104,8 @@ def apply_image(work: Work) -> Done:
 
 def _found_template(work: Work) -> "FoundTemplate":
     # Clients load their vendor's library and Dagster: only where a site is asked.
-    from resources.proxmox.found import require_template
-    from resources.proxmox.resource import ProxmoxSeeders
+    from resources.sites.proxmox.found import require_template
+    from resources.sites.proxmox.resource import ProxmoxSeeders
 
     inputs, site = _template(work.inputs), _proxmox_site(work)
     facts = ProxmoxSeeders(work.settings).seeder(site).audit(inputs.template_vm_id)
@@ -115,8 +115,8 @@ def _found_template(work: Work) -> "FoundTemplate":
 
 
 def _found_image(work: Work) -> "FoundImage":
-    from resources.hetzner.found import require_image
-    from resources.hetzner.resource import HetznerProjects
+    from resources.sites.hetzner.found import require_image
+    from resources.sites.hetzner.resource import HetznerProjects
 
     inputs, site = _image(work.inputs), _hetzner_site(work)
     facts = HetznerProjects(work.settings).seeder(site).audit(inputs.image_ref)

@@ -15,8 +15,8 @@ from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 
 if TYPE_CHECKING:
-    from resources.hetzner.seed import HetznerSeeder
-    from resources.proxmox.seed import ProxmoxSeeder
+    from resources.sites.hetzner.seed import HetznerSeeder
+    from resources.sites.proxmox.seed import ProxmoxSeeder
 
 
 def plan(work: Work) -> list[Intended]:
@@ -101,7 +101,7 @@ def proxmox_reached(settings: Settings, site: str) -> str:
     Raises:
         HyopsError: it is not so.
     """
-    from resources.proxmox.preflight import require_readable, require_version, require_writable
+    from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 
     seeder = _proxmox(settings, site)
     version = require_version(seeder.client)
@@ -116,7 +116,7 @@ def hetzner_reached(settings: Settings, site: str) -> str:
     Raises:
         HyopsError: it does not answer.
     """
-    from resources.hetzner.resource import client_of
+    from resources.sites.hetzner.resource import client_of
 
     configured = settings.hetzner_site(site)
     held = len(client_of(configured).list_snapshots())
@@ -138,12 +138,12 @@ def _found(work: Work, contract: Contract) -> str:
 
 
 def _proxmox(settings: Settings, site: str) -> "ProxmoxSeeder":
-    from resources.proxmox.resource import ProxmoxSeeders
+    from resources.sites.proxmox.resource import ProxmoxSeeders
 
     return ProxmoxSeeders(settings).seeder(site)
 
 
 def _hetzner(settings: Settings, site: str) -> "HetznerSeeder":
-    from resources.hetzner.resource import HetznerProjects
+    from resources.sites.hetzner.resource import HetznerProjects
 
     return HetznerProjects(settings).seeder(site)

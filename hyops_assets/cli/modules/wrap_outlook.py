@@ -37,8 +37,8 @@ def wrapper_checks(inputs: ImageSeedInputs, contract: Contract, *, lab: bool) ->
 
 
 def _reached(inputs: ImageSeedInputs, *, lab: bool) -> Check:
-    from resources.hetzner.wishes import Wrapper
-    from resources.hetzner.wrapping import require_wrapping
+    from resources.sites.hetzner.wishes import Wrapper
+    from resources.sites.hetzner.wrapping import require_wrapping
 
     wrapper = Wrapper(inputs.seed_wrapper_public_base_url, inputs.seed_wrapper_bind_port)
     try:

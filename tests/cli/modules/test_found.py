@@ -14,13 +14,13 @@ from hyops_assets.contract.references import IMAGE_REGISTER, IMAGE_SEED, TEMPLAT
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.state import Outputs
 from hyops_assets.settings.pipeline import Settings, SettingsError
-from resources.hetzner.errors import MissingImage
-from resources.hetzner.found import NotThatImage, require_image
-from resources.hetzner.resource import HetznerProjects
-from resources.proxmox.errors import NoSuchObject
-from resources.proxmox.found import NotThatTemplate, require_template
-from resources.proxmox.resource import ProxmoxSeeders
 from resources.secrets import MissingSecret
+from resources.sites.hetzner.errors import MissingImage
+from resources.sites.hetzner.found import NotThatImage, require_image
+from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.proxmox.errors import NoSuchObject
+from resources.sites.proxmox.found import NotThatTemplate, require_template
+from resources.sites.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
 
 

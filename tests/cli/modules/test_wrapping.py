@@ -19,7 +19,7 @@ from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.inputs import ImageSeedInputs
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_SEED, StateRef
 from hyops_assets.image.digests import sha256_of_file
-from resources.hetzner.staging import STAGING
+from resources.sites.hetzner.staging import STAGING
 from tests.assets.house import RELEASE, House
 from tests.contract.samples import contract
 

@@ -1,0 +1,52 @@
+"""What a call that got no answer means: a name, a certificate, a clock, a silent node, or an answer that got lost."""
+
+import requests
+
+from hyops_assets.contract.errors import HyopsError
+from resources.sites.proxmox.errors import AnswerLost, HostUnknown, NodeUnreachable, NotTrusted
+
+_CERTIFICATES = (
+    (
+        ("not yet valid", "has expired"),
+        "compare this machine's clock with the node's (timedatectl on both); if both are right, renew the node's "
+        "certificate: pvecm updatecerts --force",
+    ),
+    (
+        ("Hostname mismatch", "IP address mismatch"),
+        "set the site's host to a name that stands in the certificate",
+    ),
+)
+_UNTRUSTED = "set the site's ca_file to the cluster's /etc/pve/pve-root-ca.pem"
+
+
+def error_without_answer(call: str, where: str, error: requests.RequestException, *, changing: bool) -> HyopsError:
+    """Return the typed error of a call that got no answer.
+
+    Args:
+        call: method and path.
+        where: host and port.
+        error: what requests made of it.
+        changing: whether the call asked for a change, which may have been made.
+    """
+    text = repr(error)
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
+        return _untrusted(where, text)
+    if "NameResolutionError" in text:
+        return HostUnknown(
+            f"{call}: the name in {where} has no address", hint="correct the site's host, or this machine's DNS"
+        )
+    unsent = isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in text
+    if changing and not unsent:
+        return AnswerLost(f"{call}: no answer from {where}", hint="look whether it took effect, then try again")
+    return NodeUnreachable(
+        f"{call}: {where} does not answer ({type(error).__name__})",
+        hint="check host and port of the site, and that the node's API runs: systemctl status pveproxy",
+    )
+
+
+def _untrusted(where: str, text: str) -> NotTrusted:
+    for phrases, hint in _CERTIFICATES:
+        for phrase in phrases:
+            if phrase in text:
+                return NotTrusted(f"the certificate of {where} is refused: {phrase}", hint=hint)
+    return NotTrusted(f"the certificate of {where} is not trusted", hint=_UNTRUSTED)

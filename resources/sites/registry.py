@@ -1,0 +1,10 @@
+"""The clouds that records are seeded to: one row each. Nothing else outside a cloud's folder knows which there are."""
+
+from resources.sites.base import CloudSpec
+from resources.sites.hetzner.cloud import HETZNER
+from resources.sites.proxmox.cloud import PROXMOX
+
+CLOUDS: tuple[CloudSpec, ...] = (
+    PROXMOX,
+    HETZNER,
+)
