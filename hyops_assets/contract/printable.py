@@ -9,6 +9,7 @@ _MOST_SHOWN = 8192
 """Characters of one message: a hundred lines. A server may answer with a megabyte of them."""
 _LAST = 2048
 """Of those, from its end: a program's reason is its last line."""
+_BLANKS = " \n\t"
 _MOST_QUOTED = 500
 """Characters of a service's own sentence."""
 
@@ -29,9 +30,9 @@ def shown(text: str) -> str:
     if len(text) <= _MOST_SHOWN:
         return text
     first, last = text[: _MOST_SHOWN - _LAST], text[-_LAST:]
-    first = first[: max(map(first.rfind, " \n\t"), 0)]
-    last = last[min((at for at in map(last.find, " \n\t") if at >= 0), default=len(last)) :]
-    return f"{first} … ({len(text) - len(first) - len(last)} characters more) …{last}"
+    first = first[: max(first.rfind(blank) for blank in _BLANKS) + 1]
+    last = last[min((at for blank in _BLANKS if (at := last.find(blank)) >= 0), default=len(last)) :]
+    return f"{first}… ({len(text) - len(first) - len(last)} characters more) …{last}"
 
 
 def one_line(text: str) -> str:

@@ -115,6 +115,12 @@ class HetznerSite(Frozen):
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
+    @model_validator(mode="after")
+    def _token_is_not_sent_in_clear(self) -> Self:
+        if not self.lab and not self.endpoint.startswith("https://"):
+            raise ValueError("endpoint: it would take the token in clear: use https://api.hetzner.cloud/v1")
+        return self
+
 
 class Sites(Frozen):
     """Where records are seeded, by name."""

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.image.overlay.sources import BadSource, NoSource, host_sources, signed_lines
+from hyops_assets.contract.apt_lines import BadSource
+from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
 from hyops_assets.settings.build import AptSource
 
 DEB822 = """\
