@@ -11,6 +11,14 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.urls import BadUrl, Url
 
 _LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)\s*")
+_TAKEN = frozenset(
+    {
+        *("arch", "lang", "target", "pdiffs", "by-hash", "snapshot", "signed-by"),
+        *("check-valid-until", "valid-until-min", "valid-until-max", "check-date", "date-max-future"),
+    }
+)
+"""Options that leave it at what the keyring signs; each may be written with `=`, `+=` or `-=`."""
+_SCHEMES = frozenset({"https", "http", "file"})
 _UNSIGNED = ("trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure")
 
 
@@ -29,7 +37,7 @@ class Line:
 
     def text(self, keyring: Path) -> str:
         """Return the line for apt, signed by this keyring and no other."""
-        options = [option for option in self.options if not option.lower().startswith("signed-by=")]
+        options = [option for option in self.options if _name(option) != "signed-by"]
         options.append(f"signed-by={keyring}")
         return f"deb [{' '.join(options)}] {self.uri} {self.suite}{self.components}"
 
@@ -56,11 +64,17 @@ def usable_line(text: str) -> Line:
         raise BadSource("it is not a source", hint="write: deb [options] https://host/path suite component")
     _require_plain(line)
     for option in line.options:
-        if option.lower().split("=")[0] in _UNSIGNED:
+        if _name(option) in _UNSIGNED:
             raise BadSource(
                 f"{option!r} would switch signatures off", hint="remove it and name the keyring that signs"
             )
+        if _name(option) not in _TAKEN:
+            raise BadSource(f"{option!r} is no option that is taken", hint=f"take one of {', '.join(sorted(_TAKEN))}")
     return line
+
+
+def _name(option: str) -> str:
+    return option.partition("=")[0].rstrip("+-").lower()
 
 
 def _require_plain(line: Line) -> None:
@@ -69,7 +83,10 @@ def _require_plain(line: Line) -> None:
     if "@" in rest.lstrip("/").partition("/")[0]:
         # The URI itself is not repeated: an error is logged.
         raise BadSource(f"a source of {line.suite} holds credentials", hint="use a mirror that needs none")
-    if scheme.lower() in {"http", "https"}:
+    if scheme.lower() not in _SCHEMES:
+        # Others run a program of the host or lead elsewhere: ssh, mirror, tor+https.
+        raise BadSource(f"a source of {line.suite} is not at an https, http or file URI", hint="name one that is")
+    if scheme.lower() != "file":
         try:
             Url.parse(line.uri, schemes=("https", "http"))
         except BadUrl as error:

@@ -21,6 +21,7 @@ from hyops_assets.contract.names import (
     StorageName,
     TokenId,
 )
+from hyops_assets.contract.urls import Url
 
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 """What Proxmox VE takes for a machine (`pve-vmid` in its API schema)."""
@@ -134,7 +135,9 @@ class Sites(Frozen):
 
         Two names of one project or node would adopt each other's images, and each would count its own money.
         """
-        _require_distinct("hetzner", {name: (s.endpoint, s.token_env) for name, s in self.hetzner.items()})
+        _require_distinct(
+            "hetzner", {name: (_one_spelling(s.endpoint), s.token_env) for name, s in self.hetzner.items()}
+        )
         _require_distinct("proxmox", {name: (s.host, str(s.port), s.node) for name, s in self.proxmox.items()})
         for cloud, sites in (("proxmox", self.proxmox), ("hetzner", self.hetzner)):
             marked = sorted(name for name, site in sites.items() if site.default)
@@ -147,6 +150,11 @@ def default_site(sites: Mapping[str, ProxmoxSite | HetznerSite]) -> str | None:
     """Return the name of the site whose state is `latest.json`: the one marked default, else the first by name."""
     marked = sorted(name for name, site in sites.items() if site.default)
     return (marked or sorted(sites) or [None])[0]
+
+
+def _one_spelling(url: str) -> str:
+    """Return a URL as each of its spellings reads: another case, the port written out, a slash at its end."""
+    return str(Url.parse(url, schemes=("https", "http"))).rstrip("/")
 
 
 def _require_distinct(cloud: str, places: Mapping[str, tuple[str, ...]]) -> None:

@@ -33,7 +33,7 @@ EVERYTHING = Settings(
         keys=[ROLLING_KEY, SigningKey(name="lab", public_key=RETIRED_ROLLING_KEY.public_key, lab=True)],
         mirror="https://m/",
     ),
-    build=BuildSettings(disk_bytes=1 << 30, apt_sources=[AptSource(line="deb x y z", keyring=Path("/keys.gpg"))]),
+    build=BuildSettings(disk_bytes=1 << 30, apt_sources=[AptSource(line="deb file:/x y z", keyring=Path("/k.gpg"))]),
     repository=RepositorySettings(directory=Path("/objects"), public_base_url="https://objects.example"),
     sites=Sites(
         proxmox={

@@ -128,6 +128,15 @@ def test_two_default_sites_of_one_cloud_are_refused_and_so_is_one_place_with_two
     Settings.model_validate({"sites": {"proxmox": {"a": first, "b": second | {"default": False}}}})
 
 
+@pytest.mark.parametrize(
+    "spelled", ["https://api.hetzner.cloud/v1/", "https://API.Hetzner.cloud/v1", "https://api.hetzner.cloud:443/v1"]
+)
+def test_one_project_is_one_place_however_its_endpoint_is_spelled(spelled: str) -> None:
+    """Two names of it would adopt each other's images, and each would count its own money."""
+    assert "are one place" in refusal({"sites": {"hetzner": {"a": {}, "b": {"endpoint": spelled}}}})
+    Settings.model_validate({"sites": {"hetzner": {"a": {}, "b": {"endpoint": spelled, "token_env": "OTHER"}}}})
+
+
 @pytest.mark.parametrize("vmid_range", [(9299, 9200), (99, 200), (200, 1_000_000_000)])
 def test_a_range_that_holds_no_vmid_of_proxmox_is_refused(vmid_range: tuple[int, int]) -> None:
     assert "vmid_range" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {"vmid_range": vmid_range}}}})
