@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.redaction import REDACTED, SHORTEST_SECRET, Redactor, is_secret_name
@@ -40,6 +40,7 @@ def test_names_that_point_at_secrets_hold_none(name: str) -> None:
     assert not is_secret_name(name)
 
 
+@settings(deadline=None)
 @given(secret=secrets, before=st.text(max_size=20), after=st.text(max_size=20))
 def test_the_value_of_a_secret_variable_never_survives(secret: str, before: str, after: str) -> None:
     redactor = Redactor({"SOME_TOKEN": secret})
