@@ -6,11 +6,11 @@ raises them.
 
 import shlex
 
-from hyops_assets.contract.printable import printable
+from hyops_assets.contract.printable import shown
 
 
 class HyopsError(Exception):
-    """An error a user can act on. What it quotes from elsewhere is printable as it is.
+    """An error a user can act on. What it quotes from elsewhere is printable and bounded as it is.
 
     Args:
         message: what was wrong, with the value found and the value expected.
@@ -18,8 +18,8 @@ class HyopsError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str) -> None:
-        self.message = printable(message)
-        self.hint = printable(hint)
+        self.message = shown(message)
+        self.hint = shown(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:

@@ -6,8 +6,10 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_TRANSLATED = IPv6Network("64:ff9b::/96")
-"""NAT64 (RFC 6052): the last 32 bits are an IPv4 address."""
+_HOLDS_IPV4 = tuple(map(IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
+"""Addresses whose last 32 bits are an IPv4 address: compatible (RFC 4291), NAT64 (RFC 6052, 8215), SIIT (RFC 7915)."""
+_OF_CLOUDS = frozenset({"fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"})
+"""Metadata services that are not at a link-local address: of Amazon, Google, Alibaba, Oracle and Azure."""
 _THIS_HOST = 0
 """First byte of 0.0.0.0/8, which systems take for themselves (RFC 1122 §3.2.1.3)."""
 
@@ -52,11 +54,13 @@ def require_server(text: str) -> str:
     inner = _inner(address)
     for found in (address, *([inner] if inner else [])):
         nowhere = found.is_link_local or found.is_multicast or found.is_unspecified
+        nowhere = nowhere or str(found) in _OF_CLOUDS
         if isinstance(found, IPv4Address):
             nowhere = nowhere or found.is_reserved or found.packed[0] == _THIS_HOST
         if nowhere:
             raise ValueError(
-                f"{_shown(text)} is a link-local, multicast or unspecified address, at which no service is asked: "
+                f"{_shown(text)} is a link-local, multicast, unspecified or metadata address, at which no service is "
+                "asked: "
                 "give the service's name or its own address"
             )
     return host
@@ -95,9 +99,12 @@ def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that an IPv6 address leads to, if it is one of those."""
     if isinstance(address, IPv4Address):
         return None
-    if address in _TRANSLATED:
+    if address.is_loopback or address.is_unspecified:
+        return None
+    if any(address in network for network in _HOLDS_IPV4):
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def _require_decodable(label: str) -> None:

@@ -98,7 +98,8 @@ def _place(text: str) -> str:
     except BadUrl as error:
         raise ValueError(error.message) from error
     if path is None and "://" in text:
-        _parsed(text, ("https", "http"))
+        # What is fetched is fetched over https: another scheme would be refused at the first look of the sensor.
+        _parsed(text, ("https",))
     else:
         _plain_path(path or Path(text))
     return text
@@ -119,7 +120,7 @@ BucketName = Annotated[str, AfterValidator(require_bucket)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 """That other names are put behind: without a query."""
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-"""The same, be it in clear; whether that may be is said where it is used."""
+"""The same, be it in clear: of a lab only, which the model around it says."""
 HttpsOrigin = Annotated[str, AfterValidator(_https_origin)]
 """`https://host` or `https://host:port`."""
 _IN_A_SCHEMA = StringConstraints(pattern=r"^(https://[^\s@?#]+[^\s@?#/])?$")
@@ -128,7 +129,7 @@ OptionalHttpsUrl = Annotated[str, _IN_A_SCHEMA, AfterValidator(lambda text: text
 OptionalHttpsOrigin = Annotated[str, _IN_A_SCHEMA, AfterValidator(lambda text: text and _https_origin(text))]
 """The same, or empty."""
 Place = Annotated[str, AfterValidator(_place)]
-"""A URL, a file URL or a path."""
+"""An https URL, a file URL or a path."""
 LocalPath = Annotated[Path, AfterValidator(_plain_path)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f\u0085\u2028\u2029]+$", max_length=4096)]
 """Text without a line break or another control character."""

@@ -6,11 +6,13 @@ out).
 """
 
 import base64
+import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.printable import printable
@@ -22,6 +24,8 @@ SHORTEST_SECRET = 8
 
 _SHORTEST_URL_PART = 16
 """Of a secret URL: what is shorter is a word such as `services`."""
+
+_URL_SAFE = str.maketrans("+/", "-_")
 
 _WORDS = (
     r"passwords?|passphrase|passwd|secrets?|tokens?|api_?keys?|account_?key|access_?key(?:_?id)?|private_?key|sa_json"
@@ -127,21 +131,39 @@ def forms_of(value: str) -> set[str]:
 
 
 def _written(text: str) -> set[str]:
-    """Return how JSON, Python's repr of text and of bytes, URLs and headers write a text."""
+    """Return how JSON, Python's repr of text and of bytes, URLs, forms, pages, shells and headers write a text."""
     raw = text.encode(errors="surrogateescape")
+    in_json = json.dumps(text)[1:-1]
+    escaped = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
     return {
         text,
-        json.dumps(text)[1:-1],
+        in_json,
+        # A document that is a text of another one.
+        json.dumps(in_json)[1:-1],
+        ascii(text)[1:-1],
+        html.escape(text),
+        shlex.quote(text),
+        raw.hex(),
         json.dumps(text, ensure_ascii=False)[1:-1],
         repr(text)[1:-1],
         printable(text),
         repr(raw)[2:-1],
         # A name for HTTP/1.1 headers that a server or a library read in their own character set.
         raw.decode("latin-1"),
-        quote(raw, safe=""),
-        quote(raw),
-        base64.b64encode(raw).decode(),
+        *escaped,
+        *(re.sub("%..", lambda found: found[0].lower(), one) for one in escaped),
+        *_in_base64(raw),
     }
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """Yield what base64 makes of a text wherever in a longer one it stands, such as behind a user's name."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + raw).decode()
+        # Characters that hold bits of nothing else.
+        own = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+        yield own
+        yield own.translate(_URL_SAFE)
 
 
 def _url_parts(text: str) -> set[str]:

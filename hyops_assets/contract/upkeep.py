@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal, Self
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.printable import printable
+from hyops_assets.contract.printable import shown
 
 Verdict = Literal["remove", "removed", "keep", "by hand", "failed", "unknown"]
 """remove: ours, unused, and it may go. removed: this run removed it. keep: it stays. by hand: it stays, and only a
@@ -42,7 +42,7 @@ class Finding:
     def __post_init__(self) -> None:
         # Names and reasons of clouds: whoever labels a thing there says what is printed here.
         for name in ("what", "where", "why"):
-            object.__setattr__(self, name, printable(getattr(self, name)))
+            object.__setattr__(self, name, shown(getattr(self, name)))
 
     def turned(self, verdict: Verdict, why: str | None = None) -> Self:
         """Return the finding with another verdict."""

@@ -11,9 +11,10 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hyops_assets.contract.minisign_keys import PublicKey
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.intake.minisign import PublicKey, Signature, prehash
+from hyops_assets.image.intake.minisign import Signature, prehash
 from hyops_assets.settings.signing_keys import SigningKey
 
 _KEY_ID_BYTES = 8

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from hyops_assets.contract.apt_lines import BadSource, usable_line
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.names import (
     MOST_SECONDS,
@@ -29,6 +30,14 @@ class AptSource(Frozen):
 
     line: Line = Field(description="one line of a sources.list")
     keyring: LocalPath = Field(description="the file with the keys that sign it")
+
+
+def _usable(source: AptSource) -> AptSource:
+    try:
+        usable_line(source.line)
+    except BadSource as error:
+        raise ValueError(f"line: {error.message}; {error.hint}") from error
+    return source
 
 
 class VyosVmImages(Frozen):
@@ -106,7 +115,7 @@ class BuildSettings(Frozen):
         default=["cloud-init", "qemu-guest-agent", "cloud-guest-utils"],
         description="put into the overlay, with what they depend on",
     )
-    apt_sources: list[AptSource] = Field(
+    apt_sources: list[Annotated[AptSource, AfterValidator(_usable)]] = Field(
         default=[], description="of the ISO's own suite, where this host runs another one (docs/packages.md)"
     )
     package_lock: LocalPath | None = Field(

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.names import MOST, MOST_DAYS, MOST_SECONDS, HostAndPort, HttpUrl, Place
+from hyops_assets.contract.minisign_keys import PublicKey
+from hyops_assets.contract.names import MOST, MOST_DAYS, MOST_SECONDS, HostAndPort, HttpsUrl, Place
 from hyops_assets.contract.version import ReleaseLine, require_release
 from hyops_assets.settings.signing_keys import TRUSTED_BY_DEFAULT, SigningKey, named_key
 
@@ -39,7 +40,7 @@ class FeedSettings(Frozen):
         default=["community-downloads.vyos.dev"],
         description="the only hosts, or host:port, that the ISO of a Stream release may come from, redirects too",
     )
-    github_api: HttpUrl | None = Field(
+    github_api: HttpsUrl | None = Field(
         default="https://api.github.com",
         description="asked what it knows of a release on GitHub before it is believed; null where there is no way out",
     )
@@ -86,6 +87,18 @@ class FeedSettings(Frozen):
         le=1 << 30,
         description="a source that falls a minute behind this rate is given up; what arrived is kept",
     )
+
+    @field_validator("keys")
+    @classmethod
+    def _no_two_keys_have_one_id(cls, keys: list[SigningKey]) -> list[SigningKey]:
+        """Refuse what intake would: a signature names its key by the id alone."""
+        named: dict[bytes, str] = {}
+        for key in keys:
+            key_id = PublicKey.parse(key.public_key).key_id
+            if key_id in named:
+                raise ValueError(f"{named[key_id]} and {key.name} have the same id: keep one of them")
+            named[key_id] = key.name
+        return keys
 
     @property
     def hosts(self) -> Mapping[ReleaseLine, tuple[str, ...]]:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hyops_assets.contract.canonical import Frozen
+from hyops_assets.contract.minisign_keys import MinisignKey
 from hyops_assets.contract.names import Line
 from hyops_assets.contract.version import ReleaseLine
 
@@ -24,13 +25,19 @@ class SigningKey(Frozen):
     """A minisign public key we trust, for what, and when."""
 
     name: Line = Field(description="what evidence and errors call it")
-    public_key: Line = Field(description="the base64 line of its public key file")
+    public_key: MinisignKey = Field(description="the base64 line of its public key file")
     line: ReleaseLine | None = Field(
         default=None, description="the only line of releases it may sign; empty: any file, for a key that is not VyOS'"
     )
     valid_from: date | None = Field(default=None, description="first day, in UTC, on which it may have signed")
     valid_until: date | None = Field(default=None, description="last such day")
     lab: bool = Field(default=False, description="accepted by a lab only")
+
+    @model_validator(mode="after")
+    def _first_day_comes_first(self) -> Self:
+        if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
+            raise ValueError(f"valid_from {self.valid_from} is after valid_until {self.valid_until}: it signs nothing")
+        return self
 
 
 ROLLING_KEY = SigningKey(

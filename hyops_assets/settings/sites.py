@@ -21,6 +21,7 @@ from hyops_assets.contract.names import (
     StorageName,
     TokenId,
 )
+from hyops_assets.contract.urls import Url
 
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 """What Proxmox VE takes for a machine (`pve-vmid` in its API schema)."""
@@ -115,6 +116,12 @@ class HetznerSite(Frozen):
     default: bool = Field(default=False, description="its state is latest.json")
     lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
 
+    @model_validator(mode="after")
+    def _token_is_not_sent_in_clear(self) -> Self:
+        if not self.lab and not self.endpoint.startswith("https://"):
+            raise ValueError("endpoint: it would take the token in clear: use https://api.hetzner.cloud/v1")
+        return self
+
 
 class Sites(Frozen):
     """Where records are seeded, by name."""
@@ -136,7 +143,9 @@ class Sites(Frozen):
 
         Two names of one project or node would adopt each other's images, and each would count its own money.
         """
-        _require_distinct("hetzner", {name: (s.endpoint, s.token_env) for name, s in self.hetzner.items()})
+        _require_distinct(
+            "hetzner", {name: (_one_spelling(s.endpoint), s.token_env) for name, s in self.hetzner.items()}
+        )
         _require_distinct("proxmox", {name: (s.host, str(s.port), s.node) for name, s in self.proxmox.items()})
         for cloud, sites in (("proxmox", self.proxmox), ("hetzner", self.hetzner)):
             marked = sorted(name for name, site in sites.items() if site.default)
@@ -149,6 +158,11 @@ def default_site(sites: Mapping[str, ProxmoxSite | HetznerSite]) -> str | None:
     """Return the name of the site whose state is `latest.json`: the one marked default, else the first by name."""
     marked = sorted(name for name, site in sites.items() if site.default)
     return (marked or sorted(sites) or [None])[0]
+
+
+def _one_spelling(url: str) -> str:
+    """Return a URL as each of its spellings reads: another case, the port written out, a slash at its end."""
+    return str(Url.parse(url, schemes=("https", "http"))).rstrip("/")
 
 
 def _require_distinct(cloud: str, places: Mapping[str, tuple[str, ...]]) -> None:

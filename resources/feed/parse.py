@@ -31,6 +31,7 @@ Hosts = Mapping[ReleaseLine, Collection[str]]
 """Host names, or `host:port`, that an ISO may come from: each line of releases has its own."""
 
 GITHUB = "github.com"
+_HTTPS_PORT = 443
 REPOSITORIES = ("vyos/vyos-nightly-build", "vyos/vyos-rolling-nightly-builds")
 """Where VyOS keeps its rolling releases on GitHub: today's name, and the one until October 2024, still redirected.
 Anyone may have a repository there; only these two are VyOS'."""
@@ -211,6 +212,8 @@ def _url_faults(url: str, version: str, hosts: Hosts) -> list[str]:
     if not parsed.is_at(hosts.get(line, ())):
         faults.append(f"host {parsed.authority} is not among the allowed ones of {line} releases")
     repositories = tuple(f"/{name}/releases/download/" for name in REPOSITORIES)
+    if parsed.host == GITHUB and parsed.port != _HTTPS_PORT:
+        faults.append(f"port {parsed.port} is not GitHub's")
     if parsed.host == GITHUB and not parsed.path.startswith(repositories):
         faults.append(f"{_printable(parsed.path)} is in no repository of VyOS on GitHub")
     *_, tag, name = ("", *parsed.path.split("/"))
@@ -223,7 +226,8 @@ def _url_faults(url: str, version: str, hosts: Hosts) -> list[str]:
 
 
 def _timestamp(value: object) -> datetime | None:
-    if not isinstance(value, str):
+    # Python's own parser lets a null byte stand behind a Z.
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
         return None
     try:
         parsed = datetime.fromisoformat(value)

@@ -16,9 +16,9 @@ from google.cloud import storage
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.settings.object_repo import ObjectRepoInputs, create_account
-from resources.repository.base import NotPublic, RepositoryFailed
+from resources.repository.base import NotPublic
 from resources.repository.gcs_bucket_settings import Change, differing, note_wanted
-from resources.repository.gcs_errors import NotPermitted, NotThere, Taken, Unavailable, asked
+from resources.repository.gcs_errors import NotPermitted, NotThere, NotUnderstood, Taken, Unavailable, asked
 from resources.repository.gcs_upload import Patience
 
 READER = "roles/storage.legacyObjectReader"
@@ -215,36 +215,48 @@ class BucketKeeper:
         everyone = self._add(found, lambda one: one.what == EVERYONE)
         try:
             return everyone + self._add(found, lambda one: one.what != EVERYONE), ()
-        except RepositoryFailed as error:
-            if "does not exist" not in error.message:
-                raise
+        except NotUnderstood as error:
+            # The policy is the one that was read, and the account is all that was added to it.
+            said = error.message
         # The storage API cannot create accounts; the bucket is ready but for the right to add to it.
         email = self._wanted.service_account_email
-        waits = f"{email} does not exist, so it was given no right; create it, then apply again: "
+        waits = f"{email} was given no right ({said}); if it does not exist, create it, then apply again: "
         return everyone, (waits + create_account(self._wanted),)
 
     def _add(self, found: storage.Bucket, chosen: Callable[[Change], bool]) -> list[Change]:
+        """Add what is missing to the bucket's policy; return it.
+
+        A policy that somebody changed in between and one that may not be are refused with the same status; what tells
+        them apart is whether it changed.
+        """
+        read: set[Any] = set()
+        refused: Taken | None = None
+        missing = ""
         for _ in range(_ATTEMPTS):
             policy = self._policy(found)
+            read.add(policy.etag)
             grants = [one for one in self._missing_grants(policy) if chosen(one)]
             if not grants:
                 return []
+            missing = ", ".join(sorted({one.what for one in grants}))
             policy.bindings = [*policy.bindings, *({"role": one.detail, "members": {one.what}} for one in grants)]
             try:
                 self._ask(
                     f"write the policy of {self._where}", lambda new=policy: found.set_iam_policy(new, **self._call)
                 )
             except Taken as error:
-                if "public access prevention" in error.message:
-                    raise NotPublic(
-                        f"{self._where} cannot be opened to readers: {error.message}",
-                        hint="an organisation policy prevents it (constraints/storage.publicAccessPrevention): "
-                        "have this project excepted, or publish below a public_base_url of your own",
-                    ) from error
+                refused = error
                 continue
             except NotPermitted as error:
                 raise self._as_administrator(error) from error
             return grants
+        if refused is not None and len(read) == 1:
+            raise NotPublic(
+                f"the policy of {self._where} may not name {missing}: {refused.message}",
+                hint="an organisation policy may prevent it (constraints/storage.publicAccessPrevention, "
+                "constraints/iam.allowedPolicyMemberDomains): have this project excepted, or publish below a "
+                "public_base_url of your own",
+            ) from refused
         raise Unavailable(f"the policy of {self._where} is being changed by someone else", hint="run again")
 
     def _ask(self, purpose: str, work: Callable[[], Any]) -> Any:

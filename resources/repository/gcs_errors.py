@@ -17,6 +17,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.foreign_json import parsed_json
+from hyops_assets.contract.printable import one_line
 from resources.answers import Untrusted
 from resources.repository.base import RepositoryFailed
 
@@ -51,6 +52,10 @@ class NotVisible(NotPermitted):
     """Neither the credentials nor an anonymous reader may know whether an object is there."""
 
 
+class NotUnderstood(RepositoryFailed):
+    """400: something in the request names nothing, or is none; only the service's sentence says which."""
+
+
 class Taken(HyopsError):
     """What is there is not what was asked for: for a creation, the name is taken; else, it changed meanwhile."""
 
@@ -73,7 +78,7 @@ def asked(purpose: str, work: Callable[[], Result]) -> Result:
     Raises:
         Unavailable: the service cannot be reached, or says 408, 429 or 5xx until the client gave up.
         Untrusted: its certificate does not verify.
-        NotThere, NotPermitted, Taken, SessionLost, Damaged: as the service answered.
+        NotThere, NotPermitted, NotUnderstood, Taken, SessionLost, Damaged: as the service answered.
         RepositoryFailed: any other answer, and credentials that are not accepted.
     """
     try:
@@ -135,7 +140,7 @@ def _inner(error: Exception) -> Exception | None:
 
 
 def _unreachable(purpose: str, error: requests.RequestException) -> HyopsError:
-    why = _blanked(str(error)) or type(error).__name__
+    why = _quoted(error) or type(error).__name__
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in why:
         return Untrusted(
             f"could not {purpose}: {why}", hint="for a private authority, set REQUESTS_CA_BUNDLE to a bundle with it"
@@ -150,7 +155,7 @@ def _unauthenticated(purpose: str, error: auth.GoogleAuthError) -> HyopsError:
             f"could not {purpose}: an anonymous reader may not", hint="let allUsers read the bucket's objects"
         )
     # The second argument is the token endpoint's answer, which is no secret but of no use either.
-    said = _blanked(str(error.args[0])) if error.args else type(error).__name__
+    said = _quoted(error.args[0]) if error.args else type(error).__name__
     return RepositoryFailed(
         f"could not {purpose}: Google does not accept the credentials: {said}",
         hint="check that the service account and its key exist (gcloud iam service-accounts keys list) and the clock",
@@ -169,7 +174,8 @@ def _refused(purpose: str, status: int, response: Any) -> HyopsError:
         return Taken(sentence, hint="look at what is there")
     if status in (408, 429) or status >= 500:
         return Unavailable(sentence, hint="try again later")
-    return RepositoryFailed(sentence, hint="look at the bucket's settings; the sentence is the service's own")
+    kind = NotUnderstood if status == 400 else RepositoryFailed
+    return kind(sentence, hint="look at the bucket's settings; the sentence is the service's own")
 
 
 def _in_session(response: Any) -> bool:
@@ -183,7 +189,12 @@ def _sentence(response: Any) -> str:
         said = parsed_json(getattr(response, "text", "") or "")["error"]["message"]
     except (ValueError, KeyError, TypeError):
         said = getattr(response, "reason", "") or "no explanation"
-    return _blanked(str(said))[:500]
+    return _quoted(said)
+
+
+def _quoted(said: object) -> str:
+    """Return what is not ours as an error of ours quotes it: one bounded line, without an upload's session."""
+    return one_line(_blanked(str(said)))
 
 
 def _blanked(text: str) -> str:

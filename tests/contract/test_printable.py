@@ -4,7 +4,7 @@ import pytest
 
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.printable import printable
+from hyops_assets.contract.printable import one_line, printable
 from hyops_assets.contract.redaction import REDACTED, Redactor
 from hyops_assets.contract.upkeep import Finding
 
@@ -39,3 +39,32 @@ def test_a_secret_in_an_error_is_found_although_it_was_made_printable() -> None:
     secret = "pass\u202eword-of-16"
     error = HyopsError(f"no login with {secret}", hint="-")
     assert Redactor({"DB_PASSWORD": secret}).text(error.message) == f"no login with {REDACTED}"
+
+
+@pytest.mark.parametrize("foreign", ["x" * 1_000_000, "word " * 200_000, "\x1b[2J" * 100_000, "line\n" * 200_000])
+def test_what_a_server_says_at_length_is_cut_in_the_middle(foreign: str) -> None:
+    error = HyopsError(f"first words: {foreign} last words", hint=foreign)
+    assert error.message.startswith("first words: ")
+    assert error.message.endswith(" last words")
+    finding = Finding(foreign, foreign, "keep", foreign)
+    for text in (
+        error.message,
+        error.hint,
+        finding.what,
+        finding.where,
+        finding.why,
+        Check("x", "fail", foreign).detail,
+    ):
+        assert len(text) < 9000
+
+
+def test_no_half_of_a_secret_is_left_where_a_text_is_cut() -> None:
+    secret = "tok-9b1deb4d-3b7d-4bad"
+    for before in range(6100, 6180):
+        error = HyopsError(f"{'a' * before} {secret} {'b ' * 4000}", hint="-")
+        assert secret in error.message or "tok-" not in error.message
+
+
+def test_what_a_service_says_is_one_bounded_line() -> None:
+    assert one_line("no\nexit_code=0\r\u2028 next: rm") == "no exit_code=0 next: rm"
+    assert len(one_line("word " * 1000)) <= 502

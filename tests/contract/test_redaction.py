@@ -1,9 +1,13 @@
 import base64
+import html
 import json
-from urllib.parse import quote
+import re
+import shlex
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.redaction import REDACTED, SHORTEST_SECRET, Redactor, is_secret_name
@@ -36,6 +40,7 @@ def test_names_that_point_at_secrets_hold_none(name: str) -> None:
     assert not is_secret_name(name)
 
 
+@settings(deadline=None)
 @given(secret=secrets, before=st.text(max_size=20), after=st.text(max_size=20))
 def test_the_value_of_a_secret_variable_never_survives(secret: str, before: str, after: str) -> None:
     redactor = Redactor({"SOME_TOKEN": secret})
@@ -49,6 +54,32 @@ def test_the_value_of_a_secret_variable_never_survives(secret: str, before: str,
 
 def test_a_variable_that_settings_name_is_a_secret_whatever_its_name() -> None:
     assert Redactor({"PVE": "0f2c1f1e-1111"}, ["PVE"]).text("header 0f2c1f1e-1111") == f"header {REDACTED}"
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "JSON": json.dumps,
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "repr": repr,
+    "ASCII": ascii,
+    "bytes": lambda text: repr(text.encode()),
+    "a URL": quote,
+    "a form": quote_plus,
+    "a URL in small letters": lambda text: re.sub("%..", lambda at: at[0].lower(), quote(text, safe="")),
+    "a page": html.escape,
+    "a shell": shlex.quote,
+    "hex": lambda text: text.encode().hex(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 behind a user": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
+    "base64 among other text": lambda text: base64.b64encode(f"ab{text} and more".encode()).decode(),
+    "base64 of URLs": lambda text: base64.urlsafe_b64encode(f"u:{text}".encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_secret_is_found_however_it_is_written(writer: str) -> None:
+    for secret in ('S3cr3t/+=&<>"\\% x#\u00e9-0123456789', "it's/secret=>>>???~~~0123"):
+        written = WRITERS[writer](secret)
+        assert REDACTED in Redactor({"DB_PASSWORD": secret}).text(f"before {written} after"), written
 
 
 def test_every_part_of_a_service_accounts_key_is_known() -> None:

@@ -86,6 +86,43 @@ def test_no_message_quotes_what_the_system_said_with_its_number() -> None:
     assert quoting == []
 
 
+PROSE_ALONE = {
+    "hyops_assets/image/overlay/apt.py": "apt ends with 100 whatever is wrong; it runs under LC_ALL=C",
+    "hyops_assets/image/methods/vyos_vm_images.py": "Ansible ends with 2 whatever a task lacks",
+    "hyops_assets/image/space.py": "programs say ENOSPC in words alone; they run under LC_ALL=C",
+    "resources/proxmox/removal.py": "a worker of Proxmox VE ends with a text and no status",
+    "resources/repository/gcs_upload.py": "Google's client raises a bare ValueError; the version is pinned",
+    "resources/feed/download.py": "looks for our own URL, not for words",
+}
+"""Where nothing but words of others tells what happened, and why. What a service words otherwise is missed."""
+
+
+def test_no_decision_stands_on_how_a_service_words_its_refusal() -> None:
+    deciding = {
+        str(path.relative_to(CHECKOUT))
+        for floor in ("hyops_assets", "resources", "sensors")
+        for path in (CHECKOUT / floor).rglob("*.py")
+        if "lab" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(one, ast.In | ast.NotIn) for one in node.ops)
+        and any(_is_said(one) for one in node.comparators)
+    }
+    assert deciding == set(PROSE_ALONE)
+
+
+def _is_said(node: ast.expr) -> bool:
+    """Tell whether this is what an error says: its message, or its text."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in {"message", "strerror"}
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "str"
+        and any(isinstance(one, ast.Name) and "error" in one.id for one in node.args)
+    )
+
+
 def _quoted(name: str) -> ast.AST:
     return ast.FormattedValue(ast.Name(name, ast.Load()), conversion=-1)
 

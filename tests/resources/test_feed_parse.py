@@ -125,6 +125,9 @@ def test_every_shape_that_vyos_published_rightly_is_good(good: dict[str, str]):
             id="an old release with a new time",
         ),
         pytest.param({**ROLLING, "timestamp": "yesterday"}, "is not a time with a zone", id="no time"),
+        pytest.param(
+            {**ROLLING, "timestamp": "2026-03-03T00:27:11Z\0"}, "is not a time with a zone", id="a null byte"
+        ),
         pytest.param({**ROLLING, "timestamp": ""}, "is not a time with a zone", id="an empty time"),
         pytest.param({**ROLLING, "timestamp": "2026-03-03T00:27:11"}, "is not a time with a zone", id="no zone"),
         pytest.param({**ROLLING, "timestamp": 1772497631}, "is not a time with a zone", id="a number as time"),
@@ -255,6 +258,7 @@ def test_no_bytes_crash_the_reader(document: bytes):
         f"https://github.com/vyos/vyos-nightly-build/evil/{R}/{N}",
         f"https://github.com:22/vyos/vyos-nightly-build/releases/download/{R}/{N}",
         f"https://github.com:99999/vyos/vyos-nightly-build/releases/download/{R}/{N}",
+        f"https://github.com:8443/vyos/vyos-nightly-build/releases/download/{R}/{N}",
         f"https://github.com:0/vyos/vyos-nightly-build/releases/download/{R}/{N}",
         f"https://GitHub.com/vyos/vyos-nightly-build/releases/download/{R}/{N}",
         f"https://github.com@evil.example/vyos/vyos-nightly-build/releases/download/{R}/{N}",

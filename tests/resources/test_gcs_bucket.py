@@ -1,11 +1,12 @@
 """The bucket's keeper against the stand-in, through Google's own client."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud.storage import Client
+from google.cloud.storage import Bucket, Client
 
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, DropAfterCommit
@@ -129,11 +130,23 @@ def test_prevented_public_access_is_lifted_only_where_public_read_is_wanted(scen
     assert held(scene) == {(READER, "allUsers")} | PUBLISHING
 
 
-def test_an_organisation_that_prevents_public_access_is_named(scene: GcsScene) -> None:
-    message = "The member bindings allUsers are not allowed since public access prevention is enforced."
-    scene.fault("PUT", POLICY, Answer(412, "conditionNotMet", message))
-    with pytest.raises(NotPublic, match="public access prevention") as refused:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The member bindings allUsers are not allowed since public access prevention is enforced.",
+        "One or more users named in the policy do not belong to a permitted customer.",
+        "Die Richtlinie l\u00e4sst das nicht zu.",
+    ],
+)
+def test_a_policy_that_may_not_be_is_known_by_what_nobody_changed_in_between_not_by_its_wording(
+    scene: GcsScene, said: str
+) -> None:
+    scene.fault("PUT", POLICY, Answer(412, "conditionNotMet", said), *range(1, 20))
+    with pytest.raises(
+        NotPublic, match=re.escape(f"may not name allUsers: could not write the policy of gs://{NEW}: ")
+    ) as refused:
         keeper(scene).bring()
+    assert said in refused.value.message
     assert "constraints/storage.publicAccessPrevention" in refused.value.hint
 
 
@@ -176,11 +189,16 @@ def test_a_project_of_others_is_refused(scene: GcsScene) -> None:
     assert NEW not in [bucket.name for bucket in scene.client().list_buckets()]
 
 
-def test_an_account_that_does_not_exist_is_named_with_the_command_that_creates_it(scene: GcsScene) -> None:
+@pytest.mark.parametrize(
+    "said", ["Service account {email} does not exist.", "Unbekanntes Konto\x1b[2J\n  next: {email}"]
+)
+def test_an_account_that_does_not_exist_is_named_with_the_command_that_creates_it(scene: GcsScene, said: str) -> None:
     email = wanted().service_account_email
-    scene.fault("PUT", POLICY, Answer(400, "invalid", f"Service account {email} does not exist."), 2)
+    scene.fault("PUT", POLICY, Answer(400, "invalid", said.format(email=email)), 2)
     brought = keeper(scene).bring()
     assert held(scene) == {(READER, "allUsers")}
+    assert brought.pending[0].isprintable()
+    assert brought.pending[0].startswith(f"{email} was given no right (")
     assert brought.pending[0].endswith(
         "gcloud iam service-accounts create objectrepo --project=hyops-lab --display-name='Object Repository'"
     )
@@ -199,8 +217,15 @@ def test_an_answer_that_was_lost_leaves_one_bucket_with_each_grant_once(
     assert keeper(scene).plan() == []
 
 
-def test_a_policy_that_someone_keeps_changing_is_given_up_on(scene: GcsScene) -> None:
-    scene.fault("PUT", POLICY, Answer(412, "conditionNotMet", "pre-conditions did not hold"), *range(1, 20))
+def test_a_policy_that_someone_keeps_changing_is_given_up_on(scene: GcsScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Bucket.get_iam_policy
+
+    def read_and_changed(bucket: Bucket, **named: Any) -> Any:
+        policy = read(bucket, **named)
+        bucket.set_iam_policy(read(bucket, **named))
+        return policy
+
+    monkeypatch.setattr(Bucket, "get_iam_policy", read_and_changed)
     with pytest.raises(Unavailable, match="being changed by someone else"):
         keeper(scene).bring()
 

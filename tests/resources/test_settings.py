@@ -8,7 +8,7 @@ from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.repository import RepositorySettings
-from hyops_assets.settings.signing_keys import ROLLING_KEY, SigningKey
+from hyops_assets.settings.signing_keys import RETIRED_ROLLING_KEY, ROLLING_KEY, SigningKey
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites, default_site
 from resources.settings import load_settings, save_settings
 from resources.yaml_files import MAX_BYTES
@@ -29,8 +29,11 @@ sites:
 
 EVERYTHING = Settings(
     lab=True,
-    feed=FeedSettings(keys=[ROLLING_KEY, SigningKey(name="lab", public_key="RW…", lab=True)], mirror="https://m/"),
-    build=BuildSettings(disk_bytes=1 << 30, apt_sources=[AptSource(line="deb x y z", keyring=Path("/keys.gpg"))]),
+    feed=FeedSettings(
+        keys=[ROLLING_KEY, SigningKey(name="lab", public_key=RETIRED_ROLLING_KEY.public_key, lab=True)],
+        mirror="https://m/",
+    ),
+    build=BuildSettings(disk_bytes=1 << 30, apt_sources=[AptSource(line="deb file:/x y z", keyring=Path("/k.gpg"))]),
     repository=RepositorySettings(directory=Path("/objects"), public_base_url="https://objects.example"),
     sites=Sites(
         proxmox={

@@ -6,8 +6,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.signing_keys import ROLLING_KEY
 from tests.contract.leaves import HUGE, LINES, leaves
 
+OWN_KEY = {"name": "own", "public_key": ROLLING_KEY.public_key}
 PROXMOX = {"host": "pve.example.com", "node": "pve1", "token_id": "hyops@pve!seed", "token_env": "PVE_TOKEN"}
 
 
@@ -73,6 +75,26 @@ def test_settings_cannot_be_changed_while_a_run_reads_them() -> None:
         ({"feed": {"iso_hosts": ["169.254.169.254"]}}, "feed.iso_hosts.0"),
         ({"feed": {"mirror": "https://169.254.169.254/isos"}}, "feed.mirror"),
         ({"feed": {"github_api": "http://[::ffff:169.254.169.254]"}}, "feed.github_api"),
+        ({"feed": {"keys": [{"name": "own", "public_key": "RWQ"}]}}, "feed.keys.0.public_key"),
+        ({"feed": {"keys": ["vyos-release", {"name": "own", "public_key": "é" * 56}]}}, "feed.keys.1.public_key"),
+        ({"feed": {"keys": ["vyos-release", "vyos-release"]}}, "have the same id"),
+        (
+            {"feed": {"keys": [OWN_KEY | {"valid_from": "2026-02-02", "valid_until": "2026-02-01"}]}},
+            "feed.keys.0: ",
+        ),
+        ({"feed": {"urls": ["http://mirror.example/version.json"]}}, "feed.urls.0"),
+        ({"feed": {"mirror": "http://mirror.example/isos"}}, "feed.mirror"),
+        ({"feed": {"github_api": "http://api.github.example"}}, "feed.github_api"),
+        ({"sites": {"hetzner": {"main": {"endpoint": "http://api.example/v1"}}}}, "sites.hetzner.main: "),
+        ({"build": {"apt_sources": [{"line": "deb-src http://h/d bookworm main", "keyring": "/k"}]}}, "apt_sources.0"),
+        (
+            {"build": {"apt_sources": [{"line": "deb [Trusted=yes] http://h/d bookworm", "keyring": "/k"}]}},
+            "signatures off",
+        ),
+        (
+            {"build": {"apt_sources": [{"line": "deb https://u:hunter2@h/d bookworm", "keyring": "/k"}]}},
+            "holds credentials",
+        ),
         ({"upkeep": {"keep_days": 10**12}}, "upkeep.keep_days"),
         ({"seeding": {"rest_after_minutes": float("inf")}}, "seeding.rest_after_minutes"),
         ({"build": {"packages": ["--allow-unauthenticated"]}}, "build.packages.0"),
@@ -104,6 +126,15 @@ def test_two_default_sites_of_one_cloud_are_refused_and_so_is_one_place_with_two
     assert "all marked default" in refusal({"sites": {"proxmox": {"a": first, "b": second}}})
     assert "are one place" in refusal({"sites": {"proxmox": {"a": PROXMOX, "b": PROXMOX}}})
     Settings.model_validate({"sites": {"proxmox": {"a": first, "b": second | {"default": False}}}})
+
+
+@pytest.mark.parametrize(
+    "spelled", ["https://api.hetzner.cloud/v1/", "https://API.Hetzner.cloud/v1", "https://api.hetzner.cloud:443/v1"]
+)
+def test_one_project_is_one_place_however_its_endpoint_is_spelled(spelled: str) -> None:
+    """Two names of it would adopt each other's images, and each would count its own money."""
+    assert "are one place" in refusal({"sites": {"hetzner": {"a": {}, "b": {"endpoint": spelled}}}})
+    Settings.model_validate({"sites": {"hetzner": {"a": {}, "b": {"endpoint": spelled, "token_env": "OTHER"}}}})
 
 
 @pytest.mark.parametrize("vmid_range", [(9299, 9200), (99, 200), (200, 1_000_000_000)])

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from hyops_assets.contract.minisign_keys import PublicKey
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.signing_keys import (
     DISTRUSTED,
@@ -39,7 +40,7 @@ def test_a_name_that_no_key_of_vyos_has_is_refused_and_the_names_are_said() -> N
 
 
 def test_keys_may_be_written_out_beside_names() -> None:
-    own = {"name": "own", "public_key": ROLLING_KEY.public_key}
+    own = {"name": "own", "public_key": str(PublicKey(b"own-key.", bytes(32)))}
     assert [key.name for key in FeedSettings.model_validate({"keys": [own, "vyos-rolling"]}).keys] == [
         "own",
         "vyos-rolling",

@@ -103,7 +103,8 @@ def iso_outlook(work: Work) -> "tuple[StandingIso, str]":
     Raises: as `refuse`.
     """
     # Clients and cryptography take their time to load: `validate` gets by without.
-    from hyops_assets.image.intake.minisign import Signature, format_key_id
+    from hyops_assets.contract.minisign_keys import format_key_id
+    from hyops_assets.image.intake.minisign import Signature
     from hyops_assets.image.intake.trust import trusted_key
     from resources.feed.client import ReleaseFeed
     from resources.feed.outlook import look_for_iso

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.printable import printable
+from hyops_assets.contract.printable import shown
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs
 from hyops_assets.image.programs import MissingProgram, find_program
@@ -74,7 +74,7 @@ class Check:
 
     def __post_init__(self) -> None:
         # One line to a check, whatever a server says: a second one would pass for another check, or for the end.
-        object.__setattr__(self, "detail", printable(" ".join(self.detail.splitlines())))
+        object.__setattr__(self, "detail", shown(" ".join(self.detail.splitlines())))
 
 
 def program_check(name: str) -> Check:

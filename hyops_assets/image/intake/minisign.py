@@ -1,11 +1,11 @@
-"""The minisign format: public keys and signature files as text, taken apart strictly.
+"""The minisign format: signature files as text, taken apart strictly.
 
-What belongs here: how keys and signatures are written. Whom to trust belongs to `signature.py`.
+What belongs here: how signatures are written. Keys stand in `contract/minisign_keys.py`; whom to trust belongs to
+`trust.py`.
 Specification: jedisct1.github.io/minisign, "Signature format".
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -13,15 +13,14 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.minisign_keys import exact_base64
 from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES
 
 Algorithm = Literal["prehashed", "legacy"]
 
 _ALGORITHMS: dict[bytes, Algorithm] = {b"ED": "prehashed", b"Ed": "legacy"}
 _TAGS: dict[Algorithm, bytes] = {name: tag for tag, name in _ALGORITHMS.items()}
-_KEY_TAG = b"Ed"
 _KEY_ID_BYTES = 8
-_PUBLIC_KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
 _UNTRUSTED = "untrusted comment: "
 _TRUSTED = "trusted comment: "
@@ -29,41 +28,8 @@ _TRUSTED = "trusted comment: "
 _TIMESTAMP = re.compile(r"[0-9]{1,11}", re.ASCII)
 
 
-class MalformedKey(Refused):
-    """A public key that is none of minisign's."""
-
-
 class MalformedSignature(Refused):
     """A signature file that minisign does not write."""
-
-
-@dataclass(frozen=True)
-class PublicKey:
-    """An Ed25519 public key (32 bytes) and the eight bytes that minisign names it by."""
-
-    key_id: bytes
-    ed25519: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> "PublicKey":
-        """Parse the base64 line of a public key file: 56 characters.
-
-        Raises:
-            MalformedKey: not base64, of another length, or of another algorithm than Ed25519.
-        """
-        try:
-            content = _unbase64(text, len(_KEY_TAG) + _KEY_ID_BYTES + _PUBLIC_KEY_BYTES)
-            _require(content.startswith(_KEY_TAG), f"its algorithm is {content[:2]!r}, not {_KEY_TAG!r}")
-        except _Unreadable as error:
-            raise MalformedKey(
-                f"{text!r} is no minisign public key: {error}",
-                hint="give the line that begins with RW, as the vendor publishes it",
-            ) from error
-        tail = content[len(_KEY_TAG) :]
-        return cls(tail[:_KEY_ID_BYTES], tail[_KEY_ID_BYTES:])
-
-    def __str__(self) -> str:
-        return base64.b64encode(_KEY_TAG + self.key_id + self.ed25519).decode()
 
 
 @dataclass(frozen=True)
@@ -165,11 +131,6 @@ class TrustedComment:
             ) from error
 
 
-def format_key_id(key_id: bytes) -> str:
-    """Return a key's id as minisign prints it: 16 upper-case hex digits, the last byte first."""
-    return key_id[::-1].hex().upper()
-
-
 def prehash() -> "hashlib.blake2b":
     """Return the hash whose digest a prehashed signature covers: BLAKE2b-512 (RFC 7693)."""
     return hashlib.blake2b(digest_size=64)
@@ -192,9 +153,6 @@ def _only(fields: list[tuple[str, str, str]], name: str) -> str:
 
 def _unbase64(text: str, length: int) -> bytes:
     try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _Unreadable(f"{text[:100]!r} is not base64") from error
-    _require(len(content) == length, f"{text[:100]!r} holds {len(content)} bytes, not {length}")
-    _require(base64.b64encode(content).decode() == text, f"{text!r} is not the one base64 text of its bytes")
-    return content
+        return exact_base64(text, length)
+    except ValueError as error:
+        raise _Unreadable(str(error)) from error

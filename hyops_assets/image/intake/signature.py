@@ -14,16 +14,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hyops_assets.contract.evidence import SignatureFacts
+from hyops_assets.contract.minisign_keys import PublicKey, format_key_id
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.intake.minisign import (
-    MalformedSignature,
-    PublicKey,
-    Signature,
-    TrustedComment,
-    format_key_id,
-    prehash,
-)
+from hyops_assets.image.intake.minisign import MalformedSignature, Signature, TrustedComment, prehash
 from hyops_assets.image.intake.trust import SignatureRefused, require_release, trusted_key
 from hyops_assets.settings.feed import MAX_ISO_BYTES, MAX_SIGNATURE_BYTES
 from hyops_assets.settings.signing_keys import SigningKey

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.minisign_keys import PublicKey, format_key_id
 from hyops_assets.contract.version import release_line, release_of_iso, release_time
-from hyops_assets.image.intake.minisign import PublicKey, Signature, TrustedComment, format_key_id
+from hyops_assets.image.intake.minisign import Signature, TrustedComment
 from hyops_assets.settings.signing_keys import DISTRUSTED, KNOWN_KEYS, SigningKey
 
 MAX_AGE_DIFFERENCE = timedelta(hours=48)

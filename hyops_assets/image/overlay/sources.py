@@ -1,18 +1,13 @@
-"""Where packages come from: source lines for apt, each bound to its own keyring.
+"""Where packages come from: source lines for apt, each bound to its own keyring. What one may say: `apt_lines.py`."""
 
-A line that would switch signatures off is refused, whoever wrote it.
-"""
-
-import re
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.contract.urls import BadUrl, Url
+from hyops_assets.contract.apt_lines import BadSource, Line, parsed_line, usable_line
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.dpkg import SUITES, Stanza, stanzas
 from hyops_assets.image.programs import run
 from hyops_assets.settings.build import AptSource
@@ -20,34 +15,12 @@ from hyops_assets.settings.build import AptSource
 HOST_SOURCES = Path("/etc/apt")
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)\s*")
 _POCKETS = ("-updates", "-security")
 _ROLLING = ("stable", "oldstable", "testing", "unstable", "sid")
-_UNSIGNED = ("trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure")
-
-
-class BadSource(Refused):
-    """A source line that apt would not understand, or that may not be used."""
 
 
 class NoSource(HyopsError):
     """Nothing tells where the packages of the ISO's suite are."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A one-line source, taken apart (sources.list(5))."""
-
-    uri: str
-    suite: str
-    components: str = ""
-    options: tuple[str, ...] = ()
-
-    def text(self, keyring: Path) -> str:
-        """Return the line for apt, signed by this keyring and no other."""
-        options = [option for option in self.options if not option.lower().startswith("signed-by=")]
-        options.append(f"signed-by={keyring}")
-        return f"deb [{' '.join(options)}] {self.uri} {self.suite}{self.components}"
 
 
 @contextmanager
@@ -110,17 +83,8 @@ def _of_another_suite(lines: Iterable[Line], suite: str) -> list[Line]:
 
 
 def _checked(source: AptSource, suite: str) -> Line:
-    line = _parsed(source.line)
-    if line is None:
-        raise BadSource(
-            f"{source.line!r} is not a source", hint="write: deb [options] https://host/path suite component"
-        )
-    _require_plain(line)
-    for option in line.options:
-        if option.lower().split("=")[0] in _UNSIGNED:
-            raise BadSource(
-                f"{option!r} would switch signatures off", hint="remove it and name the keyring that signs"
-            )
+    # Once more: the settings' lines were looked at where they stand, and the host's own were not.
+    line = usable_line(source.line)
     base = line.suite.split("-")[0]
     if base in SUITES.values() and base != suite:
         raise BadSource(
@@ -132,35 +96,13 @@ def _checked(source: AptSource, suite: str) -> Line:
     return line
 
 
-def _require_plain(line: Line) -> None:
-    """Refuse a URI with credentials, and one of http(s) that apt might read otherwise than we do."""
-    scheme, _, rest = line.uri.partition(":")
-    if "@" in rest.lstrip("/").partition("/")[0]:
-        # The URI itself is not repeated: an error is logged.
-        raise BadSource(f"a source of {line.suite} holds credentials", hint="use a mirror that needs none")
-    if scheme.lower() in {"http", "https"}:
-        try:
-            Url.parse(line.uri, schemes=("https", "http"))
-        except BadUrl as error:
-            raise BadSource(f"a source of {line.suite}: {error.message}", hint=error.hint) from error
-
-
-def _parsed(text: str) -> Line | None:
-    match = _LINE.fullmatch(text.strip())
-    # A line break would be white space to the pattern, and a second source to apt.
-    if match is None or not text.strip().isprintable():
-        return None
-    components = "".join(f" {word}" for word in match["components"].split())
-    return Line(match["uri"], match["suite"], components, tuple((match["options"] or "").split()))
-
-
 def _configured(etc: Path) -> Iterator[tuple[Line, Path | None]]:
     """Yield the host's sources and their keyrings, None where it trusts its global ones."""
     parts = etc / "sources.list.d"
     for path in [etc / "sources.list", *sorted(parts.glob("*.list"))]:
         if path.is_file():
             for text in path.read_text().splitlines():
-                line = _parsed(text.split("#")[0].replace("\t", " "))
+                line = parsed_line(text.split("#")[0].replace("\t", " "))
                 if line is not None:
                     yield line, _signed_by(line.options)
     for path in sorted(parts.glob("*.sources")):

@@ -8,6 +8,7 @@ from hcloud import APIException
 from hcloud.actions.domain import ActionFailedException
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.printable import one_line
 from resources.transience import HETZNER_CODES, stale_offer
 
 
@@ -135,9 +136,9 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except APIException as error:
         type_, hint = _type_of(error.code, str(error.message))
-        raise type_(f"{doing}: Hetzner answers {error.code}: {error.message}", hint=hint) from error
+        raise type_(f"{doing}: Hetzner answers {one_line(f'{error.code}: {error.message}')}", hint=hint) from error
     except ActionFailedException as error:
-        raise ActionFailed(f"{doing}: {error}", hint=_LATER) from error
+        raise ActionFailed(f"{doing}: {one_line(str(error))}", hint=_LATER) from error
     except requests.RequestException as error:
         raise HetznerUnavailable(
             f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite
@@ -40,7 +39,6 @@ class HetznerProjects:
         Raises:
             SettingsError: no such site.
             MissingSecret: the token's variable is unset.
-            Refused: the token would be sent in clear.
         """
         # Here, as it loads AsyncSSH: most of a second that every start of the graph would pay.
         from resources.sites.hetzner.seed import HetznerSeeder
@@ -63,12 +61,7 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
     Raises:
         MissingSecret: the variable is unset.
         UnusableSecret: it holds what no header takes, or a proxy's variable holds no URL of a proxy.
-        Refused: the endpoint is not https and the site is no lab.
     """
-    if not site.lab and not site.endpoint.startswith("https://"):
-        raise Refused(
-            f"the endpoint {site.endpoint!r} would take the token in clear", hint="use https://api.hetzner.cloud/v1"
-        )
     require_proxies()
     return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
+from hyops_assets.contract.printable import one_line
 from resources.transience import PROXMOX, passing
 
 
@@ -29,7 +30,7 @@ class ProxmoxError(HyopsError):
         self.reason = reason
         self.fields = dict(fields or {})
         detail = "".join(f"; {name}: {text}" for name, text in self.fields.items())
-        super().__init__(f"{call}: {status} {reason}{detail}", hint=hint)
+        super().__init__(f"{call}: {status} {one_line(reason + detail)}", hint=hint)
 
 
 class TokenRefused(ProxmoxError):
@@ -94,8 +95,8 @@ class TaskFailed(HyopsError):
     def __init__(self, upid: str, exitstatus: str, log: list[str]) -> None:
         self.upid = upid
         self.exitstatus = exitstatus
-        tail = "".join(f"\n  | {line}" for line in log)
-        super().__init__(f"task {upid} ended with: {exitstatus}{tail}", hint=_task_hint(exitstatus))
+        tail = "".join(f"\n  | {one_line(line)}" for line in log)
+        super().__init__(f"task {upid} ended with: {one_line(exitstatus)}{tail}", hint=_task_hint(exitstatus))
 
 
 class TaskInterrupted(TaskFailed, TransientError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from hyops_assets.contract.printable import shown
 from hyops_assets.contract.progress import Progress, silent
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import TaskBusy
@@ -72,6 +73,7 @@ class Journal:
         return end
 
     def warn(self, text: str) -> None:
-        """Keep a sentence for the operator."""
+        """Keep a sentence for the operator; what it quotes of a node is a part of one line."""
+        text = shown(" ".join(text.split()))
         log.warning("%s", text)
         self.warnings.append(text)

@@ -12,16 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hyops_assets.contract.minisign_keys import MalformedKey, PublicKey, format_key_id
 from hyops_assets.contract.version import ReleaseLine, iso_file_name
 from hyops_assets.image.intake import signature, trust
-from hyops_assets.image.intake.minisign import (
-    MalformedKey,
-    MalformedSignature,
-    PublicKey,
-    Signature,
-    TrustedComment,
-    format_key_id,
-)
+from hyops_assets.image.intake.minisign import MalformedSignature, Signature, TrustedComment
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.programs import run
 from hyops_assets.lab.signing import LabKey
@@ -407,15 +401,12 @@ def test_every_refusal_says_what_to_do_next(iso: Path, minisig: str) -> None:
     assert refused.value.hint in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["RW", "R" * 56, ROLLING_KEY.public_key[:-1] + "=", "é" * 56, "QUFB" * 14])
-def test_a_trusted_key_that_is_no_key_is_named(iso: Path, minisig: str, text: str) -> None:
-    with pytest.raises(MalformedKey, match="no minisign public key"):
-        verify(iso, minisig, [SigningKey(name="broken", public_key=text)], file_name=NAME)
-
-
-def test_a_trusted_key_without_text_is_no_setting() -> None:
+@pytest.mark.parametrize(
+    "text", ["", "RW", "R" * 56, ROLLING_KEY.public_key[:-1] + "=", "é" * 56, "QUFB" * 14, "R" * 5000]
+)
+def test_a_trusted_key_that_is_no_key_is_no_setting(text: str) -> None:
     with pytest.raises(ValidationError, match="public_key"):
-        SigningKey(name="broken", public_key="")
+        SigningKey(name="broken", public_key=text)
 
 
 def _edits(minisig: str) -> dict[str, str]:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hyops_assets.image.overlay.sources import BadSource, NoSource, host_sources, signed_lines
+from hyops_assets.contract.apt_lines import BadSource
+from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
 from hyops_assets.settings.build import AptSource
 
 DEB822 = """\
@@ -92,7 +93,7 @@ def test_a_host_without_any_source_is_told_too(etc: Path) -> None:
 
 
 def test_every_line_is_bound_to_its_own_keyring(keyring: Path) -> None:
-    line = "deb [arch=amd64 signed-by=/etc/apt/other.gpg] http://m.invalid/debian bookworm main  contrib"
+    line = "deb [arch=amd64 signed-by=/other.gpg Signed-By+=/other.gpg] http://m.invalid/debian bookworm main  contrib"
     with signed_lines([AptSource(line=line, keyring=keyring)], "bookworm") as (signed,):
         bound = Path(signed.split("signed-by=")[1].split("]")[0])
         assert bound.resolve() == keyring
@@ -107,6 +108,11 @@ def test_every_line_is_bound_to_its_own_keyring(keyring: Path) -> None:
         ("deb-src http://m.invalid/debian bookworm main", "not a source"),
         ("deb [trusted=yes] http://m.invalid/debian bookworm main", "signatures off"),
         ("deb [arch=amd64 Allow-Insecure=yes] http://m.invalid/debian bookworm main", "signatures off"),
+        ("deb [trusted+=yes] http://m.invalid/debian bookworm main", "signatures off"),
+        ("deb [allow-weak-=no] http://m.invalid/debian bookworm main", "signatures off"),
+        ("deb [inrelease-path=../../x] http://m.invalid/debian bookworm main", "is no option that is taken"),
+        ("deb ssh://m.invalid/debian bookworm main", "not at an https, http or file URI"),
+        ("deb mirror+file:/etc/mirrors bookworm main", "not at an https, http or file URI"),
         ("deb http://m.invalid/debian trixie-updates main", "is of trixie"),
     ],
 )
