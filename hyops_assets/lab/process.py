@@ -121,10 +121,10 @@ def _failed(process: subprocess.Popen[bytes], log: Path, *, slow: bool) -> LabFa
 
 def _first_line(process: subprocess.Popen[bytes]) -> bytes | None:
     """Return the one line that a lab prints once it serves: empty where it ended before, None where it is too slow."""
-    if process.stdout is None or not select.select([process.stdout], [], [], _START_SECONDS)[0]:
+    if process.stdout is None:
         return None
     with process.stdout as answer:
-        return answer.readline()
+        return answer.readline() if select.select([answer], [], [], _START_SECONDS)[0] else None
 
 
 def stop(directory: Path) -> bool:
