@@ -9,6 +9,7 @@ from hcloud.actions.domain import ActionFailedException
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from resources.transience import HETZNER_CODES, stale_offer
+from resources.unanswered import why_unanswered
 
 
 class HetznerError(HyopsError):
@@ -140,7 +141,7 @@ def translated(doing: str) -> Iterator[None]:
         raise ActionFailed(f"{doing}: {error}", hint=_LATER) from error
     except requests.RequestException as error:
         raise HetznerUnavailable(
-            f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"
+            f"{doing}: no answer: {why_unanswered(error)}", hint="check network and proxy, then try again"
         ) from error
 
 

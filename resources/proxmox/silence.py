@@ -4,6 +4,7 @@ import requests
 
 from hyops_assets.contract.errors import HyopsError
 from resources.proxmox.errors import AnswerLost, HostUnknown, NodeUnreachable, NotTrusted
+from resources.unanswered import why_unanswered
 
 _CERTIFICATES = (
     (
@@ -39,7 +40,7 @@ def error_without_answer(call: str, where: str, error: requests.RequestException
     if changing and not unsent:
         return AnswerLost(f"{call}: no answer from {where}", hint="look whether it took effect, then try again")
     return NodeUnreachable(
-        f"{call}: {where} does not answer ({type(error).__name__})",
+        f"{call}: {where} does not answer: {why_unanswered(error)}",
         hint="check host and port of the site, and that the node's API runs: systemctl status pveproxy",
     )
 

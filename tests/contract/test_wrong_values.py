@@ -86,6 +86,30 @@ def test_no_message_quotes_what_the_system_said_with_its_number() -> None:
     assert quoting == []
 
 
+MAY_NAME_A_CLASS = {
+    "hyops_assets/contract/errors.py": "of an error that has no words at all",
+    "hyops_assets/cli/modules/seed_outlook.py": "of a fault of ours that nothing foresaw, as what follows here",
+    "hyops_assets/cli/preflight.py": "",
+    "hyops_assets/cli/recorded.py": "",
+    "resources/border.py": "",
+    "resources/repository/gcs_errors.py": "of Google's libraries, where they say nothing else",
+}
+
+
+def test_no_message_names_a_class_of_a_library() -> None:
+    """`no answer (ConnectionError)` helps a programmer: `why_unanswered` says what the network did."""
+    naming = {
+        str(path.relative_to(CHECKOUT))
+        for floor in ("hyops_assets", "resources", "sensors")
+        for path in (CHECKOUT / floor).rglob("*.py")
+        if "lab" not in path.parts and re.search(r"type\(\w+\)\.__name__", path.read_text())
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler | ast.FunctionDef)
+        and any(ast.unparse(one) == "type(error).__name__" for one in ast.walk(node) if isinstance(one, ast.expr))
+    }
+    assert naming == set(MAY_NAME_A_CLASS)
+
+
 def _quoted(name: str) -> ast.AST:
     return ast.FormattedValue(ast.Name(name, ast.Load()), conversion=-1)
 

@@ -1,6 +1,6 @@
 """A host that lets no cell start: here one whose /proc is masked, as in a container. bubblewrap itself refuses there.
 
-Each cell is made inside another one, over whose /proc something is mounted: the kernel then lets nobody mount a new one.
+Each cell is made inside another one, over whose /proc something is mounted: the kernel then mounts no new one.
 """
 
 from collections.abc import Callable
