@@ -118,13 +118,18 @@ def _target_format(destination: Path, named: str | None) -> DiskFormat:
 def _require_files(source: Path, destination: Path, *, force: bool) -> None:
     if not source.is_file():
         raise BadConversion(f"{source} is no file", hint="give a disk image: raw, qcow2 or raw.xz")
-    if not destination.exists():
+    # A link that leads nowhere is there too, and would be replaced by a file.
+    if not destination.exists() and not destination.is_symlink():
+        if not destination.parent.is_dir():
+            raise BadConversion(f"{destination.parent} is no directory", hint="make it, or give another destination")
         return
     # A device node would be replaced by a file of its name, which nothing that uses the device expects.
-    if not destination.is_file() or destination.samefile(source):
+    if not destination.is_file():
         raise BadConversion(
             f"{destination} cannot be replaced: only a regular file is", hint="give another destination"
         )
+    if destination.samefile(source):
+        raise BadConversion(f"{destination} is the source itself", hint="give another destination")
     if not force:
         raise BadConversion(f"{destination} exists", hint="give another destination, or --force")
 

@@ -15,6 +15,7 @@ from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.lab.ensemble import LabFiles
+from hyops_assets.lab.hetzner.confinement import require_confinement
 from resources.artifacts.store import ArtifactStore
 from resources.states.store import StateStore
 
@@ -30,7 +31,9 @@ def run_demo(place: Place, iso: str) -> None:
     Raises:
         RunFailed: a run of the graph failed.
         Refused: the environment is not a lab's.
+        CellFailed: this host lets the lab's Hetzner servers start not at all; nothing was begun.
     """
+    require_confinement()
     console = place.console
     console.print(Text.assemble(("HyOps VyOS image pipeline", "bold"), f": demo in {place.root.path}"))
     with shown(console):

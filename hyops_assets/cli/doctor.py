@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram, ProgramFailed, run
+from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
 from hyops_assets.image.tool_versions import tool_versions
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from resources.settings import load_settings
@@ -130,20 +130,14 @@ def accelerator() -> Check:
 
 
 def user_namespaces() -> Check:
-    """Return whether bubblewrap can confine a program, as the lab's rescue shell is."""
+    """Return whether bubblewrap can confine a program, as it does for the rescue shells of the lab."""
+    from hyops_assets.lab.hetzner.confinement import CellFailed, require_confinement
+
     name = "user namespaces"
     try:
-        run(["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"], timeout=30)
-    except MissingProgram as error:
+        require_confinement()
+    except CellFailed as error:
         return Check(name, ok=False, found=error.message, hint=error.hint)
-    except ProgramFailed as error:
-        return Check(
-            name,
-            ok=False,
-            found=" ".join(error.message.split()),
-            hint="sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 (one of "
-            "them exists here); in a container, allow user namespaces. Only the lab needs them",
-        )
     return Check(name, ok=True, found="bubblewrap confines a program")
 
 

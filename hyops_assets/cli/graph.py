@@ -28,6 +28,10 @@ Said = Mapping[str, object]
 Judged = tuple[bool, str]
 """Whether a check passed, and its description."""
 
+_OWN_WORDS = ("failure", "found")
+"""Metadata of a check that say in words what it found."""
+_FOR_PROGRAMS = ("subject_sha256", "examined_at")
+
 
 class RunFailed(HyopsError):
     """A run of the graph failed; the message names the step or the check, and why. `ran` is how far it came."""
@@ -226,7 +230,8 @@ def _why(result: dg.JobExecutionResult) -> str:
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.blocking:
             details = {name: value.value for name, value in evaluation.metadata.items()}
-            return f"check {evaluation.check_name} on {evaluation.asset_key.to_user_string()} refused: {details}"
+            where = evaluation.asset_key.to_user_string()
+            return f"check {evaluation.check_name} on {where} did not pass: {as_sentence(details)}"
     for event in result.all_events:
         if event.is_step_failure:
             where, error = f"{event.step_key}: ", event.step_failure_data.error
@@ -240,6 +245,15 @@ def _why(result: dg.JobExecutionResult) -> str:
             # The class stands with its module's path before the text; its name alone is enough for a reader.
             return f"{where}{re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"
+
+
+def as_sentence(details: Mapping[str, object]) -> str:
+    """Return what a check found, for people: its own words where it has them, else each fact by its name."""
+    for name in _OWN_WORDS:
+        if isinstance(found := details.get(name), str) and found:
+            return found
+    facts = {name: fact for name, fact in details.items() if name not in _FOR_PROGRAMS}
+    return "; ".join(f"{name} {fact}" for name, fact in facts.items()) or "it gives no reason"
 
 
 def _judged(result: dg.JobExecutionResult) -> dict[str, Judged]:

@@ -28,6 +28,7 @@ from hyops_assets.lab.ensemble import (
     LabFiles,
 )
 from hyops_assets.lab.grub_modules import lab_cache
+from hyops_assets.lab.hetzner.confinement import CellFailed, require_confinement
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import lookalike_digest, make_lookalike
 from hyops_assets.lab.signing import LabKey
@@ -147,11 +148,22 @@ def up(place: Place, release: str) -> None:
             announce_iso(place.root, lookalike(release))
         place.console.print(f"its feed and its mirror serve {release}")
     place.console.print(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
+    for line in _lacking():
+        place.console.print(f"warning: {line}", markup=False)
     place.console.print(
         f"records are published into the bucket that {REPOSITORY} names: {_readable_below(place.root)}"
     )
     place.console.print(f'reach it from other programs: eval "$({command(place, "env")})"')
     place.console.print(f"stop it: {command(place, 'down')}")
+
+
+def _lacking() -> list[str]:
+    """Return what of the lab cannot serve on this host, each with what mends it; the rest serves all the same."""
+    try:
+        require_confinement()
+    except CellFailed as error:
+        return [f"{error.message}, so no image can be seeded into it; next: {error.hint}"]
+    return []
 
 
 def _readable_below(root: RuntimeRoot) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hyops_assets.cli.commands import disks, host, lab, modules, not_here, sites, upkeep
+from hyops_assets.cli.commands.mistyped import Commands
 from hyops_assets.cli.environment import ANNOUNCED, redacted
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
@@ -19,6 +20,7 @@ from hyops_assets.contract.printable import printable
 from hyops_assets.image.space import FULL
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     # click suggests by itself: both would say it twice.
     suggest_commands=False,

@@ -83,8 +83,12 @@ def failed_since(reference: StateRef, state: ModuleState) -> str:
 
 
 def _because(state: ModuleState) -> str:
+    """Return the cause in one line: what follows its first is a program's output or a guest's console."""
     said = (state.model_extra or {}).get("last_error")
-    return f": {' '.join(said.split())}" if isinstance(said, str) and said else ""
+    lines = [" ".join(line.split()) for line in said.strip().splitlines()] if isinstance(said, str) else []
+    if not lines:
+        return ""
+    return f": {lines[0]}{f' {lines[1]}' if lines[0].endswith(':') and lines[1:] else ''}"
 
 
 def resolve_record(reference: StateRef, state: ModuleState, key: str, takes: VariantFormat) -> ResolvedRecord:

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.private import make_private_directory
 
-_START_SECONDS = 30.0
+_START_SECONDS = 180.0
+"""A busy machine takes a minute to load the stand-ins; one that fails says so at once, by its end."""
 _STOP_SECONDS = 20.0
 _BOUND = "--bound"
 
@@ -68,7 +69,7 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
         bound: whether the lab ends with this process, however this process ends.
 
     Raises:
-        LabFailed: it ended before it served, or took longer than 30 s.
+        LabFailed: it ended before it served, or took longer than three minutes.
     """
     make_private_directory(directory)
     try:
@@ -93,25 +94,37 @@ def _start(directory: Path, *, bound: bool) -> RunningLab:
             start_new_session=True,
         )
     try:
-        found = find(directory) if _answered(process) else None
+        said = _first_line(process)
+        found = find(directory) if said else None
     except BaseException:
         # Ctrl-C while waiting: nobody was told of this lab, so nobody would stop it.
         process.kill()
         raise
     if found is None:
-        process.kill()
-        process.wait()
-        printed = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
-        raise LabFailed(f"the lab did not start:\n{printed}", hint="mend what it says, then hyops lab up")
+        raise _failed(process, log, slow=said is None)
     return found
 
 
-def _answered(process: subprocess.Popen[bytes]) -> bool:
-    """Wait for the one line that a lab prints once it serves; it prints none where it could not."""
-    if process.stdout is None or not select.select([process.stdout], [], [], _START_SECONDS)[0]:
-        return False
+def _failed(process: subprocess.Popen[bytes], log: Path, *, slow: bool) -> LabFailed:
+    """Return why a lab does not serve, and see that it ends: what it printed, or that it printed nothing in time."""
+    process.kill()
+    status = process.wait()
+    printed = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
+    why = f"it did not serve within {_START_SECONDS:.0f} s" if slow else f"it ended with status {status}"
+    return LabFailed(
+        f"the lab did not start: {why}" + (f":\n{printed}" if printed else ", and printed nothing"),
+        hint="wait until this machine is less busy, then hyops lab up"
+        if slow
+        else "mend what it says, then hyops lab up",
+    )
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes | None:
+    """Return the one line that a lab prints once it serves: empty where it ended before, None where it is too slow."""
+    if process.stdout is None:
+        return None
     with process.stdout as answer:
-        return bool(answer.readline())
+        return answer.readline() if select.select([answer], [], [], _START_SECONDS)[0] else None
 
 
 def stop(directory: Path) -> bool:

@@ -161,7 +161,7 @@ def _entries(document: bytes) -> list[Any]:
         entries = parsed_json(document.decode("utf-8-sig"))
     except ValueError as error:
         start = _printable(document[:40])
-        raise FeedMalformed(f"not JSON: {start} ({type(error).__name__})", hint="check the feed's URL") from error
+        raise FeedMalformed(f"not JSON: {start}", hint="check the feed's URL") from error
     if not isinstance(entries, list):
         raise FeedMalformed(f"a JSON {type(entries).__name__}, not an array", hint="check the feed's URL")
     if len(entries) > MAX_ENTRIES:

@@ -20,6 +20,7 @@ from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.printable import one_line
 from resources.answers import Untrusted
 from resources.repository.base import RepositoryFailed
+from resources.unanswered import why_unanswered
 
 Result = TypeVar("Result")
 
@@ -140,8 +141,8 @@ def _inner(error: Exception) -> Exception | None:
 
 
 def _unreachable(purpose: str, error: requests.RequestException) -> HyopsError:
-    why = _quoted(error) or type(error).__name__
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in why:
+    why = why_unanswered(error)
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in repr(error):
         return Untrusted(
             f"could not {purpose}: {why}", hint="for a private authority, set REQUESTS_CA_BUNDLE to a bundle with it"
         )

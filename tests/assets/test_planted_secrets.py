@@ -98,8 +98,8 @@ def test_no_secret_stands_in_anything_that_is_written_or_told(released: House, h
         assert "has a line break after its first line: the value has two lines" in said[f"{site}, two lines"]
         assert "has a character outside ASCII" in said[f"{site}, not ASCII"]
     assert "http_proxy is not the URL of a proxy" in said["hetzner, proxy taken apart elsewhere"]
-    assert "no answer (ProxyError)" in said["hetzner, proxy nobody listens"]
-    assert "no answer (SSLError)" in said["hetzner, no trust"]
+    assert "no answer: the proxy does not let it through" in said["hetzner, proxy nobody listens"]
+    assert "no answer: the certificate is not trusted" in said["hetzner, no trust"]
     assert "holds no path of a file" in said["bucket, HYOPS_VYOS_GCS_SA_JSON_FILE"]
     # Not of the run whose webhook is no URL, nor of those behind a proxy that leads nowhere.
     assert len(hook.told) == ran.stdout.count("next: look at the run") - 1 - len(PROXIES)

@@ -103,7 +103,7 @@ def test_what_cannot_be_meant_is_refused(
 
 def test_a_file_is_not_written_over_itself(disks: Path, tmp_path: Path) -> None:
     (tmp_path / "link.raw").symlink_to(disks / "disk.raw")
-    with pytest.raises(BadConversion, match="cannot be replaced"):
+    with pytest.raises(BadConversion, match="is the source itself"):
         convert(disks / "disk.raw", tmp_path / "link.raw", force=True)
 
 

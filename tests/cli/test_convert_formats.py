@@ -68,13 +68,23 @@ def test_a_raw_disk_is_known_by_its_partition_table_or_by_its_name(raw: Path) ->
     assert raw.with_name("o.qcow2").exists()
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "link that leads nowhere", "directory"])
 def test_only_a_regular_file_is_replaced(raw: Path, kind: str) -> None:
     made = raw.with_name("made.raw")
     if kind == "pipe":
         os.mkfifo(made)
+    elif kind == "directory":
+        made.mkdir()
+    elif kind.startswith("link"):
+        made.symlink_to("nowhere")
     else:
         made.symlink_to("/dev/null")
     with pytest.raises(BadConversion, match="only a regular file is"):
         convert(raw, made, force=True)
     assert not made.is_file()
+    assert kind != "link that leads nowhere" or made.is_symlink()
+
+
+def test_a_directory_that_is_not_there_is_named(raw: Path) -> None:
+    with pytest.raises(BadConversion, match="not/there is no directory"):
+        convert(raw, raw.parent / "not/there/o.raw")

@@ -1,5 +1,6 @@
 """Which environment a command works in: what writes makes none of a mistyped name; what only looks needs none."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_a_command_of_hybridops_that_is_not_here_says_so_and_what_serves_instead
     assert isinstance(ran.exception, BadUsage)
     assert ran.exception.message.startswith(f"hyops {name} is a command of HybridOps that is not here: ")
     assert "deploy" not in str(ran.exception)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        *(("aply", "'apply'"), ("deply", "'deploy'"), ("destory", "'destroy'"), ("destoy", "'destroy'")),
+        *(("remove", ""), ("delete", ""), ("status", ""), ("undeploy", "")),
+    ],
+)
+def test_a_mistyped_command_leads_to_its_nearest_and_to_nothing_else(typed: str, offered: str) -> None:
+    shown = CliRunner().invoke(app, [typed]).output
+    assert f"No such command '{typed}'" in shown
+    assert re.findall(r"'\w+'", shown.partition(f"'{typed}'")[2]) == ([offered] if offered else [])
 
 
 def test_the_help_offers_none_of_them() -> None:

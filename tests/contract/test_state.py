@@ -37,6 +37,23 @@ def test_both_variants_stand_in_the_outputs_with_their_own_digests() -> None:
     }
 
 
+def test_the_raw_xz_is_an_artifact_of_its_own_for_a_consumer_that_knows_one_file_to_a_key() -> None:
+    promised = contract()
+    entry = record_outputs(promised)["artifacts"]
+    assert isinstance(entry, dict)
+    found = entry["vyos-1.5.raw.xz"]
+    assert isinstance(found, dict)
+    assert found["artifact_url"] == promised.urls["raw.xz"]
+    assert found["artifact_sha256"] == promised.record.variants["raw.xz"].sha256
+    assert (found["artifact_format"], found["artifact_version"]) == ("raw", promised.record.version)
+
+
+def test_an_output_of_hybridops_without_a_meaning_is_blank_rather_than_absent() -> None:
+    """Absent, a stale input of that name would stand in what its modules resolve."""
+    outputs = record_outputs(contract())
+    assert (outputs["source_iso_url"], outputs["artifact_local_path"]) == ("", "")
+
+
 def test_an_adopted_template_is_not_called_seeded() -> None:
     outputs = template_outputs(contract(), vmid=9200, name="vyos", node="pve1", seeded=False)
     assert outputs["template_seeded"] is False

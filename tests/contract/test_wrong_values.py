@@ -90,7 +90,7 @@ PROSE_ALONE = {
     "hyops_assets/image/overlay/apt.py": "apt ends with 100 whatever is wrong; it runs under LC_ALL=C",
     "hyops_assets/image/methods/vyos_vm_images.py": "Ansible ends with 2 whatever a task lacks",
     "hyops_assets/image/space.py": "programs say ENOSPC in words alone; they run under LC_ALL=C",
-    "resources/proxmox/removal.py": "a worker of Proxmox VE ends with a text and no status",
+    "resources/sites/proxmox/removal.py": "a worker of Proxmox VE ends with a text and no status",
     "resources/repository/gcs_upload.py": "Google's client raises a bare ValueError; the version is pinned",
     "resources/feed/download.py": "looks for our own URL, not for words",
 }
@@ -121,6 +121,30 @@ def _is_said(node: ast.expr) -> bool:
         and node.func.id == "str"
         and any(isinstance(one, ast.Name) and "error" in one.id for one in node.args)
     )
+
+
+MAY_NAME_A_CLASS = {
+    "hyops_assets/contract/errors.py": "of an error that has no words at all",
+    "hyops_assets/cli/modules/seed_outlook.py": "of a fault of ours that nothing foresaw, as what follows here",
+    "hyops_assets/cli/preflight.py": "",
+    "hyops_assets/cli/recorded.py": "",
+    "resources/border.py": "",
+    "resources/repository/gcs_errors.py": "of Google's libraries, where they say nothing else",
+}
+
+
+def test_no_message_names_a_class_of_a_library() -> None:
+    """`no answer (ConnectionError)` helps a programmer: `why_unanswered` says what the network did."""
+    naming = {
+        str(path.relative_to(CHECKOUT))
+        for floor in ("hyops_assets", "resources", "sensors")
+        for path in (CHECKOUT / floor).rglob("*.py")
+        if "lab" not in path.parts and re.search(r"type\(\w+\)\.__name__", path.read_text())
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler | ast.FunctionDef)
+        and any(ast.unparse(one) == "type(error).__name__" for one in ast.walk(node) if isinstance(one, ast.expr))
+    }
+    assert naming == set(MAY_NAME_A_CLASS)
 
 
 def _quoted(name: str) -> ast.AST:

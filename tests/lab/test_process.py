@@ -182,3 +182,11 @@ def test_a_lab_that_is_told_to_end_leaves_no_trace_of_running(directory: Path, s
     assert ends(found.pid)
     assert not (directory / "running.json").exists()
     assert not Path(found.socket).parent.exists()
+
+
+def test_a_lab_that_is_too_slow_says_so_and_is_gone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_START_SECONDS", 0.0)
+    with pytest.raises(LabFailed, match="did not serve within 0 s, and printed nothing") as caught:
+        process.start(directory)
+    assert "less busy" in caught.value.hint
+    assert process.find(directory) is None

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from hyops_assets.cli.commands.mistyped import Commands
 from hyops_assets.cli.environment import place, require_there
 from hyops_assets.cli.options import Env, Root, Version
 
 commands = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     suggest_commands=False,
     help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.",

@@ -75,7 +75,8 @@ def parse_cloud_config(path: str, content: bytes) -> dict[str, JsonValue]:
     except yaml.YAMLError as error:
         raise BadCloudConfig(path, " ".join(str(error).split())) from error
     except (RecursionError, UnicodeDecodeError) as error:
-        raise BadCloudConfig(path, f"it cannot be read ({type(error).__name__})") from error
+        why = "it nests too deeply" if isinstance(error, RecursionError) else "it is no UTF-8"
+        raise BadCloudConfig(path, why) from error
     if found in (None, ""):
         return {}
     if not isinstance(found, dict):

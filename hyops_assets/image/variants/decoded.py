@@ -52,8 +52,8 @@ def decoded_disks(
 
     try:
         with ThreadPoolExecutor(1) as thread:
-            pending = thread.submit(hashed)
             try:
+                pending = thread.submit(hashed)
                 stock_xz.decode(raw_xz_file, of_raw_xz, progress=progress)
                 found = _awaited(pending, lambda: progress(*latest))
             finally:

@@ -156,8 +156,9 @@ def digest_aside(source: DiskSource) -> Iterator["DigestAside"]:
     """
     digest = DigestAside(source)
     with ThreadPoolExecutor(1) as thread:
-        digest.start(thread)
         try:
+            # Inside: Ctrl-C that comes while the thread starts would else wait until it has hashed the whole disk.
+            digest.start(thread)
             yield digest
         finally:
             digest.stop()

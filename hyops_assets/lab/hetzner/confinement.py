@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyops_assets.image.programs import find_program, minimal_environment
+from hyops_assets.contract.errors import HyopsError
+from hyops_assets.image.programs import MissingProgram, ProgramFailed, find_program, minimal_environment, run
 
 _CHUNK_BYTES = 1 << 18
 _PATH = "/opt/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,6 +22,18 @@ _CA_BUNDLE = "/opt/lab-ca.pem"
 _ETC = ("alternatives", "ssl", "ld.so.cache", "nsswitch.conf", "passwd", "group")
 _NAMES = ("hosts", "resolv.conf")
 """Without them no name is resolved, and nobody outside is asked."""
+
+_START_SECONDS = 60.0
+_NONE_STARTS = "no rescue system of the lab's Hetzner project can start on this host"
+_ALLOW = (
+    "sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 (one of them exists "
+    "here); in a container, allow user namespaces and leave /proc unmasked. Only the lab needs them"
+)
+
+
+class CellFailed(HyopsError):
+    """This host confines no command as a server's are: bubblewrap is missing, or may not do it."""
+
 
 Read = Callable[[int], Awaitable[bytes]]
 Write = Callable[[bytes], Awaitable[None]]
@@ -72,6 +86,42 @@ class Cell:
         if self.bundle is not None:
             words += ["--ro-bind", str(self.bundle), _CA_BUNDLE, "--setenv", "CURL_CA_BUNDLE", _CA_BUNDLE]
         return [*words, "bash", "-c", command]
+
+    def require(self) -> None:
+        """See that a command can run here, before a server says that it has booted.
+
+        Raises:
+            CellFailed: it cannot; the message carries what bubblewrap printed.
+        """
+        try:
+            run(self.argv("true"), timeout=_START_SECONDS)
+        except MissingProgram as error:
+            raise CellFailed(f"{_NONE_STARTS}: {error.message}", hint=error.hint) from error
+        except ProgramFailed as error:
+            raise CellFailed(f"{_NONE_STARTS}: {' '.join(error.message.split())}", hint=_ALLOW) from error
+
+
+def require_confinement() -> None:
+    """See that this host can confine a command as those of the lab's servers are, in a cell of its own.
+
+    Raises:
+        CellFailed: it cannot: no server of the lab's Hetzner project would start.
+    """
+    with tempfile.TemporaryDirectory(prefix="hyops-cell-") as name:
+        place = Path(name)
+        for room in ("shims", "etc", "etc/ssh", "control"):
+            (place / room).mkdir()
+        for file in ("disk", "etc/shadow", "metadata"):
+            (place / file).touch()
+        Cell(
+            hostname="rescue",
+            disk=place / "disk",
+            shims=place / "shims",
+            etc=place / "etc",
+            metadata=place / "metadata",
+            control=place / "control",
+            bundle=None,
+        ).require()
 
 
 async def run_confined(cell: Cell, command: str, *, stdin: Read, stdout: Write, stderr: Write) -> int:

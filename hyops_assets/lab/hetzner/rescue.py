@@ -16,7 +16,7 @@ import asyncssh
 
 from hyops_assets.image.programs import run
 from hyops_assets.lab.faults import Delay, DropAfterCommit, FaultTable, killing_as_it_grows, kills
-from hyops_assets.lab.hetzner.confinement import Cell, run_confined
+from hyops_assets.lab.hetzner.confinement import Cell, CellFailed, run_confined
 from hyops_assets.lab.hetzner.metadata import Metadata
 from hyops_assets.lab.hetzner.shims import install_shims
 from hyops_assets.lab.trace import Request, Trace
@@ -137,6 +137,7 @@ class RescueHost:
 
         Raises:
             OSError: the address and port are taken.
+            CellFailed: no command can be confined here, so that nothing would answer as a rescue system does.
         """
         await self.halt(server_id)
         if self._directory is None:
@@ -147,6 +148,7 @@ class RescueHost:
         if not self._discard_zeroes:
             (control / "discard-keeps-data").touch()
         host_key = asyncssh.generate_private_key("ssh-ed25519")
+        etc = await self._settle(server_id, host_key, "" if "shadow" in self._withholds else root_password)
         metadata = Metadata(server_id, "" if "user_data" in self._withholds else user_data)
         await metadata.start()
         place = self._directory / f"metadata-{server_id}"
@@ -155,7 +157,7 @@ class RescueHost:
             hostname=hostname,
             disk=disk,
             shims=self._directory / "shims",
-            etc=await self._settle(server_id, host_key, "" if "shadow" in self._withholds else root_password),
+            etc=etc,
             metadata=place,
             control=control,
             bundle=self._bundle,
@@ -172,6 +174,7 @@ class RescueHost:
             task.add_done_callback(running.discard)
 
         try:
+            await asyncio.to_thread(cell.require)
             listener = await asyncssh.listen(
                 address,
                 self.port,
@@ -183,7 +186,7 @@ class RescueHost:
                 agent_forwarding=False,
                 reuse_address=True,
             )
-        except OSError:
+        except (OSError, CellFailed):
             await metadata.stop()
             raise
         self._endpoints[server_id] = _Endpoint(listener, metadata, running, connections)

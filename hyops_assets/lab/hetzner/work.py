@@ -6,7 +6,9 @@ An action that a killed stand-in left running is carried out again from its star
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from hyops_assets.contract.errors import HyopsError, said_by_system
 from hyops_assets.lab.hetzner.catalogue import SERVER_TYPES
+from hyops_assets.lab.hetzner.confinement import CellFailed
 from hyops_assets.lab.hetzner.disks import GIGABYTE, copy_sparse, create_dirty_disk
 from hyops_assets.lab.hetzner.project import Failure, Image, Project, Server, Task, remove_disk
 from hyops_assets.lab.hetzner.rescue import RescueHost
@@ -38,6 +40,11 @@ async def _passed(delay: Delay) -> None:
         return
     while not delay():
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _said(error: OSError | HyopsError) -> str:
+    """Return an error in one line."""
+    return error.message if isinstance(error, HyopsError) else said_by_system(error)
 
 
 class Worker:
@@ -90,7 +97,11 @@ class Worker:
                 self._jobs[image.id] = asyncio.ensure_future(self._make_available(image, 0.0))
         for server in self._project.contents.servers.values():
             if server.status == "running" and not self._project.running_tasks("server", server.id):
-                await self._listen(server)
+                try:
+                    await self._listen(server)
+                except CellFailed:
+                    # It ran before this host lost the right to confine it; the rest of the lab serves.
+                    server.status, server.boot = "off", None
 
     async def stop(self) -> None:
         """Stop working; running actions stay running on disk."""
@@ -112,8 +123,9 @@ class Worker:
                 raise _Failed(failing.pop(0))
             if effect is not None:
                 await effect(task)
-        except (OSError, _Failed) as error:
-            why = error.why if isinstance(error, _Failed) else Failure(code="action_failed", message=str(error))
+        except (OSError, HyopsError, _Failed) as error:
+            # What is not caught here would leave the action running for ever, and its client waiting.
+            why = error.why if isinstance(error, _Failed) else Failure(code="action_failed", message=_said(error))
             task.status, task.error = "error", why
             if task.command == "create_image" and (image := self._image(task)):
                 image.status = "unavailable"

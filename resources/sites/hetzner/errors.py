@@ -10,6 +10,7 @@ from hcloud.actions.domain import ActionFailedException
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.contract.printable import one_line
 from resources.transience import HETZNER_CODES, stale_offer
+from resources.unanswered import why_unanswered
 
 
 class HetznerError(HyopsError):
@@ -141,7 +142,7 @@ def translated(doing: str) -> Iterator[None]:
         raise ActionFailed(f"{doing}: {one_line(str(error))}", hint=_LATER) from error
     except requests.RequestException as error:
         raise HetznerUnavailable(
-            f"{doing}: no answer ({type(error).__name__})", hint="check network and proxy, then try again"
+            f"{doing}: no answer: {why_unanswered(error)}", hint="check network and proxy, then try again"
         ) from error
 
 

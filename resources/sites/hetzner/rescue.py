@@ -154,6 +154,11 @@ async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> tuple[str
     question = Question.of(known.server_id, shell.host_key)
     ended = await shell.run(command_line(IDENTIFY, DISK, *question.words), within=_SHORT)
     report = Report.parse(ended.stdout)
+    if ended.status and not ended.stdout.strip():
+        raise NotRescue(
+            f"the host ran nothing of what it was asked: exit status {ended.status}: {_tail(ended)}",
+            hint="try again; see the server's console. Nothing was written",
+        )
     proof = require_proof(report, question, known)
     hostname, root, size = report.get("hostname"), report.get("root"), report.get("disk_bytes")
     if hostname != RESCUE_HOSTNAME or root.startswith(DISK) or root in ("", "unknown"):
@@ -202,10 +207,15 @@ def _written_bytes(stderr: str) -> int | None:
     return int(said[-1]) if said else None
 
 
+def _tail(ended: Ended) -> str:
+    """Return the end of what a command complained about, in one line."""
+    return " / ".join(line for line in re.split(r"[\r\n]+", ended.stderr) if line.strip())[-500:]
+
+
 def _require_success(ended: Ended, report: Report, source: Source) -> None:
     """Tell a source that cannot be fetched from one that is wrong, and both from a failing write."""
     statuses = report.statuses()
-    tail = " / ".join(line for line in re.split(r"[\r\n]+", ended.stderr) if line.strip())[-500:]
+    tail = _tail(ended)
     if not statuses:
         raise WriteFailed(f"the write ended with exit status {ended.status}: {tail}", hint="try again")
     if statuses["source"]:
@@ -231,6 +241,6 @@ async def _read_back(shell: Shell, disk: Disk, patience: Patience, progress: Pro
     ended = await shell.run(command_line(READ_BACK, DISK, str(disk.size_bytes)), within=patience.write)
     found = Report.parse(ended.stdout).get("readback_sha256")
     if ended.status != 0 or not found:
-        raise WriteFailed(f"reading back failed with exit status {ended.status}: {ended.stderr}", hint="try again")
+        raise WriteFailed(f"reading back failed with exit status {ended.status}: {_tail(ended)}", hint="try again")
     progress("read back", disk.size_bytes, disk.size_bytes)
     return found

@@ -45,7 +45,7 @@ from resources.sites.proxmox.errors import (
     error_for,
 )
 from resources.sites.proxmox.reading import Bodies, Said, Unreadable
-from resources.sites.proxmox.silence import error_without_answer
+from resources.sites.proxmox.silence import error_without_answer, require_authority
 from resources.sites.proxmox.upload import ImageUpload
 
 log = logging.getLogger("hyops.proxmox")
@@ -73,6 +73,7 @@ class ProxmoxClient:
 
     Raises:
         SiteNotReady: the token's id or secret cannot be one.
+        NotTrusted: the site's `ca_file` holds no certificate.
     """
 
     def __init__(
@@ -96,6 +97,8 @@ class ProxmoxClient:
                 f"the secret in ${site.token_env} is empty or has white space in it",
                 hint=f"set {site.token_env} to the token's value, without a line break",
             )
+        if site.ca_file is not None:
+            require_authority(site.ca_file)
         self.site = site
         self.token_id = site.token_id
         trust = site.ca_file or ca_bundle

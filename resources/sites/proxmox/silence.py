@@ -1,9 +1,13 @@
 """What a call that got no answer means: a name, a certificate, a clock, a silent node, or an answer that got lost."""
 
+import ssl
+from pathlib import Path
+
 import requests
 
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, said_by_system
 from resources.sites.proxmox.errors import AnswerLost, HostUnknown, NodeUnreachable, NotTrusted
+from resources.unanswered import why_unanswered
 
 _CERTIFICATES = (
     (
@@ -39,9 +43,29 @@ def error_without_answer(call: str, where: str, error: requests.RequestException
     if changing and not unsent:
         return AnswerLost(f"{call}: no answer from {where}", hint="look whether it took effect, then try again")
     return NodeUnreachable(
-        f"{call}: {where} does not answer ({type(error).__name__})",
+        f"{call}: {where} does not answer: {why_unanswered(error)}",
         hint="check host and port of the site, and that the node's API runs: systemctl status pveproxy",
     )
+
+
+def require_authority(ca_file: Path) -> None:
+    """See that a site's `ca_file` holds certificates; the library's word for it names neither setting nor remedy.
+
+    Raises:
+        NotTrusted: it is no file, cannot be read, or holds none.
+    """
+    why = "" if ca_file.is_file() else "is no file"
+    if not why:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
+        except ssl.SSLError:
+            why = "holds no certificate in PEM"
+        except OSError as error:
+            why = f"cannot be read: {said_by_system(error)}"
+    if why:
+        raise NotTrusted(
+            f"ca_file {ca_file} {why}", hint="copy /etc/pve/pve-root-ca.pem from a node of the cluster there"
+        )
 
 
 def _untrusted(where: str, text: str) -> NotTrusted:
