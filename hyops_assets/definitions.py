@@ -19,12 +19,10 @@ from hyops_assets.assets.hetzner_image import ImageSeedConfig, hetzner_image
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.proxmox_template import proxmox_template
 from hyops_assets.assets.run_config import asked
-from hyops_assets.automation import seeds_by_themselves
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.own_process import close_to_others
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents
@@ -92,8 +90,8 @@ def build_definitions(
         assets=[
             _announced(upstream.vyos_release, settings.feed),
             *ASSETS,
-            _by_itself(proxmox_template, PROXMOX, root),
-            _by_itself(hetzner_image, HETZNER, root),
+            proxmox_template,
+            hetzner_image,
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
@@ -104,7 +102,11 @@ def build_definitions(
             seed_automation(),
             killed_runs(),
         ],
-        schedules=[upkeep.leftover_resources(settings.upkeep), upkeep.drift(settings.upkeep)],
+        schedules=[
+            upkeep.leftover_resources(settings.upkeep),
+            upkeep.drift(settings.upkeep),
+            upkeep.missing_seeds(),
+        ],
         resources={
             "environment": environment(root),
             "asked": asked(WISHES),
@@ -134,12 +136,6 @@ def _announced(release: dg.AssetSpec, settings: FeedSettings) -> dg.AssetSpec:
         return release
     policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=settings.stale_after_days))
     return release.replace_attributes(freshness_policy=policy)
-
-
-def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> dg.AssetsDefinition:
-    """Return a seed that requests itself at the sites with `seed: auto`, and nowhere else."""
-    condition = seeds_by_themselves(cloud, root)
-    return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
 @bordered
