@@ -21,6 +21,8 @@ from sensors.seeds import Cursor
 FIRST_SECONDS = 5.0
 TICK_SECONDS = 1.0
 LOAD_SECONDS = 6.0
+RESOURCES = ("environment", "settings", "states")
+"""What the sensor asks for, and what that depends on: the code location's server builds these for a tick."""
 
 
 def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
@@ -38,7 +40,12 @@ def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
     said = f"{requested} seeds requested"
     yield Comparison(f"first tick of seed_automation, {grid}", "bound", first, FIRST_SECONDS, 1, included=said)
     yield Comparison(
-        f"tick of seed_automation that reads history, {grid}", "bound", reading, TICK_SECONDS, 1, included="the slowest"
+        f"tick of seed_automation that reads history, {grid}",
+        "bound",
+        reading,
+        TICK_SECONDS,
+        1,
+        included="the slowest",
     )
     yield Comparison(f"later tick of seed_automation, {grid}", "bound", later, TICK_SECONDS, 1)
     load = seconds(lambda: _load(root))
@@ -50,8 +57,8 @@ class Ticking:
 
     def __init__(self, root: RuntimeRoot, settings: Settings, instance: dg.DagsterInstance) -> None:
         self._instance = instance
-        self._repository = build_definitions(root, settings).get_repository_def()
-        self._sensor = self._repository.get_sensor_def("seed_automation")
+        self._definitions = build_definitions(root, settings)
+        self._sensor = self._definitions.resolve_sensor_def("seed_automation")
         since = {cloud.name: dict.fromkeys(cloud.sites(settings), 0) for cloud in CLOUDS}
         self._cursor: str | None = Cursor(since=since).model_dump_json()
         self._expected = len(settings.sites.proxmox) + 1
@@ -67,7 +74,8 @@ class Ticking:
         with dg.build_sensor_context(
             instance=self._instance,
             instance_ref=self._instance.get_ref(),
-            repository_def=self._repository,
+            definitions=self._definitions,
+            resources={name: (self._definitions.resources or {})[name] for name in RESOURCES},
             cursor=self._cursor,
         ) as context:
             result = self._sensor.evaluate_tick(context)

@@ -232,7 +232,11 @@ def _held(one: Owed, why: str, *, overdue: bool) -> Owed:
     """Return a cell as it stands once it is known whether something holds it."""
     if why:
         standing: Standing = "held back" if why.startswith("held back") else "waits"
-        return replace(one, attempt=0) if one.standing == "failed" else replace(one, standing=standing, why=why, attempt=0)
+        return (
+            replace(one, attempt=0)
+            if one.standing == "failed"
+            else replace(one, standing=standing, why=why, attempt=0)
+        )
     if one.standing == "due" and overdue:
         nothing = "nothing holds it back and it was not requested: see that the daemon and seed_automation run"
         return replace(one, standing="lost", why=nothing)

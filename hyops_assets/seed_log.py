@@ -93,9 +93,7 @@ class SeedLog:
         noted: what events say, which never changes: a sensor keeps it from one tick to the next.
     """
 
-    def __init__(
-        self, instance: dg.DagsterInstance, cloud: Cloud, noted: Notes | None = None
-    ) -> None:
+    def __init__(self, instance: dg.DagsterInstance, cloud: Cloud, noted: Notes | None = None) -> None:
         self._instance = instance
         self.cloud = cloud
         self._noted = noted if noted is not None else {}

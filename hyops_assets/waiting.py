@@ -11,6 +11,7 @@ from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
 
+
 def auto_sites(cloud: Cloud, settings: Settings) -> list[str]:
     """Return the sites of a cloud that seed by themselves."""
     return sorted(name for name, site in cloud.sites(settings).items() if site.seed == "auto")

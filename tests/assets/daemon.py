@@ -90,12 +90,16 @@ class Daemon:
         self.instance = instance
         self._cursor: str | None = None
         self._late = dt.timedelta()
-        self._sensor = seed_automation(clock=lambda: dt.datetime.now(dt.UTC) + self._late)
+        self.restart()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         save_settings(self.root, settings, heading="test")
         self._definitions = build_definitions(self.root, settings)
+
+    def restart(self) -> None:
+        """Begin with a new process of the code location; the cursor is the instance's, and stays."""
+        self._sensor = seed_automation(clock=lambda: dt.datetime.now(dt.UTC) + self._late)
 
     def wait(self, **span: float) -> None:
         """Let time go by, as the next ticks see it."""
@@ -105,8 +109,8 @@ class Daemon:
         """Lose the sensor's cursor, as a new instance does."""
         self._cursor = None
 
-    def evaluate(self) -> dg.SensorResult:
-        """Tick once."""
+    def evaluate(self, *, killed: bool = False) -> dg.SensorResult:
+        """Tick once; a daemon that is killed right after it applies nothing of the result."""
         context = dg.build_sensor_context(
             instance=self.instance,
             cursor=self._cursor,
@@ -115,6 +119,8 @@ class Daemon:
         )
         result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
+        if killed:
+            return result
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         for request in result.dynamic_partitions_requests or []:
