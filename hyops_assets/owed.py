@@ -211,15 +211,17 @@ def _waits(due: Mapping[str, Owed], settings: Settings, log: SeedLog, *, now: fl
         return {}
     _, versions = log.partitions()
     building = log.versions_at_work()
+
+    def why_of(version: str, contract: int) -> str:
+        if version not in versions:
+            return f"{version} was forgotten here: hyops apply takes it in again"
+        if version in building:
+            return f"run {building[version]} is at work on {version}"
+        return "" if log.contract_passed(version, contract) else "the blocking checks of its contract have not passed"
+
     why = {
-        version: f"{version} was forgotten here: hyops apply takes it in again"
-        if version not in versions
-        else f"run {building[version]} is at work on {version}"
-        if version in building
-        else ""
-        if log.contract_passed(version, contract)
-        else "the blocking checks of its contract have not passed"
-        for version, contract in {one.version: one.contract for one in due.values()}.items()
+        version: why_of(version, contract)
+        for version, contract in {(one.version, one.contract) for one in due.values()}
     }
     waits = {key: why[one.version] for key, one in due.items() if why[one.version]}
     waits |= wave_waits(log.cloud, due.keys() - waits.keys(), settings, log, now=now)
@@ -230,13 +232,10 @@ def _waits(due: Mapping[str, Owed], settings: Settings, log: SeedLog, *, now: fl
 
 def _held(one: Owed, why: str, *, overdue: bool) -> Owed:
     """Return a cell as it stands once it is known whether something holds it."""
+    if why and one.standing == "failed":
+        return replace(one, attempt=0)
     if why:
-        standing: Standing = "held back" if why.startswith("held back") else "waits"
-        return (
-            replace(one, attempt=0)
-            if one.standing == "failed"
-            else replace(one, standing=standing, why=why, attempt=0)
-        )
+        return replace(one, standing="held back" if why.startswith("held back") else "waits", why=why, attempt=0)
     if one.standing == "due" and overdue:
         nothing = "nothing holds it back and it was not requested: see that the daemon and seed_automation run"
         return replace(one, standing="lost", why=nothing)

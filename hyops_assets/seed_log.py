@@ -80,8 +80,11 @@ class Requested:
     before: str = ""
 
 
-Notes = MutableMapping[tuple[dg.AssetKey, str, int], Noted]
-"""By asset, partition and event: SQLite gives the number of a deleted last event to the next one."""
+Notes = MutableMapping[str, dict[str, Noted]]
+"""The last event that was read of each partition, by asset and partition.
+
+Not by event: SQLite gives the number of a deleted last event to the next one, of whatever partition.
+"""
 
 
 class SeedLog:
@@ -109,28 +112,22 @@ class SeedLog:
 
     def contracts(self, events: Mapping[str, int]) -> dict[str, Noted]:
         """Return the contracts of versions, of which the events are given."""
-        unread = [event for version, event in events.items() if (CONTRACT, version, event) not in self._noted]
-        for event in self._events(CONTRACT, unread):
+        noted = self._noted.setdefault(CONTRACT.to_user_string(), {})
+        for event in self._events(CONTRACT, _unread(noted, events)):
             if event.asset_materialization is not None and event.partition_key is not None:
                 digest = (event.asset_materialization.tags or {}).get("dagster/data_version", "")
-                noted = Noted(event.storage_id, event.timestamp, digest)
-                self._noted[CONTRACT, event.partition_key, event.storage_id] = noted
-        return self._read(CONTRACT, events)
+                noted[event.partition_key] = Noted(event.storage_id, event.timestamp, digest)
+        return {version: noted[version] for version, event in events.items() if _is_read(noted, version, event)}
 
     def seeds(self, events: Mapping[str, int], *, most: int) -> dict[str, Noted]:
         """Return the seeds of cells, of which the events are given.
 
         Of those that were not read before, so many at most are read now, the first ones.
         """
-        asset = self.cloud.asset
-        unread = [event for key, event in events.items() if (asset, key, event) not in self._noted]
-        for key, seeded in self._seeds(unread[:most]):
-            self._noted[asset, key, seeded.event] = Noted(seeded.event, seeded.at, seeded.record_digest)
-        return self._read(asset, events)
-
-    def _read(self, asset: dg.AssetKey, events: Mapping[str, int]) -> dict[str, Noted]:
-        found = {key: self._noted.get((asset, key, event)) for key, event in events.items()}
-        return {key: noted for key, noted in found.items() if noted is not None}
+        noted = self._noted.setdefault(self.cloud.asset.to_user_string(), {})
+        for key, seeded in self._seeds(_unread(noted, events)[:most]):
+            noted[key] = Noted(seeded.event, seeded.at, seeded.record_digest)
+        return {key: noted[key] for key, event in events.items() if _is_read(noted, key, event)}
 
     def contract_passed(self, version: str, event: int) -> bool:
         """Whether the anonymous read-back of a contract passed, which is its blocking check."""
@@ -340,6 +337,14 @@ def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield as many values at a time as one query takes."""
     for start in range(0, len(values), _MOST_IN_A_QUERY):
         yield values[start : start + _MOST_IN_A_QUERY]
+
+
+def _is_read(noted: Mapping[str, Noted], partition: str, event: int) -> bool:
+    return partition in noted and noted[partition].event == event
+
+
+def _unread(noted: Mapping[str, Noted], events: Mapping[str, int]) -> list[int]:
+    return [event for partition, event in events.items() if not _is_read(noted, partition, event)]
 
 
 def _said(event: dg.EventLogRecord, name: str) -> str:

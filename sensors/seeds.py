@@ -80,7 +80,8 @@ def seed_automation(*, clock: Callable[[], datetime] = _utc_now) -> dg.SensorDef
             log = SeedLog(context.instance, cloud, noted)
             since = after.since[cloud.name] = cursor.seen(cloud, settings, log.published())
             owed += [(log, one) for one in owed_seeds(cloud, settings, log, named=named, now=now, since=since)]
-        due = [(log, one) for log, one in owed if one.attempt]
+        # The current record everywhere before the history of any cloud.
+        due = sorted(((log, one) for log, one in owed if one.attempt), key=lambda found: found[1].version != named)
         asked = due[:MOST_A_TICK]
         if asked:
             # Only here: a tick that requests nothing has a reason to show, and would else leave a log every 4 s.
