@@ -23,7 +23,7 @@ LOST_AFTER_SECONDS = 600.0
 """A request from which no run came in this time is made again."""
 REQUEST_SECONDS = 900.0
 """So long after its contract was published, a seed that nothing holds back should have been requested."""
-MOST_READ = 2000
+MOST_READ = 500
 """Seeds whose record is read from the log at once: a tick of the sensor is short, and the next one reads on."""
 
 Standing = Literal[
@@ -209,8 +209,7 @@ def _waits(due: Mapping[str, Owed], settings: Settings, log: SeedLog, *, now: fl
     """Return why cells that are due have to wait all the same, by partition key."""
     if not due:
         return {}
-    _, versions = log.partitions()
-    building = log.versions_at_work()
+    versions, building = log.version_partitions(), log.versions_at_work()
 
     def why_of(version: str, contract: int) -> str:
         if version not in versions:

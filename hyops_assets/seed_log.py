@@ -138,11 +138,13 @@ class SeedLog:
         unfinished = self._instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
         return {run.tags[PLAIN_PARTITION_TAG]: run.run_id for run in unfinished if PLAIN_PARTITION_TAG in run.tags}
 
-    def partitions(self) -> tuple[set[str], set[str]]:
-        """Return the sites and the versions that are partitions."""
-        names = (self.cloud.sites_set.name, VERSIONS.name)
-        sites, versions = (set(self._instance.get_dynamic_partitions(str(name))) for name in names)
-        return sites, versions
+    def site_partitions(self) -> set[str]:
+        """Return the sites of the cloud that are partitions."""
+        return set(self._instance.get_dynamic_partitions(str(self.cloud.sites_set.name)))
+
+    def version_partitions(self) -> set[str]:
+        """Return the versions that are partitions."""
+        return set(self._instance.get_dynamic_partitions(str(VERSIONS.name)))
 
     def seed_events(self, keys: Collection[str] | None = None) -> Mapping[str, int]:
         """Return the event of the latest seed that ended well, by partition key; of all cells where none are named."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from hyops_assets.jobs import seed_hetzner_image, seed_proxmox_template
 from hyops_assets.owed import Owed, in_words, owed_seeds
@@ -29,15 +29,19 @@ _MOST_REASONS = 20
 _JOBS = {PROXMOX.name: seed_proxmox_template, HETZNER.name: seed_hetzner_image}
 
 
-class Cursor(BaseModel):
+class Cursor(BaseModel, extra="forbid"):
     """By cloud and site, the last contract that was published before the site was first seen to seed by itself."""
 
     since: dict[str, dict[str, int]] = {}
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Return the last tick's cursor; without one, history is owed to no site."""
-        return cls.model_validate_json(text) if text else cls()
+        """Return the last tick's cursor. Without one, or with one of another version, history is owed to no site."""
+        try:
+            return cls.model_validate_json(text) if text else cls()
+        except ValidationError:
+            # Before decision 24, Dagster kept the state of its conditions here.
+            return cls()
 
     def seen(self, cloud: Cloud, settings: Settings, published: Mapping[str, int]) -> dict[str, int]:
         """Return the numbers of a cloud's sites that seed by themselves now: kept, or of today where a site is new."""
@@ -116,7 +120,9 @@ def _note(log: SeedLog, one: Owed) -> dg.AssetObservation:
 
 def _new_sites(instance: dg.DagsterInstance, settings: Settings) -> list[dg.AddDynamicPartitionsRequest]:
     """Return what makes new sites partitions: no shell has to run first."""
-    new = [(cloud, sorted(set(cloud.sites(settings)) - SeedLog(instance, cloud).partitions()[0])) for cloud in CLOUDS]
+    new = [
+        (cloud, sorted(set(cloud.sites(settings)) - SeedLog(instance, cloud).site_partitions())) for cloud in CLOUDS
+    ]
     return [cloud.sites_set.build_add_request(sites) for cloud, sites in new if sites]
 
 

@@ -79,6 +79,11 @@ def test_a_lost_cursor_does_not_restart_the_count(daemon: Daemon) -> None:
     assert "hetzner_image" not in daemon.tick()
 
 
+@pytest.mark.parametrize("text", ["", "AAAeJxljs1OwzAMx18lyhkqpF12i", '{"seen": 7, "owed": {}}'])
+def test_a_cursor_of_an_earlier_version_counts_as_lost(text: str) -> None:
+    assert seeds.Cursor.parse(text) == seeds.Cursor()
+
+
 def test_a_tick_asks_for_fifty_seeds_at_most_and_the_next_one_for_the_rest(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
