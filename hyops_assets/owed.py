@@ -5,13 +5,14 @@ Three readers ask here, so that all of them say the same: the sensor `seed_autom
 names, or, where it seeds by itself, one that was published since it was first looked at (docs/decisions/0024).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import dagster as dg
 
-from hyops_assets.contract.seed_policy import clock
+from hyops_assets.contract.seed_policy import DAY_SECONDS, clock
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import LastRun, Requested, SeedLog
 from hyops_assets.settings.pipeline import Settings
@@ -89,7 +90,7 @@ def owed_seeds(
         since: the last contract that was published before each site was first seen to seed by itself; later ones are
             owed to it. A reader that does not know, the standing check, lists what a newer record superseded instead.
     """
-    lacking = _lacking(_cells(cloud, settings, log.published(), named, since or {}), log)
+    lacking = _lacking(_wanted(cloud, settings, log.published(), named, since or {}), log, named)
     if since is None:
         return [*_judged(lacking, settings, log, named, now=now), *_superseded(cloud, settings, log, named)]
     return _judged(lacking, settings, log, named, now=now)
@@ -103,38 +104,62 @@ def in_words(owed: Collection[Owed]) -> str:
     return ", ".join(f"{count} {standing}" for standing, count in sorted(counts.items())) or "nothing is missing"
 
 
-def _cells(
+class _Wanted(NamedTuple):
+    """A version, the event of its contract, and the sites that should hold it."""
+
+    version: str
+    contract: int
+    sites: list[str]
+
+
+def _wanted(
     cloud: Cloud, settings: Settings, published: Mapping[str, int], named: str | None, since: Mapping[str, int]
-) -> dict[str, _Cell]:
-    """Return the cells whose record a site should hold, by partition key: the current record's first, then newer."""
-    newest_first = sorted(published.items(), key=lambda one: (one[0] != named, -one[1]))
+) -> list[_Wanted]:
+    """Return which sites should hold which versions: the current record's first, then the newest."""
     automatic = [(site, since[site]) for site in auto_sites(cloud, settings) if site in since]
-    cells: dict[str, _Cell] = {}
-    for version, event in newest_first:
-        sites = cloud.sites(settings) if version == named else (site for site, first in automatic if event > first)
-        for site in sites:
-            cells[cloud.key(site, version)] = _Cell(site, version, event)
-    return cells
+    wanted = [
+        _Wanted(
+            version,
+            event,
+            sorted(cloud.sites(settings))
+            if version == named
+            else [site for site, first in automatic if event > first],
+        )
+        for version, event in sorted(published.items(), key=lambda one: (one[0] != named, -one[1]))
+    ]
+    return [one for one in wanted if one.sites]
 
 
-def _lacking(cells: Mapping[str, _Cell], log: SeedLog) -> dict[str, _Cell]:
+def _lacking(wanted: Sequence[_Wanted], log: SeedLog, named: str | None) -> dict[str, _Cell]:
     """Return the cells whose last seed holds another record than the contract's, or that have none.
 
-    A cell whose seed was not read yet is left out: a reader that looks again reads on.
+    A cell whose seed was not read yet is left out: a reader that looks again reads on. The loop sees every cell of
+    the grid at every tick, 80,000 of them: it makes nothing of those that hold their record.
     """
-    last = log.seed_events(cells)
-    # In the cells' order, the newest first: it decides what is read at once.
-    seeds = log.seeds({key: last[key] for key in cells if key in last}, most=MOST_READ)
-    contracts = log.contracts({cell.version: cell.contract for cell in cells.values()})
-
-    def lacks(key: str, cell: _Cell) -> bool:
-        if cell.version not in contracts:
-            return False
-        if key not in last:
-            return True
-        return key in seeds and not seeds[key].record_digest == contracts[cell.version].record_digest != ""
-
-    return {key: cell for key, cell in cells.items() if lacks(key, cell)}
+    contracts = log.contracts({one.version: one.contract for one in wanted})
+    last = log.seed_events([log.cloud.key(site, one.version) for one in wanted for site in one.sites])
+    known = log.known_seeds()
+    lacking: dict[str, _Cell] = {}
+    unread: dict[str, _Cell] = {}
+    for version, contract, sites in wanted:
+        if version not in contracts:
+            continue
+        digest = contracts[version].record_digest
+        for site in sites:
+            key = log.cloud.key(site, version)
+            event, seed = last.get(key), known.get(key)
+            if event is None:
+                lacking[key] = _Cell(site, version, contract)
+            elif seed is None or seed.event != event:
+                unread[key] = _Cell(site, version, contract)
+            elif not seed.record_digest == digest != "":
+                lacking[key] = _Cell(site, version, contract)
+    now_read = log.read_seeds({key: last[key] for key in islice(unread, MOST_READ)})
+    for key, seed in now_read.items():
+        if not seed.record_digest == contracts[unread[key].version].record_digest != "":
+            lacking[key] = unread[key]
+    order = sorted(lacking.items(), key=lambda one: (one[1].version != named, -one[1].contract, one[0]))
+    return dict(order)
 
 
 def _judged(
@@ -157,6 +182,7 @@ def _judged(
             runs.get(key),
             at_work.get(key, ""),
             by_itself=sites[cell.site].seed == "auto",
+            current=cell.version == named,
             published_at=contracts[cell.version].at,
             now=now,
         )
@@ -176,12 +202,15 @@ def _stands(
     at_work: str,
     *,
     by_itself: bool,
+    current: bool,
     published_at: float,
     now: float,
 ) -> Owed:
     """Return how a cell stands by its requests and runs, and whether it is due; the first that holds counts."""
     came = run is not None and run.run_id != requested.before
     again = requested.times < MOST_REQUESTS
+    # The run of an old request came, and was deleted with what it said: only the current record is worth a doubt.
+    doubtful = not came and (current or now - requested.at < DAY_SECONDS)
 
     def stands(standing: Standing, why: str, *, due: bool = False) -> Owed:
         attempt = requested.times + 1 if due and by_itself else 0
@@ -198,7 +227,7 @@ def _stands(
         return stands("by hand", "the site is seeded by hand (seed: manual)")
     if run is not None and run.status is dg.DagsterRunStatus.CANCELED and (came and run.at > published_at):
         return stands("ended", f"run {run.run_id} was ended by a person")
-    if not requested.times or (again and not came):
+    if not requested.times or (again and doubtful):
         return stands("due", "the next tick of seed_automation requests it", due=True)
     if came and run is not None:
         return stands("lost", f"run {run.run_id} ended well and left another record: look at it, seed again")

@@ -113,21 +113,28 @@ class SeedLog:
     def contracts(self, events: Mapping[str, int]) -> dict[str, Noted]:
         """Return the contracts of versions, of which the events are given."""
         noted = self._noted.setdefault(CONTRACT.to_user_string(), {})
-        for event in self._events(CONTRACT, _unread(noted, events)):
+        unread = [event for version, event in events.items() if version not in noted or noted[version].event != event]
+        for event in self._events(CONTRACT, unread):
             if event.asset_materialization is not None and event.partition_key is not None:
                 digest = (event.asset_materialization.tags or {}).get("dagster/data_version", "")
                 noted[event.partition_key] = Noted(event.storage_id, event.timestamp, digest)
-        return {version: noted[version] for version, event in events.items() if _is_read(noted, version, event)}
+        return {
+            version: noted[version]
+            for version, event in events.items()
+            if version in noted and noted[version].event == event
+        }
 
-    def seeds(self, events: Mapping[str, int], *, most: int) -> dict[str, Noted]:
-        """Return the seeds of cells, of which the events are given.
+    def known_seeds(self) -> Mapping[str, Noted]:
+        """Return the last seed that was read of each cell; a later one may have ended since."""
+        return self._noted.setdefault(self.cloud.asset.to_user_string(), {})
 
-        Of those that were not read before, so many at most are read now, the first ones.
-        """
-        noted = self._noted.setdefault(self.cloud.asset.to_user_string(), {})
-        for key, seeded in self._seeds(_unread(noted, events)[:most]):
-            noted[key] = Noted(seeded.event, seeded.at, seeded.record_digest)
-        return {key: noted[key] for key, event in events.items() if _is_read(noted, key, event)}
+    def read_seeds(self, events: Mapping[str, int]) -> dict[str, Noted]:
+        """Read the seeds of cells, of which the events are given; from now on they are known."""
+        read = {
+            key: Noted(seeded.event, seeded.at, seeded.record_digest) for key, seeded in self._seeds(events.values())
+        }
+        self._noted.setdefault(self.cloud.asset.to_user_string(), {}).update(read)
+        return read
 
     def contract_passed(self, version: str, event: int) -> bool:
         """Whether the anonymous read-back of a contract passed, which is its blocking check."""
@@ -339,14 +346,6 @@ def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield as many values at a time as one query takes."""
     for start in range(0, len(values), _MOST_IN_A_QUERY):
         yield values[start : start + _MOST_IN_A_QUERY]
-
-
-def _is_read(noted: Mapping[str, Noted], partition: str, event: int) -> bool:
-    return partition in noted and noted[partition].event == event
-
-
-def _unread(noted: Mapping[str, Noted], events: Mapping[str, int]) -> list[int]:
-    return [event for partition, event in events.items() if not _is_read(noted, partition, event)]
 
 
 def _said(event: dg.EventLogRecord, name: str) -> str:

@@ -71,6 +71,14 @@ def test_a_failed_run_that_was_deleted_is_asked_for_once_more_as_if_it_had_never
     assert "hetzner_image" not in daemon.tick()
 
 
+def test_history_that_was_requested_long_ago_is_not_asked_for_again_when_its_runs_were_deleted(daemon: Daemon) -> None:
+    assert daemon.tick() == everywhere(FIRST)
+    daemon.publish(SECOND)
+    # Its run, its seed and all that it said may have been deleted with it: nothing tells that from a run that never came.
+    daemon.wait(days=2)
+    assert daemon.tick() == everywhere(SECOND)
+
+
 def test_a_lost_cursor_does_not_restart_the_count(daemon: Daemon) -> None:
     for _ in range(2):
         daemon.tick()
