@@ -74,7 +74,7 @@ def test_a_failed_run_that_was_deleted_is_asked_for_once_more_as_if_it_had_never
 def test_history_that_was_requested_long_ago_is_not_asked_for_again_when_its_runs_were_deleted(daemon: Daemon) -> None:
     assert daemon.tick() == everywhere(FIRST)
     daemon.publish(SECOND)
-    # Its run, its seed and all that it said may have been deleted with it: nothing tells that from a run that never came.
+    # Its run may have been deleted, and its seed with it: nothing tells that from a run that never came.
     daemon.wait(days=2)
     assert daemon.tick() == everywhere(SECOND)
 
