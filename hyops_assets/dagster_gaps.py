@@ -4,16 +4,15 @@ Each has its reason, and a test against the pinned version: `tests/test_dagster_
 import anywhere else.
 """
 
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-
-# What a condition of ours returns has this type, and dagster exports the base class alone.
-from dagster._core.definitions.declarative_automation.serialized_objects import AssetSubsetWithMetadata
 
 # Executing a run that was created before, in this process: what `dagster api execute_run` does with it.
 from dagster._core.definitions.job_base import InMemoryJob
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOT_FINISHED_STATUSES",
-    "AssetSubsetWithMetadata",
     "PartitionKeyFilter",
+    "ThreadedInstance",
     "dagster_application",
     "execute_here",
     "instance_of",
@@ -73,8 +72,37 @@ def dagster_application(instance: dg.DagsterInstance, workspace: Path, *, read_o
         yield create_app_from_workspace_process_context(context)
 
 
+class ThreadedInstance(dg.DagsterInstance):
+    """An instance on which one process executes runs in several threads.
+
+    Dagster makes the log handlers that `dagster.yaml` names anew at each run's start, by configuring the logging of
+    the whole process (`logging.config.dictConfig`): that takes the lock of all logging while it waits for each
+    handler's, and ends in a deadlock with a run of another thread that writes an event. Here they are made once.
+    """
+
+    _making = threading.Lock()
+    _handlers: Sequence[logging.Handler] | None = None
+
+    @staticmethod
+    def config_schema() -> Mapping[str, dg.Field]:
+        """Return what `dagster.yaml` may say of this class: nothing. Dagster asks each `instance_class`."""
+        return {}
+
+    @staticmethod
+    def config_defaults(base_dir: str) -> Mapping[str, object]:
+        """Return what stands where `dagster.yaml` says nothing: as in any instance."""
+        return InstanceRef.config_defaults(base_dir)
+
+    def get_yaml_python_handlers(self) -> Sequence[logging.Handler]:
+        """Return the log handlers that `dagster.yaml` names, the same for every run."""
+        with self._making:
+            if self._handlers is None:
+                self._handlers = super().get_yaml_python_handlers()
+        return self._handlers
+
+
 def instance_of(home: Path, overrides: Mapping[str, object]) -> dg.DagsterInstance:
-    """Open the instance of a directory, with sections of its `dagster.yaml` replaced.
+    """Open the instance of a directory for threads, with sections of its `dagster.yaml` replaced.
 
     `DagsterInstance.from_config` takes none: what it opened would be opened once more, changed.
 
@@ -82,7 +110,8 @@ def instance_of(home: Path, overrides: Mapping[str, object]) -> dg.DagsterInstan
         home: the directory in which `dagster.yaml` stands.
         overrides: sections by name, whole.
     """
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=dict(overrides)))
+    own = {"instance_class": {"module": __name__, "class": ThreadedInstance.__name__}}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={**overrides, **own}))
 
 
 def execute_here(

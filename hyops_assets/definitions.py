@@ -18,11 +18,10 @@ from hyops_assets.assets.forget_partition import Forgetting
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.run_config import asked
 from hyops_assets.assets.seeding import SEEDS
-from hyops_assets.automation import seeds_by_themselves
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.image.own_process import close_to_others
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.partitions import CLOUDS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents
@@ -86,7 +85,7 @@ def build_definitions(
         assets=[
             _announced(upstream.vyos_release, settings.feed),
             *ASSETS,
-            *(_by_itself(SEEDS[cloud.name], cloud, root) for cloud in CLOUDS),
+            *(SEEDS[cloud.name] for cloud in CLOUDS),
         ],
         asset_checks=CHECKS,
         jobs=jobs.JOBS,
@@ -97,7 +96,11 @@ def build_definitions(
             seed_automation(),
             killed_runs(),
         ],
-        schedules=[upkeep.leftover_resources(settings.upkeep), upkeep.drift(settings.upkeep)],
+        schedules=[
+            upkeep.leftover_resources(settings.upkeep),
+            upkeep.drift(settings.upkeep),
+            upkeep.missing_seeds(),
+        ],
         resources={
             "environment": environment(root),
             "asked": asked(WISHES),
@@ -126,12 +129,6 @@ def _announced(release: dg.AssetSpec, settings: FeedSettings) -> dg.AssetSpec:
         return release
     policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=settings.stale_after_days))
     return release.replace_attributes(freshness_policy=policy)
-
-
-def _by_itself(asset: dg.AssetsDefinition, cloud: Cloud, root: RuntimeRoot) -> dg.AssetsDefinition:
-    """Return a seed that requests itself at the sites with `seed: auto`, and nowhere else."""
-    condition = seeds_by_themselves(cloud, root)
-    return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
 
 @bordered

@@ -39,8 +39,8 @@ register_record = dg.define_asset_job(
 )
 
 
-SEED_JOBS = [
-    dg.define_asset_job(
+SEED_JOBS = {
+    cloud.name: dg.define_asset_job(
         f"seed_{cloud.spec.asset}",
         # With the check of its own cell: the standing check tells of the whole grid.
         selection=dg.AssetSelection.assets(SEEDS[cloud.name]).without_checks()
@@ -48,7 +48,8 @@ SEED_JOBS = [
         description=f"Bring one published record to one {cloud.name.title()} site.",
     )
     for cloud in CLOUDS
-]
+}
+"""The jobs of seeds, by the name of their cloud."""
 reap_leftovers = dg.define_asset_job(
     "reap_leftovers",
     selection=dg.AssetSelection.assets(leftover_resources),
@@ -74,7 +75,7 @@ JOBS = [
     build_record,
     adopt_record,
     register_record,
-    *SEED_JOBS,
+    *SEED_JOBS.values(),
     look_for_missing_seeds,
     reap_leftovers,
     look_for_drift,

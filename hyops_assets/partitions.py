@@ -58,6 +58,10 @@ class Cloud:
         """Return the partition key of one version at one site."""
         return dg.MultiPartitionKey({self.dimension: site, "version": version})
 
+    def key(self, site: str, version: str) -> str:
+        """Return a seed's partition key as plain text: as `seed` writes it, at a fiftieth of the cost."""
+        return f"{site}|{version}"
+
     def sites(self, settings: Settings) -> Mapping[str, ProxmoxSite | HetznerSite]:
         """Return the configured sites of this kind."""
         return settings.sites.of(self.name)
@@ -100,8 +104,7 @@ def site_of(key: str) -> str:
 def cell_of(key: str) -> tuple[str, str]:
     """Return site and version of a seed's partition key, typed or as plain text.
 
-    Dagster hands out both: what automation remembered from an earlier tick comes back as text. Counting the typed
-    keys only would lose exactly the seeds that had to wait.
+    Dagster hands out both: what the log holds comes back as text.
 
     Raises:
         ValueError: the key is not one of a seed.

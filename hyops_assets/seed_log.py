@@ -1,24 +1,29 @@
-"""What Dagster's instance knows of one cloud's seeds: who holds what, what runs, what was paid for.
+"""What Dagster's instance knows of one cloud's seeds: who holds what, what runs, what was asked for and paid for.
 
 What belongs here: reading events and runs, each with a number of queries that does not grow with the history.
 What follows from it is decided in `contract/seed_policy.py`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import dagster as dg
 from dagster import DagsterEventType
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, Canary, Paid
 from hyops_assets.dagster_gaps import NOT_FINISHED_STATUSES, PartitionKeyFilter
-from hyops_assets.partitions import Cloud, cell_of
+from hyops_assets.partitions import VERSIONS, Cloud, cell_of
 
 CONTRACT = dg.AssetKey("published_contract")
 LINEAGE = "lineage_holds"
 READ_BACK = "anonymous_read_back"
 _PAID_OUTCOMES = {"created", "resumed"}
 _MOST_IN_A_DAY = 5000
+_MOST_IN_A_QUERY = 500
+"""Values in one SQL condition: SQLite takes 32,766 at most, and Postgres plans long lists badly."""
+VERSION_TAG = "dagster/partition/version"
+PLAIN_PARTITION_TAG = "dagster/partition"
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Seeded:
 
 
 @dataclass(frozen=True)
-class PublishedContract:
-    """The latest contract of a version: which event, when, and of which record."""
+class Noted:
+    """What an event of a contract or of a seed says, and will always say: when it was, and of which record."""
 
     event: int
     at: float
@@ -47,6 +52,7 @@ class LastRun:
 
     run_id: str
     status: dg.DagsterRunStatus
+    at: float
 
     @property
     def failed(self) -> bool:
@@ -59,40 +65,106 @@ class LastRun:
         return self.status in NOT_FINISHED_STATUSES
 
 
-class SeedLog:
-    """The seeds of one cloud, as one instance knows them."""
+@dataclass(frozen=True)
+class Requested:
+    """What was requested of a cell for one contract.
 
-    def __init__(self, instance: dg.DagsterInstance, cloud: Cloud) -> None:
+    Attributes:
+        times: how often.
+        at: when last.
+        before: the cell's last run before that, by which the requested run is told from an older one.
+    """
+
+    times: int = 0
+    at: float = 0.0
+    before: str = ""
+
+
+Notes = MutableMapping[str, dict[str, Noted]]
+"""The last event that was read of each partition, by asset and partition.
+
+Not by event: SQLite gives the number of a deleted last event to the next one, of whatever partition.
+"""
+
+
+class SeedLog:
+    """The seeds of one cloud, as one instance knows them.
+
+    Args:
+        instance: of the environment.
+        cloud: whose seeds are read.
+        noted: what events say, which never changes: a sensor keeps it from one tick to the next.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, cloud: Cloud, noted: Notes | None = None) -> None:
         self._instance = instance
         self.cloud = cloud
+        self._noted = noted if noted is not None else {}
+        self._published: Mapping[str, int] | None = None
 
     def published(self) -> Mapping[str, int]:
-        """Return the event of the latest contract of each version."""
-        return self._instance.get_latest_storage_id_by_partition(CONTRACT, DagsterEventType.ASSET_MATERIALIZATION)
+        """Return the event of the latest contract of each version, as it was when this was asked first."""
+        if self._published is None:
+            self._published = self._instance.get_latest_storage_id_by_partition(
+                CONTRACT, DagsterEventType.ASSET_MATERIALIZATION
+            )
+        return self._published
 
-    def published_digests(self, events: Collection[int]) -> dict[int, str]:
-        """Return the record digests of contracts, by event."""
+    def contracts(self, events: Mapping[str, int]) -> dict[str, Noted]:
+        """Return the contracts of versions, of which the events are given."""
+        noted = self._noted.setdefault(CONTRACT.to_user_string(), {})
+        unread = [event for version, event in events.items() if version not in noted or noted[version].event != event]
+        for event in self._events(CONTRACT, unread):
+            if event.asset_materialization is not None and event.partition_key is not None:
+                digest = (event.asset_materialization.tags or {}).get("dagster/data_version", "")
+                noted[event.partition_key] = Noted(event.storage_id, event.timestamp, digest)
         return {
-            event.storage_id: (event.asset_materialization.tags or {}).get("dagster/data_version", "")
-            for event in self._events(CONTRACT, events)
-            if event.asset_materialization is not None
+            version: noted[version]
+            for version, event in events.items()
+            if version in noted and noted[version].event == event
         }
 
-    def contract(self, event: int) -> PublishedContract:
-        """Return one contract by its event."""
-        (found,) = self._events(CONTRACT, [event])
-        return PublishedContract(event, found.timestamp, self.published_digests([event])[event])
+    def known_seeds(self) -> Mapping[str, Noted]:
+        """Return the last seed that was read of each cell; a later one may have ended since."""
+        return self._noted.setdefault(self.cloud.asset.to_user_string(), {})
+
+    def read_seeds(self, events: Mapping[str, int]) -> dict[str, Noted]:
+        """Read the seeds of cells, of which the events are given; from now on they are known."""
+        read = {
+            key: Noted(seeded.event, seeded.at, seeded.record_digest) for key, seeded in self._seeds(events.values())
+        }
+        self._noted.setdefault(self.cloud.asset.to_user_string(), {}).update(read)
+        return read
 
     def contract_passed(self, version: str, event: int) -> bool:
         """Whether the anonymous read-back of a contract passed, which is its blocking check."""
         return self._judged(dg.AssetCheckKey(CONTRACT, READ_BACK), version, event) is True
 
+    def versions_at_work(self) -> dict[str, str]:
+        """Return the versions that are being built, adopted or registered, and the runs that do it."""
+        unfinished = self._instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+        return {run.tags[PLAIN_PARTITION_TAG]: run.run_id for run in unfinished if PLAIN_PARTITION_TAG in run.tags}
+
+    def site_partitions(self) -> set[str]:
+        """Return the sites of the cloud that are partitions."""
+        return set(self._instance.get_dynamic_partitions(str(self.cloud.site_keys.name)))
+
+    def version_partitions(self) -> set[str]:
+        """Return the versions that are partitions."""
+        return set(self._instance.get_dynamic_partitions(str(VERSIONS.name)))
+
     def seed_events(self, keys: Collection[str] | None = None) -> Mapping[str, int]:
         """Return the event of the latest seed that ended well, by partition key; of all cells where none are named."""
-        if keys is not None and not keys:
+        if keys is None or len(keys) > _MOST_IN_A_QUERY:
+            # One pass over the index of all is faster than a long list of cells.
+            found = self._instance.get_latest_storage_id_by_partition(
+                self.cloud.asset, DagsterEventType.ASSET_MATERIALIZATION
+            )
+            return found if keys is None else {key: found[key] for key in keys if key in found}
+        if not keys:
             return {}
         return self._instance.get_latest_storage_id_by_partition(
-            self.cloud.asset, DagsterEventType.ASSET_MATERIALIZATION, set(keys) if keys is not None else None
+            self.cloud.asset, DagsterEventType.ASSET_MATERIALIZATION, set(keys)
         )
 
     def seeded(self, keys: Collection[str]) -> dict[str, Seeded]:
@@ -100,11 +172,56 @@ class SeedLog:
         return dict(self._seeds(self.seed_events(keys).values()))
 
     def last_run(self, key: str) -> LastRun | None:
-        """Return the last run that was to seed a cell, whoever asked for it."""
-        site, version = cell_of(key)
-        tags = {self.cloud.site_tag: site, "dagster/partition/version": version}
-        runs = self._instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
-        return LastRun(runs[0].run_id, runs[0].status) if runs else None
+        """Return the last run that was to seed a cell, from a shell, the UI or the daemon."""
+        return self.last_runs([key]).get(key)
+
+    def last_runs(self, keys: Collection[str]) -> dict[str, LastRun]:
+        """Return the last run that was to seed each of these cells: one query for each version among them."""
+        found: dict[str, LastRun] = {}
+        for version in sorted({cell_of(key)[1] for key in keys}):
+            sites = sorted({site for site, own in map(cell_of, keys) if own == version})
+            tags = {VERSION_TAG: version, self.cloud.site_tag: sites if len(sites) > 1 else sites[0]}
+            # Newest first.
+            for record in self._instance.get_run_records(dg.RunsFilter(tags=tags)):
+                run = record.dagster_run
+                key = self.cloud.key(run.tags[self.cloud.site_tag], version)
+                found.setdefault(key, LastRun(run.run_id, run.status, record.create_timestamp.timestamp()))
+        return found
+
+    def requested(self, contracts: Mapping[str, int]) -> dict[str, Requested]:
+        """Return how often each of these cells was requested for its contract.
+
+        Args:
+            contracts: the event of the contract that each cell is owed, by partition key.
+        """
+        found: dict[str, Requested] = {}
+        for keys in _chunks(sorted(contracts)):
+            wanted = dg.AssetRecordsFilter(
+                self.cloud.asset,
+                asset_partitions=keys,
+                after_storage_id=min(contracts[key] for key in keys),
+            )
+            for event in self._observations(wanted):
+                key, observed = event.partition_key, event.asset_observation
+                if key is None or observed is None or REQUEST not in observed.metadata:
+                    continue
+                if _text(observed.metadata, "contract") == str(contracts[key]):
+                    times = found.get(key, Requested()).times + 1
+                    found[key] = Requested(times, event.timestamp, _text(observed.metadata, "before"))
+        return found
+
+    def request(self, key: str, *, contract: int, attempt: int, before: str) -> dg.AssetObservation:
+        """Return the note that a request leaves in the log: it stays where the requested run is deleted."""
+        return dg.AssetObservation(
+            self.cloud.asset,
+            partition=key,
+            description=f"requested by itself, attempt {attempt}",
+            metadata={
+                REQUEST: dg.MetadataValue.int(attempt),
+                "contract": dg.MetadataValue.text(str(contract)),
+                "before": dg.MetadataValue.text(before),
+            },
+        )
 
     def at_work(self, sites: Collection[str]) -> dict[str, str]:
         """Return the cells of these sites that are queued or being seeded, and their runs."""
@@ -112,9 +229,9 @@ class SeedLog:
             return {}
         unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={self.cloud.site_tag: sorted(sites)})
         return {
-            str(self.cloud.seed(run.tags[self.cloud.site_tag], run.tags["dagster/partition/version"])): run.run_id
+            self.cloud.key(run.tags[self.cloud.site_tag], run.tags[VERSION_TAG]): run.run_id
             for run in self._instance.get_runs(unfinished)
-            if "dagster/partition/version" in run.tags
+            if VERSION_TAG in run.tags
         }
 
     def lineage_held(self, key: str, seeded: Seeded) -> bool | None:
@@ -201,17 +318,42 @@ class SeedLog:
                 )
 
     def _events(self, asset: dg.AssetKey, events: Collection[int]) -> list[dg.EventLogRecord]:
-        if not events:
-            return []
-        wanted = dg.AssetRecordsFilter(asset, storage_ids=list(events))
-        return list(self._instance.fetch_materializations(wanted, limit=len(events)).records)
+        found: list[dg.EventLogRecord] = []
+        for ids in _chunks(list(events)):
+            wanted = dg.AssetRecordsFilter(asset, storage_ids=ids)
+            found += self._instance.fetch_materializations(wanted, limit=len(ids)).records
+        return found
+
+    def _observations(self, wanted: dg.AssetRecordsFilter) -> Iterator[dg.EventLogRecord]:
+        """Yield observations, oldest first."""
+        cursor: str | None = None
+        while True:
+            page = self._instance.fetch_observations(wanted, limit=_MOST_IN_A_QUERY, cursor=cursor, ascending=True)
+            yield from page.records
+            if not page.has_more:
+                return
+            cursor = page.cursor
 
 
 PAYING = "money is spent from here"
+REQUEST = "request"
+
+
+T = TypeVar("T")
+
+
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield as many values at a time as one query takes."""
+    for start in range(0, len(values), _MOST_IN_A_QUERY):
+        yield values[start : start + _MOST_IN_A_QUERY]
 
 
 def _said(event: dg.EventLogRecord, name: str) -> str:
     """Return an entry of a materialization's metadata; empty where it has none."""
     materialization = event.asset_materialization
-    value = materialization.metadata.get(name) if materialization is not None else None
+    return _text(materialization.metadata, name) if materialization is not None else ""
+
+
+def _text(metadata: Mapping[str, dg.MetadataValue], name: str) -> str:
+    value = metadata.get(name)
     return str(value.value) if value is not None else ""

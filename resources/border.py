@@ -1,7 +1,7 @@
 """The border to Dagster: what an exception of ours, or of a library, may say in the event log and in the UI.
 
 Dagster writes down an exception with its whole chain. Libraries quote what they were given: headers, URLs, keys. So
-each function that Dagster calls (assets, checks, sensors, schedules, conditions, resources, the IO manager, the code
+each function that Dagster calls (assets, checks, sensors, schedules, resources, the IO manager, the code
 location) is `bordered`: an error of ours goes through without the library's error beneath it, which it has put into
 its own words; an error that nothing foresaw goes through with the secrets of this process blacked out.
 `tests/resources/test_border.py` holds that none of these functions is without it.

@@ -1,8 +1,8 @@
-"""Upkeep by the clock: when it is looked after what runs left, and whether what was made still stands."""
+"""Upkeep by the clock: when it is looked after what runs left, what was never seeded, and whether the rest stands."""
 
 import dagster as dg
 
-from hyops_assets.jobs import look_for_drift, reap_leftovers
+from hyops_assets.jobs import look_for_drift, look_for_missing_seeds, reap_leftovers
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.upkeep import EveryHours, UpkeepSettings
 from resources.border import bordered
@@ -43,4 +43,15 @@ def drift(settings: UpkeepSettings) -> dg.ScheduleDefinition:
         cron_schedule=cron_of(settings.drift_every_hours, minute=41),
         default_status=_RUNNING if settings.drift == "running" else _STOPPED,
         description="Looks whether what was seeded and published still stands as it was left. Reads only.",
+    )
+
+
+def missing_seeds() -> dg.ScheduleDefinition:
+    """Return the schedule that looks which sites lack a record: a seed that was never asked for fails nowhere else."""
+    return dg.ScheduleDefinition(
+        name="missing_seeds",
+        job=look_for_missing_seeds,
+        cron_schedule=cron_of(1, minute=7),
+        default_status=_RUNNING,
+        description="Looks which sites lack a record that they should have, and why. Reads only.",
     )

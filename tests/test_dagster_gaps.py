@@ -41,3 +41,22 @@ def test_the_webservers_application_is_had_without_a_port(tmp_path: Path, read_o
         dagster_gaps.dagster_application(instance, workspace, read_only=read_only) as application,
     ):
         assert isinstance(application, Starlette)
+
+
+def test_the_log_handlers_of_an_instance_for_threads_are_made_once(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        "python_logs:\n  dagster_handler_config:\n    handlers:\n"
+        "      own: {class: logging.StreamHandler, level: INFO}\n"
+    )
+    with dagster_gaps.instance_of(tmp_path, {}) as instance:
+        first = instance.get_yaml_python_handlers()
+        assert [handler.name for handler in first] == ["own"]
+        assert instance.get_yaml_python_handlers() is first
+
+
+def test_an_instance_for_threads_is_opened_from_its_reference_as_itself(tmp_path: Path) -> None:
+    with (
+        dagster_gaps.instance_of(tmp_path, {}) as instance,
+        dg.DagsterInstance.from_ref(instance.get_ref()) as again,
+    ):
+        assert isinstance(again, dagster_gaps.ThreadedInstance)

@@ -143,11 +143,13 @@ def test_upkeep_goes_by_the_clock_unless_the_settings_say_otherwise(definitions:
     assert schedules(definitions) == {
         "leftover_resources": ("17 * * * *", dg.DefaultScheduleStatus.RUNNING),
         "drift": ("41 0 * * *", dg.DefaultScheduleStatus.RUNNING),
+        "missing_seeds": ("7 * * * *", dg.DefaultScheduleStatus.RUNNING),
     }
     seldom = UpkeepSettings(leftovers="stopped", leftovers_every_hours=6, drift="stopped", drift_every_hours=12)
     assert schedules(build_definitions(RuntimeRoot(Path("/nowhere")), Settings(upkeep=seldom))) == {
         "leftover_resources": ("17 */6 * * *", dg.DefaultScheduleStatus.STOPPED),
         "drift": ("41 */12 * * *", dg.DefaultScheduleStatus.STOPPED),
+        "missing_seeds": ("7 * * * *", dg.DefaultScheduleStatus.RUNNING),
     }
 
 
@@ -160,12 +162,12 @@ def statuses(definitions: dg.Definitions) -> dict[str, dg.DefaultSensorStatus]:
     return {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
 
 
-def test_only_seeds_and_the_standing_checks_request_themselves(definitions: dg.Definitions) -> None:
+def test_nothing_has_a_condition_sensors_and_schedules_request_what_runs_by_itself(
+    definitions: dg.Definitions,
+) -> None:
     graph = definitions.resolve_asset_graph()
-    seeds = {"proxmox_template", "hetzner_image"}
-    assert {node.key.to_user_string() for node in graph.asset_nodes if node.automation_condition} == seeds
-    checks = [graph.get(key) for key in graph.asset_check_keys]
-    assert {check.key.to_user_string() for check in checks if check.automation_condition} == STANDING
+    nodes = [*graph.asset_nodes, *(graph.get(key) for key in graph.asset_check_keys)]
+    assert [node.key for node in nodes if node.automation_condition] == []
 
 
 def test_building_definitions_touches_nothing(tmp_path: Path) -> None:

@@ -1,23 +1,22 @@
 """Standing checks: which sites lack a record that they should have.
 
 A seed that was never asked for fails nowhere else. The checks have no partition: one result tells of the whole grid.
-Their own condition has them run once an hour; runs that the daemon starts for a seed leave them out.
+A schedule has them run once an hour (`sensors/upkeep.py`); a seed's own run leaves them out.
 """
 
 import time
 
 import dagster as dg
 
+from hyops_assets.owed import in_words, owed_seeds
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import in_words, missing_seeds
 from resources.border import bordered
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
 NAME = "every_site_is_seeded"
-EVERY_HOUR = "7 * * * *"
 _MOST_ROWS = 200
 
 
@@ -26,8 +25,6 @@ def _standing_check(cloud: Cloud) -> dg.AssetChecksDefinition:
         asset=cloud.asset,
         name=NAME,
         config_schema={},
-        automation_condition=dg.AutomationCondition.cron_tick_passed(EVERY_HOUR)
-        & ~dg.AutomationCondition.in_progress(),
         description=f"Every {cloud.name} site holds the record that the build slot names; who does not, and why.",
     )
     @bordered
@@ -37,7 +34,8 @@ def _standing_check(cloud: Cloud) -> dg.AssetChecksDefinition:
         states: dg.ResourceParam[StateStore],
     ) -> dg.AssetCheckResult:
         named = current_version(states)
-        missing = missing_seeds(cloud, settings, SeedLog(context.instance, cloud), named, now=time.time())
+        log = SeedLog(context.instance, cloud)
+        missing = owed_seeds(cloud, settings, log, named=named, now=time.time())
         rows = [
             dg.TableRecord({"site": one.site, "version": one.version, "standing": one.standing, "why": one.why})
             for one in missing[:_MOST_ROWS]

@@ -9,17 +9,18 @@ from rich.table import Table
 
 from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.fleet import Cell, Ended, Fleet
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import reach_lab
+from hyops_assets.cli.seed_runs import Cell, Ended, SeedRuns
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
+from hyops_assets.owed import owed_seeds
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import missing_seeds, wave_waits
+from hyops_assets.waiting import wave_waits
 from resources.artifacts.store import ArtifactStore
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
@@ -56,24 +57,24 @@ def seed(place: Place, asked: Asked) -> int:
     with ended_as_by_hand(), open_instance(place.root) as instance:
         graph = Graph(place.root, instance)
         cells = _chosen(place, asked, graph)
-        fleet = Fleet(
+        runs = SeedRuns(
             graph,
-            most=asked.at_once,
-            told=lambda ended: _print_ended(place.console, ended),
+            at_once=asked.at_once,
+            over_daily_cap=asked.over_daily_cap,
+            ended=lambda ended: _print_ended(place.console, ended),
             stopping=lambda: place.console.print(
                 "stopping: the seeds at work end first; Ctrl-C again cuts them off, and the next run resumes them",
                 soft_wrap=True,
             ),
         )
         if asked.sites:
-            return _status(fleet.seed(cells, over_daily_cap=asked.over_daily_cap))
+            return _status(runs.seed(cells))
         first = [cell for cell in cells if cell.cloud.sites(graph.settings)[cell.site].canary]
-        done = fleet.seed(first, over_daily_cap=asked.over_daily_cap)
+        done = runs.seed(first)
         held = _held(graph, [cell for cell in cells if cell not in first])
         for cell, why in held.items():
             place.console.print(f"{cell.site:<24} {cell.version:<32} held back: {why}")
-        rest = [cell for cell in cells if cell not in first and cell not in held]
-        done += fleet.seed(rest, over_daily_cap=asked.over_daily_cap)
+        done += runs.seed([cell for cell in cells if cell not in first and cell not in held])
         return _status(done) or int(bool(held))
 
 
@@ -85,7 +86,7 @@ def print_missing(place: Place) -> int:
         found = [
             (cloud, one)
             for cloud in CLOUDS
-            for one in missing_seeds(cloud, settings, SeedLog(instance, cloud), named, now=time.time())
+            for one in owed_seeds(cloud, settings, SeedLog(instance, cloud), named=named, now=time.time())
         ]
     if not found:
         place.console.print(f"every site holds {named}" if named else "no record is named by the build slot")

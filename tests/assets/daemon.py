@@ -1,4 +1,4 @@
-"""The automation sensor, tick by tick, over the real definitions; and what happens in the graph between two ticks."""
+"""The sensor of seeds, tick by tick, over the real definitions; and what happens in the graph between two ticks."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ from hyops_assets.partitions import (
     CLOUDS,
     HETZNER,
     Cloud,
-    add_sites,
     add_version,
     hetzner_seed,
     proxmox_seed,
 )
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
-from resources.settings import save_settings
+from resources.settings import load_settings, save_settings
 from resources.states.store import StateStore
+from sensors.seeds import seed_automation
 
 FIRST = "2026.03.03-0027-rolling"
 SECOND = "2026.03.04-0027-rolling"
@@ -80,45 +80,61 @@ def digest(version: str) -> str:
 
 
 class Daemon:
-    """What Dagster's daemon does with the seeds' conditions."""
+    """Evaluates the sensor and applies its result in the daemon's order (`dagster._daemon.sensor`).
+
+    It makes no runs: a story says itself what comes of a request.
+    """
 
     def __init__(self, root: RuntimeRoot, instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> None:
         self.root = root
         self.instance = instance
-        self._cursor = None
+        self._cursor: str | None = None
         self._late = dt.timedelta()
+        self.restart()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         save_settings(self.root, settings, heading="test")
-        add_sites(self.instance, settings)
         self._definitions = build_definitions(self.root, settings)
+
+    def restart(self) -> None:
+        """Begin with a new process of the code location; the cursor is the instance's, and stays."""
+        self._sensor = seed_automation(clock=lambda: dt.datetime.now(dt.UTC) + self._late)
 
     def wait(self, **span: float) -> None:
         """Let time go by, as the next ticks see it."""
         self._late += dt.timedelta(**span)
 
     def forget(self) -> None:
-        """Lose what the daemon remembered, as a new instance or a changed condition does."""
+        """Lose the sensor's cursor, as a new instance does."""
         self._cursor = None
 
-    def evaluate(self) -> dg.EvaluateAutomationConditionsResult:
-        """Evaluate once."""
-        result = dg.evaluate_automation_conditions(
-            self._definitions,
-            self.instance,
-            asset_selection=dg.AssetSelection.groups("seeds").without_checks(),
+    def evaluate(self, *, killed: bool = False) -> dg.SensorResult:
+        """Tick once; a daemon that is killed right after it applies nothing of the result."""
+        context = dg.build_sensor_context(
+            instance=self.instance,
             cursor=self._cursor,
-            evaluation_time=dt.datetime.now(dt.UTC) + self._late,
+            definitions=self._definitions,
+            resources={"settings": load_settings(self.root), "states": StateStore(self.root)},
         )
+        result = self._sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        if killed:
+            return result
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        for request in result.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         self._cursor = result.cursor
         return result
 
     def tick(self) -> Asked:
-        """Evaluate once and return what was requested, by asset."""
-        result = self.evaluate()
-        asked = {cloud.asset.to_user_string(): result.get_requested_partitions(cloud.asset) for cloud in CLOUDS}
-        return {asset: set(keys) for asset, keys in asked.items() if keys}
+        """Tick once and return what was requested, by asset."""
+        asked: Asked = {}
+        for request in self.evaluate().run_requests or []:
+            asset = {"seed_proxmox_template": "proxmox_template", "seed_hetzner_image": "hetzner_image"}
+            asked.setdefault(asset[str(request.job_name)], set()).add(request.partition_key)
+        return asked
 
     def publish(
         self, version: str = FIRST, *, check: bool | None = True, says: str | None = None, named: bool = True

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hyops_assets import waiting
+from hyops_assets import owed
 from hyops_assets.partitions import HETZNER, PROXMOX
 from tests.assets.daemon import FIRST, SECOND, SETTINGS, Daemon, daemon_in, hetzner_site, with_hetzner
 
@@ -50,7 +50,7 @@ def test_a_freshly_published_record_is_due_and_by_hand_where_the_site_is(daemon:
 
 
 def test_a_record_that_nobody_asked_for_in_time_is_an_alarm(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "REQUEST_SECONDS", -1.0)
+    monkeypatch.setattr(owed, "REQUEST_SECONDS", -1.0)
     found = daemon.look(PROXMOX)
     assert not found.passed
     assert ("auto", FIRST, "lost") in rows(found)
