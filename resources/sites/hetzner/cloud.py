@@ -38,6 +38,7 @@ HETZNER = CloudSpec(
     word="image",
     noun="snapshot",
     whole="project",
+    things="snapshots",
     options=ImageSeedConfig,
     words=IMAGES,
     environment_output="image_environment",

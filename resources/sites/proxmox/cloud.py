@@ -11,6 +11,12 @@ from resources.sites.base import CloudSpec, Places
 if TYPE_CHECKING:
     import dagster as dg
 
+_BEYOND_A_TOKEN = (
+    ("/var/lib/vz/snippets/hyops-vyos-smoke-*", "no API lists or removes it; on the node: rm -i {path}"),
+    ("/var/tmp/hyops-vyos-smoke-mnt-*", "no API reaches it; on the node: umount {path}; rmdir {path}"),  # noqa: S108
+)
+"""What HybridOps' smoke tests leave on a node (source document, "Cleanup after failed build attempts")."""
+
 
 def _open(settings: Settings) -> Places:
     from resources.sites.proxmox.resource import ProxmoxSeeders
@@ -38,6 +44,7 @@ PROXMOX = CloudSpec(
     word="template",
     noun="VMID",
     whole="node",
+    things="templates",
     options=TemplateOptions,
     words=TEMPLATES,
     environment_output="template_environment",
@@ -47,4 +54,5 @@ PROXMOX = CloudSpec(
     missing=_missing,
     open=_open,
     resource=_resource,
+    beyond_reach=_BEYOND_A_TOKEN,
 )
