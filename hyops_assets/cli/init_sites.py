@@ -117,8 +117,8 @@ def _answer(flag: str, given: str | None, default: str, what: str) -> str:
 
 
 def _looks(settings: Settings) -> Iterator[Check]:
-    for kind in ("proxmox", "hetzner"):
-        for name, site in settings.sites.of(kind).items():
+    for kind, named in (("proxmox", settings.sites.proxmox), ("hetzner", settings.sites.hetzner)):
+        for name, site in named.items():
             if os.environ.get(site.token_env, "").strip():
                 yield tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
             else:

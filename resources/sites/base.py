@@ -250,6 +250,7 @@ class CloudSpec:
         noun: what its id is called: `VMID`.
         whole: what a site is: `node`.
         things: what stands there: `templates`.
+        site: the settings of one site.
         options: what may be asked of one seed.
         words: how states speak of what it holds.
         environment_output: the state's output that names who made it.
@@ -269,6 +270,7 @@ class CloudSpec:
     noun: str
     whole: str
     things: str
+    site: type[BaseModel]
     options: type[BaseModel]
     words: Words
     environment_output: str

@@ -6,6 +6,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.superseding import TEMPLATES
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.sites.base import CloudSpec, Places
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ PROXMOX = CloudSpec(
     noun="VMID",
     whole="node",
     things="templates",
+    site=ProxmoxSite,
     options=TemplateOptions,
     words=TEMPLATES,
     environment_output="template_environment",
