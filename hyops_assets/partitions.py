@@ -11,7 +11,7 @@ from functools import cached_property
 import dagster as dg
 
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
+from hyops_assets.settings.sites import AnySite
 from resources.sites.base import CloudSpec
 from resources.sites.registry import CLOUDS as ROWS
 
@@ -62,7 +62,7 @@ class Cloud:
         """Return a seed's partition key as plain text: as `seed` writes it, at a fiftieth of the cost."""
         return f"{site}|{version}"
 
-    def sites(self, settings: Settings) -> Mapping[str, ProxmoxSite | HetznerSite]:
+    def sites(self, settings: Settings) -> Mapping[str, AnySite]:
         """Return the configured sites of this kind."""
         return settings.sites.of(self.name)
 

@@ -2,17 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.names import SiteName
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_assets.settings.sites import Sites
 from resources.environment_id import ensure_environment_id, find_environment_id
 from resources.secrets import named_in, remember
+from resources.sites.registry import CLOUDS
 from resources.yaml_files import UnreadableYaml, read_yaml
 
 
@@ -42,21 +46,33 @@ def _read_settings(root: RuntimeRoot) -> Settings:
         path.lstat()
         content = read_yaml(path)
     except FileNotFoundError:
-        return Settings()
+        return settings_model()()
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", hint="give this user the directory") from error
     except UnreadableYaml as error:
         raise SettingsError(error.message, hint=error.hint) from error
+    model = settings_model()
     if content is None:
-        return Settings()
+        return model()
     try:
-        settings = Settings.model_validate(content)
+        settings = model.model_validate(content)
     except ValidationError as error:
         wrong = wrong_values(error, "the file")
         raise SettingsError(f"{path}: {wrong}", hint="mend these keys; hyops doctor reads the file again") from None
     # From here on, whatever this process writes is without what these variables hold.
     remember(named_in(settings))
     return settings
+
+
+def settings_model() -> type[Settings]:
+    """Return the model of `pipeline.yml`, with a section of `sites` for each cloud of the registry."""
+    more: dict[str, Any] = {
+        cloud.name: (dict[SiteName, cloud.site], {}) for cloud in CLOUDS if cloud.name not in Sites.model_fields
+    }
+    if not more:
+        return Settings
+    sites = create_model("Sites", __base__=Sites, **more)
+    return create_model("Settings", __base__=Settings, sites=(sites, sites()))
 
 
 def save_settings(root: RuntimeRoot, settings: Settings, *, heading: str) -> Path:

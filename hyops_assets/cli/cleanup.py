@@ -23,28 +23,19 @@ from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HandedOverRoom
 from resources.handed_over_remains import HandedOverRemains
 from resources.local_remains import LocalRemains
-from resources.pruning import Ground
 from resources.settings import load_settings
-from resources.sites.base import Look
-from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.hetzner.superseded import superseded_snapshots
-from resources.sites.proxmox.resource import ProxmoxSeeders
-from resources.sites.proxmox.superseded import superseded_templates
+from resources.sites.base import Look, Places
+from resources.sites.cleanup import Ground
 from resources.states.store import StateStore
 
 _UNSOLVED = frozenset({"failed", "unknown"})
-_BEYOND_A_TOKEN = (
-    ("/var/lib/vz/snippets/hyops-vyos-smoke-*", "no API lists or removes it; on the node: rm -i {path}"),
-    ("/var/tmp/hyops-vyos-smoke-mnt-*", "no API reaches it; on the node: umount {path}; rmdir {path}"),  # noqa: S108
-)
-"""What HybridOps' smoke tests leave on a node (source document, "Cleanup after failed build attempts")."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,6 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
 
 
 def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> Iterator[Part]:
-    projects, seeders = HetznerProjects(settings), ProxmoxSeeders(settings)
     store, states = ArtifactStore(place.root.artifacts), StateStore(place.root)
 
     def ground(cloud: Cloud, name: str) -> Ground:
@@ -112,42 +102,37 @@ def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> It
         )
 
     yield Part("killed acceptance runs", "this environment", partial(KilledTrials, place.root, settings))
-    for name in settings.sites.hetzner:
-        yield Part("leftovers of seeds", f"hetzner/{name}", partial(site_sweep, instance, HETZNER, projects, name))
-        yield Part(
-            "superseded snapshots", f"hetzner/{name}", partial(_snapshots, projects, settings, ground(HETZNER, name))
-        )
-    for name in settings.sites.proxmox:
-        yield Part("leftovers of seeds", f"proxmox/{name}", partial(site_sweep, instance, PROXMOX, seeders, name))
-        yield Part("superseded templates", f"proxmox/{name}", partial(_templates, seeders, ground(PROXMOX, name)))
-        yield Part("files on the node", f"proxmox/{name}", partial(_ByHand, name))
+    # What costs money first, as the sweep does it.
+    for cloud in sorted(CLOUDS, key=lambda cloud: not cloud.spec.paid):
+        places = cloud.spec.open(settings)
+        for name in cloud.sites(settings):
+            where = f"{cloud.name}/{name}"
+            yield Part("leftovers of seeds", where, partial(site_sweep, instance, cloud, places, name))
+            yield Part(f"superseded {cloud.spec.things}", where, partial(_superseded, places, ground(cloud, name)))
+            if cloud.spec.beyond_reach:
+                yield Part(f"files on the {cloud.spec.whole}", where, partial(_ByHand, name, cloud.spec.beyond_reach))
     yield Part("handed-over documents", "this environment", partial(_handed_over, place, instance))
     yield Part("local remains", "this host", partial(LocalRemains, store, clock=time.time))
 
 
 @dataclass(frozen=True)
 class _ByHand:
-    """What only a person with a shell on the node can look for."""
+    """What only a person with a shell at the site can look for."""
 
     where: str
+    paths: tuple[tuple[str, str], ...]
 
     def find(self) -> list[Finding]:
         return [
-            Finding(f"HybridOps' {path}", self.where, "by hand", why.format(path=path))
-            for path, why in _BEYOND_A_TOKEN
+            Finding(f"HybridOps' {path}", self.where, "by hand", why.format(path=path)) for path, why in self.paths
         ]
 
     def reap(self) -> list[Finding]:
         return self.find()
 
 
-def _snapshots(projects: HetznerProjects, settings: Settings, ground: Ground) -> Look:
-    return superseded_snapshots(projects.client(ground.where), settings.hetzner_site(ground.where), ground)
-
-
-def _templates(seeders: ProxmoxSeeders, ground: Ground) -> Look:
-    seeder = seeders.seeder(ground.where)
-    return superseded_templates(seeder.client, seeder.limits, ground)
+def _superseded(places: Places, ground: Ground) -> Look:
+    return places.place(ground.where).superseded(ground)
 
 
 def _handed_over(place: Place, instance: dg.DagsterInstance) -> Look:

@@ -16,7 +16,8 @@ from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import execute_here
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import VERSIONS, add_sites, add_version, hetzner_seed, proxmox_seed
+from hyops_assets.partitions import HETZNER, PROXMOX, VERSIONS, Cloud, add_sites, add_version
+from hyops_assets.settings.pipeline import NoSuchSite
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom
 from resources.repository.by_state import settings_of_run
@@ -142,9 +143,7 @@ class Graph:
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
-        self.settings.proxmox_site(site)
-        self._have_partition(version)
-        return self._run("seed_proxmox_template", proxmox_seed(site, version), _op("proxmox_template", asked))
+        return self.seed(PROXMOX, site, version, asked)
 
     def seed_hetzner(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
         """Seed one published version at one Hetzner site; `asked` is the asset's `ImageSeedConfig`, by field.
@@ -152,9 +151,20 @@ class Graph:
         Raises:
             RunFailed: the seed failed; a later run resumes it.
         """
-        self.settings.hetzner_site(site)
+        return self.seed(HETZNER, site, version, asked)
+
+    def seed(self, cloud: Cloud, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
+        """Seed one published version at one site of a cloud; `asked` is its options' model, by field.
+
+        Raises:
+            NoSuchSite: it is not configured.
+            RunFailed: the seed failed; a later run resumes it.
+        """
+        if site not in cloud.sites(self.settings):
+            raise NoSuchSite(cloud.name, site, cloud.sites(self.settings))
         self._have_partition(version)
-        return self._run("seed_hetzner_image", hetzner_seed(site, version), _op("hetzner_image", asked))
+        asset = cloud.spec.asset
+        return self._run(f"seed_{asset}", cloud.seed(site, version), _op(asset, asked))
 
     def _have_partition(self, version: str) -> None:
         """Make a version that is seeded a partition: an environment that was restored may have no history in Dagster.

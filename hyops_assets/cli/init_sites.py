@@ -14,7 +14,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 
-from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
+from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.wrong_values import wrong_values
@@ -117,13 +117,10 @@ def _answer(flag: str, given: str | None, default: str, what: str) -> str:
 
 
 def _looks(settings: Settings) -> Iterator[Check]:
-    for kind, named, reached in (
-        ("proxmox", settings.sites.proxmox, proxmox_reached),
-        ("hetzner", settings.sites.hetzner, hetzner_reached),
-    ):
+    for kind, named in (("proxmox", settings.sites.proxmox), ("hetzner", settings.sites.hetzner)):
         for name, site in named.items():
             if os.environ.get(site.token_env, "").strip():
-                yield tried(f"readiness:{kind}/{name}", lambda reached=reached, name=name: reached(settings, name))
+                yield tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
             else:
                 yield Check(
                     f"readiness:{kind}/{name}", "missing", f"not looked at: export {site.token_env}=… holds its token"

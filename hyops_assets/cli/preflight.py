@@ -11,7 +11,7 @@ import typer
 
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.modules.seed_outlook import hetzner_reached, proxmox_reached, tried
+from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
 from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
@@ -21,13 +21,14 @@ from hyops_assets.contract.redaction import Redactor
 from hyops_assets.image.programs import OPTIONAL, PACKAGES
 from hyops_assets.settings.pipeline import Settings
 from resources.settings import load_settings
+from resources.sites.registry import CLOUDS
 
 OK = 0
 CONFIGURATION_INVALID = 11
 DEPENDENCY_MISSING = 12
 INTERNAL = 30
 
-TARGETS = ("proxmox", "hetzner")
+TARGETS = tuple(cloud.name for cloud in CLOUDS)
 """What `--target` may name: one kind of site."""
 
 _UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "busybox", *OPTIONAL})
@@ -119,20 +120,16 @@ def _sites(settings: Settings, target: str) -> list[Check]:
     kinds = (target,) if target else TARGETS
     checks: list[Check] = []
     for kind in kinds:
-        named = settings.sites.proxmox if kind == "proxmox" else settings.sites.hetzner
+        named = settings.sites.of(kind)
         if not named and target:
             checks.append(
                 Check(f"readiness:{kind}", "fail", f"no {kind} site is configured; add one under sites.{kind}.<name>")
             )
         for name in sorted(named):
             checks.append(
-                tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: _reached(settings, kind, name))
+                tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
             )
     return checks
-
-
-def _reached(settings: Settings, kind: str, name: str) -> str:
-    return proxmox_reached(settings, name) if kind == "proxmox" else hetzner_reached(settings, name)
 
 
 def exit_status(looked: Looked, *, strict: bool) -> int:

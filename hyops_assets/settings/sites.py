@@ -123,19 +123,32 @@ class HetznerSite(Frozen):
         return self
 
 
+class SeededSite(Frozen):
+    """What every cloud's site has; the two above say the same in their own words."""
+
+    seed: Literal["auto", "manual"] = Field(
+        default="manual", description="auto: every new record is seeded by the daemon"
+    )
+    canary: bool = Field(
+        default=False,
+        description="seeded first; the cloud's other sites wait until it holds (seeding.rest_after_minutes)",
+    )
+    default: bool = Field(default=False, description="its state is latest.json")
+    lab: bool = Field(default=False, description="set by hyops lab up, never by hand")
+
+
+AnySite = ProxmoxSite | HetznerSite | SeededSite
+
+
 class Sites(Frozen):
-    """Where records are seeded, by name."""
+    """Where records are seeded, by name. Further clouds of the registry add a section each."""
 
     proxmox: dict[SiteName, ProxmoxSite] = {}
     hetzner: dict[SiteName, HetznerSite] = {}
 
-    def of(self, cloud: str) -> Mapping[str, ProxmoxSite | HetznerSite]:
-        """Return the sites of a cloud, by its name here.
-
-        Raises:
-            KeyError: there is no such cloud.
-        """
-        return {"proxmox": self.proxmox, "hetzner": self.hetzner}[cloud]
+    def of(self, cloud: str) -> Mapping[str, AnySite]:
+        """Return the sites of a cloud; none where these settings know no such section."""
+        return getattr(self, cloud, {}) if cloud in type(self).model_fields else {}
 
     @model_validator(mode="after")
     def _each_is_itself(self) -> Self:
@@ -147,14 +160,14 @@ class Sites(Frozen):
             "hetzner", {name: (_one_spelling(s.endpoint), s.token_env) for name, s in self.hetzner.items()}
         )
         _require_distinct("proxmox", {name: (s.host, str(s.port), s.node) for name, s in self.proxmox.items()})
-        for cloud, sites in (("proxmox", self.proxmox), ("hetzner", self.hetzner)):
-            marked = sorted(name for name, site in sites.items() if site.default)
+        for cloud in type(self).model_fields:
+            marked = sorted(name for name, site in self.of(cloud).items() if site.default)
             if len(marked) > 1:
                 raise ValueError(f"{cloud} sites {', '.join(marked)} are all marked default: mark one")
         return self
 
 
-def default_site(sites: Mapping[str, ProxmoxSite | HetznerSite]) -> str | None:
+def default_site(sites: Mapping[str, AnySite]) -> str | None:
     """Return the name of the site whose state is `latest.json`: the one marked default, else the first by name."""
     marked = sorted(name for name, site in sites.items() if site.default)
     return (marked or sorted(sites) or [None])[0]

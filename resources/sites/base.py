@@ -23,6 +23,7 @@ from hyops_assets.contract.state import Outputs
 from hyops_assets.contract.superseding import Cloud as Words
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.settings.pipeline import Settings
+from resources.sites.cleanup import Ground
 from resources.sites.links import Link
 
 if TYPE_CHECKING:
@@ -206,6 +207,10 @@ class Place(Protocol):
         """Look for what dead runs left. `at_work` returns a live run that seeds here; None where there is none."""
         ...
 
+    def superseded(self, ground: Ground) -> Look:
+        """Look for what newer records have replaced."""
+        ...
+
     def preflight(self) -> str:
         """Say that a seed could run here, and what was seen. Reads only."""
         ...
@@ -244,6 +249,8 @@ class CloudSpec:
         word: what a seed leaves there: `template`.
         noun: what its id is called: `VMID`.
         whole: what a site is: `node`.
+        things: what stands there: `templates`.
+        site: the settings of one site.
         options: what may be asked of one seed.
         words: how states speak of what it holds.
         environment_output: the state's output that names who made it.
@@ -253,6 +260,7 @@ class CloudSpec:
         missing: the error for an id under which there is nothing.
         open: makes the sites of an environment's settings, for a shell.
         resource: makes the Dagster resource.
+        beyond_reach: what may lie at a site that no call lists or removes, and what a person does about it.
     """
 
     name: str
@@ -261,6 +269,8 @@ class CloudSpec:
     word: str
     noun: str
     whole: str
+    things: str
+    site: type[BaseModel]
     options: type[BaseModel]
     words: Words
     environment_output: str
@@ -270,6 +280,7 @@ class CloudSpec:
     missing: Callable[[str], HyopsError]
     open: Callable[[Settings], Places]
     resource: "Callable[[], dg.ResourceDefinition]"
+    beyond_reach: tuple[tuple[str, str], ...] = ()
 
     @property
     def paid(self) -> bool:

@@ -15,8 +15,8 @@ from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.upkeep import Finding
 from hyops_assets.lab.faults import Answer
 from hyops_assets.lab.hetzner.project import Image, Server
-from resources import pruning
-from resources.pruning import Ground, Pruning
+from resources.sites import cleanup
+from resources.sites.cleanup import Ground, Removal
 from resources.sites.hetzner import superseded
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
@@ -74,7 +74,7 @@ def pruned(
     at_work: Callable[[], str | None] = lambda: None,
     forget: Callable[[str], None] = lambda version: None,
     keep: int = 0,
-) -> Pruning[Snapshot]:
+) -> Removal[Snapshot]:
     ground = Ground(
         where="lab",
         instance=None,
@@ -290,7 +290,7 @@ def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(
     work = pruned(lab, [naming(current)])
     snapshot(lab, OLD)
     kills = 0
-    for line in killed_at_each_line(work.reap, superseded, pruning, every=8):
+    for line in killed_at_each_line(work.reap, superseded, cleanup, every=8):
         work.reap()
         assert ids(lab) == [current, newer], line
         snapshot(lab, OLD)

@@ -12,6 +12,7 @@ import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.lab.faults import Answer
+from resources.sites import cleanup
 from resources.sites.hetzner import sweep
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.inventory import Server
@@ -216,7 +217,7 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
 
     make()
     kills = 0
-    for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, every=3):
+    for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, cleanup, every=3):
         swept(lab, is_live, now=LATER).reap()
         assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"], line
         make()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hyops_assets.contract.errors import TransientError
+from hyops_assets.contract.superseding import Current
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.lab.faults import Answer, Page, Rule
@@ -32,7 +33,7 @@ from resources.sites.proxmox.errors import (
 from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
-from resources.sites.proxmox.superseded import require_current
+from resources.sites.proxmox.superseded import Templates
 from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
@@ -320,7 +321,9 @@ def test_a_seed_its_adoption_and_its_cleanup_work_while_pvestatd_hangs(scene: Sc
 
     assert seeded.outcome == "created"
     assert scene.seeder().seed(scene.request()).outcome == "adopted"
-    require_current([], [scene.seeder().audit(seeded.vmid)])
+    entry = Current("the state", scene.record.key, scene.record.version, str(seeded.vmid))
+    templates = Templates(scene.client(), LIMITS)
+    assert templates.problem(entry, templates.list()) is None
     assert scene.seeder().find(scene.record) is not None
 
 

@@ -14,8 +14,8 @@ from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
 from hyops_assets.lab.faults import Answer, Rule
-from resources import pruning
-from resources.pruning import Ground, Pruning
+from resources.sites import cleanup
+from resources.sites.cleanup import Ground, Removal
 from resources.sites.proxmox import removal, superseded
 from resources.sites.proxmox.answers import Volume
 from resources.sites.proxmox.facts import TemplateFacts, linked_volumes
@@ -63,7 +63,7 @@ def pruned(
     *,
     at_work: Callable[[], str | None] = lambda: None,
     forget: Callable[[str], None] = lambda version: None,
-) -> Pruning[TemplateFacts]:
+) -> Removal[TemplateFacts]:
     ground = Ground(
         where="lab",
         instance=None,
@@ -265,7 +265,7 @@ def test_a_templates_own_disk_and_other_bases_are_no_links(volid: str, parent: s
 def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(scene: Scene) -> None:
     work = pruned(scene, [naming()])
     kills = 0
-    for line in killed_at_each_line(work.reap, superseded, pruning, removal, every=30):
+    for line in killed_at_each_line(work.reap, superseded, cleanup, removal, every=30):
         work.reap()
         assert scene.templates() == [CURRENT_VMID], line
         assert seed(scene, OLD) == OLD_VMID

@@ -8,6 +8,7 @@ import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.lab.proxmox.inventory import Machine
+from resources.sites import cleanup
 from resources.sites.proxmox import removal, sweep
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import TaskFailed
@@ -274,7 +275,7 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
 
     unfinished(scene)
     kills = 0
-    for line in killed_at_each_line(swept(scene, is_live).reap, sweep, removal, every=4):
+    for line in killed_at_each_line(swept(scene, is_live).reap, sweep, cleanup, removal, every=4):
         swept(scene, is_live).reap()
         assert machines(scene) == [9250, 9251], line
         unfinished(scene)

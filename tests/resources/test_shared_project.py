@@ -17,11 +17,11 @@ from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import IMAGES, Held, Policy, States
 from hyops_assets.contract.upkeep import Finding, Verdict
 from hyops_assets.lab.hetzner.project import Image, Server
-from resources.pruning import Ground
+from resources.sites.cleanup import Ground, judge
 from resources.sites.hetzner.errors import SeedBusy
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
-from resources.sites.hetzner.superseded import judge_snapshot, superseded_snapshots
+from resources.sites.hetzner.superseded import standing, superseded_snapshots
 from resources.sites.hetzner.sweep import Sweep, judge_seeder
 from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import ANOTHER, ENVIRONMENT, Lab, hetzner_lab, make_record
@@ -320,7 +320,7 @@ def test_in_no_world_is_anything_removed_that_another_environment_made(things: l
         owner = ground.owner_of(labels.claim, str(one.id))
         held = [Held(str(one.id), KEY, thing.version, BORN)] if owner.ours and thing.state == "ready" else []
         versions = ground.judge(held, naming(99), IMAGES, lambda current: None)
-        judged = judge_snapshot(one, owner=owner, mentions={}, used={}, versions=versions, protect=True)
+        judged = judge(standing(one, protect=True), owner, mentions={}, used={}, versions=versions)
         assert judged is not None
         seeder = replace(labels, role="seeder", expires=1)
         swept = judge_seeder(

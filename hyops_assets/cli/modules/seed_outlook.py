@@ -13,6 +13,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs, TemplateSeedInputs
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
+from resources.sites.registry import CLOUDS
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder
@@ -64,8 +65,7 @@ def checks(work: Work) -> list[Check]:
                 f"credentials:{provider}", "missing", f"missing required credentials: {variable} is unset; export it"
             )
         ]
-    reached = proxmox_reached if proxmox else hetzner_reached
-    there = tried(f"readiness:{provider}/{site}", lambda: reached(work.settings, site))
+    there = tried(f"readiness:{provider}/{site}", lambda: reached(work.settings, provider, site))
     wrapping = _wrapping(work, site) if there.status == "ok" else []
     return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), there, *wrapping]
 
@@ -95,32 +95,13 @@ def tried(name: str, look: Callable[[], str]) -> Check:
         return Check(name, "fail", f"could not be looked at: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def proxmox_reached(settings: Settings, site: str) -> str:
-    """Look whether a Proxmox site answers, is new enough, and its token may see and do what a seed does.
+def reached(settings: Settings, cloud: str, site: str) -> str:
+    """Look whether a site answers, and whether a seed could run there; return what was seen.
 
     Raises:
         HyopsError: it is not so.
     """
-    from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
-
-    seeder = _proxmox(settings, site)
-    version = require_version(seeder.client)
-    require_readable(seeder.client)
-    require_writable(seeder.client, route="download", version=version, needed_bytes=0)
-    return f"Proxmox VE {version} on {seeder.site.host}; the token may seed"
-
-
-def hetzner_reached(settings: Settings, site: str) -> str:
-    """Look whether a Hetzner project answers to its token, and how many snapshots may still be made.
-
-    Raises:
-        HyopsError: it does not answer.
-    """
-    from resources.sites.hetzner.resource import client_of
-
-    configured = settings.hetzner_site(site)
-    held = len(client_of(configured).list_snapshots())
-    return f"the token works; {held} snapshots of {configured.snapshot_limit}"
+    return next(one for one in CLOUDS if one.name == cloud).open(settings).place(site).preflight()
 
 
 def _found(work: Work, contract: Contract) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.superseding import IMAGES
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import CloudSpec, Places
 from resources.sites.hetzner.options import ImageSeedConfig
 
@@ -38,6 +39,8 @@ HETZNER = CloudSpec(
     word="image",
     noun="snapshot",
     whole="project",
+    things="snapshots",
+    site=HetznerSite,
     options=ImageSeedConfig,
     words=IMAGES,
     environment_output="image_environment",

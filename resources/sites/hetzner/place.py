@@ -11,11 +11,14 @@ from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.cleanup import Ground, Removal
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.found import require_image
+from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
 from resources.sites.hetzner.options import ImageSeedConfig
 from resources.sites.hetzner.report import ImageFacts, SeededImage
+from resources.sites.hetzner.superseded import superseded_snapshots
 from resources.sites.hetzner.sweep import Sweep
 from resources.sites.hetzner.wishes import Wishes, Wrapper
 from resources.sites.links import Link
@@ -108,6 +111,10 @@ class Project:
     def sweep(self, at_work: Callable[[], str | None]) -> Sweep:
         """Look for servers and keys: whose they are says the run in their labels, whoever else is at work."""
         return Sweep(self._client, self._name, environment=self._environment, is_live=self._is_live)
+
+    def superseded(self, ground: Ground) -> Removal[Snapshot]:
+        """Look for snapshots that newer records have replaced."""
+        return superseded_snapshots(self._client, self._site, ground)
 
     def preflight(self) -> str:
         """Say whether the project answers to its token, and how many snapshots it holds of those it may."""

@@ -1,142 +1,111 @@
-"""Superseded snapshots of a project: which they are, and how one is removed.
+"""Superseded snapshots of a project: what they say, what uses them, and how one is removed.
 
 A snapshot goes only if this environment made it; if its labels are whole, and say `ready`; if no state mentions it; if
-no server was made from it; and if what the site's active state names stands in the project, whole.
+no server was made from it; and if what the site's active state names stands in the project, whole. The order of
+looking and removing, and the judge, are every cloud's (`resources/sites/cleanup.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from hyops_assets.contract.ownership import Owner
-from hyops_assets.contract.superseding import IMAGES, Current, Held, NotSettled, mentioned
+from hyops_assets.contract.superseding import IMAGES, Current, Held
 from hyops_assets.contract.upkeep import Finding, Verdict
 from hyops_assets.settings.sites import HetznerSite
-from resources.pruning import Ground, Pruning
+from resources.sites.cleanup import Ground, Removal, Standing, superseded
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import MANAGED_BY, Labels
+from resources.sites.hetzner.removal import delete_snapshot
 
 
-def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Pruning[Snapshot]:
+def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Removal[Snapshot]:
     """Return what is superseded in a site's project."""
-
-    def look() -> list[tuple[Snapshot, Finding]]:
-        return _look(client, site, ground)
-
-    def remove(snapshot: Snapshot, finding: Finding) -> Finding:
-        labels = Labels.parse(snapshot.labels)
-        if labels is not None:
-            ground.forget(labels.version)
-        if snapshot.protected:
-            client.unprotect_snapshot(snapshot)
-            again = next((found for thing, found in look() if thing.id == snapshot.id), finding)
-            if again.verdict != "remove":
-                client.protect_snapshot(snapshot)
-                return again
-        client.delete_snapshot(snapshot)
-        return finding.turned("removed")
-
-    return Pruning(look, remove)
+    return superseded(Snapshots(client, protect=site.protect), ground)
 
 
-def require_current(current: Sequence[Current], snapshots: Sequence[Snapshot]) -> None:
-    """Confirm that what the active states name stands in the project, whole.
-
-    Raises:
-        NotSettled: it does not, or it holds another version than the state says.
-    """
-    by_id = {str(snapshot.id): snapshot for snapshot in snapshots}
-    for entry in current:
-        snapshot = by_id.get(entry.ref)
-        labels = Labels.parse(snapshot.labels) if snapshot else None
-        if snapshot is None:
-            problem = "which the project does not hold"
-        elif snapshot.status != "available":
-            problem = f"which is {snapshot.status}"
-        elif labels is not None and (labels.state, labels.version) != ("ready", entry.version):
-            problem = f"which is labelled {labels.version}, {labels.state}, not {entry.version}, ready"
-        else:
-            continue
-        raise NotSettled(f"{entry.state} names snapshot {entry.ref}, {problem}", hint="seed the current version again")
-
-
-def judge_snapshot(
-    snapshot: Snapshot,
-    *,
-    owner: Owner | None,
-    mentions: Mapping[str, str],
-    used: Mapping[int, str],
-    versions: Mapping[str, tuple[Verdict, str]],
-    protect: bool,
-) -> tuple[Verdict, str] | None:
-    """Decide about one snapshot, and say why; None where it is no matter of ours.
+class Snapshots:
+    """The snapshots of a project that say, or half say, that they are ours.
 
     Args:
-        snapshot: as the project shows it.
-        owner: whose it is; None where its labels are not a whole set.
-        mentions: what any state says, and which.
-        used: ids of images that servers were made from, and a server's name for each.
-        versions: what was decided by version, by id, of what is ours.
+        client: of the project.
         protect: whether the site protects snapshots itself.
     """
-    labels = Labels.parse(snapshot.labels)
-    if labels is None or owner is None or owner.whose == "another's":
-        return _of_others(snapshot, owner)
-    if labels.role != "image":
-        return "by hand", "labelled as what serves a seed, and a snapshot: look at it in the Hetzner console"
-    for text in (str(snapshot.id), snapshot.description):
-        if text in mentions:
-            return "keep", f"{mentions[text]} names it"
-    if snapshot.id in used:
-        return "keep", f"server {used[snapshot.id]} was made from it"
-    if not owner.ours:
-        return "by hand", f"{owner.why}: if nothing needs it, hcloud image delete {snapshot.id}"
-    if labels.state != "ready":
-        return "keep", "its seed is not finished: the next seed of this version takes it up"
-    if snapshot.status != "available":
-        return "by hand", f"it is {snapshot.status}: look at it in the Hetzner console"
-    verdict, why = versions[str(snapshot.id)]
-    if verdict == "remove" and snapshot.protected and not protect:
-        return "keep", "somebody protected it: the site's settings do not"
-    return verdict, why
+
+    words = IMAGES
+    noun = "snapshot"
+
+    def __init__(self, client: HetznerClient, *, protect: bool) -> None:
+        self._client = client
+        self._protect = protect
+
+    def list(self) -> list[Standing[Snapshot]]:
+        """Read every snapshot of the project: states may name those of others."""
+        return [standing(snapshot, protect=self._protect) for snapshot in self._client.list_snapshots()]
+
+    def used_by(self, found: Sequence[Standing[Snapshot]]) -> Mapping[str, str]:
+        """Read which servers were made from one."""
+        servers = self._client.list_servers()
+        made = {str(one.image_id): one.name for one in servers if one.image_id is not None}
+        return {ref: f"server {name} was made from it" for ref, name in made.items()}
+
+    def problem(self, entry: Current, found: Sequence[Standing[Snapshot]]) -> str | None:
+        """Return why what a state names does not stand in the project, whole."""
+        snapshot = next((one.thing for one in found if one.ref == entry.ref), None)
+        labels = Labels.parse(snapshot.labels) if snapshot else None
+        if snapshot is None:
+            return "which the project does not hold"
+        if snapshot.status != "available":
+            return f"which is {snapshot.status}"
+        if labels is not None and (labels.state, labels.version) != ("ready", entry.version):
+            return f"which is labelled {labels.version}, {labels.state}, not {entry.version}, ready"
+        return None
+
+    def spent(self, ours: Sequence[Standing[Snapshot]]) -> Mapping[str, str]:
+        """Return nothing: each snapshot is made for its own sake."""
+        return {}
+
+    def remove(
+        self, thing: Snapshot, finding: Finding, again: Callable[[], Finding], forget: Callable[[str], object]
+    ) -> Finding:
+        """Delete a snapshot; its version is no longer expected from before that on."""
+        labels = Labels.parse(thing.labels)
+        if labels is not None:
+            forget(labels.version)
+        return delete_snapshot(self._client, thing, finding, again)
 
 
-def _of_others(snapshot: Snapshot, owner: Owner | None) -> tuple[Verdict, str] | None:
-    if owner is not None:
-        return "keep", owner.why
-    if "hyops_image_key" in snapshot.labels or snapshot.labels.get("hyops_managed_by") == MANAGED_BY:
+def standing(snapshot: Snapshot, *, protect: bool) -> Standing[Snapshot]:
+    """Return what a snapshot says, as the project shows it; `protect` as the site's settings say."""
+    labels, ref = Labels.parse(snapshot.labels), str(snapshot.id)
+    unfit: tuple[Verdict, str] | None = None
+    if labels is not None and labels.state != "ready":
+        unfit = "keep", "its seed is not finished: the next seed of this version takes it up"
+    elif snapshot.status != "available":
+        unfit = "by hand", f"it is {snapshot.status}: look at it in the Hetzner console"
+    ready = labels is not None and (labels.role, labels.state) == ("image", "ready")
+    return Standing(
+        thing=snapshot,
+        ref=ref,
+        what=f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})",
+        names=(ref, snapshot.description),
+        claim=labels.claim if labels else None,
+        by_hand=f"hcloud image delete {snapshot.id}",
+        held=Held(ref, labels.key, labels.version, snapshot.created) if labels and ready else None,
+        beyond=_beyond(snapshot, labels),
+        unfit=unfit,
+        protected="somebody protected it: the site's settings do not" if snapshot.protected and not protect else None,
+        ours=labels is not None or _half_labelled(snapshot),
+    )
+
+
+def _beyond(snapshot: Snapshot, labels: Labels | None) -> tuple[Verdict, str] | None:
+    if labels is None:
         return "by hand", (
             f"HybridOps' labels, not a whole set of ours: if nothing needs it, hcloud image delete {snapshot.id}"
         )
+    if labels.role != "image":
+        return "by hand", "labelled as what serves a seed, and a snapshot: look at it in the Hetzner console"
     return None
 
 
-def _look(client: HetznerClient, site: HetznerSite, ground: Ground) -> list[tuple[Snapshot, Finding]]:
-    snapshots, states = client.list_snapshots(), ground.states()
-    used = {server.image_id: server.name for server in client.list_servers() if server.image_id is not None}
-    owners = {
-        snapshot.id: ground.owner_of(labels.claim, str(snapshot.id))
-        for snapshot in snapshots
-        if (labels := Labels.parse(snapshot.labels)) is not None
-    }
-    held = [
-        Held(str(snapshot.id), labels.key, labels.version, snapshot.created)
-        for snapshot in snapshots
-        if (labels := Labels.parse(snapshot.labels)) is not None
-        and (labels.role, labels.state) == ("image", "ready")
-        and owners[snapshot.id].ours
-    ]
-    versions = ground.judge(held, states, IMAGES, lambda current: require_current(current, snapshots))
-    found: list[tuple[Snapshot, Finding]] = []
-    for snapshot in snapshots:
-        judged = judge_snapshot(
-            snapshot,
-            owner=owners.get(snapshot.id),
-            mentions=mentioned(states),
-            used=used,
-            versions=versions,
-            protect=site.protect,
-        )
-        if judged is not None:
-            what = f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})"
-            found.append((snapshot, Finding(what, ground.where, *judged)))
-    return found
+def _half_labelled(snapshot: Snapshot) -> bool:
+    return "hyops_image_key" in snapshot.labels or snapshot.labels.get("hyops_managed_by") == MANAGED_BY

@@ -1,24 +1,20 @@
 """Sweeping a project: the servers and keys that any dead run left, found by their labels and never by a name alone.
 
-A seed clears what earlier runs of itself left. This is for the seeds that never run again. Decisions are pure; what
-removes a thing reads it once more, and decides once more, right before.
+A seed clears what earlier runs of itself left. This is for the seeds that never run again. Decisions are pure; the
+order of looking and removing is every cloud's (`resources/sites/cleanup.py`).
 """
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
-from resources.border import said_of
+from resources.sites.cleanup import Judged, Removal
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.errors import NotFound
 from resources.sites.hetzner.inventory import Key, Server
 from resources.sites.hetzner.labels import Labels, seeder_selector
 from resources.sites.hetzner.leftovers import expiry_of
-
-Thing = TypeVar("Thing", Server, Key)
 
 
 def judge_seeder(
@@ -69,65 +65,52 @@ class Sweep:
         self._environment = environment
         self._is_live = is_live
         self._clock = clock or client.now
+        self._servers = Removal(self._list_servers, self._server_again, self._remove_server)
+        self._keys = Removal(self._list_keys, self._key_again, self._remove_key)
 
     def find(self) -> list[Finding]:
         """Return a finding for every server and key that says it serves a seed. Nothing is changed."""
-        return [finding for _, finding in [*self._servers(), *self._keys()]]
+        return [*self._servers.find(), *self._keys.find()]
 
     def reap(self) -> list[Finding]:
-        """Remove the leftovers, servers before keys, and return what was found and what became of it.
+        """Remove the leftovers, servers before keys, and return what was found and what became of it."""
+        return [*self._servers.reap(), *self._keys.reap()]
 
-        One that cannot be removed stops no other.
-        """
-        done = [self._removed(server, finding, self._remove_server) for server, finding in self._servers()]
-        return done + [self._removed(key, finding, self._remove_key) for key, finding in self._keys()]
+    def _list_servers(self) -> list[Judged[Server]]:
+        return [self._judged_server(server) for server in self._client.list_servers(seeder_selector())]
 
-    def _servers(self) -> list[tuple[Server, Finding]]:
-        return [(server, self._of_server(server)) for server in self._client.list_servers(seeder_selector())]
+    def _server_again(self, server: Server, finding: Finding) -> Judged[Server] | None:
+        try:
+            return self._judged_server(self._client.get_server(server.id))
+        except NotFound:
+            return None
 
-    def _keys(self) -> list[tuple[Key, Finding]]:
-        return [(key, self._of_key(key)) for key in self._client.list_keys(seeder_selector())]
+    def _remove_server(self, server: Server, finding: Finding) -> Finding:
+        self._client.delete_server(server)
+        return finding.turned("removed")
 
-    def _of_server(self, server: Server) -> Finding:
-        return self._judged(f"server {server.name} ({server.id})", server.labels, server.created)
+    def _list_keys(self) -> list[Judged[Key]]:
+        return [self._judged_key(key) for key in self._client.list_keys(seeder_selector())]
 
-    def _of_key(self, key: Key) -> Finding:
-        return self._judged(f"SSH key {key.name} ({key.id})", key.labels, key.created)
+    def _key_again(self, key: Key, finding: Finding) -> Judged[Key] | None:
+        now = self._client.find_key(key.name)
+        return None if now is None or now.id != key.id else self._judged_key(now)
+
+    def _remove_key(self, key: Key, finding: Finding) -> Finding:
+        if self._client.find_server(key.name) is not None:
+            # Without its key nothing gets into the server any more, whichever run is at work there.
+            return finding.turned("keep", "a server of the same name is still there")
+        self._client.delete_key(key)
+        return finding.turned("removed")
+
+    def _judged_server(self, server: Server) -> Judged[Server]:
+        return server, self._judged(f"server {server.name} ({server.id})", server.labels, server.created)
+
+    def _judged_key(self, key: Key) -> Judged[Key]:
+        return key, self._judged(f"SSH key {key.name} ({key.id})", key.labels, key.created)
 
     def _judged(self, what: str, labels: dict[str, str], created: datetime) -> Finding:
         verdict, why = judge_seeder(
             Labels.parse(labels), created, environment=self._environment, now=self._clock(), is_live=self._is_live
         )
         return Finding(what, self._where, verdict, why)
-
-    def _removed(self, thing: Thing, finding: Finding, remove: Callable[[Thing, Finding], Finding]) -> Finding:
-        if finding.verdict != "remove":
-            return finding
-        try:
-            return remove(thing, finding)
-        except HyopsError as error:
-            return finding.turned("failed", f"{finding.why}; {said_of(error)}")
-
-    def _remove_server(self, server: Server, finding: Finding) -> Finding:
-        try:
-            now = self._client.get_server(server.id)
-        except NotFound:
-            return finding.turned("removed", "gone meanwhile")
-        again = self._of_server(now)
-        if again.verdict != "remove":
-            return again
-        self._client.delete_server(now)
-        return finding.turned("removed")
-
-    def _remove_key(self, key: Key, finding: Finding) -> Finding:
-        now = self._client.find_key(key.name)
-        if now is None or now.id != key.id:
-            return finding.turned("removed", "gone meanwhile")
-        again = self._of_key(now)
-        if again.verdict != "remove":
-            return again
-        if self._client.find_server(key.name) is not None:
-            # Without its key nobody gets into the server any more, whoever is at work there.
-            return finding.turned("keep", "a server of the same name is still there")
-        self._client.delete_key(now)
-        return finding.turned("removed")

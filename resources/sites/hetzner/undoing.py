@@ -5,12 +5,13 @@ A thing is theirs where its labels, whole, name one of the runs. Each is read on
 
 from collections.abc import Mapping
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.upkeep import Finding, Needed
+from resources.sites.cleanup import Judged, Removal
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.errors import NotFound
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels, seeder_selector
+from resources.sites.hetzner.removal import delete_snapshot
 from resources.sites.hetzner.sweep import Sweep
 
 
@@ -28,8 +29,27 @@ def undo(
     """
     swept = Sweep(client, where, environment=environment, is_live=lambda run_id: run_id not in runs).reap()
     done = [finding for finding in swept if finding.verdict in ("removed", "failed")]
-    theirs = [snapshot for snapshot in client.list_snapshots() if _made_by(snapshot.labels, runs)]
-    return done + [_undone(client, where, snapshot, runs, needed) for snapshot in theirs]
+
+    def look() -> list[Judged[Snapshot]]:
+        theirs = [snapshot for snapshot in client.list_snapshots() if _made_by(snapshot.labels, runs)]
+        return [(one, Finding(_name(one), where, "remove", "this run made it")) for one in theirs]
+
+    def again(snapshot: Snapshot, finding: Finding) -> Judged[Snapshot] | None:
+        try:
+            now = client.get_snapshot(snapshot.id)
+        except NotFound:
+            return None
+        why = _stays(client, now, runs, needed)
+        return now, finding.turned("keep", why) if why else finding
+
+    def remove(snapshot: Snapshot, finding: Finding) -> Finding:
+        def judged_again() -> Finding:
+            now = again(snapshot, finding)
+            return finding if now is None else now[1]
+
+        return delete_snapshot(client, snapshot, finding, judged_again)
+
+    return done + Removal(look, again, remove).reap()
 
 
 def remaining(client: HetznerClient, runs: frozenset[str]) -> list[str]:
@@ -44,30 +64,12 @@ def remaining(client: HetznerClient, runs: frozenset[str]) -> list[str]:
     ]
 
 
-def _undone(client: HetznerClient, where: str, snapshot: Snapshot, runs: frozenset[str], needed: Needed) -> Finding:
-    finding = Finding(_name(snapshot), where, "remove", "this run made it")
-
-    def stays() -> str | None:
-        now = client.get_snapshot(snapshot.id)
-        if not _made_by(now.labels, runs):
-            return "its labels name another run by now"
-        users = [server.name for server in client.list_servers() if server.image_id == snapshot.id]
-        return f"server {users[0]} was made from it" if users else needed(str(snapshot.id))
-
-    try:
-        if why := stays():
-            return finding.turned("keep", why)
-        if client.get_snapshot(snapshot.id).protected:
-            client.unprotect_snapshot(snapshot)
-            if why := stays():
-                client.protect_snapshot(snapshot)
-                return finding.turned("keep", why)
-        client.delete_snapshot(snapshot)
-    except NotFound:
-        return finding.turned("removed", "gone meanwhile")
-    except HyopsError as error:
-        return finding.turned("failed", error.message)
-    return finding.turned("removed")
+def _stays(client: HetznerClient, snapshot: Snapshot, runs: frozenset[str], needed: Needed) -> str | None:
+    """Return why a snapshot stays, as it was just read; None where it may go."""
+    if not _made_by(snapshot.labels, runs):
+        return "its labels name another run by now"
+    users = [server.name for server in client.list_servers() if server.image_id == snapshot.id]
+    return f"server {users[0]} was made from it" if users else needed(str(snapshot.id))
 
 
 def _made_by(labels: Mapping[str, str], runs: frozenset[str]) -> bool:

@@ -6,10 +6,17 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.superseding import TEMPLATES
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import ProxmoxSite
 from resources.sites.base import CloudSpec, Places
 
 if TYPE_CHECKING:
     import dagster as dg
+
+_BEYOND_A_TOKEN = (
+    ("/var/lib/vz/snippets/hyops-vyos-smoke-*", "no API lists or removes it; on the node: rm -i {path}"),
+    ("/var/tmp/hyops-vyos-smoke-mnt-*", "no API reaches it; on the node: umount {path}; rmdir {path}"),  # noqa: S108
+)
+"""What HybridOps' smoke tests leave on a node (source document, "Cleanup after failed build attempts")."""
 
 
 def _open(settings: Settings) -> Places:
@@ -38,6 +45,8 @@ PROXMOX = CloudSpec(
     word="template",
     noun="VMID",
     whole="node",
+    things="templates",
+    site=ProxmoxSite,
     options=TemplateOptions,
     words=TEMPLATES,
     environment_output="template_environment",
@@ -47,4 +56,5 @@ PROXMOX = CloudSpec(
     missing=_missing,
     open=_open,
     resource=_resource,
+    beyond_reach=_BEYOND_A_TOKEN,
 )

@@ -12,6 +12,7 @@ from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.cleanup import Ground, Removal
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
@@ -19,6 +20,7 @@ from resources.sites.proxmox.found import require_template
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.proxmox.superseded import superseded_templates
 from resources.sites.proxmox.sweep import Sweep
 
 
@@ -117,6 +119,10 @@ class Node:
             at_work=at_work,
             clock=time.time,
         )
+
+    def superseded(self, ground: Ground) -> Removal[TemplateFacts]:
+        """Look for templates that newer records have replaced."""
+        return superseded_templates(self._client, self._seeder.limits, ground)
 
     def preflight(self) -> str:
         """Say whether the site answers, is new enough, and its token may see and do what a seed does."""

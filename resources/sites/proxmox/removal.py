@@ -1,9 +1,11 @@
 """Removing a machine for good: what the caller has read and decided on, and nothing else."""
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.upkeep import Finding
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import AnswerLost, NoSuchObject, SeedFailed, StillLinked, TaskFailed
-from resources.sites.proxmox.journal import Journal
+from resources.sites.proxmox.facts import TemplateFacts
+from resources.sites.proxmox.journal import Journal, SeedLimits
 
 _LINKED = "still in use by linked clone"
 
@@ -34,6 +36,23 @@ def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     if client.is_free(vmid):
         return
     raise SeedFailed(f"VMID {vmid} is still there", hint="look at the node's task log, then try again")
+
+
+def remove(client: ProxmoxClient, limits: SeedLimits, facts: TemplateFacts, finding: Finding) -> Finding:
+    """Destroy a machine that was just judged, and return what became of it; a smoke clone is stopped before.
+
+    Raises:
+        HyopsError: it could not be destroyed.
+    """
+    journal = Journal(client, limits)
+    try:
+        if facts.lineage is not None and facts.lineage.smoke_of is not None:
+            # A machine that runs is not destroyed.
+            journal.work("stop", lambda: client.stop_machine(facts.vmid))
+        destroy(client, journal, facts.vmid)
+    except StillLinked:
+        return finding.turned("keep", "machines are linked to its disk")
+    return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 
 
 def is_gone(client: ProxmoxClient, vmid: int) -> bool:

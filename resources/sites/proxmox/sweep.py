@@ -6,19 +6,17 @@ a token cannot remove, or nobody can prove to be ours, is named with what a pers
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import owner_of
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict, judge_age
-from resources.border import said_of
+from resources.sites.cleanup import Judged, Removal
 from resources.sites.proxmox.answers import MachineSummary
 from resources.sites.proxmox.client import ProxmoxClient
-from resources.sites.proxmox.errors import StillLinked, destroyed_by_hand, leftovers_gone
+from resources.sites.proxmox.errors import destroyed_by_hand, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, read_machines, visible_volumes
-from resources.sites.proxmox.journal import Journal, SeedLimits
+from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.lineage import OUR_TAG
-from resources.sites.proxmox.removal import destroy, is_gone
+from resources.sites.proxmox.removal import is_gone, remove
 
 _OWNED = re.compile(r"(?:^|[/:])(?:vm|base)-(?P<vmid>\d+)-(?:disk|cloudinit)[^/]*$")
 _SMOKE_NAME = re.compile(r"smoke-\d+")
@@ -109,18 +107,20 @@ class Sweep:
         self._is_live = is_live
         self._at_work = at_work
         self._clock = clock
+        self._machines = Removal(
+            self._looked_at, self._again, self._remove, lambda facts: is_gone(self._client, facts.vmid)
+        )
 
     def find(self) -> list[Finding]:
         """Return a finding for every machine and volume that is, or may be, a leftover. Nothing is changed."""
-        return [*(finding for _, finding in self._looked_at()), *self._volumes()]
+        return [*self._machines.find(), *self._volumes()]
 
     def reap(self) -> list[Finding]:
         """Remove the leftovers, clones before what they were cloned from, and return what became of each.
 
         One that cannot be removed stops no other.
         """
-        found = sorted(self._looked_at(), key=lambda entry: not _is_clone(entry[0]))
-        return [*(self._removed(facts, finding) for facts, finding in found), *self._volumes()]
+        return [*self._machines.reap(), *self._volumes()]
 
     def _volumes(self) -> Iterator[Finding]:
         """Yield the volumes of the range that belong to no machine; whose they are, nothing says.
@@ -139,17 +139,23 @@ class Sweep:
                 why = f"VMID {vmid}, which it is named after, is no machine: pvesm free {volume.volid}"
                 yield Finding(f"volume {volume.volid}", self._where, "by hand", why)
 
-    def _looked_at(self) -> Iterator[tuple[TemplateFacts, Finding]]:
+    def _looked_at(self) -> list[Judged[TemplateFacts]]:
         low, high = self._client.site.vmid_range
 
         def concerns(machine: MachineSummary) -> bool:
             named = _SMOKE_NAME.fullmatch(machine.name or "") is not None
             return named or low <= machine.vmid <= high or OUR_TAG in machine.tag_set
 
-        for facts in read_machines(self._client, concerns):
-            finding = self._judged(facts)
-            if finding is not None:
-                yield facts, finding
+        judged = ((facts, self._judged(facts)) for facts in read_machines(self._client, concerns))
+        found = [(facts, finding) for facts, finding in judged if finding is not None]
+        return sorted(found, key=lambda entry: not _is_clone(entry[0]))
+
+    def _again(self, facts: TemplateFacts, finding: Finding) -> Judged[TemplateFacts]:
+        now = audit(self._client, facts.vmid)
+        return now, self._judged(now) or finding.turned("keep", "it was finished meanwhile")
+
+    def _remove(self, facts: TemplateFacts, finding: Finding) -> Finding:
+        return remove(self._client, self._limits, facts, finding)
 
     def _judged(self, facts: TemplateFacts) -> Finding | None:
         tasks = self._client.list_tasks(source="active")
@@ -165,27 +171,6 @@ class Sweep:
             return None
         kind = "smoke clone" if _is_clone(facts) else "unfinished template" if facts.lineage else "machine"
         return Finding(f"{kind} {facts.name or 'without a name'} ({facts.vmid})", self._where, *judged)
-
-    def _removed(self, facts: TemplateFacts, finding: Finding) -> Finding:
-        if finding.verdict != "remove":
-            return finding
-        journal = Journal(self._client, self._limits)
-        try:
-            now = audit(self._client, facts.vmid)
-            again = self._judged(now)
-            if again is None or again.verdict != "remove":
-                return again or finding.turned("keep", "it was finished meanwhile")
-            if _is_clone(now):
-                # A machine that runs is not destroyed.
-                journal.work("stop", partial(self._client.stop_machine, now.vmid))
-            destroy(self._client, journal, now.vmid)
-        except StillLinked:
-            return finding.turned("keep", "machines are linked to its disk")
-        except HyopsError as error:
-            if is_gone(self._client, facts.vmid):
-                return finding.turned("removed", "gone meanwhile")
-            return finding.turned("failed", f"{finding.why}; {said_of(error)}")
-        return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
 
 
 def _is_clone(facts: TemplateFacts) -> bool:

@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.upkeep import Finding, Needed
+from resources.sites.cleanup import Judged, Removal
 from resources.sites.proxmox.answers import MachineSummary
-from resources.sites.proxmox.errors import NoSuchObject, StillLinked, TaskFailed
+from resources.sites.proxmox.errors import NoSuchObject, TaskFailed
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones, read_machines
 from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import OUR_TAG
-from resources.sites.proxmox.removal import destroy
+from resources.sites.proxmox.removal import is_gone, remove
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.survey import active_tasks
 from resources.sites.proxmox.sweep import Sweep
@@ -56,7 +56,27 @@ def undo(
         clock=time.time,
     )
     done = [finding for finding in sweep.reap() if finding.verdict in ("removed", "failed")]
-    return done + [_undone(seeder, where, facts, runs, needed) for facts in list(_made_by(seeder, runs))]
+
+    def look() -> list[Judged[TemplateFacts]]:
+        return [
+            (facts, Finding(_name(facts), where, "remove", "this run made it")) for facts in _made_by(seeder, runs)
+        ]
+
+    def again(facts: TemplateFacts, finding: Finding) -> Judged[TemplateFacts] | None:
+        try:
+            now = audit(seeder.client, facts.vmid)
+        except NoSuchObject:
+            return None
+        why = _stays(seeder, now, runs, needed)
+        return now, finding.turned("keep", why) if why else finding
+
+    templates = Removal(
+        look,
+        again,
+        lambda facts, finding: remove(seeder.client, seeder.limits, facts, finding),
+        lambda facts: is_gone(seeder.client, facts.vmid),
+    )
+    return done + templates.reap()
 
 
 def remaining(seeder: ProxmoxSeeder, runs: frozenset[str]) -> list[str]:
@@ -78,25 +98,13 @@ def _is_theirs(facts: TemplateFacts, runs: frozenset[str]) -> bool:
     return lineage is not None and lineage.vmid == facts.vmid and lineage.run_id in runs
 
 
-def _undone(seeder: ProxmoxSeeder, where: str, facts: TemplateFacts, runs: frozenset[str], needed: Needed) -> Finding:
-    finding = Finding(_name(facts), where, "remove", "this run made it")
-    journal = Journal(seeder.client, seeder.limits)
-    try:
-        now = audit(seeder.client, facts.vmid)
-        if now.own_lineage is None or not now.template or not _is_theirs(now, runs):
-            return finding.turned("keep", "it is not what this run made by now")
-        if clones := linked_clones(seeder.client, now):
-            return finding.turned("keep", f"machines are linked to its disk: {', '.join(clones)}")
-        if why := needed(str(now.vmid)):
-            return finding.turned("keep", why)
-        destroy(seeder.client, journal, now.vmid)
-    except NoSuchObject:
-        return finding.turned("removed", "gone meanwhile")
-    except StillLinked:
-        return finding.turned("keep", "machines are linked to its disk")
-    except HyopsError as error:
-        return finding.turned("failed", error.message)
-    return finding.turned("removed", "; ".join([finding.why, *journal.warnings]))
+def _stays(seeder: ProxmoxSeeder, now: TemplateFacts, runs: frozenset[str], needed: Needed) -> str | None:
+    """Return why a machine stays, as it was just read; None where it may go."""
+    if now.own_lineage is None or not now.template or not _is_theirs(now, runs):
+        return "it is not what this run made by now"
+    if clones := linked_clones(seeder.client, now):
+        return f"machines are linked to its disk: {', '.join(clones)}"
+    return needed(str(now.vmid))
 
 
 def _name(facts: TemplateFacts) -> str:

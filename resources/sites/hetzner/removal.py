@@ -1,0 +1,27 @@
+"""Deleting a snapshot that may be protected: judged once more in between, and protected again where it stays."""
+
+from collections.abc import Callable
+
+from hyops_assets.contract.upkeep import Finding
+from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.inventory import Snapshot
+
+
+def delete_snapshot(
+    client: HetznerClient, snapshot: Snapshot, finding: Finding, again: Callable[[], Finding]
+) -> Finding:
+    """Delete a snapshot that was just judged, and return what became of it.
+
+    Args:
+        client: of its project.
+        snapshot: as it was just read.
+        finding: that says that it may go.
+        again: judges it once more.
+    """
+    if snapshot.protected:
+        client.unprotect_snapshot(snapshot)
+        if (now := again()).verdict != "remove":
+            client.protect_snapshot(snapshot)
+            return now
+    client.delete_snapshot(snapshot)
+    return finding.turned("removed")
