@@ -39,6 +39,7 @@ def test_the_rest_follows_after_the_pause_once_every_canary_held(daemon: Daemon)
     assert daemon.tick() == {}
     daemon.wait(minutes=2)
     assert daemon.tick() == at("rest")
+    daemon.start(HETZNER, "rest")
     assert daemon.tick() == {}
 
 
