@@ -7,7 +7,7 @@ ISO ?=
 ARGS ?=
 SUITES ?= bookworm trixie
 TARGETS ?= demo test-fast
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: help
 help: ## list the targets

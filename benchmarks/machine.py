@@ -1,4 +1,4 @@
-"""What the numbers were measured on: without it, nobody can compare them."""
+"""What the numbers were measured on: without it, they cannot be compared."""
 
 import os
 import platform

@@ -41,7 +41,7 @@ Found = TypeVar("Found")
 def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
     """Have `hyops dev` find a release by itself, in an empty home, and read in its event log what it waited for.
 
-    The first release has a signature that nobody trusts, so that its run fails at once. It is all that a quick run
+    The first release has a signature of an untrusted key, so that its run fails at once. It is all that a quick run
     waits for; else the look-alike follows, which boots under both firmwares and is seeded into both clouds.
     """
     environment = {"HOME": str(scratch), "PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(lab_cache().parents[1])}

@@ -36,7 +36,7 @@ def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
     iso = scratch / "some.iso"
     iso.write_bytes(b"iso")
     trusted = {"SSL_CERT_FILE": str(authority.bundle_file)}
-    # Whoever runs after this case must not trust a file that is gone with its scratch.
+    # What runs after this case must not trust a file that is gone with its scratch.
     with mock.patch.dict(os.environ, trusted), running(server):
         server.publish(_NEWEST, iso, "signature", built_at(_NEWEST))
         few, _ = _tick(scratch / "few", server, trace, FEW, times=1 if quick else 5)

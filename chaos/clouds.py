@@ -19,7 +19,7 @@ class Cloud(ABC):
     """One of the two clouds.
 
     Attributes:
-        work: what a child is told.
+        work: what a child is given.
         state: the slot that its seed writes.
     """
 

@@ -46,7 +46,7 @@ class Round:
 
 
 def record_trace(house: House, cloud: Cloud) -> list[Point]:
-    """Run a seed that nobody kills and return the points of its trace.
+    """Run a seed that is not killed and return the points of its trace.
 
     Raises:
         RuntimeError: it did not create what it should.
@@ -57,7 +57,7 @@ def record_trace(house: House, cloud: Cloud) -> list[Point]:
         ended = house.run(lab, cloud.work)
         requests = lab.files.trace().requests()[before:]
         if ended.outcome != "created":
-            message = f"a seed that nobody disturbed: {ended.outcome or ended.failure}"
+            message = f"an undisturbed seed: {ended.outcome or ended.failure}"
             raise RuntimeError(message)
     return points_of(requests)
 

@@ -69,7 +69,7 @@ look_for_drift = dg.define_asset_job(
 )
 
 BUILDS = frozenset({build_record.name, adopt_record.name, register_record.name})
-"""The jobs that bring a version into being: where one ran for it, nobody has to ask for it again."""
+"""The jobs that bring a version into being: where one ran for it, it need not be asked for again."""
 
 JOBS = [
     build_record,

@@ -21,7 +21,7 @@ class BootGate:
     """Boots a record's qcow2 and tells what happened.
 
     Args:
-        emulated_at_once: guests that this host emulates at a time; the others wait. Under KVM nobody waits.
+        emulated_at_once: guests that this host emulates at a time; the others wait. Under KVM none waits.
         locks: directory of the locks by which they are counted; this user's own where it is not given.
         probe: finds the accelerator.
     """

@@ -49,7 +49,7 @@ class BoundedNetwork(httpcore.NetworkBackend):
     """TCP and TLS until a moment.
 
     Args:
-        moment: shared with whoever starts an exchange and sets it.
+        moment: shared with the caller that starts an exchange and sets it.
     """
 
     def __init__(self, moment: Moment) -> None:

@@ -44,7 +44,7 @@ def find_environment_id(root: RuntimeRoot) -> str | None:
 
 
 def ensure_environment_id(root: RuntimeRoot) -> str:
-    """Return the id of an environment, which it gets now if it has none: once, whoever else asks at this moment."""
+    """Return the id of an environment, which it gets now if it has none: once, also where several ask at once."""
     path = root.environment_id_file
     found = find_environment_id(root)
     if found is not None:

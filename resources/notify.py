@@ -1,6 +1,6 @@
-"""A webhook that is told what failed: one POST of generic JSON, tried a few times.
+"""A webhook to which failures are reported: one POST of generic JSON, tried a few times.
 
-The URL is a secret: whoever has it can post there. It is read from the environment when something has to be told, and
+The URL is a secret: its holder can post there. It is read from the environment when something has to be reported, and
 stands in no error, no log and no setting. What a webhook does ends in time: each attempt as a whole, and all that one
 notifier says together, for a sensor's tick has an end of its own.
 """
@@ -38,7 +38,7 @@ class NotToldYet(TransientError):
 
 
 class NotTold(HyopsError):
-    """The webhook cannot be told anything as it is configured."""
+    """Nothing can be reported to the webhook as it is configured."""
 
 
 class Notifier:
@@ -76,7 +76,7 @@ class Notifier:
         return Redactor(self._environ, [self._name] if self._name else []).text(text)
 
     def tell(self, message: Mapping[str, JsonValue]) -> bool:
-        """Send a message; return whether there is somebody to be told.
+        """Send a message; return whether there is a webhook to report to.
 
         Raises:
             NotTold: the variable is unset or holds no https URL, or the webhook refuses or redirects.
@@ -158,7 +158,7 @@ class Notifier:
                 hint="set it to the URL of the webhook: without user, password and fragment, percent-encoded",
             ) from None
         if url.scheme != "https" and url.host not in _LOOPBACK:
-            raise NotTold(f"{name} holds no https URL", hint="use https: whoever reads the URL can post there")
+            raise NotTold(f"{name} holds no https URL", hint="use https: a reader of the URL can post there")
         return url
 
 
@@ -169,5 +169,6 @@ def notifier() -> dg.ResourceDefinition:
         SettingsError: `pipeline.yml` does not validate.
     """
     return of_environment(
-        lambda environment: Notifier(environment.settings.notify, os.environ), "The webhook that is told what failed."
+        lambda environment: Notifier(environment.settings.notify, os.environ),
+        "The webhook to which failures are reported.",
     )

@@ -88,7 +88,7 @@ class Cursor(BaseModel):
         """Return this after a poll that failed: the next one is later each time, up to six hours."""
         failures = self.failures + 1
         wait = min(timedelta(seconds=poll_seconds) * 2 ** min(failures - 1, 16), LONGEST_WAIT)
-        # At least two intervals once it counts as dead: the ticks between are red, and ask nobody.
+        # At least two intervals once it counts as dead: the ticks between are red, and ask no server.
         wait = max(wait, timedelta(seconds=poll_seconds) * (2 if failures >= TURN_RED_AFTER else 1))
         trouble = why[:_LONGEST_TROUBLE]
         return self.but(failures=failures, trouble=trouble, failed_at=now, not_before=now + wait)

@@ -1,4 +1,4 @@
-"""Failed runs: each is logged and told to the webhook, with the reason and the next step, and without secrets."""
+"""Failed runs: each is logged and reported to the webhook, with the reason and the next step, and without secrets."""
 
 import dagster as dg
 from pydantic import JsonValue
@@ -42,7 +42,7 @@ def run_failures() -> dg.SensorDefinition:
 
 
 def message_of(context: dg.RunFailureSensorContext, notifier: Notifier) -> dict[str, JsonValue]:
-    """Return what is told of a failed run: which, where, and why. Secrets in the reason are blacked out."""
+    """Return what is reported of a failed run: which, where, and why. Secrets in the reason are blacked out."""
     run = context.dagster_run
     step, reason = None, context.failure_event.message or "the run failed"
     for event in context.get_step_failure_events():

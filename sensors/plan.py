@@ -47,7 +47,7 @@ class Plan:
 
     Attributes:
         ask: releases to build now, oldest first.
-        cursor: what the next tick is told.
+        cursor: what the next tick reads.
         alarms: what must not pass in silence, in words.
         notes: what else is worth reading: what waits and why, what was refused or passed over.
     """

@@ -1,4 +1,4 @@
-"""What whoever launched a run asked of it, read from the run's tags: how a shell's run and the UI's are told apart."""
+"""What the caller of a run asked of it, read from the run's tags: they tell a shell's run from the UI's."""
 
 import re
 
@@ -51,7 +51,7 @@ def record_state(run: dg.DagsterRun) -> StateRef | None:
 def another_slot(run: dg.DagsterRun, own: StateRef) -> StateRef | None:
     """Return the slot that is to be written instead of the module's own; None where none was asked for.
 
-    Whoever asks for another slot keeps what stands in the module's own from moving.
+    A caller that asks for another slot leaves the module's own as it is.
     """
     instance = run.tags.get(INSTANCE_TAG)
     return StateRef.parse(f"{own.module}#{instance}") if instance else None

@@ -1,4 +1,4 @@
-"""Which process executes a run, and whether it still does: a killed run tells nobody that it ended.
+"""Which process executes a run, and whether it still does: a killed run does not report its end.
 
 Dagster's own run monitoring does not look at processes that a shell or its default launcher started, so a run that
 was killed stays `STARTED` for ever: it would hold its site's slot in the queue, and a seed that asks whether the run
@@ -106,14 +106,14 @@ def is_live(instance: dg.DagsterInstance, run_id: str) -> bool | None:
 
 
 def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Have a run say which process executes it, whoever launched it: a shell, the UI, the daemon."""
+    """Have a run say which process executes it, from wherever it was launched: a shell, the UI, the daemon."""
     process = RunProcess.this()
     if RunProcess.of(run) != process:
         instance.add_run_tags(run.run_id, process.tag(run.run_id))
 
 
 def fail_killed_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark the runs failed whose process is gone, and return their ids: nobody else will ever end them."""
+    """Mark the runs failed whose process is gone, and return their ids: no other process ever ends them."""
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     killed = [run for run in instance.get_runs(unfinished) if _was_killed(run)]
     for run in killed:

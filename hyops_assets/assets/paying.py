@@ -1,4 +1,4 @@
-"""The daily cap where the money is spent: asked right before a seed creates anything, whoever started it."""
+"""The daily cap where the money is spent: asked right before a seed creates anything, from wherever it was started."""
 
 import time
 
@@ -19,7 +19,7 @@ def require_within_cap(context: dg.AssetExecutionContext, cloud: Cloud, options:
     The note comes first: of two seeds that ask at the same moment, the one that noted it first may go on.
 
     Raises:
-        DailyCapReached: as many were created in the last 24 hours as may be, and nobody said to go on.
+        DailyCapReached: as many were created in the last 24 hours as may be, and the caller did not say to go on.
     """
     log = SeedLog(context.instance, cloud)
     key = context.partition_key

@@ -154,7 +154,7 @@ def _registered(
 
 
 def _place(repository: RepositorySettings) -> str:
-    """Return what this run published into, for whoever looks at it in the UI."""
+    """Return what this run published into, as the UI shows it."""
     if repository.bucket:
         return f"gs://{repository.bucket}"
     return f"directory {repository.directory}" if repository.directory else "directory of this environment"

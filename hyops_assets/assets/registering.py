@@ -1,7 +1,7 @@
 """A record that somebody published: taken into the contract under its own URLs, after it was found to be one.
 
 What belongs here: from URLs to a `Contract` of which nothing was built or published here. Every file is downloaded
-once, hashed, decoded, and its disk looked into; what is wrong with a disk that others answer for is told, and what it
+once, hashed, decoded, and its disk looked into; a fault of a disk that others answer for is reported, and what it
 claims to be must be true.
 """
 
@@ -45,7 +45,7 @@ class Registration(Frozen):
         default={}, description="https URLs by format (qcow2, raw.xz), instead of that"
     )
     sha256: dict[VariantFormat, OptionalDigest] = Field(
-        default={}, description="of these files, by format, as far as it was told"
+        default={}, description="of these files, by format, as far as it is known"
     )
     source_iso_url: PublicUrl = Field(default="", description="what it was built from, as its builder says")
 
@@ -70,7 +70,7 @@ class Registered(Frozen):
         run_id: the run that read its files last.
         files: by format.
         disk: what each of them decodes to.
-        computed: formats whose digest nobody had told.
+        computed: formats whose digest was not given.
         warnings: what the inspection of the disk found wrong, question by question.
     """
 
@@ -272,7 +272,7 @@ def metadata_of(contract: Contract, found: Registered) -> dict[str, dg.MetadataV
     return {
         "registered": "published elsewhere: nothing was built or published here",
         "read": dg.MetadataValue.json({file.url: file.sha256 for file in found.files.values()}),
-        "sha256 not told, computed": ", ".join(found.computed) or "none",
+        "sha256 not given, computed": ", ".join(found.computed) or "none",
         "warnings": dg.MetadataValue.json(
             [f"{name}: {detail}" for name, detail in found.warnings.items()]
             + [

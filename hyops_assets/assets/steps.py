@@ -51,7 +51,7 @@ class Step:
 
 @contextmanager
 def timed(name: str) -> Iterator[Step]:
-    """Announce a step, hand out its progress, and tell its outcome, bytes and seconds to whoever listens."""
+    """Announce a step, hand out its progress, and report its outcome, bytes and seconds to the logger's listeners."""
     current = Step(name)
     start = time.monotonic()
     LOGGER.debug("%s", name, extra={"step": name, "stage": "start", "done": 0, "total": None})

@@ -78,7 +78,7 @@ def drift_at(cloud: Cloud, settings: Settings, store: ArtifactStore, places: Pla
         except HyopsError as error:
             found.append(Drift(name, "the whole site", "can be read", said_of(error)))
     for site in sorted({one.site for one in expected} - cloud.sites(settings).keys()):
-        found.append(Drift(site, "the whole site", "a configured site", "not in pipeline.yml: nobody looks there"))
+        found.append(Drift(site, "the whole site", "a configured site", "not in pipeline.yml: it is not looked at"))
     return (replace(one, where=f"{cloud.name}/{one.where}") for one in found)
 
 

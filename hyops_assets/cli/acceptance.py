@@ -229,7 +229,7 @@ def _chosen(named: str, default: str | None) -> str | None:
 
 
 def _require_free(ground: Ground, sites: list[TrialSite], contract: Contract) -> None:
-    """See that no site holds the record, or is expected to, and that nobody is at work there.
+    """See that no site holds the record, or is expected to, and that no run is at work there.
 
     Raises:
         Refused: one is.

@@ -47,7 +47,7 @@ class KilledTrials:
         return self._look(reap=True)
 
     def reap_alone(self) -> list[Finding]:
-        """Remove it as whoever is alone already (`acceptance_removal.alone`)."""
+        """Remove it as the one that is alone already (`acceptance_removal.alone`)."""
         return self._each(reap=True) if self._left() else []
 
     def _look(self, *, reap: bool) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Removing what an acceptance run made: its own at its end, and a killed one's by whoever comes next.
+"""Removing what an acceptance run made: its own at its end, and a killed one's by the next.
 
 A thing is an acceptance run's where it carries the id of a run of the acceptance runs' own Dagster instance that is
 tagged with that acceptance run. Its state and those tags are written before anything is made, so what a killed run
@@ -179,7 +179,7 @@ class Made:
 
 @contextmanager
 def alone(root: RuntimeRoot) -> Iterator[None]:
-    """Hold what a live acceptance run holds: whoever has it knows that no other one of this environment lives.
+    """Hold what a live acceptance run holds: its holder knows that no other one of this environment lives.
 
     The kernel frees it when its holder dies.
 
@@ -212,7 +212,7 @@ def who_needs(
     since: float,
     ref: str,
 ) -> str | None:
-    """Return who needs what an acceptance run made: a run at work there, one that adopted it, a state. None: nobody.
+    """Return who needs what an acceptance run made: a run at work there, one that adopted it, a state. None: nothing does.
 
     Args:
         live: the environment's own instance.

@@ -99,7 +99,7 @@ class _Slot:
 @contextmanager
 def ended_as_by_hand() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does, so that a service manager's stop leaves nothing behind either."""
-    # Raised as SIGINT, not as an exception: whoever has a handler for that, such as Dagster, is to have its say.
+    # Raised as SIGINT, not as an exception: a handler for that, such as Dagster's, is to have its say.
     former = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         yield

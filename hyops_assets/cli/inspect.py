@@ -44,7 +44,7 @@ class WrongFile(Refused):
 
 
 class NothingToName(Refused):
-    """A bill of materials was asked for, and nobody said of what."""
+    """A bill of materials was asked for without saying of what."""
 
 
 class Answer(Frozen):

@@ -87,7 +87,7 @@ def open_instance(root: RuntimeRoot, home: Path | None = None) -> dg.DagsterInst
     """
     home = prepare_instance(root, home)
     os.environ.update(environment_of(root))
-    # Whoever comes first makes the databases: two at once leave tables of which Dagster can use none.
+    # The first one makes the databases: two at once leave tables of which Dagster can use none.
     with FileLock(home / ".opening.lock"):
         instance = instance_of(home, {"compute_logs": _PRINTED_ONLY})
     fail_killed_runs(instance)

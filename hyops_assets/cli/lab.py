@@ -95,7 +95,7 @@ def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
     directory = files.feed / iso.release
     make_private(root.lab, below=root.path)
     make_private_directory(directory)
-    # The key first: whoever sees the release can verify it.
+    # The key first: a reader of the release can verify it.
     (directory / _KEY_FILE).write_text(iso.public_key.read_text())
     if root.settings_file.exists():
         _write_settings(root)
@@ -262,7 +262,7 @@ def lab_settings(files: LabFiles) -> Settings:
                     token_id=PROXMOX_TOKEN_ID,
                     token_env=PROXMOX_TOKEN_ENV,
                     ca_file=files.certificate,
-                    # The lab's machines do not boot: the smoke gate would have nobody to ask.
+                    # The lab's machines do not boot: the smoke gate would have no agent to ask.
                     template_smoke_gate=False,
                     seed="auto",
                     default=True,

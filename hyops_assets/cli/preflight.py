@@ -171,7 +171,7 @@ def _record(place: Place, run_id: str, lines: list[str], report: dict[str, Any],
 
 @contextmanager
 def _own_faults() -> Iterator[None]:
-    """Give faults of this program the exit status that HyOps has for them; whoever reports one needs the trace."""
+    """Give faults of this program the exit status that HyOps has for them; a report of one needs the trace."""
     try:
         yield
     except HyopsError:

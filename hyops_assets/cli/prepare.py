@@ -77,7 +77,7 @@ class Prepared:
 def prepare(asked: Asked, environ: Mapping[str, str] = os.environ) -> Prepared:
     """Read, resolve and validate everything that a module's run needs.
 
-    References that lead nowhere stand in `resolution.unresolved`: whoever goes on decides.
+    References that lead nowhere stand in `resolution.unresolved`: the caller decides whether to go on.
 
     Raises:
         BadUsage: the command line contradicts itself, or skips preflight without a reason.

@@ -147,7 +147,7 @@ def _sites(cloud: Cloud, settings: Settings, named: Collection[str]) -> list[str
 
 
 def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
-    """Return which cells their canaries hold back. Whoever seeds by hand need not wait for the pause."""
+    """Return which cells their canaries hold back. A seed by hand need not wait for the pause."""
     seeding = graph.settings.seeding.model_copy(update={"rest_after_minutes": 0})
     settings = graph.settings.model_copy(update={"seeding": seeding})
     held: dict[Cell, str] = {}

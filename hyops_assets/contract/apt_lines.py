@@ -1,6 +1,6 @@
 """A one-line source of apt (sources.list(5)), taken apart; and what may not stand in one that settings name.
 
-A line that would switch signatures off is refused, whoever wrote it.
+A line that would switch signatures off is refused in any case.
 """
 
 import re

@@ -14,7 +14,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Frozen(BaseModel):
-    """Base of the promised models: immutable, and a key nobody knows is refused."""
+    """Base of the promised models: immutable, and an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 

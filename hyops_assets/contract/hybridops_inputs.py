@@ -13,7 +13,7 @@ _SITE = "it belongs to the site: sites.{kind}.<name> in config/pipeline.yml"
 _PROXMOX = _SITE.format(kind="proxmox")
 _HETZNERS = "it is an input of core/hetzner/vyos-image-seed"
 _TEMPLATES = "it is an input of core/onprem/vyos-template-seed"
-_API = "the site is reached through its API with a token: nobody logs in to the node"
+_API = "the site is reached through its API with a token: there is no login to the node"
 _RECORD = "the record decides it"
 
 REFUSED: Mapping[str, str] = {

@@ -1,7 +1,7 @@
 """Inputs of the modules: what an operator may ask for, validated before anything is touched.
 
 Names are the source document's (`record_*`); HybridOps' `artifact_*` are aliases. A placeholder left in an example is
-refused wherever it stands, and so is a key that nobody reads: an ignored input is a lie.
+refused wherever it stands, and so is an unread key: an ignored input is a lie.
 """
 
 import re

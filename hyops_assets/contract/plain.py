@@ -1,7 +1,7 @@
 """What a document that people write may hold before a model looks at it: plain values, and not too many.
 
 YAML's references let a file of one kilobyte stand for gigabytes, or contain itself; its tags make values that no JSON
-has. Whatever reads such a document afterwards would run out of memory, or fail in a way that nobody typed.
+has. Whatever reads such a document afterwards would run out of memory, or fail with an untyped error.
 """
 
 from datetime import date

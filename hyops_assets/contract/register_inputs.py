@@ -58,7 +58,7 @@ class ArtifactInputs(ModuleInputs):
     record_document_url: Words = Field(default="", description="https URL of the record's record.json")
     record_url: Words = Field(default="", description="https URL of one variant")
     record_format: VariantFormat = Field(default="qcow2", description="of the file behind record_url")
-    record_sha256: Digest = Field(default="", description="of that file; computed and told where it is empty")
+    record_sha256: Digest = Field(default="", description="of that file; computed and reported where it is empty")
     record_variants: dict[VariantFormat, PublishedFile] = Field(
         default={}, description="url and sha256 by format, instead of record_url"
     )

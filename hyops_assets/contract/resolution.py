@@ -1,6 +1,6 @@
 """What a state reference makes of a module's inputs: the reference decides, whatever else is set.
 
-Pure: a state is found by whoever calls. Rules of the source document ("Important behavior"): stale rerun values such
+Pure: a state is found by the caller. Rules of the source document ("Important behavior"): stale rerun values such
 as `record_url`, `record_sha256`, `record_version`, `image_source_url` and `seed_command` must not override the record
 that `record_state_ref` names; `image_state_ref` and `template_state_ref` decide for the edges in the same way. What
 the upstream state does not say is cleared, so that nothing stale survives a rerun.

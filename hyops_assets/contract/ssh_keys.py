@@ -25,7 +25,7 @@ def require_public_key(text: str) -> str:
     """Return a line of an `authorized_keys` file unchanged: type, base64, perhaps a comment; no options.
 
     The base64 begins with the type once more, as a length and a name (RFC 4253, section 6.6): a key that was cut or
-    pasted under another type is found here and not by whoever cannot log in.
+    pasted under another type is found here and not at a failed login.
 
     Raises:
         ValueError: it is none.

@@ -126,7 +126,7 @@ def template_outputs(contract: Contract, *, vmid: int, name: str, node: str, see
 
 
 def standing_template_outputs(*, key: str, vmid: int, name: str, node: str, version: str, source_url: str) -> Outputs:
-    """Return what a state says of a template, whoever made it; `version` and `source_url` are empty where unknown."""
+    """Return what a state says of a template, of any maker; `version` and `source_url` are empty where unknown."""
     entry: Outputs = {
         "template_vm_id": vmid,
         "template_name": name,
@@ -158,7 +158,7 @@ def image_outputs(contract: Contract, *, image_ref: str, name: str, description:
 def standing_image_outputs(
     *, key: str, image_ref: str, name: str, description: str, version: str, source_url: str
 ) -> Outputs:
-    """Return what a state says of a snapshot, whoever made it; `version` and `source_url` are empty where unknown."""
+    """Return what a state says of a snapshot, of any maker; `version` and `source_url` are empty where unknown."""
     entry: Outputs = {
         "image_ref": image_ref,
         "image_name": name,

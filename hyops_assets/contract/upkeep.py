@@ -14,13 +14,13 @@ from hyops_assets.contract.printable import shown
 
 Verdict = Literal["remove", "removed", "keep", "by hand", "failed", "unknown"]
 """remove: ours, unused, and it may go. removed: this run removed it. keep: it stays. by hand: it stays, and only a
-person can tell or do more. failed: removing it was tried. unknown: nobody could look."""
+person can tell or do more. failed: removing it was tried. unknown: it could not be looked at."""
 
 IsLive = Callable[[str], bool | None]
-"""Tells whether a run, by its id, is at work. None: nobody here knows, so it may be at work on another host."""
+"""Tells whether a run, by its id, is at work. None: unknown on this host, so it may be at work on another."""
 
 Needed = Callable[[str], str | None]
-"""Tells who needs a thing, by its id: a state that names it, a run at work at its site. None: nobody does."""
+"""Tells who needs a thing, by its id: a state that names it, a run at work at its site. None: it is not needed."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Finding:
     why: str
 
     def __post_init__(self) -> None:
-        # Names and reasons of clouds: whoever labels a thing there says what is printed here.
+        # Names and reasons of clouds: labels of other users are printed here.
         for name in ("what", "where", "why"):
             object.__setattr__(self, name, shown(getattr(self, name)))
 
@@ -87,5 +87,5 @@ def _moment(epoch: int) -> str:
     try:
         return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%MZ}"
     except (ValueError, OverflowError, OSError):
-        # Whoever may write labels may write any number.
+        # Labels may hold any number.
         return f"second {epoch} since 1970"

@@ -49,7 +49,7 @@ def require_adoptable(url: str, sha256: str | None, version: RecordVersion) -> N
 
     Args:
         url: where the disk is published.
-        sha256: of the file there, as whoever published it tells.
+        sha256: of the file there, as its publisher says.
         version: of the record.
 
     Raises:
@@ -144,7 +144,7 @@ def adopt_disk(
 
 
 def _facts(file: Path, url: str | None, format_: DiskFormat, sha256: str) -> dict[str, JsonValue]:
-    # The path of a file on this host is nobody's business; its name and digest are.
+    # The path of a file on this host is private; its name and digest are.
     return {
         "method": "adopted",
         "accelerator": "unknown",

@@ -1,6 +1,6 @@
 """What looking into a disk, an ISO or a package may take: bytes, entries, programs and seconds, counted in one place.
 
-Sizes and counts in bytes from elsewhere are claims. Whoever acts on one draws it from a budget first; what is beyond
+Sizes and counts in bytes from elsewhere are claims. What acts on one draws it from a budget first; what is beyond
 the budget is refused by name, before it is read, listed or waited for.
 """
 

@@ -206,7 +206,7 @@ def _packages(
 
 
 def _dpkg_status(disk: Path, opened: OpenedIso) -> bytes:
-    """Return the guest's dpkg status, overlay over squashfs, whoever put the overlay there."""
+    """Return the guest's dpkg status, overlay over squashfs, wherever the overlay is from."""
     partitions = read_table(disk).partitions
     if len(partitions) != PARTITIONS:
         raise BuildFailed(f"the disk has {len(partitions)} partitions", hint="let the method make a disk as VyOS does")

@@ -88,7 +88,7 @@ def run_command(
 
     Args:
         command: what to run.
-        stage: under which progress is told.
+        stage: under which progress is reported.
         told: variables of ours.
         scratch: where it runs if it names no directory of its own.
         hidden: what must not stand in a log, besides the values of the variables that were named for it.

@@ -177,7 +177,7 @@ def run(
     """
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
     words = [os.fspath(word) for word in argv]
-    # Whoever waits for a program may be killed with no chance to stop it. A mkfs that lived on would write into the
+    # What waits for a program may be killed with no chance to stop it. A mkfs that lived on would write into the
     # disk that the next run is already building under the same name.
     mortal = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
     with running(mortal, env=env, cwd=cwd, stdin=source, stdout=stdout or subprocess.PIPE) as process:
@@ -206,7 +206,7 @@ def streaming(
         ProgramFailed: it ended with an exit status other than 0; carries the last lines of its standard error.
     """
     with (
-        # A file, not a pipe: nobody reads standard error meanwhile, and a full pipe would stop the program.
+        # A file, not a pipe: standard error is not read meanwhile, and a full pipe would stop the program.
         tempfile.TemporaryFile() as said,
         running(argv, env=env, cwd=cwd, stderr=said) as process,
     ):

@@ -39,7 +39,7 @@ def space_needed(directory: Path, size_bytes: int) -> Iterator[None]:
     except NoSpace:
         raise
     except HyopsError as error:
-        # Whoever ran the program may have put its words into an error of his own.
+        # The caller may have put the program's words into an error of its own.
         if not any(word in error.message for word in _FULL_WORDS):
             raise
         raise _no_space(directory, error.message) from error

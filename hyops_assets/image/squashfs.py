@@ -179,7 +179,7 @@ class Squashfs:
         return sha256_of_file(self.path)
 
     def _list(self) -> dict[str, Member]:
-        # A prefix nobody can guess: a file name that holds a newline cannot forge a line of the listing.
+        # A prefix that cannot be guessed: a file name that holds a newline cannot forge a line of the listing.
         prefix = secrets.token_hex(16)
         words = [*_UNSQUASHFS, "-UTC", "-d", prefix, "-lln", self.path]
         limits = Limits(output_bytes=_MOST_LISTED_BYTES)

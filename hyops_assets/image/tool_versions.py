@@ -1,4 +1,4 @@
-"""Which versions of the host's programs a build used: evidence for whoever has to explain a difference."""
+"""Which versions of the host's programs a build used: evidence for explaining a difference."""
 
 import importlib.metadata
 import platform

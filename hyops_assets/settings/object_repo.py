@@ -47,7 +47,7 @@ class ObjectRepoInputs(ModuleInputs):
         description="days after which objects are removed; 0: never, as published names are promised",
     )
     retention_days: int = Field(
-        default=0, ge=0, le=36525, description="days in which nobody may remove an object; 0: no such policy"
+        default=0, ge=0, le=36525, description="days in which an object cannot be removed; 0: no such policy"
     )
     public_read: bool = Field(default=True, description="let anyone read objects; sites fetch records without a key")
     service_account_id: ProjectId = "objectrepo"

@@ -1,6 +1,6 @@
 """Who may sign an ISO: minisign public keys, what each may sign, and from when to when.
 
-Lives here: VyOS' own keys, pinned. They are never fetched: whoever can replace an ISO where VyOS publishes it can
+Lives here: VyOS' own keys, pinned. They are never fetched: who can replace an ISO where VyOS publishes it can
 replace a key beside it. Sources: vyos.net (release), docs.vyos.io "Verify the image's authenticity" (rolling), and
 the history of the file `minisign.pub` in vyos/vyos-nightly-build (the retired ones, with their days).
 

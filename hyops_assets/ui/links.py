@@ -1,4 +1,4 @@
-"""Links into the UI: a code that opens it once, within a minute, for whoever may read the environment's private key.
+"""Links into the UI: a code that opens it once, within a minute, for users who may read its private key.
 
 The key lies in a file of mode 0600 for as long as the UI runs, so that another shell of the same user can ask for a
 further link. A code carries its end and a nonce under an HMAC: the server keeps no list of those it gave out, only of

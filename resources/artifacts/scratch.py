@@ -1,4 +1,4 @@
-"""Scratch directories that do not outlive their process for long: held by their creator, swept once nobody does."""
+"""Scratch directories that do not outlive their process for long: held by their creator, swept once none does."""
 
 import fcntl
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 @contextmanager
 def scratch_below(directory: Path, purpose: str) -> Iterator[Path]:
-    """Yield an empty directory of mode 0700, removed afterwards; first sweep those that nobody holds.
+    """Yield an empty directory of mode 0700, removed afterwards; first sweep those that no process holds.
 
     Args:
         directory: where it is made; everything in it is a scratch directory.
         purpose: what its name starts with.
     """
-    # One sweeper or creator at a time: a directory that nobody holds yet looks like a leftover.
+    # One sweeper or creator at a time: a directory that no process holds yet looks like a leftover.
     with _held(directory):
         _sweep(directory)
         mine = Path(tempfile.mkdtemp(dir=directory, prefix=f"{purpose}-"))
@@ -30,7 +30,7 @@ def scratch_below(directory: Path, purpose: str) -> Iterator[Path]:
 
 
 def find_unheld(directory: Path) -> list[Path]:
-    """Return the scratch directories that nobody holds, sorted; none where the directory is not there."""
+    """Return the scratch directories that no process holds, sorted; none where the directory is not there."""
     try:
         with _held(directory):
             found = list(_unheld(directory))
@@ -43,7 +43,7 @@ def find_unheld(directory: Path) -> list[Path]:
 
 
 def sweep(directory: Path) -> list[Path]:
-    """Remove the scratch directories that nobody holds, and return them, sorted."""
+    """Remove the scratch directories that no process holds, and return them, sorted."""
     try:
         with _held(directory):
             return sorted(_sweep(directory))
@@ -61,7 +61,7 @@ def _sweep(directory: Path) -> list[Path]:
 
 
 def _unheld(directory: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each scratch directory that nobody holds, and the descriptor that holds it now.
+    """Yield each scratch directory that no process holds, and the descriptor that holds it now.
 
     The kernel frees what a killed process held. Its process id would tell less: it may have been given to another,
     and says nothing between containers that share this directory.

@@ -72,7 +72,7 @@ class ReleaseFeed:
         """Read the feed from the first of its URLs that gives one.
 
         Args:
-            etag: of an earlier reading, to be told `unchanged`.
+            etag: of an earlier reading, to be answered `unchanged`.
             url: where that came from; without it, the first URL of the settings. Others are asked unconditionally,
                 for a validator means nothing elsewhere (RFC 9110 §8.8).
             budget: of the tick that asks; the URLs share it, so that the last one has its time as well.

@@ -1,6 +1,6 @@
 """Fetching an ISO and its signature: mirror first, resumable, bounded, from allowed hosts only.
 
-What arrives here is not trusted: whoever called verifies the signature, and calls `DownloadedIso.discard` where it
+What arrives here is not trusted: the caller verifies the signature, and calls `DownloadedIso.discard` where it
 fails, so that the next attempt starts from nothing.
 """
 

@@ -61,7 +61,7 @@ def look_up(release: Release, api: str | None, *, timeout_seconds: float) -> Loo
 
     Args:
         release: as the feed announces it.
-        api: base URL of GitHub's REST API; None asks nobody.
+        api: base URL of GitHub's REST API; None: it is not asked.
         timeout_seconds: for all of its answer.
     """
     place = _DOWNLOAD.fullmatch(release.url)

@@ -12,7 +12,7 @@ MOST_BYTES = 64 << 30
 
 
 def read_published(url: str, repository: ObjectRepository, *, progress: Progress = silent) -> ReadBack:
-    """Return what anyone reads at a URL of a contract, whoever published it: this repository, a command, others.
+    """Return what anyone reads at a URL of a contract, of any publisher: this repository, a command, others.
 
     Raises:
         as `read_public` and the repository do; a file's URL is the repository's own or refused.

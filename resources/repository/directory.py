@@ -1,7 +1,7 @@
 """An object repository in a directory, which a web server may serve or not.
 
 What a creator noted of an object (digest, content type, metadata) stands beside it in `.<name>.facts.json`: written
-after the object, by whoever saw that the bytes are right, and only once.
+after the object, by a process that saw that the bytes are right, and only once.
 """
 
 import errno

@@ -140,7 +140,7 @@ class GcsRepository:
     def require_ready(self) -> None:
         """Find out, without writing anything, whether the bucket is there, can be added to and is open to readers.
 
-        A `public_base_url` of its own may be served by something else than the bucket's policy: then nobody is asked.
+        A `public_base_url` of its own may be served by something else than the bucket's policy: then it is not asked.
 
         Raises:
             NotPublic: anonymous readers may not read; the hint has the commands that change it.

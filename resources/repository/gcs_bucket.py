@@ -110,7 +110,7 @@ class BucketKeeper:
         return Brought(str(found.location), (*changes, *granted), pending)
 
     def _find(self) -> storage.Bucket | None:
-        """Return the bucket if it is this project's; None where nobody has the name.
+        """Return the bucket if it is this project's; None where the name is free.
 
         A bucket that somebody else lets us see is not ours: whose it is, only the project's own list tells without
         another of Google's services.

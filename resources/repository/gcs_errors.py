@@ -1,6 +1,6 @@
 """What Google's libraries raise, as errors that say what to do, and without the secrets those carry.
 
-The texts of their exceptions hold the URL of the request, and the URL of a resumable upload is a secret: whoever has
+The texts of their exceptions hold the URL of the request, and the URL of a resumable upload is a secret: who has
 it may write to the object. So nothing of theirs is chained, and only the service's own sentence is quoted.
 """
 

@@ -57,7 +57,7 @@ def find_marker(head: Callable[[str], ObjectFacts | None]) -> str | None:
         found = head(name)
         if found is None:
             return None
-        # What no creator noted a digest of is judged by its size; whoever reads it sees its bytes.
+        # What no creator noted a digest of is judged by its size; a reader sees its bytes.
         if found.sha256 == MARKER_SHA256 or (found.sha256 is None and found.size_bytes == len(MARKER)):
             return name
     return None

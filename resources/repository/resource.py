@@ -45,7 +45,7 @@ def _repository(environment: Environment) -> ObjectRepository:
 
 
 def command_repository(command: OperatorCommand, settings: Settings, root: RuntimeRoot) -> CommandRepository:
-    """Return the repository whose objects a command publishes; it is told which one the settings name."""
+    """Return the repository whose objects a command publishes; it is given which one the settings name."""
     return CommandRepository(
         command,
         notes=root.path / "work" / "published-by-command",

@@ -7,7 +7,7 @@ before anything is changed, `error` keeps the former outputs.
                  ├────── fail ────▶ error, former outputs
                  └────── withdraw ▶ as it was before: the run did not move this slot
 
-A run that was killed leaves `running`; the next one begins again. Whoever ends a state that another run has begun
+A run that was killed leaves `running`; the next one begins again. A run that ends a state that another run has begun
 meanwhile changes nothing: the later run decides.
 """
 
@@ -151,12 +151,12 @@ class StateStore:
     def commit(self, ref: StateRef, *, run_id: str, outputs: Outputs) -> bool:
         """Make a state `ok` with these outputs; tell whether the outputs changed, or the status but for this run.
 
-        A run that did not begin the state and finds it with equal outputs leaves the file as it is: whoever watches
+        A run that did not begin the state and finds it with equal outputs leaves the file as it is: what watches
         it sees no change.
 
         Raises:
             Refused: a lab would overwrite a state that no lab wrote.
-            BadState: what stands there cannot be read, so nobody can tell whether it may be overwritten; or the
+            BadState: what stands there cannot be read, so it is unknown whether it may be overwritten; or the
                 outputs are too many to be read again.
             NoSpace: the state cannot be written; it is what it was.
             StateBusy: another process writes it, and does not end.

@@ -48,7 +48,7 @@ def registration(inputs: ArtifactInputs) -> dict[str, object]:
 
 
 def warnings_of(ran: "Ran") -> list[str]:
-    """Return what the registration found out that nobody vouches for."""
+    """Return what the registration found out and does not vouch for."""
     warnings = ran.metadata["published_contract"].get("warnings")
     return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
 

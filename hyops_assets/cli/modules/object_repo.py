@@ -67,7 +67,7 @@ def apply(work: Work) -> Done:
         console.print(f"  {change.action:<8} {change.what}: {change.detail}", markup=False)
     if not brought.changes:
         console.print(f"  adopted  gs://{inputs.bucket_name}: everything was in place", markup=False)
-    # A key is created by who uses it, and by nobody else; it enters neither a state nor a log.
+    # A key is created by its user alone; it enters neither a state nor a log.
     steps = (*brought.pending, f"a key, where there is none: {_key_hint(inputs)}")
     for step in steps:
         console.print(f"  next     {step}", markup=False)

@@ -57,7 +57,7 @@ def settings_page() -> str:
         "# Settings: every key of `pipeline.yml`\n",
         _MADE,
         "The file is `<runtime root>/config/pipeline.yml`; `hyops init --env <env>` writes a commented one. Every key",
-        "has a default that works; *required* are only those of a section that is there. A key that nobody knows is",
+        "has a default that works; *required* are only those of a section that is there. An unknown key is",
         "refused. No secret stands here: `token_env` names the variable that holds one.",
     ]
     sections: dict[str, list[Key]] = {}
@@ -203,4 +203,4 @@ def _quoted(names: list[str]) -> str:
 
 if __name__ == "__main__":
     for written in write_made(made_pages(Path("docs/reference"))):
-        print(written)  # noqa: T201 - what changed, for whoever made it
+        print(written)  # noqa: T201 - what changed

@@ -140,4 +140,4 @@ _NAME = "hyops_assets.cli.modules.specs"
 
 if __name__ == "__main__":
     for written in write_made(made_files(Path("modules"))):
-        print(written)  # noqa: T201 - what changed, for whoever made it
+        print(written)  # noqa: T201 - what changed

@@ -1,7 +1,7 @@
 """The NoCloud disk of the boot gate: a guest's instructions to prove where it runs, and the check of its proof.
 
 The disk carries a random nonce. A script in cloud-init's last stage gathers facts of the running root and prints
-them with SHA-256(nonce + facts). Whoever merely echoes the instructions cannot print that digest, and a digest over
+them with SHA-256(nonce + facts). What merely echoes the instructions cannot print that digest, and a digest over
 other facts does not verify. Concept: https://cloudinit.readthedocs.io/en/22.4.2/topics/datasources/nocloud.html
 """
 

@@ -39,7 +39,7 @@ def taken(
 
     Args:
         directory: of the locks; made where it is missing.
-        at_once: turns there are. Whoever names more has the further ones to itself.
+        at_once: turns there are. A caller that names more has the further ones to itself.
         progress: called with whom it waits for, at every look; what it raises ends the waiting.
         look_every: seconds between two looks.
 
@@ -84,7 +84,7 @@ def _hold_one(locks: list[Path]) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             continue
-        # A sweeper of old files may have removed it between the two calls: then nobody else would find it held.
+        # A sweeper of old files may have removed it between the two calls: then no other process would find it held.
         if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)

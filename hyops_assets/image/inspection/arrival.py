@@ -70,7 +70,7 @@ def opened_disk(file: Path, scratch: Path, *, progress: Progress = silent) -> It
 def release_on(disk: Path, scratch: Path) -> str:
     """Return the release that a raw disk holds: the name of the directory in /boot with the squashfs of that name.
 
-    Of several the last one by name is told, and the questions say that there are others; of a disk without any, or
+    Of several the last one by name is reported, and the questions say that there are others; of a disk without any, or
     one that cannot be read, `UNKNOWN_RELEASE`.
     """
     with viewed(disk, Expected(UNKNOWN_RELEASE), scratch) as view:

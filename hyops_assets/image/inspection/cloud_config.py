@@ -96,7 +96,7 @@ def _require_modest(path: str, content: bytes) -> None:
 def values_named(found: JsonValue, names: frozenset[str]) -> Iterator[tuple[str, JsonValue]]:
     """Yield every value, however deep, that stands under one of these keys, with the key.
 
-    What an alias repeats is told once: a few lines of aliases can stand for more values than fit into memory.
+    What an alias repeats is counted once: a few lines of aliases can stand for more values than fit into memory.
     """
     pending: list[JsonValue] = [found]
     seen: set[int] = set()

@@ -308,7 +308,7 @@ def parse_details(lines: Iterable[str]) -> dict[int, Details]:
     """Read what debugfs prints for `stat <inode>`, by inode.
 
     Raises:
-        UnreadableFileSystem: an inode is told twice, as the text of a symlink with a line break could feign it.
+        UnreadableFileSystem: an inode is listed twice, as the text of a symlink with a line break could feign it.
     """
     found: dict[int, Details] = {}
     details = Details()
@@ -318,7 +318,7 @@ def parse_details(lines: Iterable[str]) -> dict[int, Details]:
             continue
         if echo := _ECHO.fullmatch(line):
             if int(echo[1]) in found:
-                raise UnreadableFileSystem(f"inode {echo[1]} is told twice")
+                raise UnreadableFileSystem(f"inode {echo[1]} is listed twice")
             details = found[int(echo[1])] = Details()
         elif link := _FAST_LINK.fullmatch(line):
             details.target = link[1]

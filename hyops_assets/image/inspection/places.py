@@ -1,7 +1,7 @@
 """Where VyOS keeps what belongs to one router, as the running system finds it, and which question looks there.
 
 What belongs here: paths of the guest. A place that is missing here is looked at by no question, so that a disk with
-something in it passes: whoever learns of another one adds it, and `test_places` asks for a question about it.
+something in it passes: another one that becomes known is added, and `test_places` asks for a question about it.
 
 The configuration's directory stands twice. At the first boot VyOS' live-boot copies it to /config, which is
 `/boot/<release>/rw/config` on the disk, and from then on mounts that over /opt/vyatta/etc/config (live-boot,
@@ -54,7 +54,7 @@ ACCOUNT_BACKUPS = ("/etc/shadow-", "/etc/passwd-")
 
 CLOUD_STATE = ("/var/lib/cloud", *(f"{directory}/cloud" for directory in CONFIG_DIRECTORIES))
 ENCRYPTED_STORE = "/luks"
-"""On the boot partition: an encrypted volume that VyOS mounts over both directories, and nobody can look into."""
+"""On the boot partition: an encrypted volume that VyOS mounts over both directories, and cannot be looked into."""
 
 _MARK = ".vyatta_config"
 _OF_PEOPLE = ("/etc/", "/home/", "/root/", "/usr/local/", "/opt/vyatta/etc/")

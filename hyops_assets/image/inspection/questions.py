@@ -26,7 +26,7 @@ Check = Callable[[View], str]
 """Answers a question: returns what was found, raises `Fault` or a reader's error where it is wrong."""
 
 Outcome = Literal["passed", "failed", "not compared"]
-"""`not compared` stands where nobody promised anything to compare with; it is no pass."""
+"""`not compared` stands where nothing was promised to compare with; it is no pass."""
 
 _CHECKS: Mapping[str, Check] = {
     **disk.CHECKS,
@@ -125,7 +125,7 @@ def _answer(name: str, check: Check, view: View) -> Finding:
 
 
 class _Stopped(Exception):
-    """Nobody waits for the digest any more."""
+    """The digest is no longer waited for."""
 
 
 @dataclass

@@ -29,7 +29,7 @@ class Fault(HyopsError):
 
 
 class NotCompared(HyopsError):
-    """A question asks for a comparison, and nobody said with what: its answer is neither good nor bad."""
+    """A question asks for a comparison, without anything to compare with: its answer is neither good nor bad."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"nothing to compare {what} with", hint="give the record or the ISO")
@@ -37,7 +37,7 @@ class NotCompared(HyopsError):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a record promises about its disk. What is None was promised by nobody, and is then not compared.
+    """What a record promises about its disk. What is None was not promised, and is then not compared.
 
     Attributes:
         release: the VyOS release that the disk holds.
@@ -152,5 +152,5 @@ class View:
 
     @asked_once
     def cloud_config(self) -> CloudConfig:
-        """What the guest's cloud-init is told by the disk."""
+        """What the disk says to the guest's cloud-init."""
         return read_cloud_config(self.guest)

@@ -1,7 +1,7 @@
 """Where things lie in a VyOS release: found in its squashfs, not assumed.
 
 VyOS moves its files: the default configuration went from /opt/vyatta/etc to /usr/share/vyos in January 2026 (T8185).
-Whoever writes to the old place writes for nobody, and the login that every ISO has stays armed. So everything that
+What is written to the old place is not read, and the login that every ISO has stays armed. So everything that
 is built upon is looked for by name, and what is not there, or not there once, is an error that says what was looked
 for.
 """

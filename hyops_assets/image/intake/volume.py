@@ -66,7 +66,7 @@ def taken_apart(iso: Path, root: Path, progress: Progress) -> Iterator[Mapping[s
         progress(_STAGE, size, size)
         yield files
     except BaseException:
-        # Whatever ends it, a cancellation too: nobody may take half an ISO for a whole one.
+        # Whatever ends it, a cancellation too: half an ISO must not be taken for a whole one.
         _remove(root)
         raise
 

@@ -10,7 +10,7 @@ def method_inputs(settings: BuildSettings) -> dict[str, str]:
     """Return what the configured method follows, by digest: none for `native`.
 
     It belongs into the recipe: a changed playbook, template or command makes another disk from the same settings.
-    Digests, because the recipe is published, and paths and commands are nobody's business. What a command reads is
+    Digests, because the recipe is published, and paths and commands are private. What a command reads is
     not known here.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Make an image of a plain installed disk: whoever installed it, its overlay becomes the one that `native` writes.
+"""Make an image of a plain installed disk, of any installer: its overlay becomes the one that `native` writes.
 
 An installer leaves a disk with a login, perhaps with host keys, logs and the hardware address of the machine that
 it ran on. None of it is edited away: partition 3 is written anew, with everything of `/boot` as the installer left

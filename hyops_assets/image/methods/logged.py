@@ -28,7 +28,7 @@ _LONGEST_LINE = 4096
 _MOST_NOTED = 200
 _LONGEST_CAUSE = 1000
 _SHORTEST_SECRET = 4
-# Standard input is held open by whoever started the builder: its end is that process' end. A parent death signal
+# Standard input is held open by the builder's parent: its end is that process' end. A parent death signal
 # would reach the builder alone, and Packer's guest is a child of its child's child.
 _LEASH = """\
 exec 3<&0 </dev/null
@@ -143,7 +143,7 @@ def run_logged(
 
     Args:
         argv: the program's name and arguments.
-        stage: under which progress is told the bytes that it printed, every second at least.
+        stage: under which progress is reported the bytes that it printed, every second at least.
         timeout: seconds until it is stopped.
         env: added to the minimal environment.
         cwd: working directory.

@@ -35,10 +35,10 @@ class BuildRequest:
         overlay: what stands in the overlay's upper directory, by the guest's paths.
         helper: the canonical cloud-init module; it is in the overlay, too.
         version: of the record: the release, or the release and a revision.
-        source_iso_url: where the ISO came from; empty where nobody said.
+        source_iso_url: where the ISO came from; empty where unknown.
         settings: disk size, console, and what the method itself needs.
         destination: the raw disk; it appears when it is complete.
-        scratch: an existing directory of this build's own; whoever made it removes it.
+        scratch: an existing directory of this build's own; its maker removes it.
         progress: called with bytes; cancels by raising.
     """
 

@@ -77,7 +77,7 @@ def build_native(
     menu_timeout_seconds: int = 5,
     progress: Progress = silent,
 ) -> None:
-    """Build the raw disk of a release. Its digest is not taken here: whoever encodes the disk takes it in passing.
+    """Build the raw disk of a release. Its digest is not taken here: encoding the disk takes it in passing.
 
     Args:
         opened: the verified ISO.

@@ -43,7 +43,7 @@ class PackerNotUsable(Refused):
 
 
 class NoKvm(PackerNotUsable):
-    """Only emulation runs guests here, and nobody asked for a debug build."""
+    """Only emulation runs guests here, and a debug build was not asked for."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         super().__init__(

@@ -54,7 +54,7 @@ class IsoLacksMd5Sums(PlaybookNotUsable):
 
 
 class PackagesNotAllowed(PlaybookNotUsable):
-    """The play would install packages on this host, and nobody has allowed it."""
+    """The play would install packages on this host, which is not allowed."""
 
 
 class NoHostsMatched(PlaybookNotUsable):
@@ -78,7 +78,7 @@ def build_with_vm_images(request: BuildRequest) -> MadeDisk:
 
     Raises:
         PlaybookNotUsable: no checkout, not root, or a disk size that the playbooks cannot make.
-        PackagesNotAllowed: nobody has allowed the packages that it installs.
+        PackagesNotAllowed: the packages that it installs are not allowed.
         IsoLacksMd5Sums: the playbooks would refuse this ISO.
         NoHostsMatched: nothing was run.
         CollectionsMissing: Ansible is installed without the collections of the full package.

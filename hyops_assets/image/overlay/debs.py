@@ -102,7 +102,7 @@ def unpack(name: str, deb: Path, layers: Layers, claims: Claims, staging: Stagin
 
     Args:
         name: the package's name, for messages.
-        deb: the file; its hash was checked by whoever fetched it.
+        deb: the file; its hash was checked when it was fetched.
         layers: the overlay.
         claims: who owns which path in it.
         staging: where the bytes wait.

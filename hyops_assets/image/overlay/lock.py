@@ -85,7 +85,7 @@ def require_fits(lock: PackageLock, status: bytes) -> None:
 
 
 def parse_lock(content: bytes, name: str = "the package lock") -> PackageLock:
-    """Return the lock that a file's bytes hold; white space does not matter, a key nobody knows does.
+    """Return the lock that a file's bytes hold; white space does not matter, an unknown key does.
 
     Raises:
         BadLock: it is none; the message names everything that is wrong.

@@ -1,7 +1,7 @@
 """The overlay: everything that is ours on the disk, over a squashfs that stays byte for byte the vendor's.
 
 cloud-init, the guest agent and what they need, the one cloud-init module `cc_vyos`, and a unit that grows the
-persistence file system. The same squashfs, .debs and helper give the same tree, whoever builds it and where.
+persistence file system. The same squashfs, .debs and helper give the same tree on every host and for every user.
 """
 
 from collections.abc import Mapping

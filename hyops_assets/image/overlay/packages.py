@@ -24,7 +24,7 @@ __all__ = ["TamperedPackage", "fetch", "host_sources", "require_fits", "resolve"
 _HASH = "SHA256:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
 """Debian policy §5.6.1, but for a trailing minus. apt-get would take other words for a version to choose, a package
-to remove, a pattern, a task, or a file that nobody signed."""
+to remove, a pattern, a task, or an unsigned file."""
 
 
 class BadPackageName(Refused):
@@ -71,7 +71,7 @@ def resolve(status: bytes, packages: Sequence[str], sources: Sequence[AptSource]
     ):
         apt.update()
         locked = [_locked(line) for line in apt.solve(packages)]
-    # apt is told to leave them alone; that it did is looked at, for a lock must never replace a file of the ISO.
+    # apt is asked to leave them alone; that it did is looked at, for a lock must never replace a file of the ISO.
     changed = sorted(package.name for package in locked if package.name in present)
     if changed:
         described = ", ".join(f"{name} {present[name]}" for name in changed)
@@ -159,7 +159,7 @@ def _download(
 
 def _take(apt: Apt, packages: Sequence[LockedPackage], incoming: Path, store: Path) -> None:
     """Let apt fetch into a directory of its own, and take over what has the right hash."""
-    # Under apt's lock: what a killed run left here is nobody's, and may be part of a file.
+    # Under apt's lock: what a killed run left here is not in use, and may be part of a file.
     if incoming.exists():
         shutil.rmtree(incoming)
     incoming.mkdir()

@@ -114,7 +114,7 @@ def _deb822(stanza: Stanza) -> Iterator[tuple[Line, Path | None]]:
     if "deb" not in stanza.get("types", "").split() or stanza.get("enabled", "yes").lower() in ("no", "false", "0"):
         return
     signed_by = stanza.get("signed-by", "")
-    # A key written into the stanza itself is nobody's archive keyring.
+    # A key written into the stanza itself is in no archive keyring.
     keyring = Path(signed_by.split()[0]) if signed_by.startswith("/") else Path("/") if signed_by else None
     components = "".join(f" {word}" for word in stanza.get("components", "").split())
     for uri in stanza.get("uris", "").split():

@@ -16,7 +16,7 @@ _ASK_EVERY_SECONDS = 0.1
 
 
 class _Stopped(Exception):
-    """Ends the work in the other thread, and is seen by nobody."""
+    """Ends the work in the other thread, and goes no further."""
 
 
 def decoded_disks(

@@ -224,7 +224,7 @@ class HetznerClient:
             image: of its own system.
             key: let in by its own system.
             labels: all of them.
-            user_data: what the metadata service tells the server, and nobody else; none where empty.
+            user_data: what the metadata service tells this server alone; none where empty.
             ipv4: whether it has such an address too.
 
         Raises:

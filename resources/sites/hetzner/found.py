@@ -19,8 +19,8 @@ class FoundImage:
     Attributes:
         facts: as the project reported them.
         labels: which record it was seeded from; None where it does not say.
-        version: of the record: its own word, else what was claimed; empty where nobody knows.
-        warnings: what nobody vouches for.
+        version: of the record: its own word, else what was claimed; empty where unknown.
+        warnings: what is not vouched for.
     """
 
     facts: ImageFacts
@@ -51,7 +51,7 @@ def require_image(
         )
     labels = facts.labels
     if labels is None:
-        unknown = f"{where} does not say which record it holds: nobody vouches for its disk"
+        unknown = f"{where} does not say which record it holds: its disk is not vouched for"
         return FoundImage(facts, None, claimed.image_version, (unknown,))
     if labels.state != "ready":
         raise NotThatImage(

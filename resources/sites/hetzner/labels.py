@@ -42,7 +42,7 @@ class Labels:
         seed_id: which seed, the same for every run of it.
         run_id: the Dagster run.
         state: `pending` is written after the disk was read back, `ready` is the commit point.
-        expires: epoch seconds after which a seeder is a leftover whoever made it; None on what is committed.
+        expires: epoch seconds after which a seeder is a leftover of any maker; None on what is committed.
         lab: whether a lab signed the record.
         environment: the id of the environment that made it; None where it does not say, as before such ids were.
         seal: ties that id to the seed (`contract/ownership.py`).

@@ -1,4 +1,4 @@
-"""What killed runs leave behind: servers and keys that cost money, told from those of a run that is still at work.
+"""What killed runs leave behind: servers and keys that cost money, as against those of a run that is still at work.
 
 Only what carries our labels, whole, is ever a leftover: nothing is deleted for its name alone.
 """
@@ -34,7 +34,7 @@ def expiry_of(labels: Labels, created: datetime) -> int | None:
 
 
 def is_expired(labels: Labels, created: datetime, *, now: float) -> bool:
-    """Tell whether a seeder's time is over, whoever made it; `now` is in epoch seconds, by Hetzner's clock."""
+    """Tell whether a seeder's time is over, of any maker; `now` is in epoch seconds, by Hetzner's clock."""
     expiry = expiry_of(labels, created)
     return expiry is not None and expiry < now
 
@@ -44,8 +44,8 @@ def is_leftover(
 ) -> bool:
     """Tell whether a run of this seed may delete a server or key: its own seed's dead ones, its environment's expired.
 
-    A run that nobody here knows may be at work on another host: what it made stays until its time is over. What
-    another environment made, or what nobody knows to be this one's, is no leftover.
+    A run that is unknown here may be at work on another host: what it made stays until its time is over. What
+    another environment made, or what is not known to be this one's, is no leftover.
     """
     if labels is None or labels.role != "seeder" or not request.owner_of(labels.claim, is_live=is_live).ours:
         return False

@@ -17,12 +17,12 @@ class Patience:
         rate: for the API to grant a request again that it refused for the project's rate (429).
         outage: for an API that does not answer to answer again; only what may be repeated is asked again.
         first_poll: until the first repeated question; each pause is half as long again, up to `longest_poll`.
-        longest_poll: 3,600 requests an hour is the project's limit, whoever else uses it.
+        longest_poll: 3,600 requests an hour is the project's limit, for all its users together.
         action: for one action other than a snapshot.
         snapshot: users report more than ten minutes for custom images.
         boot: until a started server is not off any more.
         ssh: until the rescue system lets us in.
-        off: until a server that was told to go down is off.
+        off: until a server that was asked to shut down is off.
         locked: for a resource to be free of its running actions.
         write: for the whole disk to be written, and again for it to be read back.
         lifetime: after which a seeder counts as a leftover; longer than all of the above together.

@@ -109,7 +109,7 @@ class Project:
         return {facts.image_ref: audited(facts, protect=self._site.protect) for facts in found}
 
     def sweep(self, at_work: Callable[[], str | None]) -> Sweep:
-        """Look for servers and keys: whose they are says the run in their labels, whoever else is at work."""
+        """Look for servers and keys: whose they are says the run in their labels, also while others are at work."""
         return Sweep(self._client, self._name, environment=self._environment, is_live=self._is_live)
 
     def superseded(self, ground: Ground) -> Removal[Snapshot]:

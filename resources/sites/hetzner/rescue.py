@@ -75,7 +75,7 @@ def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
 
     Raises:
         NotRescue: another system booted, or the host does not prove that it is our server.
-        RescueNotReached: nobody answers.
+        RescueNotReached: it does not answer.
         WriteFailed: the disk is smaller than the record's.
     """
 
@@ -94,7 +94,7 @@ def write_disk(
 
     Raises:
         NotRescue: another system booted, or the host does not prove that it is our server.
-        RescueNotReached: nobody answers.
+        RescueNotReached: it does not answer.
         SourceUnreachable: the rescue system could not fetch the file.
         WrongSource: it fetched other bytes than the record promises.
         WriteFailed: a program failed, or the connection broke.
@@ -124,7 +124,7 @@ def power_off(login: Login, patience: Patience) -> None:
     """Tell the rescue system to power off; whether it does is asked of the API.
 
     Raises:
-        RescueNotReached: nobody answers.
+        RescueNotReached: it does not answer.
     """
 
     async def down(shell: Shell, _: Progress) -> None:

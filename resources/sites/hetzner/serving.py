@@ -20,7 +20,7 @@ from resources.sites.hetzner.wishes import Wrapper
 
 _PROBE_SECONDS = 20.0
 _PROBE_BYTES = 4096
-"""Whoever else answers there may answer without end."""
+"""Another server there may answer without end."""
 
 
 class NotReachable(Refused):
@@ -74,7 +74,7 @@ def serving(wrapper: Wrapper) -> Iterator[Shelf]:
 
 
 def require_public_url(base_url: str, *, lab: bool) -> None:
-    """Refuse a base URL that nobody outside this host can mean it by.
+    """Refuse a base URL that leads nowhere outside this host.
 
     Raises:
         NotReachable: no http(s) URL, with credentials or a query, or an address that is not routed; a lab's may be.

@@ -120,7 +120,7 @@ async def logged_in(login: Login, patience: Patience) -> AsyncIterator[Shell]:
     """Log in as soon as the server lets us, for as long as the block lasts.
 
     Raises:
-        RescueNotReached: it let nobody in within `patience.ssh` seconds.
+        RescueNotReached: it did not let the caller in within `patience.ssh` seconds.
     """
     connection = await _connect(login, patience)
     async with connection:
@@ -151,7 +151,7 @@ async def _connect(login: Login, patience: Patience) -> asyncssh.SSHClientConnec
         except (OSError, asyncssh.Error) as error:
             if time.monotonic() >= deadline:
                 raise RescueNotReached(
-                    f"{login.address}:{login.port} let nobody in within {patience.ssh:.0f} s: {said_by_system(error)}",
+                    f"{login.address}:{login.port} refused logins for {patience.ssh:.0f} s: {said_by_system(error)}",
                     hint="try again; look at the server's console if it happens again",
                 ) from error
         await asyncio.sleep(pause)

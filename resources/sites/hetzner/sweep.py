@@ -23,7 +23,7 @@ def judge_seeder(
     """Decide about a server or key that carries a label of ours, and say why.
 
     Args:
-        labels: None where they are not whole, so that nobody can say whose it is.
+        labels: None where they are not whole, so that it cannot be said whose it is.
         created: when it was made, by Hetzner's clock.
         environment: the id of the one that sweeps; None where it has none.
         now: epoch seconds, by Hetzner's clock.

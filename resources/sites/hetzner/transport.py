@@ -1,7 +1,7 @@
 """How a request travels to Hetzner: at the pace that the API asks for, a second time where that is safe, by its clock.
 
 The `hcloud` library repeats what was refused for its rate five times within half a minute, whatever the answer's
-headers say; nothing that got no answer; and it tells nobody what time it is at Hetzner. All three are seen here,
+headers say; nothing that got no answer; and it does not report what time it is at Hetzner. All three are seen here,
 below the library, where the headers are.
 """
 

@@ -165,7 +165,7 @@ class Build:
     def take_over(self, vmid: int) -> None:
         """Have a machine that an earlier run of this seed began say this run's name and time.
 
-        Under the dead run's it would count as a leftover for whoever does not know this run: another environment's
+        Under the dead run's it would count as a leftover where this run is not known: another environment's
         sweep of the same node, or the next sweep once that time is over.
 
         Raises:

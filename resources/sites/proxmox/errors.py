@@ -86,7 +86,7 @@ class AnswerLost(TransientError):
 
 
 class NotTrusted(HyopsError):
-    """The node's TLS certificate is not taken: signed by nobody we trust, of another host, or of another time."""
+    """The node's TLS certificate is not taken: of an unknown authority, another host, or another time."""
 
 
 class TaskFailed(HyopsError):

@@ -19,8 +19,8 @@ class FoundTemplate:
     Attributes:
         facts: as the node reported them.
         lineage: which record it was seeded from; None where it does not say, or says what is not its own.
-        version: of the record: its own word, else what was claimed; empty where nobody knows.
-        warnings: what nobody vouches for.
+        version: of the record: its own word, else what was claimed; empty where unknown.
+        warnings: what is not vouched for.
     """
 
     facts: TemplateFacts
@@ -67,7 +67,7 @@ def require_template(
 def _own_lineage(facts: TemplateFacts, where: str) -> tuple[TemplateLineage | None, tuple[str, ...]]:
     lineage = facts.lineage
     if lineage is None:
-        return None, (f"{where} does not say which record it holds: nobody vouches for its disk",)
+        return None, (f"{where} does not say which record it holds: its disk is not vouched for",)
     if lineage.vmid != facts.vmid:
         # Proxmox copies the description to every clone: these are the words of another machine.
         return None, (

@@ -25,7 +25,7 @@ class Plan:
         replaces: what stands under `at` and goes once a successor is ready.
         scratch: that successor, where it stands already.
         resume_scratch: what a killed run began of it.
-        spare: machines that this seed began and that nobody needs.
+        spare: machines that this seed began and that are not needed.
         superseded: scratches whose template is `adopt`.
     """
 
@@ -167,7 +167,7 @@ def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool)
 
 
 def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> None:
-    """Refuse to make a second template beside one that was changed; nobody could tell which one is meant."""
+    """Refuse to make a second template beside one that was changed; which one is meant would be unknown."""
     for facts in standing.changed:
         # What became of another environment's template is not for this one to mend.
         if facts.vmid != wanted and facts.vmid not in standing.others:

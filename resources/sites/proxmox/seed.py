@@ -252,7 +252,7 @@ class ProxmoxSeeder:
         return request.owner_of(template.lineage.claim, is_live=self._is_live)
 
     def _await_running(self, journal: Journal, record: Record, vmids: frozenset[int]) -> None:
-        """Wait for workers that a killed run left running; their failure is told by what they leave."""
+        """Wait for workers that a killed run left running; their failure shows in what they leave."""
         for task in active_tasks(journal.client, record, vmids):
             try:
                 journal.wait(task.type, task.upid)
@@ -260,7 +260,7 @@ class ProxmoxSeeder:
                 journal.warn(f"a task of an earlier seed failed: {error.message}")
 
     def _reap(self, journal: Journal, plan: Plan, standing: Standing, request: SeedRequest) -> None:
-        """Destroy what this seed left and nobody needs, after reading once more that it is that."""
+        """Destroy what this seed left and is not needed, after reading once more that it is that."""
         with journal.step("reap"):
             for clone in standing.smoke_clones:
                 remove_clone(journal.client, journal, clone.vmid)

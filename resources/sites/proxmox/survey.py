@@ -32,7 +32,7 @@ class Standing:
         others: VMIDs of templates and machines that are not ours, as far as they say so.
         changed: committed templates of the record that somebody changed since.
         rivals: machines that other seeds of the record are building where this site could use them.
-        stuck: machines under creation by nobody; only root may remove them.
+        stuck: machines under creation whose worker is gone; only root may remove them.
         unclaimed: machines that look like the record's template and do not say that they are.
         occupant: what stands under the wanted VMID, as far as it can be read.
         taken: every VMID in use that the token may see, and the wanted one if it is.

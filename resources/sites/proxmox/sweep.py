@@ -1,7 +1,7 @@
 """Sweeping a node: half-made templates and smoke clones that any dead run left, found by their own lineage.
 
 A name, a tag, a copied description prove nothing: a machine is ours where the lineage in it names its own VMID. What
-a token cannot remove, or nobody can prove to be ours, is named with what a person may run on the node.
+a token cannot remove, or that cannot be proven to be ours, is named with what a person may run on the node.
 """
 
 import re
@@ -66,7 +66,7 @@ def judge_machine(
 
 def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
     if facts.lock == "create" and facts.volid is None:
-        # While it is being created a machine has neither name nor description: whose it is, nobody can tell.
+        # While it is being created a machine has neither name nor description: whose it is cannot be told.
         return "by hand", f"half created, and no worker: {leftovers_gone(facts.vmid)}"
     if _SMOKE_NAME.fullmatch(facts.name or ""):
         return "by hand", (

@@ -62,7 +62,7 @@ def wait_task(
         timeout_seconds: how long to wait; the worker is not stopped.
         poll_seconds: the pause between two looks.
         silence_seconds: how long the node may not answer at all.
-        stage: what `progress` is told.
+        stage: what `progress` is called with.
         progress: called at every look, with unknown size.
 
     Raises:
