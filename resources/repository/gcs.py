@@ -19,6 +19,8 @@ from google.cloud import storage
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.settings.object_repo import PUBLIC_ENDPOINT
+from resources.buckets.names import require_object_name
+from resources.buckets.proven_source import ProvenSource, proven
 from resources.repository.anonymous import read_public
 from resources.repository.base import (
     NotPublic,
@@ -28,12 +30,10 @@ from resources.repository.base import (
     ReadBack,
     RepositoryFailed,
     name_at,
-    require_object_name,
 )
 from resources.repository.gcs_errors import NotPermitted, NotThere, NotVisible, Taken, Unavailable, asked
 from resources.repository.gcs_upload import CHUNK_BYTES, Noted, Patience, upload
 from resources.repository.marker import MARKER, MARKER_NAMES, MARKER_SHA256, MARKER_TYPE, place_marker, require_marker
-from resources.repository.proven_source import ProvenSource, proven
 
 _NEVER = "no-store"
 

@@ -8,9 +8,10 @@ import pytest
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.operator_command import OperatorCommand
-from resources.repository.base import BadObjectName, ObjectMissing
+from resources.buckets.create_only import DigestMismatch
+from resources.buckets.names import BadObjectName
+from resources.repository.base import ObjectMissing
 from resources.repository.by_command import CommandRepository
-from resources.repository.create_only import DigestMismatch
 
 RELEASE = "2026.03.03-0027-rolling"
 NAME = f"network/vyos/vyos-1.5-{RELEASE}.qcow2"
