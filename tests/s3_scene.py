@@ -1,7 +1,8 @@
 """A stand-in of an S3 service with a bucket that anyone may read, and the product's client of it.
 
 With `HYOPS_S3_ENDPOINT` the same sentences are tried on a real service: `HYOPS_S3_BUCKET` names a bucket there that
-anyone may read, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY a key that may write.
+anyone may read, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY a key that may write; `HYOPS_S3_REGION` and
+`HYOPS_S3_BASE_URL` say what the endpoint does not.
 """
 
 import os

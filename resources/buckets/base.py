@@ -106,7 +106,8 @@ class Bucket(Protocol):
 
         Args:
             name: of the object.
-            content: its new bytes.
+            content: its new bytes, which never stood there before (a counter or a token sees to that): a service's tag
+                may be a digest of them.
             expected: the tag of what is there; None where nothing is.
 
         Raises:

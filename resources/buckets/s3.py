@@ -107,13 +107,13 @@ class S3Bucket:
             NotConditional: the bucket would replace whatever is there.
             BucketUnavailable, NotPermitted, BucketFailed.
         """
-        self._conditions.require_swap()
+        form = self._conditions.require_swap()
         held = self.head(name)
         if held is not None and held.noted is not None:
             raise Immutable(self._where(name))
         if (held.tag if held else None) != expected:
             raise Changed(self._where(name))
-        condition: Any = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
+        condition: Any = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": form(expected)}
         digest = hashlib.sha256(content).digest()
         try:
             answer = asked(

@@ -8,7 +8,7 @@ refused. Wherever a condition is ignored, the object's bytes are replaced by the
 import base64
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hyops_assets.contract.urls import PREFIX
 from hyops_assets.image.digests import sha256_of_bytes
@@ -22,6 +22,20 @@ PROBE_NAME = f"{PREFIX}/conditional-write-check.txt"
 PROBE = b"Written to find out whether this bucket creates a name once.\n"
 PROBE_SHA256 = sha256_of_bytes(PROBE)
 _NO_TAG = '"00000000000000000000000000000000"'
+TagForm = Callable[[str], str]
+"""Makes of an entity-tag, as a service gave it, what the service compares."""
+
+
+def _as_given(tag: str) -> str:
+    return tag
+
+
+def _without_quotes(tag: str) -> str:
+    # Ceph's gateway up to 18 compares If-Match of a PUT with the tag as it is stored.
+    return tag.strip('"')
+
+
+_FORMS: tuple[TagForm, ...] = (_as_given, _without_quotes)
 _NOT_SERVED = frozenset({"NotImplemented", "InvalidRequest", "InvalidArgument"})
 
 
@@ -53,16 +67,17 @@ class Conditions:
         if not self._creation:
             raise self._refusal("If-None-Match: *")
 
-    def require_swap(self) -> None:
-        """Refuse a bucket that does not compare before it replaces.
+    def require_swap(self) -> TagForm:
+        """Return how the bucket reads a tag; refuse one that does not compare before it replaces.
 
         Raises:
             NotConditional: it does not.
             BucketUnavailable, NotPermitted, BucketFailed.
         """
         self.require_creation()
-        if not self._swap:
+        if self._swap is None:
             raise self._refusal("If-Match")
+        return self._swap
 
     @cached_property
     def completion(self) -> bool:
@@ -71,7 +86,7 @@ class Conditions:
         where: Any = {"Bucket": self._bucket, "Key": PROBE_NAME}
 
         def completed() -> bool:
-            # The same metadata: where the condition is ignored, nobody sees a difference.
+            # The same metadata: where the condition is ignored, no reader sees a difference.
             upload: Any = {
                 **where,
                 "UploadId": self._client.create_multipart_upload(**where, **_about())["UploadId"],
@@ -101,8 +116,16 @@ class Conditions:
         return self._is_refused(lambda: self._put(IfNoneMatch="*"))
 
     @cached_property
-    def _swap(self) -> bool:
-        return self._is_refused(lambda: self._put(IfMatch=_NO_TAG))
+    def _swap(self) -> TagForm | None:
+        if self._outcome(lambda: self._put(IfMatch=_NO_TAG)) != "refused":
+            return None
+        held = self._head(PROBE_NAME)
+        tag = held.tag if held else ""
+        for form in _FORMS:
+            # Only a condition that holds tells whether the service reads the tag that it gave.
+            if self._outcome(lambda form=form: self._put(IfMatch=form(tag))) == "done":
+                return form
+        return None
 
     def _put(self, **condition: Any) -> None:
         digest = base64.b64encode(bytes.fromhex(PROBE_SHA256)).decode()
@@ -111,21 +134,25 @@ class Conditions:
         )
 
     def _is_refused(self, work: Callable[[], object]) -> bool:
-        """Tell whether a request with a condition that does not hold is refused for it.
+        """Tell whether a request with a condition that does not hold is refused for it."""
+        return self._outcome(work) == "refused"
+
+    def _outcome(self, work: Callable[[], object]) -> Literal["done", "refused", "not served"]:
+        """Return what becomes of a request with a condition.
 
         Raises:
-            BucketUnavailable: another host was at the same object all the time.
+            BucketUnavailable: the service does not answer.
             NotPermitted, BucketFailed: it is refused for another reason.
         """
         try:
             asked(f"find out what s3://{self._bucket} does with a condition", work)
         except S3Refused as refused:
             if refused.status == 412 or refused.code in CONFLICTS:
-                return True
+                return "refused"
             if refused.status == 501 or (refused.status == 400 and refused.code in _NOT_SERVED):
-                return False
+                return "not served"
             raise
-        return False
+        return "done"
 
     def _refusal(self, header: str) -> NotConditional:
         return NotConditional(

@@ -93,7 +93,7 @@ def _refused(purpose: str, response: dict[str, Any]) -> HyopsError:
     code = str(said.get("Code", "") or status)
     attempts = 1 + int(about.get("RetryAttempts", 0))
     headers: dict[str, str] = about.get("HTTPHeaders", {})
-    words = " ".join(str(said.get("Message", "")).split())[:500]
+    words = " ".join(str(said.get("Message") or "").split())[:500]
     sentence = f"could not {purpose}: the service answers {status} {code}{f': {words}' if words else ''}"
     if code in _LATER or code in CONFLICTS or status in (408, 429) or status in (500, 502, 503, 504):
         if code not in CONFLICTS:

@@ -16,7 +16,7 @@ from resources.buckets.create_only import DigestMismatch
 from resources.buckets.names import require_object_name
 from resources.buckets.s3 import S3Bucket
 from resources.buckets.s3_client import s3_client
-from resources.repository.anonymous import read_public
+from resources.repository.anonymous import read_or_missing, read_public
 from resources.repository.base import (
     NotPublic,
     ObjectConflict,
@@ -139,7 +139,8 @@ class S3Repository:
             TransientError: it could not be read now.
             Untrusted, UnexpectedAnswer: the bucket is not open to anonymous readers.
         """
-        return read_public(self.url(name_at(where, self.public_base_url)), progress=progress)
+        name = name_at(where, self.public_base_url)
+        return read_or_missing(self.url(name), lambda: self.head(name), progress=progress)
 
     def list(self, prefix: str) -> list[str]:
         """Return the names that start with a prefix, sorted.

@@ -5,16 +5,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from hyops_assets.contract.errors import HyopsError, TransientError
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, DropAfterCommit
 from hyops_assets.lab.s3.store import Conduct
+from hyops_assets.settings.repository import RepositorySettings
 from resources.answers import Untrusted
 from resources.buckets import s3, s3_conditions, s3_parts
 from resources.buckets.base import BucketFailed, BucketUnavailable, Changed
@@ -23,6 +26,7 @@ from resources.buckets.s3_client import KEY, KEY_ID, TOKEN, NoCredentials, Patie
 from resources.buckets.s3_conditions import PROBE_NAME, NotConditional
 from resources.repository.base import NotPublic, ObjectConflict, Published, RepositoryFailed
 from resources.repository.marker import MARKER_NAME
+from resources.repository.resource import object_repository
 from resources.repository.s3 import S3Repository
 from resources.secrets import MissingSecret, UnusableSecret
 from tests.killing import killed_at_each_line
@@ -102,7 +106,15 @@ def test_a_bucket_that_does_not_compare_swaps_nothing(scene: S3Scene) -> None:
     assert held.names() == [PROBE_NAME]
 
 
-def test_a_bucket_that_may_only_be_read_is_told_from_a_private_one(scene: S3Scene) -> None:
+def test_a_service_that_takes_a_tag_without_its_quotes_gets_it_so(scene: S3Scene) -> None:
+    scene.provide(Conduct(reads_quotes=False))
+    first = scene.bucket(OTHER).replace("state", b"1", expected=None)
+    assert scene.bucket(OTHER).replace("state", b"2", expected=first) != first
+    with pytest.raises(Changed):
+        scene.bucket(OTHER).replace("state", b"3", expected=first)
+
+
+def test_a_bucket_that_may_only_be_read_is_not_taken_for_a_private_one(scene: S3Scene) -> None:
     scene.provide(Conduct(frozen=True))
     with pytest.raises(RepositoryFailed, match=r"AccessDenied.*(?s:.)*s3:PutObject"):
         publish(scene.repository(OTHER))
@@ -293,10 +305,22 @@ def test_without_a_key_nothing_is_asked_and_the_way_to_one_is_said(
     with pytest.raises(UnusableSecret, match="line break") as caught:
         connect(scene, **{KEY_ID: PUBLISHER, KEY: "half-of-it\nother-half"}).head(NAME)
     assert "half" not in str(caught.value)
-    monkeypatch.setenv("AWS_PROFILE", "nobody-s")
-    with pytest.raises(BucketFailed, match="nobody-s"):
+    monkeypatch.setenv("AWS_PROFILE", "of-no-file")
+    with pytest.raises(BucketFailed, match="of-no-file"):
         connect(scene).head(NAME)
     assert scene.seen() == []
+
+
+def test_the_settings_name_the_bucket_and_the_environment_its_key(
+    scene: S3Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_ID, PUBLISHER)
+    monkeypatch.setenv(KEY, scene.keys[PUBLISHER])
+    settings = RepositorySettings(kind="s3", bucket=BUCKET, endpoint=scene.stand_in.url)
+    with closing(object_repository(settings, RuntimeRoot(tmp_path), os.environ)) as repository:
+        assert isinstance(repository, S3Repository)
+        assert publish(repository).url == f"{scene.stand_in.url}/{BUCKET}/{NAME}"
+        assert repository.read_anonymous(NAME).size_bytes == len(SMALL)
 
 
 def test_a_key_in_the_file_of_aws_own_tools_serves(
@@ -311,9 +335,9 @@ def test_a_key_in_the_file_of_aws_own_tools_serves(
 
 
 def test_a_key_that_is_not_accepted_is_named_and_stands_in_no_message(scene: S3Scene) -> None:
-    scene.keys["AKIALABSTRANGER00001"] = "a-secret-that-is-not-known"
+    scene.keys["AKIALABUNKNOWN000001"] = "a-secret-that-is-not-known"
     with pytest.raises(RepositoryFailed, match=r"InvalidAccessKeyId(?s:.)*both of one key") as unknown:
-        scene.repository(who="AKIALABSTRANGER00001").require_ready()
+        scene.repository(who="AKIALABUNKNOWN000001").require_ready()
     scene.keys[PUBLISHER] = "a-secret-that-is-not-its-own"
     with pytest.raises(RepositoryFailed, match=r"SignatureDoesNotMatch(?s:.)*both of one key") as wrong:
         scene.repository().require_ready()
@@ -331,7 +355,7 @@ def test_no_log_has_a_session_s_token_at_whatever_level(scene: S3Scene, caplog: 
 def test_a_service_of_an_unknown_authority_is_not_believed(
     scene: S3Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path / "stranger").certificate_file))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path / "another").certificate_file))
     with pytest.raises(Untrusted, match="AWS_CA_BUNDLE"):
         scene.bucket().head(NAME)
 

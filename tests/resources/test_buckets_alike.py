@@ -85,7 +85,7 @@ def test_a_moving_object_is_swapped_by_who_knows_what_stands_there(body: Open, n
     assert (held.tag, held.noted, body().read(name)) == (second, None, b"2")
 
 
-def test_what_is_not_there_is_swapped_by_nobody_who_saw_it(body: Open, name: str) -> None:
+def test_what_is_not_there_is_not_swapped_by_a_tag_of_another_object(body: Open, name: str) -> None:
     tag = body().replace(f"{name}.beside", b"1", expected=None)
     with pytest.raises(Changed):
         body().replace(name, b"1", expected=tag)

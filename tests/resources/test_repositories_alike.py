@@ -74,7 +74,7 @@ def real(tmp_path: Path) -> S3Repository:
 
 @pytest.fixture
 def name() -> str:
-    """One that nobody had before, in whatever service."""
+    """One that is free, in whatever service."""
     return f"{PREFIX}/alike/vyos-1.5-{secrets.token_hex(8)}.qcow2"
 
 

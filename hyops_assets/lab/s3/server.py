@@ -136,15 +136,17 @@ class S3StandIn:
     def _authorize(self, request: web.Request, bucket: Bucket, found: tuple[str, str] | None, name: str) -> None:
         reads = request.method in ("GET", "HEAD")
         if found is None:
-            if not (bucket.conduct.public and reads and name and not request.query_string):
+            public = bucket.conduct.public and reads and name and not request.query_string
+            # Who may not list does not learn that a name is free.
+            if not public or bucket.find(name) is None:
                 raise denied()
             return
         key, region = found
         if region != bucket.conduct.region:
-            told = {"Region": bucket.conduct.region} if bucket.conduct.names_region else {}
+            named = {"Region": bucket.conduct.region} if bucket.conduct.names_region else {}
             headers = {"x-amz-bucket-region": bucket.conduct.region} if bucket.conduct.names_region else {}
             message = f"The authorization header is malformed; the region '{region}' is wrong"
-            raise S3Error(400, "AuthorizationHeaderMalformed", message, told, headers)
+            raise S3Error(400, "AuthorizationHeaderMalformed", message, named, headers)
         if not reads and (key in self.readers or bucket.conduct.frozen):
             raise denied()
 
