@@ -23,7 +23,6 @@ from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.settings.repository import RepositorySettings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.border import bordered
 from resources.repository.base import ObjectRepository, Published
@@ -101,7 +100,7 @@ def published_contract(
             "bill of materials": dg.MetadataValue.url(contract.sbom_url),
             **({f"packages since {changes.former}": dg.MetadataValue.md(changes.markdown)} if changes else {}),
             "objects": {published.url: published.outcome for published in objects},
-            "repository": _place(settings.repository),
+            "repository": settings.repository.place,
             "bytes_sent": sent,
             "state": dg.MetadataValue.path(states.path(slot)),
             "state_changed": changed,
@@ -151,13 +150,6 @@ def _registered(
             "outcome": progress.outcome,
         },
     )
-
-
-def _place(repository: RepositorySettings) -> str:
-    """Return what this run published into, as the UI shows it."""
-    if repository.bucket:
-        return f"gs://{repository.bucket}"
-    return f"directory {repository.directory}" if repository.directory else "directory of this environment"
 
 
 def _refuse_lab_outside_lab(record: Record, settings: Settings) -> None:

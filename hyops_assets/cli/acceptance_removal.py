@@ -212,7 +212,7 @@ def who_needs(
     since: float,
     ref: str,
 ) -> str | None:
-    """Return who needs what an acceptance run made: a run at work there, one that adopted it, a state. None: nothing does.
+    """Return what needs what an acceptance run made: a run at work there, one that adopted it, a state; else None.
 
     Args:
         live: the environment's own instance.

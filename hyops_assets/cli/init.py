@@ -42,6 +42,8 @@ TEMPLATE = """\
 #:repository:
 #:  kind: gcs
 #:  bucket: hyops-dev-vyos-records-a1
+# Or one of an S3 service: `kind: s3` with a bucket and, for Hetzner Object Storage,
+# `endpoint: https://fsn1.your-objectstorage.com`. Its key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 
 # Where records are seeded. `default: true` marks the site whose state is latest.json.
 # `seed: auto` seeds every new record by itself; real clouds cost money, so `manual` is the default. `canary: true`

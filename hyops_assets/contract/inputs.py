@@ -25,6 +25,8 @@ from hyops_assets.contract.wrong_values import wrong_values
 
 GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
 """Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
+S3_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""The two halves of a key of an S3 service, as every tool for one reads them."""
 
 IMAGE_REF = r"^([A-Za-z0-9][A-Za-z0-9._:@/-]{0,126})?$"
 SEED_LOCATION = r"^([a-z0-9][a-z0-9-]{1,31})?$"

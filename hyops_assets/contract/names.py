@@ -116,7 +116,9 @@ Host = Annotated[str, AfterValidator(require_server)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 """A host, or `host:port` of https or of a port that other services of a host do not have."""
 BucketName = Annotated[str, AfterValidator(require_bucket)]
-"""Of Google Cloud Storage."""
+"""Of Google Cloud Storage; an S3 service makes fewer of them."""
+RegionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""Of an S3 service, such as `fsn1` or `eu-central-1`."""
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 """That other names are put behind: without a query."""
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -1,7 +1,7 @@
 """`org/gcp/object-repo`: the bucket that records are published into, as a module's inputs and as a state.
 
 The state is what `repo_state_ref` leads to: it says where objects go and under which URL anyone reads them. Keys of
-the service account that publishes stand in no input and in no state.
+who publishes stand in no input and in no state. A state may name a bucket of S3 instead (`repo_backend: s3`).
 """
 
 import shlex
@@ -127,17 +127,23 @@ def repository_settings(ref: StateRef, outputs: Outputs) -> RepositorySettings:
         BadRepository: the backend is not served here, or the state names no usable bucket.
     """
     backend = outputs.get("repo_backend")
-    if backend != "gcs":
+    if backend not in ("gcs", "s3"):
         raise BadRepository(
-            f"{ref} names a repository of backend {backend!r}; only gcs is served", hint=f"apply {ref.module} again"
+            f"{ref} names a repository of backend {backend!r}; only gcs and s3 are served",
+            hint=f"apply {ref.module} again",
         )
     named: dict[str, JsonValue] = {
-        "kind": "gcs",
-        "bucket": outputs.get("repo_bucket_name") or outputs.get("bucket_name"),
-        "project": outputs.get("repo_project_id"),
-        "endpoint": outputs.get("repo_endpoint"),
-        "public_base_url": outputs.get("repo_public_base_url"),
+        "kind": backend,
+        "bucket": held_bucket(outputs),
+        "endpoint": outputs.get("repo_endpoint") or None,
+        "public_base_url": outputs.get("repo_public_base_url") or None,
         "lab": outputs.get("lab", False),
+        # HybridOps notes a location for either; Google's is no part of an address.
+        **(
+            {"project": outputs.get("repo_project_id")}
+            if backend == "gcs"
+            else {"region": outputs.get("repo_region") or None}
+        ),
     }
     try:
         return RepositorySettings.model_validate(named)
@@ -147,6 +153,7 @@ def repository_settings(ref: StateRef, outputs: Outputs) -> RepositorySettings:
 
 
 def held_bucket(outputs: Outputs) -> str | None:
-    """Return the bucket that a state's outputs name; None where they name none."""
-    found = outputs.get("repo_bucket_name") or outputs.get("bucket_name")
+    """Return the bucket that a state's outputs name, in one of HybridOps' ways; None where they name none."""
+    names = ("repo_bucket_name", "s3_bucket" if outputs.get("repo_backend") == "s3" else "gcs_bucket", "bucket_name")
+    found = next((outputs[name] for name in names if outputs.get(name)), None)
     return found if isinstance(found, str) else None

@@ -1,10 +1,12 @@
 """An object as anyone reads it: every byte from its public URL, no credentials, no redirect."""
 
 import hashlib
+from collections.abc import Callable
 
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from resources.answers import Pace
-from resources.public_http import NotFound, anonymous_client, opened
+from resources.public_http import NotFound, UnexpectedAnswer, anonymous_client, opened
 from resources.repository.base import ObjectRepository, ReadBack, missing
 
 MOST_BYTES = 64 << 30
@@ -55,6 +57,33 @@ def read_public(
     except NotFound as error:
         raise missing(url) from error
     return ReadBack(digest.hexdigest(), done)
+
+
+def read_or_missing(url: str, facts: Callable[[], object], *, progress: Progress = silent) -> ReadBack:
+    """Return what anyone reads at an object's URL, or say that there is none.
+
+    A service does not say that to who may not list: an absent object is answered as a forbidden one.
+
+    Args:
+        url: of the object.
+        facts: looks it up with the rights of the caller; None where there is none.
+        progress: as `read_public` calls it.
+
+    Raises:
+        ObjectMissing: there is none, as far as the caller may know it.
+        as `read_public` does.
+    """
+    try:
+        return read_public(url, progress=progress)
+    except UnexpectedAnswer as error:
+        try:
+            found = facts()
+        except HyopsError:
+            # The caller may not know it either: the answer stays what it was.
+            found = error
+        if found is None:
+            raise missing(url) from error
+        raise
 
 
 def _allowed(announced: int | None, most_bytes: int) -> int:

@@ -5,18 +5,18 @@ Objects are created and never replaced or removed: a published URL means the sam
 not created here.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.errors import HyopsError, Refused, said_by_system
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
-
-_COMPONENT = re.compile(r"[A-Za-z0-9_~+-][A-Za-z0-9._~+-]{0,199}")
+from resources.buckets.base import BucketFailed, Held
+from resources.buckets.names import require_object_name
 
 
 class ObjectConflict(HyopsError):
@@ -27,10 +27,6 @@ class ObjectConflict(HyopsError):
             f"{url} is published with other bytes: it has sha256 {found}, this build has {expected}",
             hint="make a revision: build this release again under the next version (-r2, -r3, …)",
         )
-
-
-class BadObjectName(Refused):
-    """Not a name that an object may have."""
 
 
 class ObjectMissing(HyopsError):
@@ -155,19 +151,6 @@ class ObjectRepository(Protocol):
         ...
 
 
-def require_object_name(name: str) -> str:
-    """Return an object name unchanged.
-
-    Raises:
-        BadObjectName: not `/`-separated components of letters, digits and `. _ ~ + -`, or one starts with a dot.
-    """
-    if len(name) > 1024 or not all(_COMPONENT.fullmatch(part) for part in name.split("/")):
-        raise BadObjectName(
-            f"{name[:200]!r} is not an object name", hint="use a name such as network/vyos/vyos-1.5-2026.03.qcow2"
-        )
-    return name
-
-
 def name_at(where: str, base_url: str) -> str:
     """Return the name of an object that is given by its name, or by its URL below a base URL.
 
@@ -187,3 +170,27 @@ def name_at(where: str, base_url: str) -> str:
 def missing(url: str) -> ObjectMissing:
     """Return the error for an object that is not there."""
     return ObjectMissing(f"{url} is not published", hint="materialize published_contract for its version")
+
+
+def facts_of(held: Held, url: str) -> ObjectFacts:
+    """Return what a bucket says of an object, with the URL that anyone reads it at."""
+    noted = held.noted
+    return ObjectFacts(
+        name=held.name,
+        url=url,
+        size_bytes=held.size_bytes,
+        sha256=noted.sha256 if noted else None,
+        content_type=noted.content_type if noted else None,
+        metadata=dict(noted.metadata or {}) if noted else {},
+    )
+
+
+@contextmanager
+def refusals_of_the_bucket() -> Iterator[None]:
+    """Raise what a bucket, or the file system beneath it, refuses as RepositoryFailed."""
+    try:
+        yield
+    except BucketFailed as error:
+        raise RepositoryFailed(error.message, hint=error.hint) from error
+    except OSError as error:
+        raise RepositoryFailed(said_by_system(error), hint="check the repository and its file system") from error

@@ -23,17 +23,10 @@ from hyops_assets.contract.urls import Url, require_contract_url
 from hyops_assets.contract.version import BadVersion, RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.operator_command import OperatorCommand, answer_of, hyops_vyos, publishing_key
+from resources.buckets.create_only import DigestMismatch
+from resources.buckets.names import BadObjectName, require_object_name
 from resources.repository.anonymous import read_public
-from resources.repository.base import (
-    BadObjectName,
-    ObjectConflict,
-    ObjectFacts,
-    Published,
-    ReadBack,
-    missing,
-    require_object_name,
-)
-from resources.repository.create_only import DigestMismatch
+from resources.repository.base import ObjectConflict, ObjectFacts, Published, ReadBack, missing
 from resources.settings import make_private, write_private
 
 _SHORTEST_KEY_LINE = 16

@@ -1,25 +1,15 @@
-"""An object repository in a directory, which a web server may serve or not.
+"""An object repository in a directory, which a web server may serve or not."""
 
-What a creator noted of an object (digest, content type, metadata) stands beside it in `.<name>.facts.json`: written
-after the object, by a process that saw that the bytes are right, and only once.
-"""
-
-import errno
-import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
-from hyops_assets.contract.errors import said_by_system
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
-from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.space import space_needed
+from resources.buckets.base import Noted, Taken
+from resources.buckets.directory import DirectoryBucket
+from resources.buckets.names import require_object_name
 from resources.repository.anonymous import read_public
 from resources.repository.base import (
     ObjectConflict,
@@ -27,20 +17,12 @@ from resources.repository.base import (
     Published,
     ReadBack,
     RepositoryFailed,
+    facts_of,
     missing,
     name_at,
-    require_object_name,
+    refusals_of_the_bucket,
 )
-from resources.repository.create_only import create_only, sweep
 from resources.repository.marker import MARKER, MARKER_SHA256, MARKER_TYPE, place_marker, require_marker
-
-
-class _Noted(Frozen):
-    """What stands in `.<name>.facts.json`."""
-
-    sha256: Sha256
-    content_type: str
-    metadata: dict[str, str]
 
 
 class DirectoryRepository:
@@ -52,7 +34,8 @@ class DirectoryRepository:
     """
 
     def __init__(self, directory: Path, public_base_url: str | None = None) -> None:
-        self.directory = directory.absolute()
+        self._bucket = DirectoryBucket(directory)
+        self.directory = self._bucket.directory
         self.public_base_url = public_base_url
 
     def url(self, name: str) -> str:
@@ -81,22 +64,16 @@ class DirectoryRepository:
             NoSpace: it does not fit into the repository's file system.
             RepositoryFailed: the file system refuses for another reason.
         """
-        target = self._path(name)
-        sent = 0
-        created = False
-        with _file_system_errors(f"publish {name}"):
-            self._make_directories(target.parent)
-            sweep(target.parent)
-            if not target.exists():
-                size = len(source) if isinstance(source, bytes) else source.stat().st_size
-                with space_needed(target.parent, size):
-                    creation = create_only(target, source, sha256=sha256, progress=progress)
-                created, sent = creation.created, creation.bytes_written
-            if not created:
-                self._require_equal(name, target, sha256, progress)
-            self._note(target, _Noted(sha256=sha256, content_type=content_type, metadata=dict(metadata)))
-            size = target.stat().st_size
-        return Published(self.url(name), "created" if created else "adopted", size, sent)
+        noted = Noted(sha256, content_type, metadata)
+        with refusals_of_the_bucket():
+            try:
+                sent = self._bucket.create(name, source, noted, progress=progress)
+            except Taken as taken:
+                size = self._require_equal(name, sha256, progress)
+                # Who was killed before it could, or put the file there by hand, noted nothing.
+                self._bucket.note(name, noted)
+                return Published(self.url(name), "adopted", size, taken.bytes_sent)
+        return Published(self.url(name), "created", sent, sent)
 
     def require_public(self) -> None:
         """Find out whether anyone can read what is created here. Without a web server, files are for this host.
@@ -119,7 +96,7 @@ class DirectoryRepository:
         Raises:
             RepositoryFailed: it cannot.
         """
-        there = self.directory.absolute()
+        there = self.directory
         while not there.exists() and there != there.parent:
             there = there.parent
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -131,21 +108,9 @@ class DirectoryRepository:
         Raises:
             RepositoryFailed: what was noted of it cannot be read.
         """
-        target = self._path(name)
-        with _file_system_errors(f"look up {name}"):
-            try:
-                size = target.stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            noted = _read_noted(_facts_path(target))
-        return ObjectFacts(
-            name=name,
-            url=self.url(name),
-            size_bytes=size,
-            sha256=noted.sha256 if noted else None,
-            content_type=noted.content_type if noted else None,
-            metadata=noted.metadata if noted else {},
-        )
+        with refusals_of_the_bucket():
+            held = self._bucket.head(name)
+        return facts_of(held, self.url(name)) if held else None
 
     def read_anonymous(self, where: str, *, progress: Progress = silent) -> ReadBack:
         """Read an object (a name or its URL) as an anonymous reader does: all bytes, no credentials, no redirect.
@@ -159,69 +124,22 @@ class DirectoryRepository:
         name = name_at(where, self.public_base_url or self.directory.as_uri())
         if self.public_base_url is not None:
             return read_public(self.url(name), progress=progress)
-        path = self._path(name)
+        path = self._bucket.path(name)
         if not path.is_file():
             raise missing(self.url(name))
-        with _file_system_errors(f"read {name}"):
+        with refusals_of_the_bucket():
             return ReadBack(sha256_of_file(path, stage="read back", progress=progress), path.stat().st_size)
 
     def list(self, prefix: str) -> list[str]:
         """Return the names that start with a prefix, sorted."""
-        names = (
-            path.relative_to(self.directory).as_posix()
-            for path in self.directory.rglob("*")
-            if path.is_file() and not path.name.startswith(".")
-        )
-        return sorted(name for name in names if name.startswith(prefix))
+        return self._bucket.list(prefix)
 
     def close(self) -> None:
         """Give back what is held open: nothing."""
 
-    def _path(self, name: str) -> Path:
-        return self.directory / require_object_name(name)
-
-    def _require_equal(self, name: str, target: Path, sha256: str, progress: Progress) -> None:
-        found = sha256_of_file(target, stage="compare with what is published", progress=progress)
+    def _require_equal(self, name: str, sha256: str, progress: Progress) -> int:
+        path = self._bucket.path(name)
+        found = sha256_of_file(path, stage="compare with what is published", progress=progress)
         if found != sha256:
             raise ObjectConflict(self.url(name), found=found, expected=sha256)
-
-    def _note(self, target: Path, noted: _Noted) -> None:
-        path = _facts_path(target)
-        if not path.exists():
-            content = canonical_json(noted)
-            create_only(path, content, sha256=hashlib.sha256(content).hexdigest())
-
-    def _make_directories(self, directory: Path) -> None:
-        """Create what is missing: the repository and below readable by all, what it stands in by its owner only."""
-        missing = [path for path in (directory, *directory.parents) if not path.exists()]
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            path.chmod(0o755 if path.is_relative_to(self.directory) else 0o700)
-
-
-def _facts_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.facts.json")
-
-
-def _read_noted(path: Path) -> _Noted | None:
-    try:
-        return _Noted.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise RepositoryFailed(
-            f"{path} is not what this repository writes: {wrong_values(error, 'it')}",
-            hint="remove it; publishing again restores it",
-        ) from error
-
-
-@contextmanager
-def _file_system_errors(purpose: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        hint = {
-            errno.EACCES: "give this user write permission on the repository's directory",
-            errno.EROFS: "put the repository on a writable file system: repository.directory in config/pipeline.yml",
-        }.get(error.errno or 0, "check the repository's directory and its file system")
-        raise RepositoryFailed(f"could not {purpose}: {said_by_system(error)}", hint=hint) from error
+        return path.stat().st_size

@@ -19,7 +19,9 @@ from google.cloud import storage
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.settings.object_repo import PUBLIC_ENDPOINT
-from resources.repository.anonymous import read_public
+from resources.buckets.names import require_object_name
+from resources.buckets.proven_source import ProvenSource, proven
+from resources.repository.anonymous import read_or_missing, read_public
 from resources.repository.base import (
     NotPublic,
     ObjectConflict,
@@ -28,12 +30,10 @@ from resources.repository.base import (
     ReadBack,
     RepositoryFailed,
     name_at,
-    require_object_name,
 )
 from resources.repository.gcs_errors import NotPermitted, NotThere, NotVisible, Taken, Unavailable, asked
 from resources.repository.gcs_upload import CHUNK_BYTES, Noted, Patience, upload
 from resources.repository.marker import MARKER, MARKER_NAMES, MARKER_SHA256, MARKER_TYPE, place_marker, require_marker
-from resources.repository.proven_source import ProvenSource, proven
 
 _NEVER = "no-store"
 
@@ -198,7 +198,8 @@ class GcsRepository:
             TransientError: it could not be read now.
             Untrusted, UnexpectedAnswer: the bucket is not open to anonymous readers.
         """
-        return read_public(self.url(name_at(where, self.public_base_url)), progress=progress)
+        name = name_at(where, self.public_base_url)
+        return read_or_missing(self.url(name), lambda: self.head(name), progress=progress)
 
     def list(self, prefix: str) -> list[str]:
         """Return the names that start with a prefix, sorted.

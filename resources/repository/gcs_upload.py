@@ -13,8 +13,8 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from hyops_assets.contract.progress import Progress
+from resources.buckets.proven_source import ProvenSource
 from resources.repository.gcs_errors import SessionLost, asked, worth_another_try
-from resources.repository.proven_source import ProvenSource
 
 FOREVER = "public, max-age=31536000, immutable"
 CHUNK_BYTES = 96 << 20

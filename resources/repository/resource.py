@@ -52,10 +52,16 @@ def command_repository(command: OperatorCommand, settings: Settings, root: Runti
         below=root.path,
         keys=[settings.build.record_key, settings.build.stream_record_key],
         told={
-            "HYOPS_VYOS_REPO_BACKEND": settings.repository.kind if settings.repository.kind == "gcs" else "",
-            "HYOPS_VYOS_GCS_BUCKET": settings.repository.bucket or "",
+            "HYOPS_VYOS_REPO_BACKEND": "" if settings.repository.kind == "directory" else settings.repository.kind,
+            "HYOPS_VYOS_GCS_BUCKET": _bucket_of(settings, "gcs"),
+            "HYOPS_VYOS_S3_BUCKET": _bucket_of(settings, "s3"),
         },
     )
+
+
+def _bucket_of(settings: Settings, kind: str) -> str:
+    repository = settings.repository
+    return repository.bucket or "" if repository.kind == kind else ""
 
 
 def object_repository(settings: RepositorySettings, root: RuntimeRoot, environ: Mapping[str, str]) -> ObjectRepository:
@@ -64,6 +70,11 @@ def object_repository(settings: RepositorySettings, root: RuntimeRoot, environ: 
     Raises:
         BadKey: the environment names a key for the bucket that is none.
     """
+    if settings.kind == "s3":
+        # So does botocore: a quarter of a second.
+        from resources.repository.s3 import s3_repository
+
+        return s3_repository(settings, environ, notes=root.path / "work" / "uploads-begun")
     if settings.kind == "gcs":
         # Google's libraries take a second to load, dagster-gcp several: only who has a bucket waits for them.
         from resources.repository.gcs_clients import gcs_repository

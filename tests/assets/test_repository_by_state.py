@@ -55,8 +55,8 @@ def test_a_lab_s_record_is_refused_by_a_bucket_that_is_not_a_lab_s(home: House) 
 
 
 def test_a_state_of_another_backend_is_refused(home: House) -> None:
-    with pytest.raises(BadRepository, match=r"backend 's3'; only gcs is served"):
-        publishing(home, beside(home, "aws", repo_backend="s3")).build(RELEASE)
+    with pytest.raises(BadRepository, match=r"backend 'azure'; only gcs and s3 are served"):
+        publishing(home, beside(home, "azure", repo_backend="azure")).build(RELEASE)
 
 
 def test_a_state_that_is_not_there_is_refused(home: House) -> None:

@@ -16,7 +16,7 @@ from resources.repository.base import ObjectRepository
 from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository
 from resources.repository.revisions import VersionTaken, conflicts_name_a_revision
-from tests.gcs_scene import BUCKET, gcs_scene, trust
+from tests import gcs_scene, s3_scene
 
 WRITERS = 50
 KEY = "vyos-1.5"
@@ -25,7 +25,7 @@ SUFFIXES = ("qcow2", "raw.xz", "record.json")
 """As they are published: the record, which is the commit point, last."""
 
 
-@pytest.fixture(params=["directory", "bucket"])
+@pytest.fixture(params=["directory", "gcs", "s3"])
 def repository(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ObjectRepository]:
@@ -33,9 +33,19 @@ def repository(
         yield DirectoryRepository(tmp_path / "objects")
         return
     authority = Authority(tmp_path / "authority")
-    trust(authority, monkeypatch)
-    with gcs_scene(tmp_path, authority) as scene:
-        yield GcsRepository(scene.client, scene.client(None), BUCKET, public_base_url=f"{scene.stand_in.url}/{BUCKET}")
+    gcs_scene.trust(authority, monkeypatch)
+    s3_scene.trust(authority, monkeypatch)
+    if request.param == "s3":
+        with s3_scene.s3_scene(tmp_path, authority) as service:
+            yield service.repository()
+        return
+    with gcs_scene.gcs_scene(tmp_path, authority) as scene:
+        yield GcsRepository(
+            scene.client,
+            scene.client(None),
+            gcs_scene.BUCKET,
+            public_base_url=f"{scene.stand_in.url}/{gcs_scene.BUCKET}",
+        )
 
 
 def publish(repository: ObjectRepository, content: bytes) -> str:

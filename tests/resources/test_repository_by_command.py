@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.operator_command import OperatorCommand
-from resources.repository.base import BadObjectName, ObjectMissing
+from hyops_assets.settings.pipeline import Settings
+from resources.buckets.create_only import DigestMismatch
+from resources.buckets.names import BadObjectName
+from resources.repository.base import ObjectMissing
 from resources.repository.by_command import CommandRepository
-from resources.repository.create_only import DigestMismatch
+from resources.repository.resource import command_repository
 
 RELEASE = "2026.03.03-0027-rolling"
 NAME = f"network/vyos/vyos-1.5-{RELEASE}.qcow2"
@@ -63,6 +67,30 @@ def test_a_command_is_told_what_it_publishes(tmp_path: Path) -> None:
     assert told["HYOPS_VYOS_ARTIFACT_VERSION"] == f"{RELEASE}-r2"
     assert told["HYOPS_VYOS_ARTIFACT_FORMAT"] == "sbom-1-2.cdx.json"
     assert told["HYOPS_VYOS_REPO_BACKEND"] == "gcs"
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        ({"kind": "gcs", "bucket": "records"}, ("gcs", "records", "")),
+        ({"kind": "s3", "bucket": "records", "region": "eu-central-1"}, ("s3", "", "records")),
+        ({}, ("", "", "")),
+    ],
+    ids=["gcs", "s3", "directory"],
+)
+def test_a_command_gets_the_bucket_under_the_name_of_its_kind(
+    tmp_path: Path, repository: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    settings = Settings.model_validate({"repository": repository})
+    command = OperatorCommand(f"env -0 > {tmp_path}/env", None, [])
+    content = b"bytes"
+    with pytest.raises(HyopsError, match="not one URL"):
+        command_repository(command, settings, RuntimeRoot(tmp_path)).create(
+            NAME, content, sha256=sha256_of_bytes(content), content_type="text/plain", metadata={}
+        )
+    environment = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)
+    names = ("HYOPS_VYOS_REPO_BACKEND", "HYOPS_VYOS_GCS_BUCKET", "HYOPS_VYOS_S3_BUCKET")
+    assert tuple(environment.get(name, "") for name in names) == expected
 
 
 def test_a_key_given_inline_is_a_file_in_memory_and_stands_in_no_error(

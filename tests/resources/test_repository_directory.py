@@ -18,10 +18,13 @@ from hyops_assets.lab.objects import ObjectServer
 from hyops_assets.lab.running import running
 from hyops_assets.lab.trace import Trace
 from resources.answers import Unreachable, Untrusted
+from resources.buckets import create_only
+from resources.buckets import directory as directory_bucket
+from resources.buckets.create_only import DigestMismatch
+from resources.buckets.names import BadObjectName
 from resources.public_http import NotAllowed
-from resources.repository import create_only, directory
-from resources.repository.base import BadObjectName, ObjectConflict, ObjectMissing, Published, RepositoryFailed
-from resources.repository.create_only import DigestMismatch
+from resources.repository import directory
+from resources.repository.base import ObjectConflict, ObjectMissing, Published, RepositoryFailed
 from resources.repository.directory import DirectoryRepository
 from resources.repository.marker import MARKER_NAMES, MarkerNamesTaken, find_marker
 from tests.killing import killed_at_each_line
@@ -168,7 +171,7 @@ def test_of_fifty_threads_with_two_contents_one_wins_and_no_bytes_are_mixed(repo
 def test_killed_at_any_line_it_shows_all_or_nothing_and_a_rerun_completes_it(repository: DirectoryRepository):
     target = repository.directory / NAME
     kills, found_complete = 0, 0
-    for line in killed_at_each_line(lambda: publish(repository), directory, create_only):
+    for line in killed_at_each_line(lambda: publish(repository), directory, directory_bucket, create_only):
         kills, found_complete = kills + 1, found_complete + target.exists()
         assert not target.exists() or target.read_bytes() == BYTES
         assert publish(repository).outcome in ("created", "adopted"), line

@@ -19,16 +19,11 @@ from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.lab.authority import Authority
 from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
 from resources.answers import Untrusted
-from resources.repository import gcs, gcs_upload, proven_source
-from resources.repository.base import (
-    BadObjectName,
-    NotPublic,
-    ObjectConflict,
-    ObjectMissing,
-    Published,
-    RepositoryFailed,
-)
-from resources.repository.create_only import DigestMismatch
+from resources.buckets import proven_source
+from resources.buckets.create_only import DigestMismatch
+from resources.buckets.names import BadObjectName
+from resources.repository import gcs, gcs_upload
+from resources.repository.base import NotPublic, ObjectConflict, ObjectMissing, Published, RepositoryFailed
 from resources.repository.gcs import GcsRepository
 from resources.repository.gcs_errors import Damaged, NotPermitted, NotVisible, SessionLost, Unavailable
 from resources.repository.gcs_upload import FOREVER, Patience

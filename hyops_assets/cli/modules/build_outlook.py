@@ -9,7 +9,7 @@ from hyops_assets.cli.modules.work import Check, Intended, Work, accelerator_che
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import SignedIso
-from hyops_assets.contract.inputs import GCS_KEY_VARIABLES, BuildInputs
+from hyops_assets.contract.inputs import GCS_KEY_VARIABLES, S3_KEY_VARIABLES, BuildInputs
 from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
@@ -239,8 +239,15 @@ def _repository_check(repository: ObjectRepository) -> Check:
 def _credentials(work: Work, repo_state_ref: str) -> list[Check]:
     from resources.repository.by_state import settings_of_run
 
-    if settings_of_run(work.place.root, repo_state_ref).repository.kind != "gcs":
+    kind = settings_of_run(work.place.root, repo_state_ref).repository.kind
+    if kind == "directory":
         return []
+    if kind == "s3":
+        named = os.environ.get(S3_KEY_VARIABLES[0], "").strip()
+        found = (
+            f"{' and '.join(S3_KEY_VARIABLES)} are set" if named else "no key is set: a profile of AWS' tools serves"
+        )
+        return [Check("credentials:s3", "ok", found)]
     named = next((name for name in GCS_KEY_VARIABLES if os.environ.get(name, "").strip()), None)
     found = f"{named} is set" if named else "no key is set: application default credentials serve, if there are any"
     return [Check("credentials:gcp", "ok", found)]

@@ -50,7 +50,7 @@ def create_only(
         DigestMismatch: the source has other bytes; the name stays free.
         OSError: the file system refuses (no space, no permission).
     """
-    with _partial_beside(target) as (path, file):
+    with partial_beside(target) as (path, file):
         size = _copy(source, file, sha256, progress)
         os.fchmod(file.fileno(), mode)
         file.flush()
@@ -60,7 +60,7 @@ def create_only(
             target.hardlink_to(path)
         except FileExistsError:
             return Creation(created=False, bytes_written=size)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     return Creation(created=True, bytes_written=size)
 
 
@@ -76,7 +76,7 @@ def sweep(directory: Path) -> None:
 
 
 @contextmanager
-def _partial_beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+def partial_beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Yield a new hidden file that no sweep takes, and remove its hidden name afterwards."""
     while True:
         path = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_PARTIAL}")
@@ -119,7 +119,8 @@ def _chunks(source: Path | bytes) -> Iterator[bytes]:
             yield chunk
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

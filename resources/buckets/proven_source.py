@@ -12,7 +12,7 @@ import google_crc32c
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.digests import CHUNK_BYTES
-from resources.repository.create_only import DigestMismatch
+from resources.buckets.create_only import DigestMismatch
 
 
 class ProvenSource:
