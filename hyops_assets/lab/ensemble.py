@@ -94,7 +94,8 @@ class Ensemble:
         self._gcs_key: dict[str, str] = {}
         ports = self._former_ports()
         trace = self.files.trace()
-        authority = Authority(self.files.certificate.parent)
+        # Public, so that a test's stand-in beside these is trusted as they are.
+        self.authority = authority = Authority(self.files.certificate.parent)
         self.objects = ObjectServer(self.files.objects, trace, authority, port=ports.get("objects", 0))
         self.feed = ReleaseServer(self.files.feed, trace, authority, port=ports.get("feed", 0))
         self.proxmox = ProxmoxStandIn(

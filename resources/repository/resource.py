@@ -71,7 +71,7 @@ def object_repository(settings: RepositorySettings, root: RuntimeRoot, environ: 
         BadKey: the environment names a key for the bucket that is none.
     """
     if settings.kind == "s3":
-        # So does botocore: a quarter of a second.
+        # botocore takes most of a second to load: only who has such a bucket waits for it.
         from resources.repository.s3 import s3_repository
 
         return s3_repository(settings, environ, notes=root.path / "work" / "uploads-begun")

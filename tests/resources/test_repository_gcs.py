@@ -115,6 +115,13 @@ def test_a_stranger_sees_type_digests_and_that_it_may_be_cached_for_ever(scene: 
     assert (headers["x-goog-meta-disk-sha256"], headers["x-goog-meta-record"]) == ("d", "r")
 
 
+def test_an_absent_object_is_said_where_anonymous_readers_may_not_list(scene: GcsScene):
+    scene.grant((PUBLISHER, "objectCreator"), (PUBLISHER, "objectViewer"), ("allUsers", "legacyObjectReader"))
+    assert scene.get("absent").status_code == 401
+    with pytest.raises(ObjectMissing):
+        repository_of(scene).read_anonymous("absent")
+
+
 def test_without_a_public_base_url_the_contract_has_the_service_s_own(scene: GcsScene):
     repository = GcsRepository(lambda: scene.client(), scene.client(None), BUCKET)
     assert repository.url(NAME) == f"https://storage.googleapis.com/{BUCKET}/{NAME}"
