@@ -194,7 +194,7 @@ def test_a_site_that_is_configured_no_more_is_told(seeded: House) -> None:
         (row,) = differences(seeded, "hetzner_image")
     finally:
         seeded.configure()
-    assert "nobody looks there" in row["found"]
+    assert "it is not looked at" in row["found"]
 
 
 def test_a_removed_object_and_one_of_another_size_are_told(seeded: House) -> None:

@@ -207,7 +207,7 @@ def test_an_answer_from_a_host_that_does_not_know_our_key_is_not_the_rescue_syst
     lab.patience = replace(QUICK, ssh=0.5)
     lab.watchers.append(change_locks)
 
-    with pytest.raises(RescueNotReached, match="let nobody in"):
+    with pytest.raises(RescueNotReached, match="refused logins for"):
         lab.seeder().seed(lab.request())
     assert lab.objects.hits == 1, "looked at, never fetched"
     assert (lab.snapshots(), lab.leftovers()) == ([], [])

@@ -151,7 +151,7 @@ def test_any_details_are_read_or_refused(lines: list[str]) -> None:
 
 def test_a_symlinks_text_cannot_speak_for_another_inode() -> None:
     feigned = ["debugfs: stat <12>", 'Fast link dest: "x', "debugfs: stat <13>", 'Fast link dest: "/etc"']
-    with pytest.raises(UnreadableFileSystem, match="told twice"):
+    with pytest.raises(UnreadableFileSystem, match="listed twice"):
         parse_details([*feigned, "debugfs: stat <13>", 'Fast link dest: "/real"'])
 
 
