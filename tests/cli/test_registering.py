@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hyops_assets.contract.references import IMAGE_ARTIFACT, TEMPLATE_SEED
@@ -24,6 +25,7 @@ def apply(house: House, directory: Path, module: str, given: dict[str, Any], **e
     return hyops({**os.environ, "HOME": str(house.root.path), **environ}, *words)
 
 
+@pytest.mark.slow
 def test_registering_from_a_shell_verifies_first_and_a_seed_command_tells_no_secret(
     home: House, seeded: House, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ Reproduce = Callable[..., subprocess.CompletedProcess[str]]
 def elsewhere(tmp_path: Path, seeded: House, packages: AptSource) -> RuntimeRoot:
     """Another environment, which trusts the same key, has the .debs, and no archive that would answer."""
     root = RuntimeRoot(tmp_path / "elsewhere")
-    closed = packages.model_copy(update={"line": "deb [trusted=no] http://127.0.0.1:9/ bookworm main"})
+    closed = packages.model_copy(update={"line": "deb [arch=amd64] http://127.0.0.1:9/ bookworm main"})
     settings = seeded.settings.model_copy(update={"build": BuildSettings(apt_sources=[closed], disk_bytes=8 << 30)})
     save_settings(root, settings, heading="test")
     shutil.copytree(seeded.root.artifacts / "cache" / "packages", root.artifacts / "cache" / "packages")

@@ -110,11 +110,6 @@ def test_a_server_that_is_gone_is_named_with_the_reason(scene: Scene):
             scene.feed(url).poll()
 
 
-def test_a_feed_over_http_is_not_read(scene: Scene):
-    with pytest.raises(FeedUnavailable, match="the scheme is not https"):
-        scene.feed(scene.server.feed_url.replace("https", "http")).poll()
-
-
 def test_a_redirect_is_followed_to_an_allowed_host_only(scene: Scene, tmp_path: Path):
     scene.server.publish(RELEASE, scene.iso, "signature", TIME)
     targets = {"/allowed": scene.server.feed_url, "/foreign": "https://localhost:9/version.json"}

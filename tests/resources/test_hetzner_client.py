@@ -126,4 +126,4 @@ def test_the_dagster_resource_gives_the_sites_of_an_environment(tmp_path: Path) 
         ) as resources,
         pytest.raises(SettingsError, match=r"config/pipeline\.yml"),
     ):
-        resources.sites.hetzner.seeder("prod")
+        resources.hetzner.seeder("prod")

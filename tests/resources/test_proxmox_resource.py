@@ -29,7 +29,7 @@ def _seeders(scene: Scene, **options: object) -> ProxmoxSeeders:
     with dg.build_resources(
         {"environment": environment(root), "proxmox": proxmox_sites(poll_seconds=0.02)}
     ) as resources:
-        return resources.sites.proxmox
+        return resources.proxmox
 
 
 def test_a_configured_site_is_seeded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
