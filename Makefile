@@ -51,6 +51,7 @@ long: setup ## the long forms of what short tests cover
 
 .PHONY: elsewhere
 elsewhere: setup ## as root: the README's commands on a fresh Debian 12 and 13: SUITES="trixie" TARGETS="demo"
+	@$(BIN)/pyright --pythonversion 3.13
 	@for suite in $(SUITES); do tools/elsewhere/newcomer.sh "$$suite" $(TARGETS) || exit; done
 
 .PHONY: lint
@@ -58,7 +59,7 @@ lint: setup ## format, lint, types, floors
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
-	@$(BIN)/pyright & first=$$!; $(BIN)/pyright --pythonversion 3.13 && wait $$first
+	@$(BIN)/pyright
 
 .PHONY: bench
 bench: setup ## the benchmarks, as ratios in one run
