@@ -68,6 +68,15 @@ def as_raw(volume: Path, directory: Path) -> Path:
     return raw
 
 
+def test_the_inspection_of_seconds_comes_before_the_boots_of_minutes(released: House) -> None:
+    begun = [
+        record.step_key
+        for run in released.instance.get_runs(dg.RunsFilter(job_name="build_record"))
+        for record in released.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)
+    ]
+    assert begun.index("disk_inspection") < begun.index("qcow2_record_boots")
+
+
 def test_the_documents_verification_commands_find_the_states(released: House) -> None:
     home = released
     for path in (BUILD, IMAGE, TEMPLATE):
