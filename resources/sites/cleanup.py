@@ -1,4 +1,4 @@
-"""Removing at a site, told once for every cloud: find, judge, look again, remove.
+"""Removing at a site, one story for every cloud: find, judge, look again, remove.
 
 What belongs here: the order of looking and removing, and the one judge of what is superseded. A cloud lists what
 stands at its sites, says what uses it, and removes one thing: `superseded.py`, `sweep.py`, `undoing.py` of its folder.

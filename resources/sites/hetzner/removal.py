@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from hyops_assets.contract.upkeep import Finding
 from resources.sites.hetzner.client import HetznerClient
+from resources.sites.hetzner.errors import NotFound
 from resources.sites.hetzner.inventory import Snapshot
 
 
@@ -18,10 +19,13 @@ def delete_snapshot(
         finding: that says that it may go.
         again: judges it once more.
     """
-    if snapshot.protected:
-        client.unprotect_snapshot(snapshot)
-        if (now := again()).verdict != "remove":
-            client.protect_snapshot(snapshot)
-            return now
-    client.delete_snapshot(snapshot)
+    try:
+        if snapshot.protected:
+            client.unprotect_snapshot(snapshot)
+            if (now := again()).verdict != "remove":
+                client.protect_snapshot(snapshot)
+                return now
+        client.delete_snapshot(snapshot)
+    except NotFound:
+        return finding.turned("removed", "gone meanwhile")
     return finding.turned("removed")
