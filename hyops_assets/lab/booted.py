@@ -11,7 +11,8 @@ from typing import Literal
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import probe
-from hyops_assets.image.boot.gate import BootProof, boot_gate
+from hyops_assets.image.boot.gate import BootProof, booting
+from hyops_assets.image.boot.together import alone
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
 
@@ -54,12 +55,14 @@ def boot_disk(
     with tempfile.TemporaryDirectory(dir=scratch, prefix="booted.") as room:
         layer = Path(room) / "layer.qcow2"
         run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.resolve(), "-F", disk_format, layer])
-        return boot_gate(
-            layer,
-            release=release,
-            firmware=firmware,
-            accelerator=probe(),
-            timeout=timeout,
-            scratch=Path(room),
-            progress=progress,
+        return alone(
+            booting(
+                layer,
+                release=release,
+                firmware=firmware,
+                accelerator=probe(),
+                timeout=timeout,
+                scratch=Path(room),
+                progress=progress,
+            )
         )

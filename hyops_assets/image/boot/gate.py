@@ -20,7 +20,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
-from hyops_assets.image.boot.together import Pause, Paused, alone
+from hyops_assets.image.boot.together import Pause, Paused
 from hyops_assets.image.boot.verdict import Failed, Firmware, Proven, verdict
 from hyops_assets.image.console import console_tail, plain
 from hyops_assets.image.digests import sha256_of_file
@@ -72,34 +72,6 @@ class BootProof:
     seconds: float
     console_tail: str
     report: dict[str, JsonValue]
-
-
-def boot_gate(
-    qcow2: Path,
-    *,
-    release: str,
-    firmware: Firmware,
-    accelerator: Accelerator,
-    timeout: float,
-    scratch: Path,
-    memory_mib: int = MEMORY_MIB,
-    silence: float = SILENCE_SECONDS,
-    progress: Progress = silent,
-) -> BootProof:
-    """Boot a disk alone: `booting`, to its end."""
-    return alone(
-        booting(
-            qcow2,
-            release=release,
-            firmware=firmware,
-            accelerator=accelerator,
-            timeout=timeout,
-            scratch=scratch,
-            memory_mib=memory_mib,
-            silence=silence,
-            progress=progress,
-        )
-    )
 
 
 def booting(

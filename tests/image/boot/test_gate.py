@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from hyops_assets.image.boot import gate as boot
 from hyops_assets.image.boot.accelerator import MODELS, Accelerator, probe
-from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, boot_gate
+from hyops_assets.image.boot.gate import BootFailed, MissingFirmware, booting
+from hyops_assets.image.boot.together import alone
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.programs import run
 from hyops_assets.settings.build import BuildSettings
@@ -39,7 +40,7 @@ def disk_of(directory: Path, code: bytes, text: bytes = b"") -> Path:
 
 
 def gate(disk: Path, scratch: Path, *, timeout: float = 20, firmware: Firmware = "bios") -> boot.BootProof:
-    return boot_gate(disk, release=RELEASE, firmware=firmware, accelerator=TCG, timeout=timeout, scratch=scratch)
+    return alone(booting(disk, release=RELEASE, firmware=firmware, accelerator=TCG, timeout=timeout, scratch=scratch))
 
 
 def qemu_children(parent: int) -> list[int]:
@@ -60,15 +61,17 @@ def test_a_guest_that_falls_silent_is_powered_on_once_more_and_then_fails(tmp_pa
     disk = disk_of(tmp_path, PRINT, b"\r\nhello from the loader\r\n")
     heard: list[int] = []
     with pytest.raises(boot.FellSilent, match="silent for 3 s") as failure:
-        boot_gate(
-            disk,
-            release=RELEASE,
-            firmware="bios",
-            accelerator=TCG,
-            timeout=60,
-            scratch=tmp_path,
-            silence=3,
-            progress=lambda stage, done, total: heard.append(done),
+        alone(
+            booting(
+                disk,
+                release=RELEASE,
+                firmware="bios",
+                accelerator=TCG,
+                timeout=60,
+                scratch=tmp_path,
+                silence=3,
+                progress=lambda stage, done, total: heard.append(done),
+            )
         )
     assert "hello from the loader" in failure.value.console_tail
     assert sum(later < earlier for earlier, later in pairwise(heard)) == 1
@@ -117,8 +120,10 @@ def test_a_cancelled_gate_leaves_no_process(tmp_path):
 
     disk = disk_of(tmp_path, PRINT, b"hello")
     with pytest.raises(Cancelled):
-        boot_gate(
-            disk, release=RELEASE, firmware="bios", accelerator=TCG, timeout=20, scratch=tmp_path, progress=cancel
+        alone(
+            booting(
+                disk, release=RELEASE, firmware="bios", accelerator=TCG, timeout=20, scratch=tmp_path, progress=cancel
+            )
         )
     assert qemu_children(os.getpid()) == []
 
@@ -128,9 +133,10 @@ def test_qemu_dies_with_a_gate_that_is_killed(tmp_path):
     program = (
         "import sys; from pathlib import Path\n"
         "from hyops_assets.image.boot.accelerator import Accelerator\n"
-        "from hyops_assets.image.boot.gate import boot_gate\n"
-        "boot_gate(Path(sys.argv[1]), release='x', firmware='bios', accelerator=Accelerator('tcg', 'test'),\n"
-        "    timeout=300, scratch=Path(sys.argv[2]), progress=lambda *_: print('on', flush=True))"
+        "from hyops_assets.image.boot.gate import booting\n"
+        "from hyops_assets.image.boot.together import alone\n"
+        "alone(booting(Path(sys.argv[1]), release='x', firmware='bios', accelerator=Accelerator('tcg', 'test'),\n"
+        "    timeout=300, scratch=Path(sys.argv[2]), progress=lambda *_: print('on', flush=True)))"
     )
     argv = [sys.executable, "-c", program, disk, tmp_path]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
@@ -151,13 +157,15 @@ def boot_spoiled(harm: Callable[[SpoiledDisk], None], disk: Path, scratch: Path)
     spoiled = SpoiledDisk(disk, scratch)
     harm(spoiled)
     with turn_to_boot():
-        boot_gate(
-            spoiled.as_qcow2(),
-            release=LOOKALIKE_RELEASE,
-            firmware="bios",
-            accelerator=probe(),
-            timeout=TIMEOUT,
-            scratch=scratch,
+        alone(
+            booting(
+                spoiled.as_qcow2(),
+                release=LOOKALIKE_RELEASE,
+                firmware="bios",
+                accelerator=probe(),
+                timeout=TIMEOUT,
+                scratch=scratch,
+            )
         )
 
 
