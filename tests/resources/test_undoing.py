@@ -64,6 +64,19 @@ def test_a_snapshot_that_is_needed_stays_protected(lab: Lab) -> None:
     assert (lab.mutations(), lab.snapshots()[0].protected) == (before, True)
 
 
+def test_a_snapshot_that_another_caller_deletes_meanwhile_counts_as_gone(lab: Lab) -> None:
+    lab.seeder().seed(lab.request(run_id="run-1"))
+
+    def deleted_by_another_caller(ref: str) -> None:
+        (snapshot,) = lab.snapshots()
+        lab.client().unprotect_snapshot(snapshot)
+        lab.client().delete_snapshot(snapshot)
+
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=deleted_by_another_caller)
+
+    assert (finding.verdict, finding.why) == ("removed", "gone meanwhile")
+
+
 def test_a_snapshot_that_is_needed_once_it_is_unprotected_is_protected_again(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     answers = iter([None, "a state names it"])
