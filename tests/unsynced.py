@@ -99,8 +99,8 @@ def keep_connections_and_migrations() -> None:
         return directories[where]
 
     @functools.wraps(dispose)
-    def disposed(instance: DagsterInstance) -> None:
-        dispose(instance)
+    def disposed(self: DagsterInstance) -> None:
+        dispose(self)
         engines.close()
 
     ScriptDirectory.from_config = from_config
