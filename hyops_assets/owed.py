@@ -24,7 +24,7 @@ LOST_AFTER_SECONDS = 600.0
 """A request from which no run came in this time is made again."""
 REQUEST_SECONDS = 900.0
 """So long after its contract was published, a seed that nothing holds back should have been requested."""
-MOST_READ = 500
+MOST_READ = 250
 """Seeds whose record is read from the log at once: a tick of the sensor is short, and the next one reads on."""
 
 Standing = Literal[

@@ -154,13 +154,16 @@ class SeedLog:
         return set(self._instance.get_dynamic_partitions(str(VERSIONS.name)))
 
     def seed_events(self, keys: Collection[str] | None = None) -> Mapping[str, int]:
-        """Return the event of the latest seed that ended well, by partition key; of all cells where none are named."""
+        """Return the event of the latest seed that ended well, by partition key.
+
+        Args:
+            keys: the cells that the caller asks about; of many of them, and without any, all cells are returned.
+        """
         if keys is None or len(keys) > _MOST_IN_A_QUERY:
             # One pass over the index of all is faster than a long list of cells.
-            found = self._instance.get_latest_storage_id_by_partition(
+            return self._instance.get_latest_storage_id_by_partition(
                 self.cloud.asset, DagsterEventType.ASSET_MATERIALIZATION
             )
-            return found if keys is None else {key: found[key] for key in keys if key in found}
         if not keys:
             return {}
         return self._instance.get_latest_storage_id_by_partition(
@@ -169,7 +172,8 @@ class SeedLog:
 
     def seeded(self, keys: Collection[str]) -> dict[str, Seeded]:
         """Return the last seed that ended well of each of these cells, where there is one."""
-        return dict(self._seeds(self.seed_events(keys).values()))
+        found = self.seed_events(keys)
+        return dict(self._seeds([found[key] for key in keys if key in found]))
 
     def last_run(self, key: str) -> LastRun | None:
         """Return the last run that was to seed a cell, from a shell, the UI or the daemon."""
