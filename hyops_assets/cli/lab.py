@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyops_assets.cli.environment import Place
@@ -67,17 +67,22 @@ def lookalike(release: str, progress: Progress = silent) -> LabIso:
 
     The key signs this one ISO and is forgotten; its public half is kept beside the ISO.
     """
-    directory = lab_cache() / "iso" / f"{release}-{lookalike_digest(release)[:16]}"
-    iso = directory / iso_file_name(release)
-    found = LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
+    found = lookalike_place(release, lab_cache())
     if found.public_key.exists():
         return found
-    make_private_directory(directory)
-    make_lookalike(iso, release, cache=lab_cache(), progress=progress)
+    make_private_directory(found.iso.parent)
+    make_lookalike(found.iso, release, cache=lab_cache(), progress=progress)
     key = LabKey.generate()
-    found.minisig.write_text(key.sign_file(iso, file_name=iso.name, signed_at=built_at(release)))
+    found.minisig.write_text(key.sign_file(found.iso, file_name=found.iso.name, signed_at=built_at(release)))
     found.public_key.write_text(key.public_key)
-    return LabIso(found.release, iso, found.minisig, found.public_key, made=True)
+    return replace(found, made=True)
+
+
+def lookalike_place(release: str, cache: Path) -> LabIso:
+    """Return where the look-alike of a release lies in a cache, made or not; its public key is written last."""
+    directory = cache / "iso" / f"{release}-{lookalike_digest(release)[:16]}"
+    iso = directory / iso_file_name(release)
+    return LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
 
 
 def make_iso(place: Place, release: str) -> None:
