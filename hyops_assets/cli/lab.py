@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.contract.errors import Refused
@@ -15,6 +17,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.lab import feed, process
 from hyops_assets.lab.ensemble import (
@@ -65,16 +68,22 @@ class LabIso:
 def lookalike(release: str, progress: Progress = silent) -> LabIso:
     """Return the signed look-alike of a release: made once, then kept in the cache until its recipe changes.
 
-    The key signs this one ISO and is forgotten; its public half is kept beside the ISO.
+    The key signs this one ISO and is forgotten; its public half is kept beside the ISO. Who asks while another process
+    makes it waits for that one: two would each leave a key beside the other's signature.
     """
     found = lookalike_place(release, lab_cache())
     if found.public_key.exists():
         return found
-    make_private_directory(found.iso.parent)
-    make_lookalike(found.iso, release, cache=lab_cache(), progress=progress)
-    key = LabKey.generate()
-    found.minisig.write_text(key.sign_file(found.iso, file_name=found.iso.name, signed_at=built_at(release)))
-    found.public_key.write_text(key.public_key)
+    directory = found.iso.parent
+    make_private_directory(directory)
+    with FileLock(directory.with_name(f"{directory.name}.lock")):
+        if found.public_key.exists():
+            return found
+        make_lookalike(found.iso, release, cache=lab_cache(), progress=progress)
+        key = LabKey.generate()
+        found.minisig.write_text(key.sign_file(found.iso, file_name=found.iso.name, signed_at=built_at(release)))
+        with replacing(found.public_key) as partial:
+            partial.write_text(key.public_key)
     return replace(found, made=True)
 
 
