@@ -1,7 +1,8 @@
 """A look-alike's first boot as a Proxmox guest on a larger disk, and what it left: one boot for all who ask about it.
 
-Its owner's user and network come on a cloud-init drive. On the serial console the ISO's login is tried, then the
-owner's; then the guest is switched off by its button, and the disk is looked at from outside.
+Its owner's user and network come on a cloud-init drive. What grows its disk runs once more, as every boot runs it. On
+the serial console the ISO's login is tried, then the owner's, and the guest's agent is asked; then the guest is
+switched off by its button, and the disk is looked at from outside.
 """
 
 import re
@@ -40,7 +41,13 @@ _ADDED = {
             # So that who hears the agent of a later boot knows that this boot's growing is over.
             "path": "/etc/systemd/system/qemu-guest-agent.service.d/grown.conf",
             "content": "[Unit]\nAfter=hyops-grow-persistence.service\n",
-        }
+        },
+        {
+            # cloud-init's last stage runs it.
+            "path": "/var/lib/cloud/scripts/per-once/grow-again",
+            "permissions": "0755",
+            "content": "#!/bin/sh\nexec /usr/libexec/hyops/hyops-grow-persistence >/dev/console 2>&1\n",
+        },
     ],
 }
 
@@ -52,10 +59,12 @@ class FirstBoot:
     Attributes:
         disk: the raw disk after it; whoever changes it makes a copy before.
         console: all that the guest printed.
+        agent: the version that the guest's agent said it has.
     """
 
     disk: Path
     console: str
+    agent: str
 
     def seen(self) -> tuple[int, int, int]:
         """Return what the guest saw, in bytes: its partition, the file system on it, and what is free there."""
@@ -68,7 +77,7 @@ class FirstBoot:
 def first_boot_of(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstBoot:
     """Boot a copy of a raw disk, once in a test run."""
     made = made_once(tmp_path_factory, "first-boot", lambda directory: _boot(disk, directory))
-    return FirstBoot(made / "disk.raw", (made / "console").read_text())
+    return FirstBoot(made / "disk.raw", (made / "console").read_text(), (made / "agent").read_text())
 
 
 def _boot(built: Path, directory: Path) -> None:
@@ -77,13 +86,21 @@ def _boot(built: Path, directory: Path) -> None:
     run(["truncate", "-s", str(GROWN_BYTES), disk])
     user_data = SEEDS["proxmox"]["user-data"] + yaml.safe_dump(_ADDED)
     seed = _seed_iso({**SEEDS["proxmox"], "user-data": user_data}, directory)
+
+    def dialogue(console: Console) -> None:
+        _dialogue(console)
+        (directory / "agent").write_text(console.ask_agent("guest-info")["version"])
+
     note_boot("first boot on a larger disk, with Proxmox' cloud-init drive")
     with turn_to_boot():
-        printed = converse(disk, _dialogue, accelerator=probe(), scratch=directory, timeout=_SECONDS, seed=seed)
+        printed = converse(disk, dialogue, accelerator=probe(), scratch=directory, timeout=_SECONDS, seed=seed)
     (directory / "console").write_text(printed)
 
 
 def _dialogue(console: Console) -> None:
+    console.wait_for("Nothing to do!")
+    # The prompt stands somewhere above it.
+    console.type("")
     console.wait_for(r"login: $")
     assert _log_in(console, "vyos", "vyos") == REFUSED, console.text[-3000:]
     console.wait_for(r"login: $")

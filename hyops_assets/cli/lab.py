@@ -5,8 +5,10 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.run_record import new_run_id
@@ -15,6 +17,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.partial import replacing
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.lab import feed, process
 from hyops_assets.lab.ensemble import (
@@ -65,19 +68,30 @@ class LabIso:
 def lookalike(release: str, progress: Progress = silent) -> LabIso:
     """Return the signed look-alike of a release: made once, then kept in the cache until its recipe changes.
 
-    The key signs this one ISO and is forgotten; its public half is kept beside the ISO.
+    The key signs this one ISO and is forgotten; its public half is kept beside the ISO. Who asks while another process
+    makes it waits for that one: two would each leave a key beside the other's signature.
     """
-    directory = lab_cache() / "iso" / f"{release}-{lookalike_digest(release)[:16]}"
-    iso = directory / iso_file_name(release)
-    found = LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
+    found = lookalike_place(release, lab_cache())
     if found.public_key.exists():
         return found
+    directory = found.iso.parent
     make_private_directory(directory)
-    make_lookalike(iso, release, cache=lab_cache(), progress=progress)
-    key = LabKey.generate()
-    found.minisig.write_text(key.sign_file(iso, file_name=iso.name, signed_at=built_at(release)))
-    found.public_key.write_text(key.public_key)
-    return LabIso(found.release, iso, found.minisig, found.public_key, made=True)
+    with FileLock(directory.with_name(f"{directory.name}.lock")):
+        if found.public_key.exists():
+            return found
+        make_lookalike(found.iso, release, cache=lab_cache(), progress=progress)
+        key = LabKey.generate()
+        found.minisig.write_text(key.sign_file(found.iso, file_name=found.iso.name, signed_at=built_at(release)))
+        with replacing(found.public_key) as partial:
+            partial.write_text(key.public_key)
+    return replace(found, made=True)
+
+
+def lookalike_place(release: str, cache: Path) -> LabIso:
+    """Return where the look-alike of a release lies in a cache, made or not; its public key is written last."""
+    directory = cache / "iso" / f"{release}-{lookalike_digest(release)[:16]}"
+    iso = directory / iso_file_name(release)
+    return LabIso(release, iso, iso.with_name(f"{iso.name}.minisig"), directory / _KEY_FILE, made=False)
 
 
 def make_iso(place: Place, release: str) -> None:

@@ -1,4 +1,7 @@
-"""The source document's commands as printed, in an empty home, against the lab: from validation to verification."""
+"""The source document's commands as printed, in an empty home, against the lab: from validation to verification.
+
+The lab's release is the miniature, and the disk is small: how a disk that boots comes out is tests/cli/test_demo.py.
+"""
 
 import json
 import subprocess
@@ -8,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.ensemble import LabFiles
-from tests.cli.gated import Home
+from tests.assets.ground import Ground
+from tests.cli.home import Home
+from tests.cli.miniature_home import build_as_the_ground, cache_with_miniature, ground_boots
 from tests.ui.served import CHECKOUT
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -70,15 +74,15 @@ def answers(printed: str) -> list[object]:
 
 def created(shell: Shell) -> int:
     """How many requests the bucket took in; the public-read marker is offered each time, and refused as taken."""
-    asked = LabFiles(shell.root / "work" / "lab").trace().requests()
+    asked = shell.lab.trace().requests()
     return sum(one.system == "gcs" and one.mutating and one.status == 200 for one in asked)
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory, gated: Home) -> Iterator[Shell]:
-    """A home that adopts the boots which this run has made of the same disk."""
-    shell = Shell(tmp_path_factory.mktemp("home"))
-    shell.adopt_boots(gated)
+def shell(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[Shell]:
+    """An empty home, for whose lab the miniature is the release's ISO."""
+    cache = cache_with_miniature(ground, tmp_path_factory.mktemp("cache"))
+    shell = Shell(tmp_path_factory.mktemp("home"), cache)
     yield shell
     shell.run("hyops lab down --env dev")
 
@@ -109,12 +113,12 @@ def test_validating_imports_nothing_that_only_the_graph_needs(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("gated")
-def test_the_document_s_commands_run_as_printed(shell: Shell, gated: Home) -> None:
-    shell.run("hyops lab up --env dev", within=600)
+def test_the_document_s_commands_run_as_printed(shell: Shell, ground: Ground) -> None:
+    shell.run("hyops lab up --env dev")
+    build_as_the_ground(shell, ground)
     shell.run(VALIDATE)
-    assert "module=core/shared/vyos-image-build status=ok" in shell.run(APPLY, within=900)
-    shell.assert_adopted(gated)
+    assert "module=core/shared/vyos-image-build status=ok" in shell.run(APPLY, within=300)
+    assert shell.boots() == ground_boots(ground)
     for cloud, seed in (("hetzner", "vyos-image-seed"), ("onprem", "vyos-template-seed")):
         module = f"core/{cloud}/{seed}"
         inputs = f"modules/{module}/examples/inputs.state.yml"
@@ -139,28 +143,25 @@ def test_the_document_s_commands_run_as_printed(shell: Shell, gated: Home) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("gated")
 def test_the_iso_came_from_our_mirror_and_the_record_went_into_the_bucket(shell: Shell) -> None:
-    asked = LabFiles(shell.root / "work" / "lab").trace().requests()
+    asked = shell.lab.trace().requests()
     isos = [(one.method, one.status) for one in asked if one.system == "feed" and one.path.endswith(".iso")]
     # Looked for before anything moves, fetched once.
     assert [status for method, status in isos if method == "GET"] == [200]
     document = json.loads(shell.run("hyops show --env dev --json core/shared/vyos-image-build#vyos_default_build"))
     evidence = document["outputs"]["evidence_url"]
     printed = shell.run(f'eval "$(hyops lab env --env dev)"; curl -fsS {evidence}')
-    ports = json.loads(LabFiles(shell.root / "work" / "lab").ports.read_text())
+    ports = json.loads(shell.lab.ports.read_text())
     assert f"https://127.0.0.1:{ports['feed']}/{RELEASE}/" in printed
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("gated")
 def test_no_key_of_the_lab_is_on_disk(shell: Shell) -> None:
     held = [path for path in shell.root.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
     assert not [path for path in held if b"BEGIN PRIVATE KEY" in path.read_bytes()]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("gated")
 def test_applied_again_the_document_sends_nothing(shell: Shell) -> None:
     state = shell.root / "state/modules/core__shared__vyos-image-build/instances/vyos_default_build.json"
     before = json.loads(state.read_text())["outputs"]

@@ -1,8 +1,10 @@
-"""The smoke gate against a node that boots no guests: it fails truthfully and leaves no clone behind.
+"""The smoke gate against a node that boots no guests, and one whose guests have an agent that answers.
 
-That a booted guest passes it is shown by the slow tests below.
+That a router's own agent answers is asked at its first boot; that its clone passes the gate is the long form below.
 """
 
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
+from hyops_assets.lab.proxmox import guests
 from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
 from hyops_assets.lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import SeedBusy, TaskFailed
@@ -95,6 +98,44 @@ def test_what_a_live_run_is_building_is_not_taken_over(scene: Scene) -> None:
         other.seed(type(request)(record=request.record, url=request.url, run_id="run-2", site=request.site))
 
 
+# --- a clone whose agent answers ---------------------------------------------------------------------------------
+
+AGENT = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as channel:
+    channel.bind(sys.argv[1])
+    channel.listen()
+    while True:
+        connection, _ = channel.accept()
+        with connection, connection.makefile("rw") as lines:
+            for line in lines:
+                asked = json.loads(line)
+                lines.write(json.dumps({"return": asked.get("arguments", {}).get("id", {})}) + "\\n")
+                lines.flush()
+"""
+"""What a guest's agent says to `guest-sync` and to `guest-ping`, on the host's end of its channel."""
+
+
+def test_a_clone_whose_agent_answers_passes_and_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hardware(machine: Machine, storages: object, agent: Path, console: Path) -> list[str | Path]:
+        return [sys.executable, "-c", AGENT, agent]
+
+    monkeypatch.setattr(guests, "hardware", hardware)
+    with proxmox_scene(tmp_path, boot_guests=True) as scene:
+        client = scene.client(template_smoke_gate=True)
+        seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=60, poll=0.02, smoke=60))
+        seeded = seeder.seed(scene.request())
+        assert seeded.smoke == "passed"
+        assert list(scene.stand_in.inventory.machines) == [seeded.vmid]
+        assert sha256_of_file(scene.stand_in.volume_path(seeded.volid)) == scene.record.disk.sha256
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("first-boot")
+def test_a_router_s_own_agent_answers_over_the_channel_that_a_node_gives_it(first_boot: FirstBoot) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", first_boot.agent)
+
+
 # --- a clone that boots ---------------------------------------------------------------------------------------------
 
 
@@ -129,6 +170,7 @@ def smoked(first_boot: FirstBoot, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Smoked(scene, record, seeded, console.read_text(errors="replace"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.xdist_group("first-boot")
 def test_a_clone_that_boots_with_its_agent_passes(smoked: Smoked) -> None:
@@ -138,6 +180,7 @@ def test_a_clone_that_boots_with_its_agent_passes(smoked: Smoked) -> None:
     assert sha256_of_file(volume) == smoked.record.disk.sha256
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.xdist_group("first-boot")
 def test_a_disk_that_has_grown_boots_again_and_nothing_is_changed(smoked: Smoked) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.gate import MEMORY_MIB
@@ -26,13 +27,14 @@ class FellSilent(AssertionError):
 class Console:
     """A running guest."""
 
-    def __init__(self, process: subprocess.Popen[bytes], monitor: Path, deadline: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], monitor: Path, agent: Path, deadline: float) -> None:
         assert process.stdin
         assert process.stdout
         self._process = process
         self._out = process.stdout.fileno()
         self._in = process.stdin.fileno()
         self._monitor = monitor
+        self._agent = agent
         self._deadline = deadline
         self._printed = b""
         self._read_up_to = 0
@@ -61,6 +63,16 @@ class Console:
     def type(self, line: str) -> None:
         """Type a line and Enter."""
         os.write(self._in, line.encode() + b"\r")
+
+    def ask_agent(self, command: str) -> dict[str, Any]:
+        """Send a command to the guest's own agent, over the channel that Proxmox VE gives one; return its answer."""
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.settimeout(max(0.0, self._deadline - time.monotonic()))
+            agent.connect(str(self._agent))
+            with agent.makefile("rw") as channel:
+                channel.write(json.dumps({"execute": command}) + "\n")
+                channel.flush()
+                return json.loads(channel.readline())["return"]
 
     def power_off(self) -> None:
         """Press the power button, and wait until the guest has written its disk and is off."""
@@ -92,23 +104,23 @@ def converse(
         disk: the raw disk; it keeps what the guest writes.
         dialogue: waits for prompts and types.
         accelerator: from `accelerator.probe`.
-        scratch: for the monitor's socket and QEMU's log.
+        scratch: for the sockets of monitor and agent, and QEMU's log.
         timeout: seconds for everything, of one power-on.
         seed: a NoCloud ISO.
     """
 
     def powered_on(used: Accelerator) -> str:
-        argv = _qemu_arguments(disk, monitor, used, seed)
+        argv = [*_qemu_arguments(disk, monitor, used, seed), *_agent_arguments(agent)]
         with (
             (scratch / "qemu.log").open("wb") as log,
             running(argv, stdin=subprocess.PIPE, stderr=log) as process,
         ):
-            console = Console(process, monitor, time.monotonic() + timeout)
+            console = Console(process, monitor, agent, time.monotonic() + timeout)
             dialogue(console)
             console.power_off()
             return console.text
 
-    monitor = scratch / "qmp"
+    monitor, agent = scratch / "qmp", scratch / "qga"
     try:
         return powered_on(accelerator)
     except FellSilent:
@@ -130,3 +142,10 @@ def _qemu_arguments(disk: Path, monitor: Path, used: Accelerator, seed: Path | N
         argv += ["-drive", f"if=none,id=seed,format=raw,readonly=on,file={qemu_value(seed)}"]
         argv += ["-device", "scsi-cd,drive=seed"]
     return argv
+
+
+def _agent_arguments(agent: Path) -> list[str]:
+    return [
+        *("-chardev", f"socket,path={qemu_value(agent)},server=on,wait=off,id=agent", "-device", "virtio-serial-pci"),
+        *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+    ]

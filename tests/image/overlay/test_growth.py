@@ -1,8 +1,9 @@
 """The persistence file system grows to its disk on the first boot: seen from inside the guest, and from outside.
 
-That the next boot changes nothing is seen on the clone of a grown disk (tests/resources/test_proxmox_smoke.py).
+That the next boot changes nothing is seen on the clone of a grown disk too (tests/resources/test_proxmox_smoke.py).
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def test_the_first_boot_grows_the_partition_and_its_file_system(first_boot: Firs
     assert size > 0.95 * partition
     assert free > size - LOOKALIKE_DISK_BYTES
     assert "hyops-grow-persistence: CHANGED: partition=3" in first_boot.console
+
+
+def test_growing_a_disk_that_has_grown_changes_nothing(first_boot: FirstBoot) -> None:
+    """It ran once more in the guest, as it does at every boot."""
+    first, again = re.findall(r"hyops-grow-persistence: (CHANGED|NOCHANGE): partition", first_boot.console)
+    assert (first, again) == ("CHANGED", "NOCHANGE")
+    assert "Nothing to do!" in first_boot.console
 
 
 def test_the_file_system_of_a_grown_disk_is_sound(first_boot: FirstBoot, tmp_path: Path) -> None:
