@@ -38,7 +38,7 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 test: setup lint ## everything, the slow tests too: several workers, then what needs the machine alone
 	@status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
-	$(BIN)/pytest -m "alone" || status=$$?; \
+	$(BIN)/pytest -m "alone" $$(grep -rlF "mark.alone" tests) || status=$$?; \
 	exit $$status
 
 .PHONY: test-fast

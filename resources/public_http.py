@@ -6,11 +6,13 @@ its body may not fall; both hold whatever the server does. Proxies and private a
 (`HTTPS_PROXY`, `SSL_CERT_FILE`). What is read, or posted, and why is the caller's.
 """
 
+import functools
 import os
 import ssl
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal, Self
 
 import certifi
@@ -124,11 +126,19 @@ def _authorities() -> ssl.SSLContext:
     Raises:
         OSError: it names a file or a directory that cannot be read.
     """
-    if bundle := os.environ.get("SSL_CERT_FILE"):
-        return ssl.create_default_context(cafile=bundle)
-    if directory := os.environ.get("SSL_CERT_DIR"):
+    directory = os.environ.get("SSL_CERT_DIR")
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if directory and not bundle:
         return ssl.create_default_context(capath=directory)
-    return ssl.create_default_context(cafile=certifi.where())
+    file = Path(bundle or certifi.where())
+    written = file.stat()
+    return _authorities_in(file, written.st_ino, written.st_size, written.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _authorities_in(bundle: Path, _inode: int, _bytes: int, _written: int) -> ssl.SSLContext:
+    """Read a bundle, which takes as long as an exchange with a near server, again where it was written again."""
+    return ssl.create_default_context(cafile=bundle)
 
 
 def anonymous_client(pace: Pace | None = None) -> AnonymousClient:

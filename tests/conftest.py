@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import PROXMOX, SpecWatch
-from tests.unsynced import reuse_engines_and_migrations, write_without_fsync
+from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 pytest_plugins = [
     "pytester",
@@ -30,7 +31,7 @@ pytest_plugins = [
 ]
 
 write_without_fsync()
-reuse_engines_and_migrations()
+keep_connections_and_migrations()
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
@@ -38,6 +39,13 @@ if os.environ.get("CI"):
 
 LOOKALIKE_RELEASE = "2026.03.03-0027-rolling"
 LOOKALIKE_DISK_BYTES = 2 << 30
+
+
+def pytest_collection_finish() -> None:
+    """Spare the tests the walks over the million objects that stand until the run ends: a fifteenth of their time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -237,26 +237,26 @@ def judge(
     return ("keep", one.protected) if verdict == "remove" and one.protected else (verdict, why)
 
 
-def superseded(stock: Stock[Thing], ground: Ground) -> Removal[Thing]:
-    """Return the removal of what is superseded at a site: each looked at again with everything around it."""
+def superseded(stock: Stock[Thing], ground: Ground) -> Removal[Standing[Thing]]:
+    """Return the removal of what is superseded at a site: each looked at again by its id, with all around it."""
 
-    def look() -> list[Judged[Thing]]:
+    def look() -> list[Judged[Standing[Thing]]]:
         return _look(stock, ground)
 
-    def again(thing: Thing, finding: Finding) -> Judged[Thing] | None:
-        return next((entry for entry in look() if entry[1].what == finding.what), None)
+    def again(one: Standing[Thing], _finding: Finding) -> Judged[Standing[Thing]] | None:
+        return next((entry for entry in look() if entry[0].ref == one.ref), None)
 
-    def remove(thing: Thing, finding: Finding) -> Finding:
+    def remove(one: Standing[Thing], finding: Finding) -> Finding:
         def judged_again() -> Finding:
-            now = again(thing, finding)
+            now = again(one, finding)
             return finding if now is None else now[1]
 
-        return stock.remove(thing, finding, judged_again, ground.forget)
+        return stock.remove(one.thing, finding, judged_again, ground.forget)
 
     return Removal(look, again, remove)
 
 
-def _look(stock: Stock[Thing], ground: Ground) -> list[Judged[Thing]]:
+def _look(stock: Stock[Thing], ground: Ground) -> list[Judged[Standing[Thing]]]:
     found, states = stock.list(), ground.states()
     owners = {one.ref: ground.owner_of(one.claim, one.ref) for one in found if one.claim is not None}
     ours = [one for one in found if one.held is not None and owners[one.ref].ours]
@@ -273,7 +273,7 @@ def _look(stock: Stock[Thing], ground: Ground) -> list[Judged[Thing]]:
     used, mentions = stock.used_by(found), mentioned(states)
     return [
         (
-            one.thing,
+            one,
             Finding(
                 one.what,
                 ground.where,

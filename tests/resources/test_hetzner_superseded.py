@@ -16,7 +16,7 @@ from hyops_assets.contract.upkeep import Finding
 from hyops_assets.lab.faults import Answer
 from hyops_assets.lab.hetzner.project import Image, Server
 from resources.sites import cleanup
-from resources.sites.cleanup import Ground, Removal
+from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner import superseded
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
@@ -74,7 +74,7 @@ def pruned(
     at_work: Callable[[], str | None] = lambda: None,
     forget: Callable[[str], None] = lambda version: None,
     keep: int = 0,
-) -> Removal[Snapshot]:
+) -> Removal[Standing[Snapshot]]:
     ground = Ground(
         where="lab",
         instance=None,
@@ -119,6 +119,18 @@ def test_a_plan_changes_nothing(lab: Lab) -> None:
 
     assert why(findings, old) == ("remove", f"superseded by {CURRENT}")
     assert (lab.mutations(), ids(lab)) == (before, [old, current])
+
+
+def test_one_that_is_renamed_between_two_looks_is_found_again_by_its_id(lab: Lab) -> None:
+    old, current = snapshot(lab, OLD), snapshot(lab, CURRENT)
+
+    def renamed_meanwhile() -> States:
+        # States are read after the project was.
+        lab.standin.project.contents.images[old].description = "another name"
+        return [naming(current)]
+
+    assert why(pruned(lab, renamed_meanwhile).reap(), old)[0] == "removed"
+    assert ids(lab) == [current]
 
 
 def test_what_policy_keeps_stays(lab: Lab) -> None:

@@ -51,6 +51,23 @@ def test_a_handshake_that_never_comes_is_given_up(authority: Authority) -> None:
         pass
 
 
+def test_authorities_that_were_written_again_are_read_again(authority: Authority, tmp_path: Path) -> None:
+    def script(_: bytes) -> Iterator[bytes | float]:
+        yield answer(b"here")
+
+    other = Authority(tmp_path / "other")
+    trusted = authority.certificate_file.read_bytes()
+    with serving(script, authority) as server:
+        with asked(f"{server.url}/x") as reply:
+            assert reply.read(10) == b"here"
+        authority.certificate_file.write_bytes(other.certificate_file.read_bytes())
+        with pytest.raises(Untrusted, match="not trusted"), asked(f"{server.url}/x"):
+            pass
+        authority.certificate_file.write_bytes(trusted)
+        with asked(f"{server.url}/x") as reply:
+            assert reply.read(10) == b"here"
+
+
 def test_redirects_share_one_end(authority: Authority) -> None:
     def script(_: bytes) -> Iterator[bytes | float]:
         yield 0.1

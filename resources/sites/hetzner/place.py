@@ -11,7 +11,7 @@ from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
-from resources.sites.cleanup import Ground, Removal
+from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.found import require_image
 from resources.sites.hetzner.inventory import Snapshot
@@ -112,7 +112,7 @@ class Project:
         """Look for servers and keys: whose they are says the run in their labels, also while others are at work."""
         return Sweep(self._client, self._name, environment=self._environment, is_live=self._is_live)
 
-    def superseded(self, ground: Ground) -> Removal[Snapshot]:
+    def superseded(self, ground: Ground) -> Removal[Standing[Snapshot]]:
         """Look for snapshots that newer records have replaced."""
         return superseded_snapshots(self._client, self._site, ground)
 

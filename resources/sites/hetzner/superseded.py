@@ -17,7 +17,7 @@ from resources.sites.hetzner.labels import MANAGED_BY, Labels
 from resources.sites.hetzner.removal import delete_snapshot
 
 
-def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Removal[Snapshot]:
+def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Removal[Standing[Snapshot]]:
     """Return what is superseded in a site's project."""
     return superseded(Snapshots(client, protect=site.protect), ground)
 

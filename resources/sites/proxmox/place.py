@@ -12,7 +12,7 @@ from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
-from resources.sites.cleanup import Ground, Removal
+from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
@@ -120,7 +120,7 @@ class Node:
             clock=time.time,
         )
 
-    def superseded(self, ground: Ground) -> Removal[TemplateFacts]:
+    def superseded(self, ground: Ground) -> Removal[Standing[TemplateFacts]]:
         """Look for templates that newer records have replaced."""
         return superseded_templates(self._client, self._seeder.limits, ground)
 

@@ -17,7 +17,9 @@ from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.removal import remove
 
 
-def superseded_templates(client: ProxmoxClient, limits: SeedLimits, ground: Ground) -> Removal[TemplateFacts]:
+def superseded_templates(
+    client: ProxmoxClient, limits: SeedLimits, ground: Ground
+) -> Removal[Standing[TemplateFacts]]:
     """Return what is superseded on a site's node."""
     return superseded(Templates(client, limits), ground)
 
