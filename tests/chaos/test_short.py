@@ -33,6 +33,9 @@ CHOSEN_IN_LONG = {
     ],
 }
 
+NOISE_BYTES = 8 << 20
+"""A quarter of what `make chaos` brings and writes."""
+
 
 @dataclass
 class Scene:
@@ -51,7 +54,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    house = House(tmp_path_factory.mktemp("chaos"), private=False)
+    house = House(tmp_path_factory.mktemp("chaos"), private=False, noise_bytes=NOISE_BYTES)
     record = house.build()
     return Scene(house, record, {name: record_trace(house, cloud) for name, cloud in CLOUDS.items()})
 
