@@ -56,11 +56,13 @@ class House:
     Args:
         directory: holds everything.
         private: whether its records can be read on this host only, so that their bytes are sent to the clouds.
+        noise_bytes: how many of its records' disk cannot be packed: what is brought to the clouds, and written there.
     """
 
-    def __init__(self, directory: Path, *, private: bool) -> None:
+    def __init__(self, directory: Path, *, private: bool, noise_bytes: int = NOISE_BYTES) -> None:
         self.directory = directory
         self.private = private
+        self.noise_bytes = noise_bytes
         self.root = RuntimeRoot(directory / "root")
         self.temporary = directory / "tmp"
         self._saved = directory / "saved"
@@ -70,7 +72,10 @@ class House:
     def build(self) -> Record:
         """Build and publish the record, and keep the environment as it then is."""
         iso = make_miniature(
-            self.directory / "iso", RELEASE, key := LabKey.generate(), oddities=Oddities(payload_bytes=NOISE_BYTES)
+            self.directory / "iso",
+            RELEASE,
+            key := LabKey.generate(),
+            oddities=Oddities(payload_bytes=self.noise_bytes),
         )
         packages = make_repository(self.directory / "packages")
         self.temporary.mkdir()

@@ -8,6 +8,20 @@ from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
 from typing import Any
 
+import pytest
+
+
+def kills(some: int, of_all: int = 1) -> pytest.MarkDecorator:
+    """Give a test its `every`: a few places to die at, spread over the work; in the long form many more.
+
+    Args:
+        some: of so many lines, or calls, one is taken in every run of the suite. Five to twenty kills: each costs a
+            fork and, as a rule, the whole work once more.
+        of_all: the same in the long form; 1 where the work is quick.
+    """
+    forms = [pytest.param(some, id="some"), pytest.param(of_all, id="all", marks=pytest.mark.long)]
+    return pytest.mark.parametrize("every", forms)
+
 
 def killed_at_each_line(work: Callable[[], object], *modules: ModuleType, every: int = 1) -> Iterator[int]:
     """Yield after each child that SIGKILL ended at a line of `modules`; stop when one lived to the end.

@@ -24,7 +24,7 @@ IMAGE_STATE = "core__hetzner__vyos-image-seed/latest.json"
 
 
 def cleanup(home: House, *words: str) -> subprocess.CompletedProcess[str]:
-    return hyops(os.environ, "cleanup", "--root", home.root.path, *words, flags=("-W", "ignore"))
+    return hyops(os.environ, "cleanup", "--root", home.root.path, *words)
 
 
 def record(home: House, name: str) -> list[dict[str, Any]]:

@@ -318,16 +318,23 @@ def test_global_flags_are_hybridops(user: Path) -> None:
     assert "runtime_root: " in shown.stdout
 
 
-@pytest.fixture
-def lab(user: Path) -> Iterator[subprocess.CompletedProcess[str]]:
-    yield hyops(user, "lab", "up", "--release", "")
-    hyops(user, "lab", "down")
+@pytest.fixture(scope="module")
+def resident(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home directory in which a lab is up."""
+    return tmp_path_factory.mktemp("resident")
+
+
+@pytest.fixture(scope="module")
+def lab(resident: Path) -> Iterator[subprocess.CompletedProcess[str]]:
+    yield hyops(resident, "lab", "up", "--release", "")
+    hyops(resident, "lab", "down")
 
 
 def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
-    user: Path, lab: subprocess.CompletedProcess[str]
+    resident: Path, lab: subprocess.CompletedProcess[str]
 ) -> None:
     assert (lab.returncode, lab.stderr) == (0, "")
+    user = resident
     root = RuntimeRoot(user / ".hybridops/envs/dev")
     assert {path.stat().st_mode & 0o777 for path in (root.path, *root.path.iterdir())} == {0o700}
     exports = hyops(user, "lab", "env").stdout
@@ -343,17 +350,20 @@ def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
     assert not any(token in root.settings_file.read_text() + lab.stdout for token in tokens)
 
 
-def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(user: Path, lab: subprocess.CompletedProcess[str]) -> None:
-    assert hyops(user, "lab", "up", "--release", "").stdout == lab.stdout
-    assert hyops(user, "lab", "down").stdout == "the lab is down\n"
-    assert processes.naming(user) == {}
+def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(resident: Path, lab: subprocess.CompletedProcess[str]) -> None:
+    assert hyops(resident, "lab", "up", "--release", "").stdout == lab.stdout
+    assert hyops(resident, "lab", "down").stdout == "the lab is down\n"
+    assert processes.naming(resident) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "stop"),
-    [("assemble", signal.SIGINT), ("assemble", signal.SIGTERM), ("boot", signal.SIGINT)],
-    ids=["assemble", "terminated", "boot"],
+    [
+        pytest.param("assemble", signal.SIGINT, id="assemble", marks=pytest.mark.long),
+        pytest.param("assemble", signal.SIGTERM, id="terminated"),
+        pytest.param("boot", signal.SIGINT, id="boot"),
+    ],
 )
 def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
     home: House, tmp_path: Path, moment: str, stop: signal.Signals

@@ -25,7 +25,7 @@ def test_a_new_instance_is_opened_by_several_processes_at_once(tmp_path: Path) -
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     for process in opening:
         assert process.stdout is not None

@@ -122,7 +122,11 @@ def files(lab: FleetLab) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    # That the first Ctrl-C is heard: the test below.
+    "sign",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)],
+)
 def test_a_seed_of_many_sites_that_is_ended_by_hand_ends_those_at_work_and_starts_no_other(
     lab: FleetLab, sign: signal.Signals
 ) -> None:
@@ -155,6 +159,9 @@ def test_a_second_ctrl_c_cuts_off_at_once_and_the_next_command_resumes(lab: Flee
         _, wrong = process.communicate(timeout=10)
     assert (process.returncode, wrong) == (-signal.SIGINT, "")
     assert files(lab) == before
+    for site in lab.sites:
+        # The call that was to be held up may not have been made yet: then the next seed's would be.
+        lab.projects[site].faults.rules.clear()
     status, said = seed(lab)
     assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0), said
     with open_instance(lab.root) as instance:

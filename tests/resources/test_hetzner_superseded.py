@@ -22,7 +22,7 @@ from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
 from resources.sites.hetzner.superseded import superseded_snapshots
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 
 KEY = "vyos-1.5"
 OLDER, OLD, CURRENT, NEWER = (f"2026.03.0{day}-0027-rolling" for day in (1, 2, 3, 4))
@@ -297,15 +297,16 @@ def test_states_that_cannot_be_read_stop_everything(lab: Lab) -> None:
     assert old in ids(lab)
 
 
-def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(lab: Lab) -> None:
+@kills(some=59, of_all=8)
+def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(lab: Lab, every: int) -> None:
     current, newer = snapshot(lab, CURRENT), snapshot(lab, NEWER)
     work = pruned(lab, [naming(current)])
     snapshot(lab, OLD)
     kills = 0
-    for line in killed_at_each_line(work.reap, superseded, cleanup, every=8):
+    for line in killed_at_each_line(work.reap, superseded, cleanup, every=every):
         work.reap()
         assert ids(lab) == [current, newer], line
         snapshot(lab, OLD)
         kills += 1
-    assert kills > 10
+    assert kills > 80 // every
     assert ids(lab) == [current, newer]

@@ -20,7 +20,7 @@ from resources.sites.hetzner.labels import Labels
 from resources.sites.hetzner.leftovers import TOLERANCE
 from resources.sites.hetzner.sweep import Sweep, judge_seeder
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab, make_record
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 
 NOW = int(time.time())
 BORN = datetime.fromtimestamp(NOW, UTC)
@@ -204,7 +204,10 @@ def test_more_than_a_page_of_leftovers_is_found(lab: Lab) -> None:
     assert len([finding for finding in swept(lab, ended).find() if finding.what.startswith("server")]) == 61
 
 
-def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(lab: Lab) -> None:
+@kills(some=19, of_all=3)
+def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(
+    lab: Lab, every: int
+) -> None:
     left_behind(lab, "alive", replace(OURS, run_id="alive").written())
     left_behind(lab, "stranger", {"role": "web"})
 
@@ -217,10 +220,10 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
 
     make()
     kills = 0
-    for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, cleanup, every=3):
+    for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, cleanup, every=every):
         swept(lab, is_live, now=LATER).reap()
         assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"], line
         make()
         kills += 1
-    assert kills > 20
+    assert kills > 60 // every
     assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"]

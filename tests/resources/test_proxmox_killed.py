@@ -11,6 +11,7 @@ import pytest
 from hyops_assets.image.digests import sha256_of_file
 from resources.sites.proxmox.client import Method, ProxmoxClient
 from resources.sites.proxmox.seed import ProxmoxSeeder
+from tests.killing import kills
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 
@@ -57,15 +58,15 @@ def test_a_seed_killed_around_any_changing_call_is_finished_by_the_next(
     _require_one_template(scene)
 
 
-@pytest.mark.slow
-def test_a_seed_killed_between_any_two_calls_is_finished_by_the_next(scene: Scene) -> None:
+@kills(some=6)
+def test_a_seed_killed_between_any_two_calls_is_finished_by_the_next(scene: Scene, every: int) -> None:
     """Between two calls a seed changes nothing outside its process, so this is every place where a kill can matter."""
     nth = 1
     while _killed(scene, nth, after=False, counting_reads=True):
         scene.seeder().seed(scene.request())
         _require_one_template(scene, f"call {nth}")
         scene.finish(scene.client().delete_machine(scene.templates()[0]))
-        nth += 1
+        nth += every
     assert nth > 15
 
 

@@ -19,6 +19,7 @@ from resources.sites.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
 from resources.sites.proxmox.lineage import description_of, template_name
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.hetzner_lab import ENVIRONMENT
+from tests.killing import kills
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
 WANTED = 9150
@@ -301,8 +302,15 @@ def test_a_template_of_this_record_that_was_changed_is_replaced_where_it_stands(
     require_only_the_record_at_the_wanted_vmid(scene)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("nth", range(1, 12))
+@pytest.mark.parametrize(
+    ("nth", "after"),
+    [
+        pytest.param(1, False, id="before the 1st"),
+        *(pytest.param(nth, True, id=f"after the {nth}th") for nth in range(1, 12)),
+        # Between one change and the next it only reads: the node stands as after the one before.
+        *(pytest.param(nth, False, id=f"before the {nth}th", marks=pytest.mark.long) for nth in range(2, 12)),
+    ],
+)
 def test_a_replacement_killed_around_any_changing_call_is_finished_by_the_next(
     occupied: Scene, nth: int, *, after: bool
 ) -> None:
@@ -318,9 +326,9 @@ def test_a_replacement_killed_around_any_changing_call_is_finished_by_the_next(
     require_only_the_record_at_the_wanted_vmid(occupied)
 
 
-@pytest.mark.slow
-def test_a_replacement_killed_while_it_reads_is_finished_by_the_next(occupied: Scene) -> None:
-    """Two records take turns under one VMID; each third call of the trace is a place to die."""
+@kills(some=20, of_all=3)
+def test_a_replacement_killed_while_it_reads_is_finished_by_the_next(occupied: Scene, every: int) -> None:
+    """Two records take turns under one VMID."""
     turns = [occupied.request(), occupied.other()]
     nth = 1
     while killed(occupied, nth, after=False, counting_reads=True, request=turns[0]):
@@ -328,7 +336,7 @@ def test_a_replacement_killed_while_it_reads_is_finished_by_the_next(occupied: S
         assert (seeded.vmid, list(occupied.stand_in.inventory.machines)) == (WANTED, [WANTED]), f"call {nth}"
         assert len(occupied.disks()) == 2, f"call {nth}"
         turns.reverse()
-        nth += 3
+        nth += every
     assert nth > 60
 
 

@@ -22,7 +22,7 @@ from resources.sites.proxmox.facts import TemplateFacts, linked_volumes
 from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.superseded import superseded_templates
 from tests.hetzner_lab import ENVIRONMENT
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 from tests.proxmox_scene import LIMITS, Scene, make_record, proxmox_scene
 
 KEY = "vyos-1.5"
@@ -262,13 +262,14 @@ def test_a_templates_own_disk_and_other_bases_are_no_links(volid: str, parent: s
     assert linked_volumes([Volume(volid=volid, parent=parent)], 9200) == []
 
 
-def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(scene: Scene) -> None:
+@kills(some=131, of_all=30)
+def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(scene: Scene, every: int) -> None:
     work = pruned(scene, [naming()])
     kills = 0
-    for line in killed_at_each_line(work.reap, superseded, cleanup, removal, every=30):
+    for line in killed_at_each_line(work.reap, superseded, cleanup, removal, every=every):
         work.reap()
         assert scene.templates() == [CURRENT_VMID], line
         assert seed(scene, OLD) == OLD_VMID
         kills += 1
-    assert kills > 2
+    assert kills > 60 // every
     assert scene.templates() == [CURRENT_VMID]

@@ -15,7 +15,7 @@ from resources.sites.proxmox.errors import TaskFailed
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
 
 NOW = 1_800_000_000
@@ -266,7 +266,10 @@ def test_looking_changes_nothing(scene: Scene) -> None:
     assert scene.mutations() == before
 
 
-def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(scene: Scene) -> None:
+@kills(some=29, of_all=4)
+def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(
+    scene: Scene, every: int
+) -> None:
     left_behind(scene, 9250, lineage(scene, UNFINISHED, expires=PAST), name="router")
     left_behind(scene, 9251, lineage(scene, 9251, run_id="alive", expires=PAST))
 
@@ -275,10 +278,10 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
 
     unfinished(scene)
     kills = 0
-    for line in killed_at_each_line(swept(scene, is_live).reap, sweep, cleanup, removal, every=4):
+    for line in killed_at_each_line(swept(scene, is_live).reap, sweep, cleanup, removal, every=every):
         swept(scene, is_live).reap()
         assert machines(scene) == [9250, 9251], line
         unfinished(scene)
         kills += 1
-    assert kills > 10
+    assert kills > 29 // every
     assert machines(scene) == [9250, 9251]

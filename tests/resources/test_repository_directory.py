@@ -27,7 +27,7 @@ from resources.repository import directory
 from resources.repository.base import ObjectConflict, ObjectMissing, Published, RepositoryFailed
 from resources.repository.directory import DirectoryRepository
 from resources.repository.marker import MARKER_NAMES, MarkerNamesTaken, find_marker
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 from tests.resources.redirecting import Redirecting
 
 NAME = "network/vyos/vyos-1.5-2026.03.03-0027-rolling.qcow2"
@@ -168,16 +168,21 @@ def test_of_fifty_threads_with_two_contents_one_wins_and_no_bytes_are_mixed(repo
     assert facts.sha256 == sha256((repository.directory / NAME).read_bytes())
 
 
-def test_killed_at_any_line_it_shows_all_or_nothing_and_a_rerun_completes_it(repository: DirectoryRepository):
+@kills(some=9)
+def test_killed_at_any_line_it_shows_all_or_nothing_and_a_rerun_completes_it(
+    repository: DirectoryRepository, every: int
+):
     target = repository.directory / NAME
     kills, found_complete = 0, 0
-    for line in killed_at_each_line(lambda: publish(repository), directory, directory_bucket, create_only):
+    for line in killed_at_each_line(
+        lambda: publish(repository), directory, directory_bucket, create_only, every=every
+    ):
         kills, found_complete = kills + 1, found_complete + target.exists()
         assert not target.exists() or target.read_bytes() == BYTES
         assert publish(repository).outcome in ("created", "adopted"), line
         assert visible(repository) == [f".{target.name}.facts.json", target.name]
         shutil.rmtree(repository.directory)
-    assert kills > 50
+    assert kills > 50 // every
     assert 0 < found_complete < kills
 
 

@@ -18,7 +18,7 @@ from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import Outputs, record_outputs
 from resources.states.store import MAX_BYTES, BadState, Begun, StateBusy, StateStore
 from tests.contract.samples import contract
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 
 BUILD = StateRef("core/shared/vyos-image-build", "vyos_default_build")
 
@@ -190,7 +190,8 @@ def test_what_is_no_regular_file_is_refused_and_stays(states: StateStore, put: C
     assert os.path.samestat(path.lstat(), before)
 
 
-def test_a_write_killed_at_any_line_leaves_the_former_state_or_the_new_one(states: StateStore) -> None:
+@kills(some=7)
+def test_a_write_killed_at_any_line_leaves_the_former_state_or_the_new_one(states: StateStore, every: int) -> None:
     former, new = real(), real() | {"disk_sha256": "0" * 64}
     states.commit(BUILD, run_id="former", outputs=former)
     seen = set()
@@ -199,6 +200,7 @@ def test_a_write_killed_at_any_line_leaves_the_former_state_or_the_new_one(state
         resources.states.store,
         resources.settings,
         hyops_assets.image.partial,
+        every=every,
     ):
         seen.add(payload(states)["run_id"])
         states.commit(BUILD, run_id="again", outputs=new)
@@ -206,7 +208,8 @@ def test_a_write_killed_at_any_line_leaves_the_former_state_or_the_new_one(state
             states.path(BUILD).name
         ]
         states.commit(BUILD, run_id="former", outputs=former)
-    assert seen == {"former", "new"}
+    # Of every 7th line, whether one lies behind the rename is chance.
+    assert seen == {"former", "new"} if every == 1 else "former" in seen
     assert payload(states)["run_id"] == "new"
 
 
@@ -340,7 +343,8 @@ def test_a_lab_begins_no_state_that_it_did_not_write(states: StateStore) -> None
     assert states.path(BUILD).read_bytes() == before
 
 
-def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: StateStore) -> None:
+@kills(some=7)
+def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: StateStore, every: int) -> None:
     states.commit(BUILD, run_id="former", outputs=real())
     seen = set()
     for _ in killed_at_each_line(
@@ -348,13 +352,14 @@ def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: St
         resources.states.store,
         resources.settings,
         hyops_assets.image.partial,
+        every=every,
     ):
         found = payload(states)
         seen.add(found["status"])
         assert found["outputs"] == json.loads(json.dumps(real()))
         states.begin(BUILD, BEGUN, lab=False)
         states.commit(BUILD, run_id="apply-1", outputs=real())
-    assert seen == {"ok", "running"}
+    assert seen == {"ok", "running"} if every == 1 else "ok" in seen
 
 
 def test_every_state_of_an_environment_is_listed_by_its_reference(states: StateStore) -> None:

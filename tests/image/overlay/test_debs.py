@@ -63,7 +63,11 @@ HARMFUL: Mapping[str, tuple[Entry, type[HyopsError], str]] = {
     "setuid": (Entry("/usr/bin/x", mode=0o4755), BadPackage, "/usr/bin/x, which would run as another user"),
     "setgid": (Entry("/usr/bin/x", mode=0o2755), BadPackage, "which would run as another user or group"),
     "a name that no directory holds": (Entry(f"/usr/{'n' * 256}"), BadPackage, "a longer name than a file can have"),
-    "a path that no program opens": (Entry("/usr" + "/deep" * 900), BadPackage, "a longer name than a file can have"),
+    "a path that no program opens": (
+        Entry("/usr" + f"/{'d' * 250}" * 17),
+        BadPackage,
+        "a longer name than a file can have",
+    ),
     "a hard link to such a name": (Entry("/x", "hardlink", target=f"/{'n' * 300}"), BadPackage, "a longer name"),
     "a link to nothing": (Entry("/usr/x", "symlink", target=""), BadPackage, "/usr/x, a link whose text has 0 bytes"),
     "a link that is too long": (

@@ -19,7 +19,7 @@ from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.settings.build import AptSource
 from tests.image.conftest import file_size_limit
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
 WANTED = ["cloud-init", "qemu-guest-agent", "cloud-guest-utils"]
@@ -296,10 +296,12 @@ def test_a_killed_run_takes_its_apt_along_and_the_next_one_goes_through(source: 
             assert resolve(STATUS, WANTED, [source], tmp_path).packages
 
 
-@pytest.mark.slow
-def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(source: AptSource, tmp_path: Path) -> None:
+@kills(some=5)
+def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(
+    source: AptSource, tmp_path: Path, every: int
+) -> None:
     lock = resolve(STATUS, ["cloud-init"], [source], tmp_path)
-    for _ in killed_at_each_line(lambda: fetch(lock, [source], tmp_path), packages):
+    for _ in killed_at_each_line(lambda: fetch(lock, [source], tmp_path), packages, every=every):
         kept = list((tmp_path / "debs").glob("*.deb"))
         assert all(sha256_of_file(path) == path.stem for path in kept)
     assert sorted(fetch(lock, [], tmp_path)) == ["cloud-init", "python3-configobj"]

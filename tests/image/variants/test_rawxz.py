@@ -21,7 +21,7 @@ from hyops_assets.image.space import NoSpace
 from hyops_assets.image.variants import rawxz
 from hyops_assets.image.variants.encoded import NotADisk
 from hyops_assets.image.variants.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decode, decoded_disk, encode
-from tests.killing import killed_at_each_line
+from tests.killing import killed_at_each_line, kills
 
 BLOCK = 1 << 12
 SECTOR = 512
@@ -248,18 +248,20 @@ def test_a_file_that_does_not_fit_is_told_as_such_and_leaves_nothing(tmp_path: P
     assert list(tmp_path.iterdir()) == [disk]
 
 
-def test_an_encoder_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_path: Path) -> None:
+@kills(some=7)
+def test_an_encoder_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_path: Path, every: int) -> None:
     disk = _disk(tmp_path / "disk", _text(BLOCK) + bytes(BLOCK))
     packed = tmp_path / "disk.raw.xz"
     whole = encode(disk, tmp_path / "whole.raw.xz", block_bytes=BLOCK)
     deaths = 0
-    for _ in killed_at_each_line(lambda: encode(disk, packed, block_bytes=BLOCK, threads=1), rawxz, partial):
+    work = lambda: encode(disk, packed, block_bytes=BLOCK, threads=1)  # noqa: E731
+    for _ in killed_at_each_line(work, rawxz, partial, every=every):
         deaths += 1
         if packed.exists():
             assert hashlib.sha256(packed.read_bytes()).hexdigest() == whole.sha256
             packed.unlink()
         assert {path.name for path in tmp_path.iterdir()} <= {"disk", "whole.raw.xz", "disk.raw.xz.partial"}
-    assert deaths > 50
+    assert deaths > 50 // every
     assert encode(disk, packed, block_bytes=BLOCK) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "disk.raw.xz", "whole.raw.xz"]
 
