@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,9 @@ def require_all_ended(home: House) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(home: House) -> None:
+def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(built: House) -> None:
+    home = built
+    shutil.rmtree(home.root.artifacts / "documents" / "gates" / "boots_bios")
     locks = home.root.path / "turns"
     graph = home.graph(boot_gate=BootGate(locks=locks, emulated_at_once=1, probe=lambda: Accelerator("tcg", "test")))
     with turn(locks, at_once=1), ended_as_by_hand():
