@@ -24,7 +24,7 @@ from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.partitions import CLOUDS
 from tests.assets.house import RELEASE, quick
-from tests.unsynced import reuse_engines_and_migrations, write_without_fsync
+from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 Doom = Callable[[RuntimeRoot, str, str], int]
 """Runs what a step belongs to, kills it at a stage, and returns its exit status, as `subprocess` gives it."""
@@ -102,5 +102,5 @@ def _serve() -> None:
 
 if __name__ == "__main__":
     write_without_fsync()
-    reuse_engines_and_migrations()
+    keep_connections_and_migrations()
     _serve()

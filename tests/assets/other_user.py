@@ -13,7 +13,7 @@ from hyops_assets.settings.build import AptSource
 from hyops_assets.settings.signing_keys import SigningKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, house
-from tests.unsynced import reuse_engines_and_migrations, write_without_fsync
+from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 
 def main(directory: Path, iso: Path, public_key: str, packages: AptSource) -> None:
@@ -27,6 +27,6 @@ def main(directory: Path, iso: Path, public_key: str, packages: AptSource) -> No
 
 if __name__ == "__main__":
     write_without_fsync()
-    reuse_engines_and_migrations()
+    keep_connections_and_migrations()
     where, made, trusted, line, keyring = sys.argv[1:]
     main(Path(where), Path(made), trusted, AptSource(line=line, keyring=Path(keyring)))
