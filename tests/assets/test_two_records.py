@@ -1,17 +1,22 @@
-"""A second record of a release beside the first: which of them a seed may cost, replace, and be named by."""
+"""A second record of a release beside the first: what differs, and what a seed may cost, replace and be named by."""
 
+import json
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.cli.lab import SITE
+from hyops_assets.contract.evidence import Contract, Evidence
 from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV
 from hyops_assets.settings.sites import Sites
+from resources.artifacts.store import ArtifactStore
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House
 
 SECOND = f"{RELEASE}-r2"
+BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 IMAGE = "core__hetzner__vyos-image-seed/latest.json"
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 VMID = 9150
@@ -25,14 +30,50 @@ pytestmark = pytest.mark.slow
 def revised(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
     """A house that published two records, whose build slot names the second, and whose project makes one image a day.
 
-    Each cloud is one test's.
+    The second has a package less. Each cloud is one test's.
     """
     with ground.environment("published", tmp_path_factory.mktemp("revised")) as home:
         sites = home.settings.sites
         site = sites.hetzner[SITE].model_copy(update={"paid_seeds_a_day": 1})
-        home.configure(sites=Sites(proxmox=sites.proxmox, hetzner={SITE: site}))
+        home.configure(
+            sites=Sites(proxmox=sites.proxmox, hetzner={SITE: site}),
+            build=home.settings.build.model_copy(update={"packages": ["cloud-init", "qemu-guest-agent"]}),
+        )
         home.graph().build(SECOND)
         yield home
+
+
+def test_a_record_has_its_bill_of_materials_and_a_revision_tells_which_packages_changed(revised: House) -> None:
+    home = revised
+    store = ArtifactStore(home.root.artifacts)
+    first, second = (store.read_document("published_contract", version, Contract) for version in (RELEASE, SECOND))
+    bills = [json.loads(read(home, contract.sbom_url)) for contract in (first, second)]
+    names = [{component["name"] for component in bill["components"]} for bill in bills]
+    assert {"cloud-init", "qemu-guest-agent", "base-files"} <= names[0]
+    assert bills[0]["metadata"]["component"]["hashes"][0]["content"] == first.record.disk.sha256
+
+    changes = Evidence.model_validate_json(read(home, second.evidence_url)).package_changes
+    assert changes is not None
+    assert changes.former == RELEASE
+    assert set(changes.removed) == names[0] - names[1]
+    assert "cloud-guest-utils" in changes.removed
+    assert not changes.added
+    assert not changes.changed
+    assert f"| cloud-guest-utils | {changes.removed['cloud-guest-utils']} | - |" in shown(home)
+    assert Evidence.model_validate_json(read(home, first.evidence_url)).package_changes is None
+    assert home.state(BUILD)["outputs"]["sbom_url"] == second.sbom_url
+
+
+def read(home: House, url: str) -> bytes:
+    return next(content for name, content in home.published().items() if url.endswith(f"/{name}"))
+
+
+def shown(home: House) -> str:
+    """What the UI shows of the packages of the second record."""
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("published_contract"), asset_partitions=[SECOND])
+    (published,) = home.instance.fetch_materializations(wanted, limit=1).records
+    assert published.asset_materialization is not None
+    return str(published.asset_materialization.metadata[f"packages since {RELEASE}"].value)
 
 
 def test_an_older_record_moves_no_slot_and_a_seed_over_the_daily_cap_asks_for_nothing_until_a_person_goes_over_it(
