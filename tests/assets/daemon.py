@@ -1,11 +1,14 @@
 """The sensor of seeds, tick by tick, over the real definitions; and what happens in the graph between two ticks."""
 
 import datetime as dt
+import functools
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import dagster as dg
 import pytest
@@ -39,6 +42,9 @@ from sensors.seeds import seed_automation
 FIRST = "2026.03.03-0027-rolling"
 SECOND = "2026.03.04-0027-rolling"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+FIRST_RESULTS = str(UUID(int=1))
+"""The run of the first result of each check and partition."""
 
 Asked = dict[str, set[str | None]]
 
@@ -90,6 +96,7 @@ class Daemon:
         self.instance = instance
         self._cursor: str | None = None
         self._late = dt.timedelta()
+        self._judged: Counter[tuple[dg.AssetCheckKey, str]] = Counter()
         self.restart()
         self.configure(settings)
 
@@ -175,9 +182,12 @@ class Daemon:
                 storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
             ),
         )
-        # A partition's result is kept once per run, so each gets one of its own.
+        # A partition's result is kept once per run, and each run has a database of its own: the first results of all
+        # partitions share one, the second ones another.
+        self._judged[key, partition] += 1
+        run_id = str(UUID(int=self._judged[key, partition]))
         event = DagsterEvent(dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, "check", event_specific_data=evaluation)
-        self.instance.report_dagster_event(event, run_id=str(uuid4()))
+        self.instance.report_dagster_event(event, run_id=run_id)
 
     def seed(
         self,
@@ -205,6 +215,10 @@ class Daemon:
             self.seed(cloud, "auto", version)
 
     def fail_a_seed(self, version: str = FIRST, site: str = "auto") -> None:
+        """A Hetzner seed fails, as the run log keeps it: what is counted is runs, whatever failed in them."""
+        self.instance.report_run_failed(self.start(HETZNER, site, version))
+
+    def run_a_seed_that_fails(self, version: str = FIRST, site: str = "auto") -> None:
         """Run the Hetzner seed for real: it fails, because no contract document is there."""
         with pytest.raises(RunFailed, match="published_contract"):
             Graph(self.root, self.instance).seed_hetzner(site, version)
@@ -225,9 +239,24 @@ class Daemon:
         return self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
 
 
+@functools.cache
+def _fresh_storage() -> dict[str, bytes]:
+    """The files of an instance that has done nothing: to make their tables takes longer than most stories."""
+    with tempfile.TemporaryDirectory() as made:
+        with dg.DagsterInstance.local_temp(made) as instance:
+            # Of events without a run, and of the first results.
+            for run_id in ("", FIRST_RESULTS):
+                instance.all_logs(run_id)
+        files = [path for path in Path(made).rglob("*") if path.is_file()]
+        return {str(path.relative_to(made)): path.read_bytes() for path in files}
+
+
 @contextmanager
 def daemon_in(directory: Path, settings: Settings = SETTINGS) -> Iterator[Daemon]:
     """Yield a daemon over an instance of its own that has not ticked yet."""
+    for name, content in _fresh_storage().items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
     with dg.DagsterInstance.local_temp(str(directory)) as instance:
         yield Daemon(RuntimeRoot(directory / "root"), instance, settings)
 

@@ -7,23 +7,26 @@ The signature lies beside the ISO.
 import sys
 from pathlib import Path
 
-from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.settings.build import AptSource
 from hyops_assets.settings.signing_keys import SigningKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, house
+from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 
 def main(directory: Path, iso: Path, public_key: str, packages: AptSource) -> None:
     key = SigningKey(name="lab", public_key=public_key, lab=True)
     with house(directory, key, packages) as home:
         home.announce(MadeIso(iso, iso.with_name(f"{iso.name}.minisig")))
-        home.graph().build(RELEASE)
+        home.build_records()
         store = ArtifactStore(home.root.artifacts)
-        print(store.read_document("published_contract", RELEASE, Contract).record.model_dump_json())  # noqa: T201
+        print(store.read_document("raw_xz_record", RELEASE, CandidateRecord).record.model_dump_json())  # noqa: T201
 
 
 if __name__ == "__main__":
+    write_without_fsync()
+    keep_connections_and_migrations()
     where, made, trusted, line, keyring = sys.argv[1:]
     main(Path(where), Path(made), trusted, AptSource(line=line, keyring=Path(keyring)))

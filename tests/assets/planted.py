@@ -29,6 +29,7 @@ from resources.sites.hetzner.resource import HetznerProjects
 from resources.sites.proxmox.resource import proxmox_sites
 from sensors.failures import run_failures
 from tests.assets.house import RELEASE, quick
+from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 MARK = "PLANTED"
 """Begins each part of each planted secret, so that no part of one is missed."""
@@ -188,4 +189,6 @@ def main(root: RuntimeRoot, hook: str) -> None:
 
 
 if __name__ == "__main__":
+    write_without_fsync()
+    keep_connections_and_migrations()
     main(RuntimeRoot(Path(sys.argv[1])), sys.argv[2])

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
+from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract, Evidence
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.gpt import read_table
@@ -45,7 +46,7 @@ def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(home: House, e
     assert evidence.build["method"] == "adopted"
     not_compared = {gate.name for gate in evidence.gates if "nothing to compare" in str(gate.detail.get("found"))}
     assert not_compared
-    home.seed_everywhere(graph)
+    graph.seed_hetzner(SITE, RELEASE)
     checks = home.instance.event_log_storage.get_latest_asset_check_execution_by_key(
         [dg.AssetCheckKey(dg.AssetKey("hetzner_image"), "lineage_holds")]
     )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ BUILD_STAGES = [
     ("raw_xz_record", "encode raw.xz"),
     ("published_contract", "read back"),
 ]
+SHORT = {"download", "root file system", "encode raw.xz", "read back"}
 SEED_STAGES = [("hetzner_image", "write"), ("hetzner_image", "read back")]
 
 
@@ -66,30 +68,51 @@ def interrupted(step: str, stage: str, sign: signal.Signals = signal.SIGINT) -> 
         LOGGER.setLevel(level)
 
 
+@pytest.mark.long
+def test_a_build_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next_goes_on(home: House) -> None:
+    cancel_and_go_on(home, BUILD_STAGES)
+
+
 @pytest.mark.slow
-def test_a_run_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next_goes_on(home: House) -> None:
+def test_a_build_that_is_cancelled_leaves_nothing_behind_and_the_next_goes_on(home: House) -> None:
+    """The stages at which something else is open each: a download, a program, threads, the repository."""
+    cancel_and_go_on(home, [one for one in BUILD_STAGES if one[1] in SHORT])
+
+
+def cancel_and_go_on(home: House, stages: list[tuple[str, str]]) -> None:
     graph = home.graph()
-    for step, stage in BUILD_STAGES:
+    for step, stage in stages:
         with interrupted(step, stage):
             graph.build(RELEASE)
         assert list((home.root.artifacts / "scratch").glob("*")) == [], stage
         assert processes.naming(home.root.artifacts) == {}, stage
         assert not [name for name in home.published() if name.endswith("record.json")], stage
     graph.build(RELEASE)
+    assert sum(name.endswith("record.json") for name in home.published()) == 1
+    require_all_ended(home)
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_cancelled_leaves_no_server_behind_and_the_next_goes_on(published: House) -> None:
+    home, graph = published, published.graph()
     for step, stage in SEED_STAGES:
         with interrupted(step, stage):
             graph.seed_hetzner(SITE, RELEASE)
         assert leftovers(home)["servers"] == 0, stage
-    home.seed_everywhere(graph)
+    graph.seed_hetzner(SITE, RELEASE)
+    assert leftovers(home) == {"servers": 0, "keys": 0, "images": 1, "machines": 0}
+    require_all_ended(home)
 
-    assert sum(name.endswith("record.json") for name in home.published()) == 1
-    assert leftovers(home) == {"servers": 0, "keys": 0, "images": 1, "machines": 1}
+
+def require_all_ended(home: House) -> None:
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     assert home.instance.get_runs(unfinished) == []
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(home: House) -> None:
+def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(built: House) -> None:
+    home = built
+    shutil.rmtree(home.root.artifacts / "documents" / "gates" / "boots_bios")
     locks = home.root.path / "turns"
     graph = home.graph(boot_gate=BootGate(locks=locks, emulated_at_once=1, probe=lambda: Accelerator("tcg", "test")))
     with turn(locks, at_once=1), ended_as_by_hand():

@@ -72,10 +72,10 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
     seeded: House, images: dict[int, Image]
 ) -> None:
     words = ("drift", "--root", seeded.root.path)
-    whole = hyops(os.environ, *words, flags=("-W", "ignore"))
+    whole = hyops(os.environ, *words)
     assert (whole.returncode, whole.stdout) == (0, "everything stands as it was left\n")
     images[snapshot(seeded).id].protected = False
-    differing = hyops(os.environ, *words, flags=("-W", "ignore"))
+    differing = hyops(os.environ, *words)
     assert differing.returncode == 1
     assert "protection against deletion" in differing.stdout
 

@@ -1,14 +1,15 @@
 """What keeps a record from being published, however its publication is asked for."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.definitions import build_definitions
 from hyops_assets.gates import REQUIRED, gate
-from hyops_assets.partitions import add_version
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from tests.assets.house import RELEASE, House, NeverBoots, quick
@@ -42,10 +43,9 @@ def reason(result: dg.ExecuteInProcessResult) -> str:
     return (failure.cause or failure).message
 
 
-def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_bytes(home: House) -> None:
-    add_version(home.instance, RELEASE)
-    assert materialize(home, ["vyos_iso", "qcow2_record", "raw_xz_record"], checks=False).success
-
+def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_bytes(built: House) -> None:
+    home = built
+    shutil.rmtree(home.root.artifacts / "documents" / "gates")
     alone = materialize(home, ["published_contract"], checks=False)
     assert not alone.success
     assert all(name in reason(alone) for name in REQUIRED)
@@ -57,6 +57,26 @@ def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_by
 
     assert home.published() == {}
     assert list(home.root.states.rglob("*.json")) == []
+
+
+def test_what_may_have_been_emulated_passed_every_gate_and_is_not_published(built: House) -> None:
+    store = ArtifactStore(built.root.artifacts)
+    made = store.read_document("raw_xz_record", RELEASE, CandidateRecord)
+    facts = {**made.built.build, "method": "command", "accelerator": "tcg", "publishable": False}
+    emulated = made.model_copy(update={"built": made.built.model_copy(update={"build": facts})})
+    store.write_document("raw_xz_record", RELEASE, emulated)
+
+    alone = materialize(built, ["published_contract"], checks=True)
+
+    assert "this disk is for debugging only (method command, accelerator tcg)" in reason(alone)
+    assert built.published() == {}
+    assert list(built.root.states.rglob("*.json")) == []
+
+
+def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(built: House) -> None:
+    built.configure(repository=built.settings.repository.model_copy(update={"lab": False}))
+    assert "lab key" in reason(materialize(built, ["published_contract"], checks=True))
+    assert built.published() == {}
 
 
 def test_a_pass_is_kept_for_exactly_these_bytes_and_a_failure_is_not(store: ArtifactStore) -> None:

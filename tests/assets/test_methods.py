@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.contract.evidence import Contract, Evidence
+from hyops_assets.contract.evidence import Evidence
+from hyops_assets.image import programs
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.methods.native import build_native
-from hyops_assets.image.programs import run
 from hyops_assets.lab.miniature import MadeIso
-from resources.artifacts.store import ArtifactStore
 from tests.assets.house import DISK_BYTES, RELEASE, House
+from tests.assets.test_commands import BUILD, contract, run
 
 TAKE = 'cp --sparse=always {disk} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
 
@@ -32,7 +32,7 @@ def installed(miniature: MadeIso, tmp_path_factory: pytest.TempPathFactory) -> P
 def grub_less(installed: Path, tmp_path: Path) -> Path:
     """The same disk without boot code: what vyos-vm-images leaves of today's releases."""
     disk = tmp_path / "grub-less.raw"
-    run(["cp", "--sparse=always", installed, disk])
+    programs.run(["cp", "--sparse=always", installed, disk])
     with disk.open("r+b") as file:
         file.write(bytes(440))
     return disk
@@ -45,8 +45,7 @@ def by_command(home: House, line: str, **command: Any) -> None:
 
 
 def evidence_of(home: House) -> Evidence:
-    contract = ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
-    name = contract.evidence_url.rsplit("/", 1)[-1]
+    name = contract(home).evidence_url.rsplit("/", 1)[-1]
     return Evidence.model_validate_json((home.lab.files.objects / "network" / "vyos" / name).read_bytes())
 
 
@@ -54,42 +53,44 @@ def nothing_is_public(home: House) -> bool:
     return home.published() == {} and list(home.root.states.rglob("*.json")) == []
 
 
-def test_a_commands_disk_that_passes_every_gate_is_published_and_its_evidence_says_how_it_was_made(
-    home: House, installed: Path
+@pytest.mark.slow
+def test_a_build_command_s_disk_passes_the_same_gates_and_a_smoke_command_is_one_more_that_gets_the_record(
+    home: House, installed: Path, tmp_path: Path
 ) -> None:
-    by_command(home, TAKE.format(disk=installed))
-    home.graph().build(RELEASE)
+    """Commands of the inputs; the disk is a qcow2 with nothing of ours."""
+    build = f'qemu-img convert -O qcow2 {installed} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
+    smoke = f'env -0 > {tmp_path}/env; echo broken >> "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"; test -s {tmp_path}/env'
+    ran = run(home, build_command=build, smoke_verify_command=smoke, smoke_verify_workdir=str(tmp_path))
+    assert f"network/vyos/vyos-1.5-{RELEASE}.record.json" in home.published()
+    assert home.state(BUILD)["status"] == "ok"
     evidence = evidence_of(home)
     assert (evidence.build["method"], evidence.build["reproducible"]) == ("command", False)
+    assert build not in evidence.model_dump_json()
     assert all(gate.passed for gate in evidence.gates)
-    assert f"network/vyos/vyos-1.5-{RELEASE}.record.json" in home.published()
+    assert "smoke_verify_command" in {gate.name for gate in evidence.gates}
+
+    assert ran.metadata["qcow2_record"]["smoke verify command"] == "passed"
+    told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)
+    assert told["HYOPS_VYOS_ARTIFACT_KEY"] == "vyos-1.5"
+    assert told["HYOPS_VYOS_ARTIFACT_VERSION"] == RELEASE
+    assert Path(told["HYOPS_VYOS_ARTIFACT_LOCAL_PATH"]).name == f"vyos-1.5-{RELEASE}.qcow2"
+    assert told["HYOPS_VYOS_ARTIFACT_SHA256"] == contract(home).record.variants["qcow2"].sha256
+    assert not any("TOKEN" in name for name in told)
 
 
-def test_a_commands_disk_without_grub_is_stopped_by_the_gate_of_that_name(home: House, grub_less: Path) -> None:
-    by_command(home, TAKE.format(disk=grub_less))
-    with pytest.raises(RunFailed, match="starts_under_bios"):
+def test_a_complete_commands_disk_gets_nothing_from_us_and_is_stopped_by_a_gate_for_each_thing_it_lacks(
+    home: House, grub_less: Path
+) -> None:
+    by_command(home, TAKE.format(disk=grub_less), complete=True)
+    with pytest.raises(RunFailed) as stopped:
         home.graph().build(RELEASE)
-    assert nothing_is_public(home)
-
-
-@pytest.mark.slow
-def test_a_complete_commands_disk_gets_nothing_from_us_and_lacks_cloud_init(home: House, installed: Path) -> None:
-    by_command(home, TAKE.format(disk=installed), complete=True)
-    with pytest.raises(RunFailed):
-        home.graph().build(RELEASE)
+    refused = {name for name, (passed, _) in stopped.value.ran.checks.items() if not passed}
+    assert refused >= {"starts_under_bios", "cloud_init_is_enabled"}
     assert nothing_is_public(home)
 
 
 def test_what_an_earlier_run_left_is_refused(home: House, installed: Path) -> None:
     by_command(home, f'ln -s {installed} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"')
     with pytest.raises(RunFailed, match=r"no file of its own at \$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"):
-        home.graph().build(RELEASE)
-    assert nothing_is_public(home)
-
-
-@pytest.mark.slow
-def test_what_may_have_been_emulated_passes_every_gate_and_is_not_published(home: House, installed: Path) -> None:
-    by_command(home, TAKE.format(disk=installed), allow_tcg=True)
-    with pytest.raises(RunFailed, match=r"published_contract.*for debugging only"):
         home.graph().build(RELEASE)
     assert nothing_is_public(home)

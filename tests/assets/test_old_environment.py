@@ -82,7 +82,7 @@ def test_it_is_adopted_without_a_changing_call_and_cleaned_up_by_what_its_runs_p
 
     image, server = of_nobody_known(old)
     old.configure(upkeep=UpkeepSettings(keep=0, keep_days=0))
-    cleaned = hyops(os.environ, "cleanup", "--root", old.root.path, "--apply", flags=("-W", "ignore"))
+    cleaned = hyops(os.environ, "cleanup", "--root", old.root.path, "--apply")
 
     assert cleaned.returncode == 0, cleaned
     assert "it names no environment, and no run or document here made it" in cleaned.stdout

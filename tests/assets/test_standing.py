@@ -58,7 +58,7 @@ def test_a_record_that_nobody_asked_for_in_time_is_an_alarm(daemon: Daemon, monk
 
 
 def test_a_failed_seed_is_an_alarm_that_names_its_run(daemon: Daemon) -> None:
-    daemon.fail_a_seed()
+    daemon.run_a_seed_that_fails()
     (run,) = daemon.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     found = daemon.look(HETZNER)
     assert not found.passed

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.image import programs
 from hyops_assets.image.programs import MissingProgram, ProgramFailed, run, streaming
 
 
@@ -38,6 +39,26 @@ def test_a_streamed_program_ends_with_whoever_reads_it(tmp_path: Path) -> None:
 def test_a_streamed_program_that_is_missing_is_named() -> None:
     with pytest.raises(MissingProgram, match="no-such-program"):
         list(streaming(["no-such-program"]))
+
+
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        ("xorriso", "xorriso"),
+        ("unsquashfs", "squashfs-tools"),
+        ("apt-get", "apt"),
+        ("mkfs.ext4", "e2fsprogs"),
+        ("grub-mkimage", "grub-common"),
+        ("qemu-img", "qemu-utils"),
+        ("xz", "xz-utils"),
+    ],
+)
+def test_a_program_that_is_missing_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, package: str
+) -> None:
+    monkeypatch.setattr(programs, "_PATH", str(tmp_path))
+    with pytest.raises(MissingProgram, match=rf"{program} is not installed\n.*apt-get install {package}$"):
+        run([program, "--version"])
 
 
 def test_whoever_waits_is_asked_until_the_program_ends_and_loses_nothing_of_what_it_prints() -> None:

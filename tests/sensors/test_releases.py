@@ -176,6 +176,13 @@ def test_a_dead_feed_is_a_reason_first_and_red_ticks_then_that_ask_nobody(scene:
         scene.now = cursor.not_before
 
 
+def test_a_feed_that_is_no_json_is_a_reason_and_not_silence(scene: Scene) -> None:
+    scene.announce(FIRST)
+    scene.tick()
+    scene.feed.write_text("<html>moved</html>")
+    assert "not JSON" in str(scene.tick().skip_reason)
+
+
 def test_a_feed_that_recovers_is_forgiven(scene: Scene) -> None:
     scene.tick()
     scene.announce(FIRST)
