@@ -30,7 +30,7 @@ def own_copy(lookalike_disk: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "last",
     [
-        # The kernel was verified and is locked; that it mounts its root is seen in the gates: tests/cli/test_demo.py.
+        # The kernel was verified and is locked; how the root is then mounted, gates see (tests/cli/test_demo.py).
         pytest.param(b"Run /init as init process", id="to its initrd"),
         pytest.param(ROOT_IS_UP, id="to its root", marks=pytest.mark.long),
     ],
