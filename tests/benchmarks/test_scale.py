@@ -7,17 +7,19 @@ import pytest
 from benchmarks.grids import fleet_settings, make_grids, versions_of
 from benchmarks.scale import Ticking
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.owed import MOST_READ
 from tests.work import calls_of
 
 SITES = 2
 
 
 def work_of(root: RuntimeRoot, versions: int) -> int:
-    """Return how many calls a tick makes that has one before it."""
+    """Return how many calls a tick makes once the history was read."""
     settings = fleet_settings(SITES)
     with make_grids(root, settings, versions_of(versions)) as instance:
         daemon = Ticking(root, settings, instance)
-        daemon.tick()
+        for _ in range(-(-versions * SITES // MOST_READ)):
+            daemon.tick()
         return calls_of(daemon.tick)
 
 
