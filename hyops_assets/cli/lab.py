@@ -35,6 +35,7 @@ from hyops_assets.lab.hetzner.confinement import CellFailed, require_confinement
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.lookalike.iso import lookalike_digest, make_lookalike
 from hyops_assets.lab.signing import LabKey
+from hyops_assets.settings.build import BuildSettings
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.object_repo import DEFAULT_REPOSITORY_INSTANCE, ObjectRepoInputs, repository_outputs
 from hyops_assets.settings.pipeline import Settings
@@ -48,6 +49,8 @@ from resources.states.store import StateStore
 
 SITE = "lab"
 REPOSITORY = StateRef(OBJECT_REPO, DEFAULT_REPOSITORY_INSTANCE)
+DISK_BYTES = 2 << 30
+"""Of a lab's records: half of what routers get."""
 _HEADING = "Written by `hyops lab up`: everything here points at the local lab. It is written again at each start."
 _KEY_FILE = "lab.pub"
 _COSTS_NOTHING = 100_000
@@ -253,6 +256,8 @@ def lab_settings(files: LabFiles) -> Settings:
     ]
     return Settings(
         lab=True,
+        # A look-alike fits twice over; each stand-in reads, writes or hashes every byte of a disk.
+        build=BuildSettings(disk_bytes=DISK_BYTES, menu_timeout_seconds=1),
         feed=FeedSettings(
             urls=[f"https://{HOST}:{port['feed']}/version.json"],
             iso_hosts=[*FeedSettings().iso_hosts, HOST],
