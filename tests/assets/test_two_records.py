@@ -108,10 +108,11 @@ def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_
         graph.seed_proxmox(SITE, SECOND, AT)
     assert not (home.root.states / TEMPLATE).exists()
 
-    replaced = graph.seed_proxmox(SITE, SECOND, REPLACE).metadata["proxmox_template"]
+    replaced = graph.seed_proxmox(SITE, SECOND, {**REPLACE, "template_name": "edge-2"}).metadata["proxmox_template"]
     assert (replaced["vmid"], replaced["replaced"]) == (VMID, RELEASE)
     named = home.state(TEMPLATE)["outputs"]
     assert (named["template_vm_id"], named["template_image_version"]) == (VMID, SECOND)
+    assert named["template_name"] == home.lab.proxmox.inventory.machines[VMID].config["name"] == "edge-2"
 
     before = home.mutations()
     with pytest.raises(RunFailed, match=f"names VMID {VMID} as {SECOND}, and seeding {RELEASE} does not move it"):
