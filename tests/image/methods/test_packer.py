@@ -52,10 +52,15 @@ def payload(opened_once: OpenedIso, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def installing(tmp_path: Path, workshop: Workshop, payload: Path, cache: Path, request_for: RequestFor) -> Any:
+def packer() -> None:
     if shutil.which("packer") is None:
         pytest.skip("packer is not installed: Debian 13 has none")
 
+
+@pytest.fixture
+def installing(
+    packer: None, tmp_path: Path, workshop: Workshop, payload: Path, cache: Path, request_for: RequestFor
+) -> Any:
     def request(dialect: Dialect, **changes: Any) -> BuildRequest:
         # No path in the build's directory fits a socket's name.
         deep = tmp_path / ("d" * (LONGEST_SOCKET_NAME + 1))
@@ -63,8 +68,8 @@ def installing(tmp_path: Path, workshop: Workshop, payload: Path, cache: Path, r
         iso = make_installer(
             tmp_path / "installer.iso", workshop.iso.iso, payload, release=RELEASE, dialect=dialect, cache=cache
         )
-        packer = {**DEBUG, **changes}
-        return replace(request_for(deep, method="packer", disk_bytes=DISK_BYTES, packer=packer), iso=iso)
+        made = request_for(deep, method="packer", disk_bytes=DISK_BYTES, packer={**DEBUG, **changes})
+        return replace(made, iso=iso)
 
     return request
 
@@ -161,6 +166,7 @@ def test_a_template_that_does_not_exist_is_refused(request_for: RequestFor, tmp_
         build_with_packer(request_for(tmp_path, method="packer", packer=packer))
 
 
+@pytest.mark.usefixtures("packer")
 def test_our_template_is_valid_and_takes_the_variables_that_are_set(request_for: RequestFor, tmp_path: Path) -> None:
     request = request_for(tmp_path, method="packer")
     variables = template_variables(request.settings, request.iso, Accelerator("tcg", ""))
