@@ -83,12 +83,20 @@ def require_there(where: Place) -> Place:
     path = where.root.path
     if path.is_dir():
         return where
-    known = sorted(one.name for one in path.parent.glob("*") if one.is_dir()) if _is_named(path) else []
+    known = others(where)
     asked = f"there is no environment {path.name}" if _is_named(path) else f"there is no environment in {path}"
     raise BadUsage(
         f"{asked} (there are: {', '.join(known) or 'none'})" if _is_named(path) else asked,
         hint=f"name one of them, or make it: hyops init {where.flag}".rstrip(),
     )
+
+
+def others(where: Place) -> list[str]:
+    """Return the environments beside one that was named by `--env`; none beside a root of its own."""
+    path = where.root.path
+    if not _is_named(path):
+        return []
+    return sorted(one.name for one in path.parent.glob("*") if one.is_dir() and one != path)
 
 
 def _is_named(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from hyops_assets.cli.checking import module_checks, runtime_checks
-from hyops_assets.cli.environment import Place
+from hyops_assets.cli.environment import Place, others, require_there
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
 from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
@@ -82,7 +82,8 @@ def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: boo
 def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redactor]:
     runtime = runtime_checks(place.root)
     try:
-        settings = load_settings(place.root)
+        # On a new host there is none yet, and that is fine; beside others, a name that is not there is a mistyped one.
+        settings = load_settings((require_there(place) if others(place) else place).root)
         reach_environment(place, settings)
         configured = Check("config:pipeline.yml", "ok", str(place.root.settings_file))
     except HyopsError as error:

@@ -73,7 +73,7 @@ def seed(place: Place, asked: Asked) -> int:
         done = runs.seed(first)
         held = _held(graph, [cell for cell in cells if cell not in first])
         for cell, why in held.items():
-            place.console.print(f"{cell.site:<24} {cell.version:<32} held back: {why}")
+            place.console.print(f"{_place(cell):<24} {cell.version:<32} held back: {why}")
         done += runs.seed([cell for cell in cells if cell not in first and cell not in held])
         return _status(done) or int(bool(held))
 
@@ -161,9 +161,13 @@ def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
 
 def _print_ended(console: Console, ended: Ended) -> None:
     cell = ended.cell
-    console.print(f"{cell.site:<24} {cell.version:<32} {ended.outcome:<10} {ended.seconds:>8.1f} s")
+    console.print(f"{_place(cell):<24} {cell.version:<32} {ended.outcome:<10} {ended.seconds:>8.1f} s")
     if ended.error is not None:
         console.print(f"  {ended.error}")
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.cloud.name}/{cell.site}"
 
 
 def _status(done: Sequence[Ended]) -> int:

@@ -1,6 +1,7 @@
 """A program behind `hyops_assets.cli.closed`: run for real, by an ordinary user who looks at it."""
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+CHECKOUT = Path(__file__).parents[2]
 PLANTED = "PLANTED-token-0123"
 _SHOWS_ITSELF = """
 import os, subprocess, sys
@@ -26,6 +28,8 @@ def main():
 @pytest.fixture
 def installed() -> Iterator[Path]:
     """A program as pip installs one, below `/tmp` itself: pytest's directories are closed to other users."""
+    if os.getuid() == 0 and not all(parent.stat().st_mode & stat.S_IXOTH for parent in CHECKOUT.parents):
+        pytest.skip(f"no other user may enter {CHECKOUT.parent}, where this checkout lies")
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -47,7 +51,7 @@ def ran(installed: Path, *words: str) -> subprocess.CompletedProcess[str]:
             "PYTHONPATH": str(installed),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

@@ -38,6 +38,13 @@ def test_a_prepared_host_is_ready_and_looking_makes_nothing(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mistyped_environment_is_not_ready_and_those_that_are_there_are_listed(tmp_path: Path) -> None:
+    configured(tmp_path, SITE)
+    ran = hyops(environment(tmp_path), "preflight", "--env", "dve")
+    assert ran.returncode == 11
+    assert "fail config:pipeline.yml there is no environment dve (there are: dev)" in ran.stdout
+
+
 def test_json_says_the_same(tmp_path: Path) -> None:
     ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--json")
     report = json.loads(ran.stdout)

@@ -18,7 +18,8 @@ from resources.sites.hetzner.errors import ActionFailed, NotRescue
 from tests.hetzner_lab import hetzner_lab
 
 MASKED = ("--dev-bind", "/", "/", "--unshare-user", "--unshare-pid", "--proc", "/proc", "--tmpfs", "/proc/tty")
-WHY = "Can't mount proc on /newroot/proc"
+WHY = "Can't mount proc on /"
+"""bwrap's own words; where it says that /proc would be differs by its version."""
 
 
 @pytest.fixture

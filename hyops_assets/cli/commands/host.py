@@ -80,7 +80,7 @@ def init(
         str | None, typer.Option("--proxmox", help="Host of a Proxmox VE node's API; with :port if not 8006.")
     ] = None,
     node: Annotated[str | None, typer.Option("--node", help="The node's name; the host's first label.")] = None,
-    token_id: Annotated[str | None, typer.Option("--token-id", help="Id of its token; hyops@pve!seed.")] = None,
+    token_id: Annotated[str | None, typer.Option("--token-id", help="Id of its token; 'hyops@pve!seed'.")] = None,
     storage: Annotated[str | None, typer.Option("--storage", help="Of templates' disks; local-lvm.")] = None,
     import_storage: Annotated[
         str | None, typer.Option("--import-storage", help="With content type import; local.")
