@@ -15,6 +15,8 @@ from hyops_assets.settings.pipeline import Settings
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_LAB = "HYOPS_LAB_"
+"""How the variables of a lab begin: they are set by it, never by a person."""
 _named: set[str] = set()
 """Variables that settings, or a reader of this process, named as secrets: their values are never written down."""
 
@@ -25,7 +27,11 @@ class MissingSecret(HyopsError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"the environment variable {name} is unset or empty",
-            hint=f"export {name} where the pipeline runs; the site's settings in config/pipeline.yml name it",
+            hint=(
+                "hyops lab up: the lab hands its own out while it is up"
+                if name.startswith(_LAB)
+                else f"export {name} where the pipeline runs; the site's settings in config/pipeline.yml name it"
+            ),
         )
         self.name = name
 

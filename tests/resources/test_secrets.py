@@ -126,3 +126,10 @@ def test_what_settings_name_and_what_was_read_is_blacked_out_of_all_that_this_pr
     monkeypatch.setenv("CCC_4711", FIRST)
     secret("CCC_4711")
     assert FIRST not in redactor().text(f"x {FIRST} y")
+
+
+def test_a_lab_s_variable_is_set_by_the_lab_and_the_hint_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HYOPS_LAB_HCLOUD_TOKEN", raising=False)
+    with pytest.raises(MissingSecret) as missing:
+        secret("HYOPS_LAB_HCLOUD_TOKEN")
+    assert "hyops lab up" in missing.value.hint
