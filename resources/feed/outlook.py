@@ -10,7 +10,7 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.settings.feed import FeedSettings
-from resources.answers import Pace
+from resources.answers import Pace, Untrusted
 from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable, Source, sources
 from resources.feed.parse import Release
@@ -58,6 +58,9 @@ def look_for_iso(release: Release, settings: FeedSettings, *, timeout_seconds: f
         except HyopsError as error:
             failures.append(error)
     message = f"no ISO of {release.version}: {'; '.join(error.message for error in failures)}"
+    for error in failures:
+        if isinstance(error, Untrusted):
+            raise IsoUnreachable(message, hint=error.hint)
     if any(isinstance(error, TransientError) for error in failures):
         raise IsoUnreachable(message, hint="try again later")
     raise ReleaseUnknown(

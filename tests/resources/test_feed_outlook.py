@@ -1,14 +1,18 @@
 """Looking for an ISO reads its signature as fetching it does: whole, bounded, as text."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES, FeedSettings
 from resources.feed.client import ReleaseUnknown
+from resources.feed.download import IsoUnreachable
 from resources.feed.outlook import StandingIso, look_for_iso
 from resources.feed.parse import release_at
+from tests.resources.hostile import answer, serving
 
 RELEASE = "2026.03.03-0027-rolling"
 
@@ -33,3 +37,17 @@ def test_a_signature_as_long_as_minisign_writes_one_is_read_whole(tmp_path: Path
 def test_what_is_no_signature_is_said(signature: bytes | None, why: str, tmp_path: Path) -> None:
     with pytest.raises(ReleaseUnknown, match=why):
         looked_for(tmp_path, signature)
+
+
+def test_an_authority_that_is_not_trusted_is_the_cause_and_not_the_version(
+    authority: Authority, tmp_path: Path
+) -> None:
+    def script(_: bytes) -> Iterator[bytes | float]:
+        yield answer(b"")
+
+    with serving(script, Authority(tmp_path / "stranger")) as server:
+        release = release_at(RELEASE, f"{server.url}/{iso_file_name(RELEASE)}", given=True)
+        with pytest.raises(IsoUnreachable) as unreachable:
+            look_for_iso(release, FeedSettings(iso_hosts=["127.0.0.1"]))
+    assert "not trusted" in unreachable.value.message
+    assert "SSL_CERT_FILE" in unreachable.value.hint

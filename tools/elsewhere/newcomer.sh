@@ -24,7 +24,8 @@ trap 'exit 143' TERM
 echo "== Debian $suite"
 mmdebstrap --quiet --mode=root --variant=important --include=ca-certificates,git,make "$suite" "$root" "$mirror"
 [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
-git clone --quiet --no-hardlinks "$repository" "$root/root/pipeline"
+# Where other users may enter, as the tests run some programs as one.
+git clone --quiet --no-hardlinks "$repository" "$root/srv/pipeline"
 
 environment=(--setenv HOME /root --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv LANG C.UTF-8)
 while IFS='=' read -r -d '' name value; do
@@ -40,7 +41,7 @@ inside() {
     bwrap --bind "$root" / --dev /dev --dev-bind-try /dev/kvm /dev/kvm --bind /proc /proc --ro-bind /sys /sys \
     --tmpfs /run --ro-bind /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/hosts /etc/hosts \
     --unshare-ipc --unshare-uts --hostname newcomer --cap-add ALL --die-with-parent \
-    --clearenv "${environment[@]}" --chdir /root/pipeline -- "$@"
+    --clearenv "${environment[@]}" --chdir /srv/pipeline -- "$@"
 }
 
 # A proxy's authority is trusted there as it is here. The bundle is one file: a warning, and no hash link for it.
