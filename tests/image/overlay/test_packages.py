@@ -165,7 +165,7 @@ def test_a_dependency_that_cannot_be_had_is_named(repositories: Path, tmp_path: 
 
 def test_another_keyring_is_refused(source: AptSource, repositories: Path, tmp_path: Path) -> None:
     stranger = make_repository(repositories, debs=[Deb("stranger", "1")])
-    with pytest.raises(UntrustedSource, match="NO_PUBKEY|Missing key"):
+    with pytest.raises(UntrustedSource, match=r"NO_PUBKEY|Missing key"):
         resolve(STATUS, WANTED, [AptSource(line=source.line, keyring=stranger.keyring)], tmp_path)
 
 
