@@ -31,6 +31,7 @@ PACKAGES = ("cloud-init", *(f"python3-{name}" for name in _LIBRARIES))
 SITE = "usr/lib/python3/dist-packages"
 _OF_VYOS = ("usr/libexec/vyos", "usr/share/vyos")
 _STAGES_PROGRAM = Path(__file__).parent / "guest_stages.py"
+_AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
 _TIMEOUT_SECONDS = 120
 
 
@@ -99,6 +100,9 @@ class Machine:
         shutil.copyfile(ours, root / overlay.CONFIGURATION.lstrip("/"))
         (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\nadm:x:0:\n")
+        # Debian 13's python3-requests reads the authorities as it is imported.
+        (root / _AUTHORITIES).parent.mkdir(parents=True)
+        shutil.copyfile(Path("/") / _AUTHORITIES, root / _AUTHORITIES)
         for name, text in schema.templates().items():
             path = root / "opt/vyatta/share/vyatta-cfg/templates" / name
             path.parent.mkdir(parents=True, exist_ok=True)
