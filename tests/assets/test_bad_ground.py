@@ -1,9 +1,6 @@
 """A host that lacks something: the run says what, nothing is half published, and once it is there a rerun goes on."""
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.image import programs
 from tests.assets.house import RELEASE, House
+from tests.full_disk import file_size_limit
 
 RECORD = f"network/vyos/vyos-1.5-{RELEASE}.record.json"
 
@@ -37,17 +35,6 @@ def nothing_is_half_done(home: House) -> bool:
     )
 
 
-@contextmanager
-def no_file_beyond(size_bytes: int) -> Iterator[None]:
-    """What a full disk is like, without filling one: no file grows beyond a size, in programs that are run neither."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.slow
 def test_without_a_program_nothing_is_half_published_and_a_run_goes_on_once_it_is_there(
     home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,7 +54,7 @@ def test_without_a_program_nothing_is_half_published_and_a_run_goes_on_once_it_i
 @pytest.mark.slow
 def test_a_full_disk_is_said_leaves_nothing_and_a_rerun_with_room_succeeds(home: House) -> None:
     for size_bytes, step in ((6 << 20, "vyos_iso"), (64 << 20, "qcow2_record")):
-        with pytest.raises(RunFailed, match=f"{step}: NoSpace: no space left at"), no_file_beyond(size_bytes):
+        with pytest.raises(RunFailed, match=f"{step}: NoSpace: no space left at"), file_size_limit(size_bytes):
             home.graph().build(RELEASE)
         assert nothing_is_half_done(home), step
     home.graph().build(RELEASE)

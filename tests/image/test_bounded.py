@@ -12,7 +12,7 @@ import hyops_assets
 from hyops_assets.image.bounded import Limits, lines_of, run_bounded, stream_bounded
 from hyops_assets.image.budget import Budget, OverBudget
 from hyops_assets.image.programs import MissingProgram, ProgramFailed
-from tests.image.conftest import file_size_limit
+from tests.full_disk import file_size_limit
 
 
 def ended(pid_file: Path) -> bool:

@@ -14,7 +14,8 @@ from hyops_assets.image.intake.volume import BadIso, require_whole
 from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.iso_layout import built_at
 from hyops_assets.lab.signing import LabKey
-from tests.image.conftest import RELEASE, file_size_limit
+from tests.full_disk import file_size_limit
+from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered
 
 

@@ -26,7 +26,8 @@ from hyops_assets.image.programs import run
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import BadSquashfs, Squashfs
 from hyops_assets.lab.miniature import VYATTACFG
-from tests.image.conftest import DISK_BYTES, RELEASE, Workshop, file_size_limit
+from tests.full_disk import file_size_limit
+from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
 
 IMAGE = f"/boot/{RELEASE}"
 UPPER = f"{IMAGE}/rw"

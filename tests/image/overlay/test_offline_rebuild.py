@@ -16,7 +16,8 @@ from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.lab.debs import Deb, Entry, write_deb
 from hyops_assets.settings.build import AptSource
-from tests.image.conftest import DISK_BYTES, RELEASE, Workshop, file_size_limit
+from tests.full_disk import file_size_limit
+from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
 from tests.image.overlay.alone import without_network
 
 BUILD = """

@@ -18,7 +18,7 @@ from hyops_assets.image.space import NoSpace
 from hyops_assets.lab.debs import Deb, Entry
 from hyops_assets.lab.packages import make_repository
 from hyops_assets.settings.build import AptSource
-from tests.image.conftest import file_size_limit
+from tests.full_disk import file_size_limit
 from tests.killing import killed_at_each_line, kills
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"

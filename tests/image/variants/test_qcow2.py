@@ -2,10 +2,8 @@ import hashlib
 import json
 import os
 import random
-import resource
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from hyops_assets.image.space import NoSpace
 from hyops_assets.image.variants.encoded import NotADisk
 from hyops_assets.image.variants.qcow2 import BadQcow2, NotPlainQcow2, decode, decoded_disk, encode
 from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
+from tests.full_disk import file_size_limit
 
 MIB = 1 << 20
 
@@ -122,24 +121,14 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(
     assert decoded_disk(Path("json:{}.qcow2"), Path()) == _disk_of(disk)
 
 
-@contextmanager
-def _room_for(size_bytes: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_qcow2_that_does_not_fit_is_told_as_such_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
-    with _room_for(MIB // 2), pytest.raises(NoSpace):
+    with file_size_limit(MIB // 2), pytest.raises(NoSpace):
         encode(disk, tmp_path / "disk.qcow2")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_does_not_fit_is_told_as_such_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
-    with _room_for(MIB), pytest.raises(NoSpace):
+    with file_size_limit(MIB), pytest.raises(NoSpace):
         decode(packed, tmp_path / "disk.raw")
     assert list(tmp_path.iterdir()) == [packed]
 
