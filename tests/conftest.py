@@ -110,7 +110,7 @@ def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPa
         build_disk(
             lookalike,
             release=LOOKALIKE_RELEASE,
-            settings=BuildSettings(disk_bytes=LOOKALIKE_DISK_BYTES),
+            settings=BuildSettings(disk_bytes=LOOKALIKE_DISK_BYTES, menu_timeout_seconds=1),
             helper=canonical_helper(),
             lock=None,
             cache=cache / "packages",
