@@ -8,6 +8,7 @@ ARGS ?=
 SUITES ?= bookworm trixie
 TARGETS ?= demo test-fast
 WORKERS ?= 2
+FAST := not slow and not alone and not environment and not seconds
 
 .PHONY: help
 help: ## list the targets
@@ -42,8 +43,8 @@ test: setup lint ## everything, the slow tests too: several workers, then what n
 	exit $$status
 
 .PHONY: test-fast
-test-fast: setup ## the tests that take seconds
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not alone"
+test-fast: setup ## the tests that take less than a second each
+	@$(BIN)/pytest -n $(WORKERS) -m "$(FAST)"
 
 .PHONY: long
 long: setup ## the long forms of what short tests cover

@@ -9,6 +9,8 @@ from starlette.applications import Starlette
 
 from hyops_assets import dagster_gaps
 
+pytestmark = pytest.mark.seconds
+
 CHECKOUT = Path(__file__).parents[1]
 
 

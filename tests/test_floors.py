@@ -11,6 +11,8 @@ import hyops_assets
 import resources
 import sensors
 
+pytestmark = pytest.mark.seconds
+
 CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("hyops_assets", "resources", "sensors")
 SOURCES = sorted(path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py"))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hyops_assets.contract.evidence import Contract
@@ -19,6 +20,8 @@ from resources.artifacts.store import ArtifactStore
 from resources.settings import make_private
 from resources.states.store import StateStore
 from tests.contract.samples import VERSION, record
+
+pytestmark = pytest.mark.seconds
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "tasks" / "add-a-cloud.md"

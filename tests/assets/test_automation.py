@@ -76,6 +76,7 @@ def test_versions_that_are_published_between_two_ticks_are_all_seeded(daemon: Da
     assert asked["hetzner_image"] == {hetzner_seed("auto", FIRST), hetzner_seed("auto", SECOND)}
 
 
+@pytest.mark.seconds
 def test_a_failed_seed_is_asked_for_once_more_and_then_left_to_people(daemon: Daemon) -> None:
     daemon.publish()
     daemon.tick()
@@ -100,6 +101,7 @@ def test_a_seed_that_a_person_ended_is_not_asked_for_again(daemon: Daemon) -> No
     assert "hetzner_image" not in daemon.tick()
 
 
+@pytest.mark.seconds
 def test_a_version_that_is_published_again_after_failed_seeds_is_seeded(daemon: Daemon) -> None:
     daemon.publish()
     for _ in range(2):
@@ -118,6 +120,7 @@ def test_a_contract_that_changes_while_its_seed_is_missing_is_seeded(daemon: Dae
     assert daemon.tick()["hetzner_image"] == {hetzner_seed("auto", FIRST)}
 
 
+@pytest.mark.seconds
 def test_a_new_seed_of_a_changed_contract_that_fails_is_asked_for_once_more(daemon: Daemon) -> None:
     daemon.publish()
     daemon.tick()

@@ -14,6 +14,8 @@ from resources.environment_id import find_environment_id
 from tests.assets.house import RELEASE, House, moved
 from tests.cli.shell import hyops
 
+pytestmark = pytest.mark.seconds
+
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "environments" / "c79271e.tar.xz"
 FORMER = Path("/environment/root")
 CURRENT = f"{RELEASE}-r2"

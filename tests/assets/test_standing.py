@@ -57,6 +57,7 @@ def test_a_record_that_nobody_asked_for_in_time_is_an_alarm(daemon: Daemon, monk
     assert "see that the daemon and seed_automation run" in why(found, "auto")
 
 
+@pytest.mark.seconds
 def test_a_failed_seed_is_an_alarm_that_names_its_run(daemon: Daemon) -> None:
     daemon.run_a_seed_that_fails()
     (run,) = daemon.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
@@ -71,6 +72,7 @@ def test_a_seed_of_another_record_under_this_version_is_missing(daemon: Daemon) 
     assert rows(daemon.look(HETZNER)) == {("auto", FIRST, "due")}
 
 
+@pytest.mark.seconds
 def test_what_is_at_work_or_was_ended_by_a_person_is_said_so(daemon: Daemon) -> None:
     run = daemon.start(HETZNER, "auto")
     assert ("auto", FIRST, "at work") in rows(daemon.look(HETZNER))
@@ -80,6 +82,7 @@ def test_what_is_at_work_or_was_ended_by_a_person_is_said_so(daemon: Daemon) -> 
     assert found.passed
 
 
+@pytest.mark.seconds
 def test_the_rest_of_a_fleet_waits_for_its_canary_and_a_failed_canary_is_an_alarm(tmp_path: Path) -> None:
     fleet = with_hetzner(first=hetzner_site("auto", "first", canary=True), rest=hetzner_site("auto", "rest"))
     with daemon_in(tmp_path, fleet) as daemon:

@@ -16,6 +16,7 @@ from benchmarks.memory import peak_memory
 MIB = 1 << 20
 
 
+@pytest.mark.seconds
 def test_raw_xz_is_compared_on_small_files(tmp_path: Path) -> None:
     encoded, decoded, sized = rawxz.compare_small(tmp_path, quick=True)
     assert min(encoded.ours, encoded.theirs, decoded.ours, decoded.theirs) > 0

@@ -23,6 +23,7 @@ def work_of(root: RuntimeRoot, versions: int) -> int:
         return calls_of(daemon.tick)
 
 
+@pytest.mark.seconds
 def test_of_ten_times_the_history_each_further_cell_costs_a_tick_little(tmp_path: Path) -> None:
     small, large = work_of(RuntimeRoot(tmp_path / "small"), 20), work_of(RuntimeRoot(tmp_path / "large"), 200)
     # Its row of the index, and a look at what is known of it; an event that is read makes thousands of calls.

@@ -80,6 +80,7 @@ def test_help_loads_nothing_heavy(user: Path, words: tuple[str, ...]) -> None:
     assert imported(ran) & (HEAVY | {"pydantic", "yaml"}) == set()
 
 
+@pytest.mark.seconds
 def test_validate_and_show_load_no_dagster(user: Path) -> None:
     validated = hyops(
         user, "validate", "--env", "dev", "--module", IMAGE_BUILD, "--inputs", EXAMPLE, flags=("-X", "importtime")
@@ -330,6 +331,7 @@ def lab(resident: Path) -> Iterator[subprocess.CompletedProcess[str]]:
     hyops(resident, "lab", "down")
 
 
+@pytest.mark.seconds
 def test_lab_up_writes_settings_without_secrets_and_lab_env_reaches_it(
     resident: Path, lab: subprocess.CompletedProcess[str]
 ) -> None:

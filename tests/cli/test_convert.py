@@ -112,6 +112,7 @@ def test_a_block_size_that_the_encoder_does_not_write_is_refused(disks: Path, tm
         convert(disks / "disk.raw", tmp_path / "made.raw.xz", block_size="5K")
 
 
+@pytest.mark.seconds
 def test_the_command_prints_digests_and_ends_with_0_or_1(disks: Path, tmp_path: Path) -> None:
     words = [*HYOPS, disks / "disk.raw", tmp_path / "made.raw.xz"]
     first, second = (

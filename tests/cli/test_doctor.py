@@ -30,6 +30,7 @@ def root_with(tmp_path: Path, settings: str) -> RuntimeRoot:
     return root
 
 
+@pytest.mark.seconds
 def test_a_prepared_host_passes_and_every_program_tells_its_version(tmp_path: Path):
     checks = examine(RuntimeRoot(tmp_path), {})
     assert [check for check in checks if not check.ok] == []

@@ -132,6 +132,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("module", [IMAGE_BUILD, IMAGE_ARTIFACT, IMAGE_SEED])
 def test_any_values_under_a_modules_names_give_a_result_or_a_typed_error(tmp_path: Path, module: str) -> None:
     names = st.sampled_from(sorted(MODULES[module].inputs.model_fields))

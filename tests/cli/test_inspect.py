@@ -24,6 +24,8 @@ from tests.cli import shell
 from tests.image.conftest import RELEASE, Workshop, workshop
 from tests.image.inspection.bench import Bench
 
+pytestmark = pytest.mark.seconds
+
 __all__ = ["workshop"]
 
 CHECKOUT = Path(__file__).parents[2]

@@ -8,6 +8,8 @@ from hyops_assets.image.shipped import canonical_helper, shipped
 from tests.cli.installed import Installed, installed_wheel
 from tests.cli.shell import CHECKOUT, environment
 
+pytestmark = pytest.mark.seconds
+
 ASK = (
     "from hyops_assets.image.shipped import canonical_helper, shipped\n"
     "print(canonical_helper())\n"

@@ -3,7 +3,11 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.shell import CHECKOUT, HYOPS, environment
+
+pytestmark = pytest.mark.seconds
 
 OPEN = (
     "import sys; from pathlib import Path\n"

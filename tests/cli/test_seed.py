@@ -22,6 +22,8 @@ from resources.states.store import StateStore
 from tests.cli.shell import hyops_in_a_terminal
 from tests.hetzner_scene import wait_until
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FleetLab]:

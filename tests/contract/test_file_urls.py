@@ -52,6 +52,7 @@ def test_one_that_two_readers_could_take_for_different_files_is_refused(url: str
         local_file(url)
 
 
+@pytest.mark.seconds
 def test_urls_are_taken_apart_in_the_listed_places_alone() -> None:
     """What is looked at in one spelling and used in another is how a check is passed by (S6, S7, S8)."""
     found: set[str] = set()

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def test_the_contract_loads_without_dagster_or_a_network_library() -> None:
     """Weaker than a stopwatch and steadier: what makes it slow is what it imports."""
@@ -13,6 +15,7 @@ def test_the_contract_loads_without_dagster_or_a_network_library() -> None:
     assert printed.strip() == "[]"
 
 
+@pytest.mark.seconds
 def test_the_graph_loads_without_what_only_a_step_of_it_needs() -> None:
     """Every command, run and code server pays for what it imports: SSH is a rescue system's, CycloneDX a bill's."""
     script = "import sys, hyops_assets.definitions; print(sorted({'asyncssh', 'cyclonedx'} & set(sys.modules)))"

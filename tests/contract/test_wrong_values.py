@@ -70,6 +70,7 @@ def test_no_other_file_reads_the_library_s_text() -> None:
     assert reading == []
 
 
+@pytest.mark.seconds
 def test_no_message_quotes_what_the_system_said_with_its_number() -> None:
     """`[Errno 2] No such file or directory: 'build.yml'` is Python's text: `said_by_system` has the words alone."""
     quoting = [
@@ -97,6 +98,7 @@ PROSE_ALONE = {
 """Where nothing but words of others tells what happened, and why. What a service words otherwise is missed."""
 
 
+@pytest.mark.seconds
 def test_no_decision_stands_on_how_a_service_words_its_refusal() -> None:
     deciding = {
         str(path.relative_to(CHECKOUT))

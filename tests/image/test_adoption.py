@@ -15,6 +15,8 @@ from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.image.variants.encoded import NotADisk
 from tests.image.conftest import RELEASE
 
+pytestmark = pytest.mark.seconds
+
 VERSION = RecordVersion.parse(RELEASE)
 URL = f"https://images.example.net/network/vyos/vyos-1.5-{RELEASE}.qcow2"
 

@@ -11,6 +11,8 @@ from hyops_assets.image.build import BUILDER_VERSION
 from tests.image.conftest import Workshop, workshop
 from tests.image.golden import CASES, DISK_ENV, TABLE, Case, digests, line_of
 
+pytestmark = pytest.mark.seconds
+
 __all__ = ["workshop"]
 
 CHECKOUT = Path(__file__).parents[2]

@@ -64,6 +64,7 @@ def test_the_bill_follows_the_schema_of_cyclonedx() -> None:
     assert_valid(sbom(STATUS, SUBJECT))
 
 
+@pytest.mark.seconds
 @pytest.mark.skipif(not Path("/var/lib/dpkg/status").exists(), reason="no Debian host")
 def test_the_bill_of_a_real_debian_follows_it_too_and_names_every_package() -> None:
     status = Path("/var/lib/dpkg/status").read_bytes()

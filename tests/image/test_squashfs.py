@@ -231,6 +231,7 @@ LINES = st.builds(
 )
 
 
+@pytest.mark.seconds
 @settings(max_examples=500, deadline=None)
 @given(
     st.one_of(
@@ -247,6 +248,7 @@ def test_any_bytes_are_a_listing_or_a_typed_refusal(listing: bytes) -> None:
     assert not any(".." in Path(name).parts for name in members)
 
 
+@pytest.mark.seconds
 @settings(max_examples=30, deadline=None)
 @given(at=st.integers(0, 400), change=st.binary(min_size=1, max_size=8))
 def test_a_damaged_squashfs_is_listed_or_refused(

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def test_any_text_has_an_answer(text: str) -> None:
     assert all(statement.words for statement in read.statements)
 
 
+@pytest.mark.seconds
 def test_a_hostile_text_takes_no_longer_than_it_is() -> None:
     for text in ('\\"' * 100_000, "/* " * 100_000, "a{" * 100_000, "}" * 200_000, "'a" * 100_001):
         assert read_configuration(text).mistakes

@@ -50,6 +50,7 @@ def test_without_bubblewrap_the_package_is_named(monkeypatch: pytest.MonkeyPatch
     assert caught.value.hint == "apt-get install bubblewrap"
 
 
+@pytest.mark.seconds
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.usefixtures("masked")
 def test_the_lab_says_at_its_start_what_cannot_start_and_serves_the_rest(tmp_path: Path) -> None:

@@ -360,6 +360,7 @@ def test_a_token_that_ran_out_is_refused_and_the_client_gets_another(scene: GcsS
     assert [one.status for one in scene.seen("POST", "gcs-oauth")][-2:] == [200, 200]
 
 
+@pytest.mark.seconds
 def test_faults_are_committed_on_purpose_and_counted(scene: GcsScene):
     scene.fault("POST", UPLOADS, Answer(503, "backendError"), 1)
     scene.fault("POST", UPLOADS, DropAfterCommit(), 2)

@@ -17,10 +17,13 @@ from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV
 from hyops_assets.lab.process import LabFailed, RunningLab
 from tests import processes
 
-pytestmark = pytest.mark.filterwarnings(
-    # A lab in the background outlives the object that started it: that is what it is for.
-    "ignore:subprocess [0-9]+ is still running:ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.seconds,
+    pytest.mark.filterwarnings(
+        # A lab in the background outlives the object that started it: that is what it is for.
+        "ignore:subprocess [0-9]+ is still running:ResourceWarning"
+    ),
+]
 
 START = (
     "import sys; from pathlib import Path; from hyops_assets.lab import process\n"

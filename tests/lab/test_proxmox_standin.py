@@ -186,6 +186,7 @@ def test_another_node_on_the_same_directory_continues(scene: Scene, template: in
     assert later.inventory.tasks.keys() == scene.stand_in.inventory.tasks.keys()
 
 
+@pytest.mark.seconds
 def test_a_killed_node_leaves_a_locked_machine_and_a_task_of_unexpected_status(scene: Scene, node: Any) -> None:
     scene.stand_in.workers.delay_seconds = 1.0
     upid = node.qemu.post(vmid=9286, name="half")

@@ -138,6 +138,7 @@ def test_documents_are_listed_over_the_kinds_below_one(store: ArtifactStore) -> 
     assert store.list_documents("nothing", {"one"}, Note) == []
 
 
+@pytest.mark.seconds
 def test_a_write_killed_at_any_line_leaves_the_old_document_or_the_new_one(store: ArtifactStore) -> None:
     old, new = Note(text="old"), Note(text="new")
     store.write_document("notes", "x", old)

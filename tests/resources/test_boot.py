@@ -21,6 +21,8 @@ from resources.boot import BootGate, host_boot_gate
 from resources.environment import environment
 from resources.settings import save_settings
 
+pytestmark = pytest.mark.seconds
+
 SILENT_GUEST = bytes.fromhex("faf4ebfd")
 FOR_EVER = (
     "import sys; from pathlib import Path\n"

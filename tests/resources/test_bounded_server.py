@@ -84,6 +84,7 @@ def test_a_request_that_is_never_whole_ends(said: bytes) -> None:
         assert WORD not in told(connection)
 
 
+@pytest.mark.seconds
 def test_an_answer_that_nobody_reads_ends(capfd: pytest.CaptureFixture[str]) -> None:
     with serving(Bounds(connections_of_one=1, request_seconds=0.2), Flooding) as server, connected(server) as lazy:
         lazy.sendall(b"GET /x HTTP/1.0\r\n\r\n")

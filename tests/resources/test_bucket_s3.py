@@ -32,6 +32,8 @@ from resources.secrets import MissingSecret, UnusableSecret
 from tests.killing import killed_at_each_line
 from tests.s3_scene import BUCKET, IMPATIENT, PART_BYTES, PUBLISHER, S3Scene, s3_scene, trust
 
+pytestmark = pytest.mark.seconds
+
 NAME = "network/vyos/vyos-1.5-2026.03.03-0027-rolling-r2.qcow2"
 SMALL = b"disk" * 1000
 LARGE = os.urandom(11 << 20)

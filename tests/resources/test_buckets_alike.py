@@ -19,6 +19,8 @@ from resources.buckets.s3 import S3Bucket
 from resources.buckets.s3_client import s3_client
 from tests import s3_scene
 
+pytestmark = pytest.mark.seconds
+
 WRITERS = 50
 BODIES = ["directory", "s3", *(["real"] if os.environ.get("HYOPS_S3_ENDPOINT") else [])]
 

@@ -20,6 +20,8 @@ from resources.time_budget import TimeBudget
 from tests.resources.hostile import SLOW, answer, serving
 from tests.resources.redirecting import Redirecting
 
+pytestmark = pytest.mark.seconds
+
 RELEASE = "2026.03.03-0027-rolling"
 TIME = datetime(2026, 3, 3, 0, 27, 11, tzinfo=UTC)
 

@@ -289,6 +289,7 @@ def test_an_iso_that_cannot_fit_is_not_begun(scene: Scene):
     assert scene.served()[-1][2] < 10_000_000
 
 
+@pytest.mark.seconds
 def test_killed_at_any_line_a_rerun_has_the_iso_whole(scene: Scene):
     place = scene.server.directory / RELEASE / NAME
     place.write_bytes(b"small")
@@ -303,6 +304,7 @@ def test_killed_at_any_line_a_rerun_has_the_iso_whole(scene: Scene):
     assert kills > 20
 
 
+@pytest.mark.seconds
 def test_killed_at_any_line_of_a_transfer_over_https_a_rerun_has_the_iso_whole(scene: Scene):
     (scene.server.directory / RELEASE / NAME).write_bytes(b"small" * 100)
     kills = 0
@@ -350,6 +352,7 @@ BAD_MIRRORS = {
 }
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("bad", BAD_MIRRORS)
 def test_whatever_is_wrong_with_the_mirror_the_release_s_own_place_serves_and_that_is_said(scene: Scene, bad: str):
     with serving(BAD_MIRRORS[bad], scene.authority) as mirror:
@@ -380,6 +383,7 @@ def test_a_local_mirror_that_cannot_be_read_is_passed_over(scene: Scene, tmp_pat
     assert "cannot be read" in fetched.passed_over[0]
 
 
+@pytest.mark.seconds
 def test_what_a_source_that_drips_brought_is_kept_for_a_rerun(scene: Scene):
     with serving(with_signature(None), scene.authority) as server, pytest.raises(IsoUnreachable, match="takes longer"):
         scene.fetch(release_at(RELEASE, f"{server.url}/{RELEASE}/{NAME}"), pace=SOON)

@@ -18,6 +18,8 @@ from resources.repository.gcs import GcsRepository
 from resources.repository.revisions import VersionTaken, conflicts_name_a_revision
 from tests import gcs_scene, s3_scene
 
+pytestmark = pytest.mark.seconds
+
 WRITERS = 50
 KEY = "vyos-1.5"
 VERSION = RecordVersion.parse("2026.03.03-0027-rolling")

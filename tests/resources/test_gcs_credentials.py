@@ -129,6 +129,7 @@ def test_what_is_no_key_is_told_by_the_variable_s_name_and_never_by_its_content(
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
+@pytest.mark.seconds
 def test_without_a_key_it_is_application_default_credentials(
     scene: GcsScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -19,6 +19,8 @@ from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import Child, assert_seeded
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:

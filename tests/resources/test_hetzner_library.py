@@ -15,6 +15,8 @@ from resources.sites.hetzner.patience import Patience
 from tests.hetzner_lab import QUICK, TOKEN, Lab, hetzner_lab
 from tests.hetzner_scene import assert_seeded
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:

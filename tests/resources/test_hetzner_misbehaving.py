@@ -22,6 +22,8 @@ from resources.sites.hetzner.workbench import workbench
 from tests.hetzner_lab import QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:

@@ -52,6 +52,7 @@ def test_one_proof_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wi
         assert_seeded(lab, image)
 
 
+@pytest.mark.seconds
 def test_the_password_that_counts_is_that_of_the_last_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with hetzner_lab(tmp_path, monkeypatch, withholds=["user_data"]) as lab:
         lab.fault("POST", r"/servers/\d+/actions/enable_rescue", Pretend())
@@ -159,6 +160,7 @@ def test_programs_of_the_rescue_system_are_given_no_secret(tmp_path: Path, monke
         assert [secret for secret in known if secret in arguments] == []
 
 
+@pytest.mark.seconds
 def test_another_number_of_bytes_than_the_disk_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with hetzner_lab(tmp_path, monkeypatch) as lab:
         packed = lzma.compress(DISK[:-512], preset=0)

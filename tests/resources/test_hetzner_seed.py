@@ -25,6 +25,8 @@ from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import Child, assert_seeded, wait_until
 from tests.killing import kills
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:

@@ -297,6 +297,7 @@ def test_states_that_cannot_be_read_stop_everything(lab: Lab) -> None:
     assert old in ids(lab)
 
 
+@pytest.mark.seconds
 @kills(some=59, of_all=8)
 def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(lab: Lab, every: int) -> None:
     current, newer = snapshot(lab, CURRENT), snapshot(lab, NEWER)

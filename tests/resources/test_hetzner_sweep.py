@@ -204,6 +204,7 @@ def test_more_than_a_page_of_leftovers_is_found(lab: Lab) -> None:
     assert len([finding for finding in swept(lab, ended).find() if finding.what.startswith("server")]) == 61
 
 
+@pytest.mark.seconds
 @kills(some=19, of_all=3)
 def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(
     lab: Lab, every: int

@@ -39,6 +39,7 @@ def test_without_headers_to_go_by_the_pause_is_our_own(told: dict[str, str]) -> 
     assert pace(told, now=0, at_least=3.0) == 3.0
 
 
+@pytest.mark.seconds
 def test_a_project_whose_requests_are_used_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It fills up slowly until a request was refused, so that one is, on a busy machine too.
     rate = RateLimit(limit=10, per_second=2.0)
@@ -97,6 +98,7 @@ def test_a_token_that_may_only_read_is_refused_at_the_first_change_with_nothing_
     assert (lab.snapshots(), lab.leftovers(), lab.mutations()) == ([], [], 1)
 
 
+@pytest.mark.seconds
 def test_a_token_that_may_only_read_is_enough_to_find_what_is_there(lab: Lab) -> None:
     lab.seeder().seed(lab.request())
 

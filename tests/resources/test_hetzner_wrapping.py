@@ -60,6 +60,7 @@ def request_of(qcow2: Path, record: Record | None = None) -> SeedRequest:
     return SeedRequest(record=record or record_of(qcow2), url=qcow2.as_uri(), run_id="run-1", site="lab")
 
 
+@pytest.mark.seconds
 def test_a_qcow2_is_wrapped_served_written_and_read_back_and_nothing_is_left(
     lab: Lab, qcow2: Path, wrapper: Wrapper
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_record_with_a_raw_xz_is_never_wrapped(lab: Lab) -> None:
     assert_seeded(lab, lab.seeder().seed(lab.request(), wishes=Wishes(wrapper=nowhere)))
 
 
+@pytest.mark.seconds
 def test_a_public_url_that_leads_elsewhere_is_refused_before_anything_is_made(
     lab: Lab, qcow2: Path, wrapper: Wrapper
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_host_without_qemu_img_wraps_nothing(
         pytest.fail("wrapped")
 
 
+@pytest.mark.seconds
 def test_a_qcow2_with_other_bytes_or_another_disk_is_refused(qcow2: Path, wrapper: Wrapper, tmp_path: Path) -> None:
     record = record_of(qcow2)
     other = record.model_copy(update={"disk": record.disk.model_copy(update={"sha256": "0" * 64})})

@@ -91,6 +91,7 @@ def vanishing_at(line: int, staging: Path) -> tuple[TraceFunction, list[int]]:
     return trace, seen
 
 
+@pytest.mark.seconds
 def test_staging_that_its_wrapper_removes_at_any_moment_is_no_error(store: ArtifactStore, tmp_path: Path) -> None:
     for line in itertools.count(1):
         directory = tmp_path / f"staging-{line}"

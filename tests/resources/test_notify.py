@@ -11,6 +11,8 @@ from hyops_assets.settings.notify import NotifySettings
 from resources.notify import ALL_SECONDS, ATTEMPTS, Notifier, NotTold, NotToldYet
 from tests.resources.hostile import SLOW, Hostile, Script, answer, dripping, serving
 
+pytestmark = pytest.mark.seconds
+
 SECRET = "T0PSECRET-hook-4711"
 SOON = 0.3
 """Seconds: less than a byte a second needs for any answer."""

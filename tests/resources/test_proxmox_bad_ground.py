@@ -106,6 +106,7 @@ def test_a_storage_that_fills_up_meanwhile_fails_the_import_and_leaves_nothing(s
     assert len(scene.templates()) == 1
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -196,6 +197,7 @@ def test_a_wrong_file_under_the_images_name_has_a_type_of_its_own(scene: Scene) 
     assert "pvesm free" in failure.value.hint
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("status", [595, 596])
 def test_a_node_that_comes_back_within_the_patience_fails_nothing(scene: Scene, status: int) -> None:
     silent = Answer(status, "", "Connection timed out")

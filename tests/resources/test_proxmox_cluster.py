@@ -87,6 +87,7 @@ def test_a_node_that_is_down_may_hold_the_template_so_none_is_made(scene: Scene,
     assert scene.mutations() == before
 
 
+@pytest.mark.seconds
 def test_a_node_that_was_removed_from_the_cluster_may_hold_the_template_too(scene: Scene) -> None:
     """`pvecm delnode` leaves the configurations of its machines: the cluster goes on listing them."""
     scene.seeder(storage="ceph").seed(scene.request())

@@ -153,6 +153,7 @@ def test_rights_on_a_pool_are_enough_for_a_whole_seed_tags_included(scene: Scene
     assert scene.seeder(pool="vyos").seed(scene.request()).outcome == "adopted"
 
 
+@pytest.mark.seconds
 def test_a_template_in_a_pool_is_replaced_and_seen_to_be_gone(scene: Scene) -> None:
     access, owner = scene.stand_in.access, {name for name in ALL_PRIVILEGES if name.startswith("VM.")}
     access.pools["vyos"] = set()
@@ -424,6 +425,7 @@ def test_a_token_of_another_realm_and_an_expired_one_change_nothing(scene: Scene
     assert scene.mutations() == 0
 
 
+@pytest.mark.seconds
 def test_a_node_that_dies_between_creation_and_conversion_is_transient_and_the_next_seed_resumes(scene: Scene) -> None:
     dead = Answer(595, "", "No route to host")
     scene.stand_in.faults.add(Rule("POST", "/nodes/pve1/qemu/9200/template", dead, nth=ALWAYS))

@@ -14,6 +14,8 @@ from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.killing import kills
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:

@@ -13,6 +13,8 @@ from resources.sites.proxmox.errors import SiteNotReady
 from resources.sites.proxmox.smoke import SmokeFailed
 from tests.proxmox_scene import Scene, proxmox_scene
 
+pytestmark = pytest.mark.seconds
+
 PAGE = Path(__file__).parents[2] / "docs" / "proxmox.md"
 
 

@@ -22,6 +22,8 @@ from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import kills
 from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
 
+pytestmark = pytest.mark.seconds
+
 WANTED = 9150
 """Outside the site's range, as HybridOps' own VMIDs may be."""
 DELETED = 6

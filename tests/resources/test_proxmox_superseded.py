@@ -140,6 +140,7 @@ def test_a_template_that_machines_are_linked_to_stays(scene: Scene) -> None:
     kept(scene, [naming()], f"machines are linked to its disk: {clone}")
 
 
+@pytest.mark.seconds
 def test_links_that_only_the_node_can_see_are_kept_and_that_is_no_error(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(OLD_VMID, 9250, name="router", description="mine"))
@@ -199,6 +200,7 @@ def scratch(scene: Scene) -> int:
     return 9202
 
 
+@pytest.mark.seconds
 def test_a_scratch_whose_template_stands_goes_and_its_version_is_expected_as_before(
     scene: Scene, scratch: int
 ) -> None:
@@ -211,6 +213,7 @@ def test_a_scratch_whose_template_stands_goes_and_its_version_is_expected_as_bef
     assert (scene.templates(), forgotten) == ([CURRENT_VMID], [OLD])
 
 
+@pytest.mark.seconds
 def test_a_scratch_that_a_state_names_or_a_machine_is_linked_to_stays(scene: Scene, scratch: int) -> None:
     edge = state(ONPREM_EDGE, {"template_vm_id": scratch})
     assert why(pruned(scene, [naming(version=NEXT), edge]).find(), scratch)[0] == "keep"
@@ -222,6 +225,7 @@ def test_a_scratch_that_a_state_names_or_a_machine_is_linked_to_stays(scene: Sce
     assert found == ("keep", f"machines are linked to its disk: local-lvm:base-{scratch}-disk-0/vm-9300-disk-0")
 
 
+@pytest.mark.seconds
 def test_a_scratch_whose_template_does_not_stand_stays(scene: Scene, scratch: int) -> None:
     del scene.stand_in.inventory.machines[CURRENT_VMID]
 
@@ -229,6 +233,7 @@ def test_a_scratch_whose_template_does_not_stand_stays(scene: Scene, scratch: in
     assert scratch in scene.templates()
 
 
+@pytest.mark.seconds
 def test_while_a_seed_is_at_work_its_scratch_stays(scene: Scene, scratch: int) -> None:
     findings = pruned(scene, [naming(version=NEXT)], at_work=lambda: "r1").reap()
 
@@ -262,6 +267,7 @@ def test_a_templates_own_disk_and_other_bases_are_no_links(volid: str, parent: s
     assert linked_volumes([Volume(volid=volid, parent=parent)], 9200) == []
 
 
+@pytest.mark.seconds
 @kills(some=131, of_all=30)
 def test_killed_at_any_line_nothing_else_is_gone_and_the_next_one_ends_the_work(scene: Scene, every: int) -> None:
     work = pruned(scene, [naming()])

@@ -266,6 +266,7 @@ def test_looking_changes_nothing(scene: Scene) -> None:
     assert scene.mutations() == before
 
 
+@pytest.mark.seconds
 @kills(some=29, of_all=4)
 def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_one_ends_the_work(
     scene: Scene, every: int

@@ -77,6 +77,7 @@ def test_redirects_share_one_end(authority: Authority) -> None:
         pass
 
 
+@pytest.mark.seconds
 def test_a_large_body_may_take_its_time_as_long_as_it_keeps_its_rate(authority: Authority) -> None:
     """In all longer than its limits together: it is never so far behind."""
     piece = b"x" * 100_000
@@ -98,6 +99,7 @@ def test_an_early_burst_does_not_pay_for_a_stall_without_end(authority: Authorit
         sum(len(piece) for piece in reply.pieces(1 << 30))
 
 
+@pytest.mark.seconds
 def test_the_time_that_a_caller_takes_between_two_pieces_is_not_the_server_s(authority: Authority) -> None:
     def script(_: bytes) -> Iterator[bytes | float]:
         yield answer(b"x" * 300_000)
@@ -111,6 +113,7 @@ def test_the_time_that_a_caller_takes_between_two_pieces_is_not_the_server_s(aut
         assert done == 300_000
 
 
+@pytest.mark.seconds
 def test_published_objects_heads_files_and_documents_end_as_well(authority: Authority, tmp_path: Path) -> None:
     with serving(SLOW["a body that drips"], authority) as server:
         url = f"{server.url}/x"

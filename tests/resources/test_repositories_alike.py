@@ -85,6 +85,7 @@ def publish(repository: ObjectRepository, name: str, content: bytes | Path, sha2
     )
 
 
+@pytest.mark.seconds
 def test_an_object_is_created_once_adopted_known_and_read_by_anyone(body: Open, name: str) -> None:
     for content in (b"", b"disk" * 1000, LARGE):
         each = f"{name}.{len(content)}"
@@ -140,6 +141,7 @@ def test_it_proves_itself_once_and_is_ready(body: Open) -> None:
     assert body().head(MARKER_NAME) is not None
 
 
+@pytest.mark.seconds
 def test_of_fifty_writers_of_equal_bytes_one_creates_and_the_others_adopt(body: Open, name: str) -> None:
     repositories = [body() for _ in range(WRITERS)]
     with ThreadPoolExecutor(WRITERS) as threads:
@@ -167,6 +169,7 @@ def test_of_fifty_writers_of_different_bytes_one_record_stands(body: Open, name:
     assert found.sha256 in {sha256_of_bytes(content) for content in contents}
 
 
+@pytest.mark.seconds
 def test_killed_in_mid_upload_it_shows_nothing_and_the_next_run_completes_it(
     body: Open, name: str, tmp_path: Path
 ) -> None:

@@ -30,6 +30,8 @@ from resources.repository.marker import MARKER_NAMES, MarkerNamesTaken, find_mar
 from tests.killing import killed_at_each_line, kills
 from tests.resources.redirecting import Redirecting
 
+pytestmark = pytest.mark.seconds
+
 NAME = "network/vyos/vyos-1.5-2026.03.03-0027-rolling.qcow2"
 BYTES = b"disk" * 1000
 

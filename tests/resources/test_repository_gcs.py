@@ -285,6 +285,7 @@ def test_someone_faster_with_equal_bytes_is_adopted_and_with_others_refused(scen
         assert scene.get(name).content == theirs
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_busy_service_is_asked_again(scene: GcsScene, proven: GcsRepository, status: int, method: str):
@@ -310,6 +311,7 @@ def test_a_service_that_stays_busy_is_given_up_at_the_deadline_and_a_later_run_s
     assert publish(repository, LARGE).outcome == "created"
 
 
+@pytest.mark.seconds
 def test_a_service_that_does_not_answer_is_given_up(scene: GcsScene):
     repository = repository_of(
         scene, patience=Patience(deadline_seconds=0.5, first_delay_seconds=0.05, answer_seconds=0.2)
@@ -545,6 +547,7 @@ def test_no_session_is_told_by_an_error_a_log_or_a_trace(
 # --- killed, and many at once
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("content", "every"),
     [
@@ -591,6 +594,7 @@ def publish_and_hang(scene: GcsScene) -> None:
     repository_of(scene).create(NAME, LARGE, sha256=sha256(LARGE), content_type=TYPE, metadata={}, progress=hang)
 
 
+@pytest.mark.seconds
 def test_of_fifty_writers_with_two_contents_one_wins_and_the_others_adopt_or_are_refused(scene: GcsScene):
     repository = repository_of(scene)
     contents = [b"a" * 50_000, b"b" * 50_000] * 25

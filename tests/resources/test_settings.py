@@ -108,6 +108,7 @@ def test_every_wrong_key_is_named_at_once(root: RuntimeRoot) -> None:
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("content", "why"),
     [

@@ -163,6 +163,7 @@ def test_a_seed_of_another_environment_at_work_is_waited_for_and_one_that_is_ove
     assert {**scene.machine(vmid).config, "description": ""} == {**before, "description": ""}
 
 
+@pytest.mark.seconds
 def test_another_environments_template_is_not_replaced(scene: Scene) -> None:
     assert seeder(scene).seed(theirs(scene)).vmid == 9200
     before = scene.mutations()

@@ -20,6 +20,8 @@ from resources.states.store import MAX_BYTES, BadState, Begun, StateBusy, StateS
 from tests.contract.samples import contract
 from tests.killing import killed_at_each_line, kills
 
+pytestmark = pytest.mark.seconds
+
 BUILD = StateRef("core/shared/vyos-image-build", "vyos_default_build")
 
 

@@ -221,6 +221,7 @@ def commit_begun(root: Path, name: str) -> bool:
     return states.commit(REF, run_id=name, outputs={"writer": name, "text": name * 1000})
 
 
+@pytest.mark.seconds
 def test_of_runs_at_once_one_state_stays_and_it_is_whole(tmp_path: Path) -> None:
     names = [f"run-{number}" for number in range(8)]
     with multiprocessing.get_context("fork").Pool(8) as writers:

@@ -96,6 +96,7 @@ def test_a_lock_that_no_task_will_lift_is_reported_with_what_lifts_it() -> None:
     assert "qm unlock" in error.hint
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("words", BUSY)
 def test_a_worker_that_ends_with_not_now_is_transient(scene: Scene, words: str) -> None:
     assert isinstance(ended(scene, words), TaskBusy)
@@ -134,6 +135,7 @@ def test_a_seed_waits_for_quorum_and_locks_that_its_calls_did_not_get(scene: Sce
     assert patient(scene).seed(scene.request()).outcome == "created"
 
 
+@pytest.mark.seconds
 def test_a_lock_that_is_held_for_longer_than_the_sites_patience_is_transient(scene: Scene) -> None:
     scene.stand_in.workers.refusals["qmcreate"] = [BUSY[2]] * 1000
 
@@ -145,6 +147,7 @@ def test_a_lock_that_is_held_for_longer_than_the_sites_patience_is_transient(sce
     assert scene.seeder().seed(scene.request()).outcome == "created"
 
 
+@pytest.mark.seconds
 def test_a_destruction_waits_for_a_lock_too(scene: Scene) -> None:
     at = TemplateOptions(template_vm_id=9150, rebuild_if_exists=True)
     scene.seeder().seed(scene.other(), at)
@@ -153,6 +156,7 @@ def test_a_destruction_waits_for_a_lock_too(scene: Scene) -> None:
     assert patient(scene).seed(scene.request(), at).vmid == 9150
 
 
+@pytest.mark.seconds
 def test_a_file_server_that_is_away_hides_its_disks_and_loses_none(scene: Scene) -> None:
     """Its words have "does not exist" in them."""
     scene.seeder().seed(scene.request())
@@ -173,6 +177,7 @@ def test_a_disk_that_a_shared_storage_shows_late_is_waited_for(scene: Scene) -> 
     assert scene.stand_in.storages.late["ceph"] == 0
 
 
+@pytest.mark.seconds
 def test_a_disk_that_is_not_shown_at_all_is_transient_and_destroying_it_is_not_advised(scene: Scene) -> None:
     scene.stand_in.storages.late["ceph"] = 10**6
 

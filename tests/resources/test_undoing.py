@@ -36,6 +36,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield scene
 
 
+@pytest.mark.seconds
 def test_a_protected_snapshot_of_the_run_goes(lab: Lab) -> None:
     seeded = lab.seeder().seed(lab.request(run_id="run-1"))
     assert len(at_hetzner.remaining(lab.client(), RUN)) == 1
@@ -46,6 +47,7 @@ def test_a_protected_snapshot_of_the_run_goes(lab: Lab) -> None:
     assert (lab.snapshots(), at_hetzner.remaining(lab.client(), RUN)) == ([], [])
 
 
+@pytest.mark.seconds
 def test_another_runs_snapshot_is_not_touched(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     before = lab.mutations()
@@ -64,6 +66,7 @@ def test_a_snapshot_that_is_needed_stays_protected(lab: Lab) -> None:
     assert (lab.mutations(), lab.snapshots()[0].protected) == (before, True)
 
 
+@pytest.mark.seconds
 def test_a_snapshot_that_another_caller_deletes_meanwhile_counts_as_gone(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
 
@@ -77,6 +80,7 @@ def test_a_snapshot_that_another_caller_deletes_meanwhile_counts_as_gone(lab: La
     assert (finding.verdict, finding.why) == ("removed", "gone meanwhile")
 
 
+@pytest.mark.seconds
 def test_a_snapshot_that_is_needed_once_it_is_unprotected_is_protected_again(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     answers = iter([None, "a state names it"])

@@ -169,6 +169,7 @@ def test_a_lost_cursor_is_replaced_by_what_the_house_knows() -> None:
     assert decided(2, 3, known=known).alarms == ()
 
 
+@pytest.mark.seconds
 def test_more_than_can_wait_is_left_to_be_read_again() -> None:
     many = tuple(
         release_at(f"2026.{month:02d}.{day:02d}-{hour:02d}00-rolling", "https://github.com/x")

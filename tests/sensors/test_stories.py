@@ -29,6 +29,8 @@ from tests.assets.daemon import Daemon as Automation
 from tests.sensors.scene import Daemon, Killed, announced
 from tests.sensors.world import BEGIN, QUIET, Hour, World, hours
 
+pytestmark = pytest.mark.seconds
+
 SETTINGS = FeedSettings(urls=[], github_api=None, poll_seconds=3600, max_builds_in_flight=3)
 
 

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 FIRST = ("tests/assets", "tests/cli", "tests/ui", "tests/chaos", "tests/lab", "tests/image", "tests/resources")
 """Floors whose tests are long, the longest first. The others follow as they come."""
 
+ENVIRONMENTS = "ground"
+"""The fixture that copies environments (tests/assets/ground.py): who takes one, directly or not, is marked with it."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long forms unless they are asked for; order the rest for the workers."""
+    """Leave out the long forms unless they are asked for; mark who takes an environment; order for the workers."""
+    for item in items:
+        if ENVIRONMENTS in getattr(item, "fixturenames", ()):
+            item.add_marker("environment")
     if "long" not in config.option.markexpr:
         _deselect(config, items, {item for item in items if item.get_closest_marker("long")})
     if hasattr(config, "workerinput"):

@@ -40,6 +40,7 @@ def test_a_run_that_boots_more_often_fails_although_its_tests_pass(tmp_path: Pat
     assert "too many: adopt a gate of equal bytes" in done.stdout
 
 
+@pytest.mark.seconds
 def test_several_passes_of_a_run_are_counted_together(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     ledger.touch()

@@ -53,7 +53,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     """A small suite that is ordered as this one is, and writes down in which order."""
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]\nmarkers =\n slow: s\n long: l\n")
+    pytester.makeini("[pytest]\nmarkers =\n slow: s\n long: l\n environment: e\n")
     pytester.makeconftest(
         """
         def pytest_collection_finish(session):
@@ -76,6 +76,7 @@ def order(suite: pytest.Pytester) -> list[str]:
     return (suite.path / "order").read_text().splitlines()
 
 
+@pytest.mark.seconds
 def test_slow_tests_begin_first_and_alone_unless_they_share_with_their_file(suite: pytest.Pytester) -> None:
     run(suite, "-n2").assert_outcomes(passed=10)
     groups = suite.path / "runpytest-0" / "groups.json"
@@ -104,6 +105,24 @@ def test_long_forms_run_where_they_are_asked_for_and_nowhere_else(suite: pytest.
     assert "tests/test_long.py::test_long" not in order(suite)
     run(suite, "-m", "long").assert_outcomes(passed=1, deselected=10)
     assert order(suite) == ["tests/test_long.py::test_long"]
+
+
+def test_who_takes_an_environment_is_marked_with_it(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        **{
+            "tests/cli/test_grounds": """
+                import pytest
+                @pytest.fixture
+                def ground(): return 1
+                @pytest.fixture
+                def released(ground): return ground
+                def test_on_ground(released): pass
+                def test_without(): pass
+            """
+        }
+    )
+    run(suite, "-m", "environment").assert_outcomes(passed=1, deselected=12)
+    assert order(suite) == ["tests/cli/test_grounds.py::test_on_ground"]
 
 
 class Node:

@@ -7,6 +7,8 @@ import pytest
 from tests.suite.clock import Seconds
 from tests.suite.pace import per_floor
 
+pytestmark = pytest.mark.seconds
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -16,7 +18,7 @@ def paced(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("COLUMNS", "250")
-    pytester.makeini("[pytest]\nfast_test_seconds = 0.5\nmarkers =\n slow: s\n")
+    pytester.makeini("[pytest]\nfast_test_seconds = 0.5\nmarkers =\n slow: s\n seconds: s\n")
     (pytester.path / "tests" / "floor").mkdir(parents=True)
     pytester.makepyfile(
         **{
@@ -44,6 +46,10 @@ def paced(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
                 @pytest.mark.slow
                 def test_marked(setup): work(0.7)
                 def test_ground(ground): pass
+                @pytest.mark.seconds
+                def test_longer(): work(0.7)
+                @pytest.mark.seconds
+                def test_too_long(): work(1.2)
                 def test_wrong(): work(0.7); assert 1 == 2
             """,
         }
@@ -56,13 +62,15 @@ def test_a_test_over_its_seconds_fails_and_the_run_ends_with_its_slowest_and_its
     paced: pytest.Pytester, shared: list[str]
 ) -> None:
     result = paced.runpytest_subprocess("-p", "xdist", "-p", "tests.suite.pace", "-rfp", *shared)
-    result.assert_outcomes(passed=3, failed=3)
+    result.assert_outcomes(passed=4, failed=4)
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tests/floor/test_paced.py::test_fast",
             "PASSED tests/floor/test_paced.py::test_marked",
             "PASSED tests/floor/test_paced.py::test_ground",
-            "FAILED tests/floor/test_paced.py::test_call - took 1 s of its own*without the mark `slow`*",
+            "PASSED tests/floor/test_paced.py::test_longer",
+            "FAILED tests/floor/test_paced.py::test_call - took 1 s of its own*without the mark `seconds`*",
+            "FAILED tests/floor/test_paced.py::test_too_long - took 1 s of its own*without the mark `slow`*",
             "FAILED tests/floor/test_paced.py::test_setup - took 1 s of its own*",
             "FAILED tests/floor/test_paced.py::test_wrong - *1 == 2*",
         ]
@@ -70,9 +78,9 @@ def test_a_test_over_its_seconds_fails_and_the_run_ends_with_its_slowest_and_its
     result.stdout.re_match_lines(
         [
             "=+ seconds, without shared ground =+",
-            r" +\d+\.\d  tests/floor/test_paced.py::test_(call|setup|marked|wrong)",
+            r" +\d+\.\d  tests/floor/test_paced.py::test_(call|setup|marked|wrong|too_long)",
             "per floor:",
-            r" +\d+\.\d  tests/floor \(6 tests\)",
+            r" +\d+\.\d  tests/floor \(8 tests\)",
             "shared ground, made once:",
             r" +\d+\.\d  thing",
         ]

@@ -44,6 +44,7 @@ def test_a_missing_program_ends_the_whole_suite_with_one_line(
     assert ": apt-get install apt bash " in line
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("shared", [[], ["-n2"]], ids=["one process", "two workers"])
 def test_a_part_runs_without_the_others_programs_and_interrupts_what_it_starts_though_sigint_was_ignored(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, shared: list[str]

@@ -39,6 +39,7 @@ def maker(ground: Path, calls: Path, then: str = "go on") -> subprocess.Popen[st
     )
 
 
+@pytest.mark.seconds
 def test_processes_that_ask_at_once_get_one_directory_that_was_made_once(tmp_path: Path) -> None:
     makers = [maker(tmp_path / "ground", tmp_path / "calls") for _ in range(4)]
     answers = {process.communicate(timeout=60)[0].splitlines()[-1] for process in makers}

@@ -175,6 +175,7 @@ def apply(cc_vyos: ModuleType, templates: Path) -> Callable[[list[Any]], tuple[C
 ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
+@pytest.mark.seconds
 @ANY
 @given(node=st.sampled_from(NODES), value=TEXT)
 def test_a_quoted_value_arrives_exactly_or_is_reported(apply, node, value):
@@ -198,6 +199,7 @@ def test_any_text_is_a_command_or_is_reported(apply, line):
         assert verb == "delete" or tree.exists(words) or tree.exists(words[:-1])
 
 
+@pytest.mark.seconds
 @ANY
 @given(name=TEXT)
 def test_a_name_arrives_exactly_or_is_reported(apply, name):
@@ -208,6 +210,7 @@ def test_a_name_arrives_exactly_or_is_reported(apply, name):
         assert tree.list_nodes(["interfaces", "ethernet"]) == [name]
 
 
+@pytest.mark.seconds
 @ANY
 @given(values=st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"])), gone=st.sampled_from(["192.0.2.1"]))
 def test_values_add_up_and_one_goes_alone(apply, values, gone):

@@ -12,6 +12,8 @@ from hyops_assets.lab.miniature import saved_config
 from tests.killing import killed_at_each_line
 from tests.tools.shapes import HASH, KEY, RELEASE
 
+pytestmark = pytest.mark.seconds
+
 PIECES = (
     "system {",
     "login {",

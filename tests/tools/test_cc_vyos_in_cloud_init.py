@@ -19,6 +19,7 @@ METADATA = "/hetzner/v1/metadata"
 USER_DATA = "#cloud-config\n" + yaml.safe_dump({"vyos_config_commands": COMMANDS})
 
 pytestmark = [
+    pytest.mark.seconds,
     pytest.mark.skipif(not PYTHON.exists(), reason="needs Debian's own Python"),
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
 ]

@@ -233,6 +233,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.seconds
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(
     network=ANYTHING

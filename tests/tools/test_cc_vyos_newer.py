@@ -63,6 +63,7 @@ def test_commands_are_checked_by_the_other_source_where_node_defs_are_gone(newer
     assert "set interfaces ethernet eth0 vif 7 address 'dhcp'" in newer.commands
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("path", list(schema.NODES))
 def test_both_sources_say_the_same_of_a_node(newer, templates, path):
     words = [word.replace("*", "name") for word in path.split()]

@@ -14,6 +14,8 @@ from tests.tools.seeds import COMMANDS, SEEDS
 from tests.tools.shapes import HASH, HETZNER, KEY, PROXMOX
 from tests.tools.vyos_grammar import faults, fits, node_at
 
+pytestmark = pytest.mark.seconds
+
 CHECKOUT = Path(__file__).parents[2]
 NEWER = {"system syslog local facility", "system syslog local facility * level"}
 """Of 2025: the grammar is of October 2024."""

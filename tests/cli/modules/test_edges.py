@@ -12,6 +12,8 @@ from resources.states.store import StateStore
 from tests.cli import shell
 from tests.contract.samples import contract
 
+pytestmark = pytest.mark.seconds
+
 EXAMPLES = {ONPREM_EDGE: "inputs.template-state.yml", HETZNER_EDGES: "inputs.image-state.yml"}
 
 

@@ -37,6 +37,7 @@ def validated(root: RuntimeRoot, tmp_path: Path, **given: str) -> subprocess.Com
     return hyops(environment(tmp_path), *words)
 
 
+@pytest.mark.seconds
 def test_stale_values_are_named_and_the_records_own_are_taken(root: RuntimeRoot, tmp_path: Path) -> None:
     ran = validated(root, tmp_path, **STALE)
     assert ran.returncode == 0, ran.stderr

@@ -70,6 +70,7 @@ def test_every_guest_of_the_tree_takes_its_processors_from_here():
     assert named == set()
 
 
+@pytest.mark.seconds
 @needs_qemu
 def test_a_guest_that_never_ends_is_stopped(monkeypatch):
     monkeypatch.setattr(accelerator, "_BOOT_SECTOR", b"\xf4\xeb\xfd")

@@ -22,6 +22,8 @@ from tests.conftest import LOOKALIKE_RELEASE
 from tests.image.boot import damage
 from tests.image.boot.damage import SpoiledDisk
 
+pytestmark = pytest.mark.seconds
+
 TCG = Accelerator("tcg", "test")
 HANG = bytes.fromhex("faf4ebfd")
 # Sends the text at 0x7c40 to the serial port, then halts.

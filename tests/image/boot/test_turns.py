@@ -70,6 +70,7 @@ def test_a_killed_holder_frees_its_turn(tmp_path: Path) -> None:
             assert killed
 
 
+@pytest.mark.seconds
 def test_whoever_is_killed_at_any_line_leaves_a_turn_that_can_be_taken(tmp_path: Path) -> None:
     from hyops_assets.image.boot import turns
 

@@ -21,6 +21,7 @@ def two_partitions(tmp_path: Path) -> Path:
     return disk
 
 
+@pytest.mark.seconds
 def test_a_disk_without_an_image_has_its_answers_beside_an_iso_too(
     two_partitions: Path, workshop: Workshop, tmp_path: Path
 ) -> None:

@@ -34,6 +34,8 @@ from hyops_assets.image.variants.qcow2_header import NotPlainQcow2, require_plai
 from tests.image.inspection.bench import Bench, expected, failed
 from tests.work import calls_of
 
+pytestmark = pytest.mark.seconds
+
 QUICKLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LINE_BY_LINE = settings(max_examples=100, deadline=None)

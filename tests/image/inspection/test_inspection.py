@@ -12,6 +12,8 @@ from tests.image.inspection.bench import IMAGE, UPPER, Bench, expected, failed, 
 from tests.image.inspection.faults import DEFAULT_CONFIG, FAULTS, PASSWORD_LINE, UNREADABLE
 from tests.image.inspection.rounds import rounds
 
+pytestmark = pytest.mark.seconds
+
 PROMISED_ONLY = {"disk_is_the_recorded_one", "container_is_sound"}
 """Questions about more than the raw disk; each has a test of its own here."""
 

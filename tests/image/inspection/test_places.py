@@ -13,6 +13,8 @@ from hyops_assets.lab.miniature import saved_config
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import UPPER, Bench, expected, failed
 
+pytestmark = pytest.mark.seconds
+
 LOGIN = saved_config(RELEASE)
 KEY = "ssh-ed25519 AAAA me\n"
 OWN = "-----BEGIN OPENSSH PRIVATE KEY-----\n"

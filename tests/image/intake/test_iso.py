@@ -21,6 +21,8 @@ from tests.image.intake.conftest import mastered
 from tests.killing import killed_at_each_line
 from tests.processes import naming
 
+pytestmark = pytest.mark.seconds
+
 
 def test_a_sound_iso_opens(iso: Path, tmp_path: Path) -> None:
     opened = open_iso(iso, release=RELEASE, scratch=tmp_path)

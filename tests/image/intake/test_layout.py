@@ -66,6 +66,7 @@ def test_a_second_copy_of_the_templates_does_not_displace_the_usual_one(tmp_path
     assert layout_of(tmp_path, Oddities(files=files)).menu_templates == f"/{TEMPLATES}"
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("oddities", "named"),
     [
@@ -124,6 +125,7 @@ def test_an_unknown_layout_is_refused_naming_all_that_was_looked_for(
     assert refused.value.message.count(";") == len(named) - 1
 
 
+@pytest.mark.seconds
 def test_of_two_kernels_the_one_that_the_links_name_boots_and_both_are_kept(tmp_path: Path) -> None:
     files: dict[str, bytes | None] = {"boot/vmlinuz-6.7.0-vyos": b"kernel", "boot/initrd.img-6.7.0-vyos": b"initrd"}
     links = {"boot/vmlinuz": "vmlinuz-6.7.0-vyos", "boot/initrd.img": "initrd.img-6.7.0-vyos"}
@@ -132,6 +134,7 @@ def test_of_two_kernels_the_one_that_the_links_name_boots_and_both_are_kept(tmp_
     assert f"vmlinuz-{KERNEL_VERSION}" in found
 
 
+@pytest.mark.seconds
 def test_a_single_kernel_needs_no_link_that_names_it(tmp_path: Path) -> None:
     found = layout_of(tmp_path, Oddities(files={"boot/vmlinuz": None, "boot/initrd.img": None})).boot_files
     assert (found["vmlinuz"], found["initrd.img"]) == (

@@ -61,6 +61,7 @@ def test_what_is_no_file_is_refused(place: str, tmp_path: Path) -> None:
         open_iso(path, release=RELEASE, scratch=tmp_path)
 
 
+@pytest.mark.seconds
 def test_no_room_to_extract_is_not_taken_for_a_damaged_iso(iso: Path, tmp_path: Path) -> None:
     with file_size_limit(1 << 20), pytest.raises(NoSpace, match="no space left at"):
         open_iso(iso, release=RELEASE, scratch=tmp_path)
@@ -84,6 +85,7 @@ def test_a_link_that_leaves_the_iso_is_refused(name: str, target: str, root: Pat
     assert not (tmp_path / "iso").exists()
 
 
+@pytest.mark.seconds
 def test_a_directory_that_is_a_link_elsewhere_gives_no_squashfs(root: Path, tmp_path: Path) -> None:
     (root / "live").rename(tmp_path / "elsewhere")
     (root / "live").symlink_to(tmp_path / "elsewhere")
@@ -98,6 +100,7 @@ def test_a_link_that_stays_inside_is_borne(root: Path, tmp_path: Path) -> None:
     assert open_iso(mastered(root), release=RELEASE, scratch=tmp_path).release == RELEASE
 
 
+@pytest.mark.seconds
 def test_an_iso_whose_files_lie_in_one_place_does_not_fill_the_disk(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root/0").write_bytes(bytes(8 << 20))

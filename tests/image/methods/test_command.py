@@ -17,7 +17,7 @@ from hyops_assets.settings.build import BuildSettings
 from tests.image.conftest import RELEASE
 from tests.image.methods.conftest import RequestFor
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = [pytest.mark.seconds, pytest.mark.usefixtures("own_environment")]
 
 TAKE = 'cp --sparse=always "$INSTALLED" "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
 

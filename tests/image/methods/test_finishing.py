@@ -17,6 +17,8 @@ from hyops_assets.image.programs import run
 from tests.image.conftest import RELEASE, Workshop
 from tests.image.methods.conftest import CONFIG, HOST_KEY
 
+pytestmark = pytest.mark.seconds
+
 UPPER = f"/boot/{RELEASE}/rw"
 
 

@@ -152,6 +152,7 @@ def test_a_machine_that_stays_on_is_not_waited_for_for_ever() -> None:
         converse(Machine(ASKED, goes_off=False), Patience(boot=5, step=0.2))
 
 
+@pytest.mark.seconds
 def test_cancelling_ends_the_conversation_while_it_waits() -> None:
     class Cancelled(Exception):
         pass

@@ -29,6 +29,8 @@ from hyops_assets.lab.miniature import VYATTACFG
 from tests.full_disk import file_size_limit
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
 
+pytestmark = pytest.mark.seconds
+
 IMAGE = f"/boot/{RELEASE}"
 UPPER = f"{IMAGE}/rw"
 

@@ -151,6 +151,7 @@ build_with_packer(BuildRequest(iso, opened, Tree(), iso, {RELEASE!r}, "", settin
         assert wait_until_gone(guest)
 
 
+@pytest.mark.seconds
 def test_a_build_without_kvm_is_refused_unless_it_is_for_debugging(
     request_for: RequestFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ from hyops_assets.image.programs import ProgramFailed, run
 from tests.image.conftest import RELEASE
 from tests.image.methods.conftest import RequestFor
 
+pytestmark = pytest.mark.seconds
+
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="vyos-vm-images needs root")

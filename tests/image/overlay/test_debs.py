@@ -205,6 +205,7 @@ CONTENTS = (
 )
 
 
+@pytest.mark.seconds
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 7000), byte=st.sampled_from(b"\0/.07\xff"), more=st.binary(max_size=8))
 def test_any_deb_is_unpacked_or_refused(at: int, byte: int, more: bytes, squashfs: Squashfs, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ print(*sorted(fetch(read_lock(lock), [closed], cache)))
 """
 
 
+@pytest.mark.seconds
 def test_a_lock_from_a_file_needs_no_network_once_its_packages_are_cached(tmp_path: Path) -> None:
     source: AptSource = make_repository(tmp_path / "repository")
     lock = resolve(STATUS, ["cloud-init", "qemu-guest-agent"], [source], tmp_path / "cache")

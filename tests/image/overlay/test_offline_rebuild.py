@@ -40,6 +40,7 @@ def closed(workshop: Workshop) -> AptSource:
     return AptSource(line="deb http://127.0.0.1:9/debian bookworm main", keyring=workshop.source.keyring)
 
 
+@pytest.mark.seconds
 def test_a_lock_given_back_rebuilds_the_same_disk_without_network(
     workshop: Workshop, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_lock_of_another_iso_builds_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.seconds
 def test_a_locked_package_that_cannot_be_had_builds_nothing(
     workshop: Workshop, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:

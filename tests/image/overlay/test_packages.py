@@ -142,6 +142,7 @@ def test_what_apt_would_not_take_for_a_name_is_refused(name: str, source: AptSou
         resolve(STATUS, ["cloud-init", name], [source], tmp_path)
 
 
+@pytest.mark.seconds
 def test_an_index_past_its_time_is_refused_for_a_new_lock_and_serves_a_given_one(
     source: AptSource, repositories: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_an_unsigned_source_is_refused(source: AptSource, tmp_path: Path) -> Non
         resolve(STATUS, WANTED, [spoiled], tmp_path / "cache")
 
 
+@pytest.mark.seconds
 def test_a_source_that_does_not_answer_is_worth_another_try(source: AptSource, tmp_path: Path) -> None:
     gone = AptSource(line="deb http://127.0.0.1:9/debian bookworm main", keyring=source.keyring)
     with pytest.raises(SourceUnreachable):
@@ -296,6 +298,7 @@ def test_a_killed_run_takes_its_apt_along_and_the_next_one_goes_through(source: 
             assert resolve(STATUS, WANTED, [source], tmp_path).packages
 
 
+@pytest.mark.seconds
 @kills(some=5)
 def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(
     source: AptSource, tmp_path: Path, every: int
@@ -307,6 +310,7 @@ def test_a_fetch_that_is_killed_at_any_line_is_finished_by_the_next(
     assert sorted(fetch(lock, [], tmp_path)) == ["cloud-init", "python3-configobj"]
 
 
+@pytest.mark.seconds
 def test_a_proxy_reaches_apt_through_its_environment_only(
     source: AptSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_truncated_file_does_not_decode(packed: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [packed]
 
 
+@pytest.mark.seconds
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 600), value=st.binary(min_size=1, max_size=16))
 def test_any_header_is_either_plain_or_a_typed_refusal(packed: Path, at: int, value: bytes) -> None:

@@ -16,6 +16,8 @@ from hyops_assets.image.variants.disk_source import open_disk
 from hyops_assets.image.variants.encoded import NotADisk
 from hyops_assets.image.variants.qcow2 import BadQcow2, NotPlainQcow2
 
+pytestmark = pytest.mark.seconds
+
 MIB = 1 << 20
 SECTOR = 512
 

@@ -18,6 +18,8 @@ from hyops_assets.image.variants.disk_source import open_disk
 from hyops_assets.image.variants.qcow2_writer import CLUSTER_BYTES
 from tests.killing import killed_at_each_line
 
+pytestmark = pytest.mark.seconds
+
 SECTOR = 512
 _NOISE = random.Random(7).randbytes(40 * CLUSTER_BYTES)
 _TEXT = b"set interfaces ethernet eth0 address dhcp\n" * (40 * CLUSTER_BYTES // 40)

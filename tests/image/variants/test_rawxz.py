@@ -76,6 +76,7 @@ def test_every_size_around_a_block_border_decodes_to_the_same_bytes(tmp_path: Pa
     assert packed.stat().st_size == encoded.size_bytes
 
 
+@pytest.mark.seconds
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(st.tuples(st.sampled_from(["zeros", "noise", "text"]), st.integers(1, 40)), min_size=1, max_size=8),
@@ -171,6 +172,7 @@ def test_noise_is_stored_with_less_than_a_thousandth_of_overhead(tmp_path: Path)
     assert encoded.size_bytes < len(content) * 1.001
 
 
+@pytest.mark.seconds
 def test_programs_are_compressed_nearly_as_xz_does(tmp_path: Path) -> None:
     with Path(find_program("qemu-img")).open("rb") as file:
         disk = _disk(tmp_path / "disk", file.read(1 << 20))
@@ -248,6 +250,7 @@ def test_a_file_that_does_not_fit_is_told_as_such_and_leaves_nothing(tmp_path: P
     assert list(tmp_path.iterdir()) == [disk]
 
 
+@pytest.mark.seconds
 @kills(some=7)
 def test_an_encoder_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_path: Path, every: int) -> None:
     disk = _disk(tmp_path / "disk", _text(BLOCK) + bytes(BLOCK))
@@ -278,6 +281,7 @@ def test_a_disk_that_is_written_to_meanwhile_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [disk]
 
 
+@pytest.mark.seconds
 def test_a_disk_that_is_written_to_while_only_its_digest_is_missing_is_refused(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
@@ -328,6 +332,7 @@ def test_a_truncated_file_does_not_decode(tmp_path: Path, part: int) -> None:
         decoded_disk(packed)
 
 
+@pytest.mark.seconds
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1), value=st.binary(min_size=1, max_size=12), cut=st.booleans())
 def test_any_file_is_either_the_disk_or_a_typed_refusal(
