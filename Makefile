@@ -81,5 +81,5 @@ specs: setup ## write the modules' specs, input schemas and reference pages agai
 
 .PHONY: lock
 lock: setup ## pin every Python package by hash again (names no index)
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/all.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev --extra lab pyproject.toml -o requirements/all.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.comparison import Comparison
-from hyops_assets.lab.grub_modules import grub_modules, lab_cache
+from hyops_lab.grub_modules import grub_modules, lab_cache
 
 MOST_VALIDATING_SECONDS = 0.5
 MOST_MINIATURE_SECONDS = 3.0
@@ -20,8 +20,8 @@ _VALIDATE = [
 ]
 _MINIATURE = [
     *(sys.executable, "-c"),
-    "import sys, pathlib; from hyops_assets.lab.miniature import make_miniature;"
-    " from hyops_assets.lab.signing import LabKey;"
+    "import sys, pathlib; from hyops_lab.miniature import make_miniature;"
+    " from hyops_lab.signing import LabKey;"
     " make_miniature(pathlib.Path(sys.argv[1]), '2026.03.03-0027-rolling', LabKey.generate())",
 ]
 

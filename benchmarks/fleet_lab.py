@@ -19,16 +19,16 @@ from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.variants import rawxz
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.seeding import SeedingSettings
 from hyops_assets.settings.sites import HetznerSite, Sites
+from hyops_lab.authority import Authority
+from hyops_lab.hetzner import HetznerStandIn, RescueHost
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 from resources.states.store import StateStore

@@ -13,10 +13,10 @@ from benchmarks.comparison import Comparison, fastest
 from benchmarks.memory import peak_memory
 from benchmarks.record import RELEASE, make_record
 from hyops_assets.image.programs import run
-from hyops_assets.lab.miniature import Oddities, make_miniature
-from hyops_assets.lab.packages import make_repository
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource, BuildSettings
+from hyops_lab.miniature import Oddities, make_miniature
+from hyops_lab.packages import make_repository
+from hyops_lab.signing import LabKey
 
 MIB = 1 << 20
 FULL_PAYLOAD_BYTES = 610 * MIB

@@ -15,16 +15,16 @@ import dagster as dg
 
 from benchmarks.comparison import Comparison
 from benchmarks.waits import Ran, waits
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.jobs import build_record
-from hyops_assets.lab import feed
-from hyops_assets.lab.ensemble import LabFiles
-from hyops_assets.lab.grub_modules import lab_cache
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.partitions import CLOUDS
+from hyops_lab import feed
+from hyops_lab.cli.lab import SITE
+from hyops_lab.ensemble import LabFiles
+from hyops_lab.grub_modules import lab_cache
+from hyops_lab.iso_layout import built_at
+from hyops_lab.signing import LabKey
 from resources.settings import load_settings
 from sensors import seeds
 

@@ -22,12 +22,12 @@ from benchmarks.rawxz import QUICK, SMALL, make_disk
 from hyops_assets.contract.record import Disk, Variant
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.variants import rawxz
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.hetzner.disks import create_dirty_disk
-from hyops_assets.lab.hetzner.rescue import RescueHost
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.hetzner.disks import create_dirty_disk
+from hyops_lab.hetzner.rescue import RescueHost
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.sites.hetzner import rescue
 from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.proof import Secrets, new_nonce, user_data_with

@@ -12,14 +12,14 @@ import dagster as dg
 from benchmarks.comparison import Comparison
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.feed import ReleaseServer
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.partitions import VERSIONS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
+from hyops_lab.authority import Authority
+from hyops_lab.feed import ReleaseServer
+from hyops_lab.iso_layout import built_at
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.feed.client import ReleaseFeed
 from resources.settings import save_settings
 

@@ -17,10 +17,10 @@ from google.oauth2 import service_account
 
 from benchmarks.comparison import Comparison, fastest
 from hyops_assets.image.programs import run
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.gcs.server import GcsStandIn
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.gcs.server import GcsStandIn
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository
 

@@ -16,9 +16,9 @@ import dagster as dg
 from chaos.unbooted import Unbooted
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import environment_of, open_instance
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_lab.cli.lab import SITE
 from resources.settings import load_settings
 from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.resource import HetznerProjects

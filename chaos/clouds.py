@@ -9,7 +9,7 @@ from typing import ClassVar
 from chaos.child import Work
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.lab.ensemble import Ensemble
+from hyops_lab.ensemble import Ensemble
 from resources.sites.proxmox.lineage import parse_lineage
 
 _CHUNK_BYTES = 4 << 20

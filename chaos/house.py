@@ -11,17 +11,17 @@ from pathlib import Path
 
 from chaos import child
 from chaos.points import Point, Table
-from hyops_assets.cli.lab import lab_settings
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.record import Record
-from hyops_assets.lab.ensemble import Ensemble
-from hyops_assets.lab.faults import FaultTable
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.miniature import Oddities, make_miniature
-from hyops_assets.lab.packages import make_repository
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import BuildSettings
+from hyops_lab.cli.lab import lab_settings
+from hyops_lab.ensemble import Ensemble
+from hyops_lab.faults import FaultTable
+from hyops_lab.iso_layout import built_at
+from hyops_lab.miniature import Oddities, make_miniature
+from hyops_lab.packages import make_repository
+from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hyops_assets.lab.faults import Kill, Rule
-from hyops_assets.lab.trace import Request
+from hyops_lab.faults import Kill, Rule
+from hyops_lab.trace import Request
 
 Table = Literal["hetzner", "proxmox", "objects"]
 """Whose table of faults: commands on a server are calls of Hetzner's stand-in."""

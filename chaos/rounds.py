@@ -11,8 +11,8 @@ from chaos.clouds import Cloud
 from chaos.house import Ended, House
 from chaos.points import Point, points_of
 from hyops_assets.contract.record import Record
-from hyops_assets.lab.ensemble import Ensemble
-from hyops_assets.lab.trace import Request
+from hyops_lab.ensemble import Ensemble
+from hyops_lab.trace import Request
 from resources.states.store import StateStore
 
 _ATTEMPTS = 3

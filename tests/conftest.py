@@ -9,12 +9,12 @@ from hypothesis import settings
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.shipped import canonical_helper
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.grub_modules import lab_cache
-from hyops_assets.lab.hetzner.answers import WITNESSES
-from hyops_assets.lab.lookalike import make_lookalike
-from hyops_assets.lab.proxmox.server import OBSERVERS
 from hyops_assets.settings.build import BuildSettings
+from hyops_lab.authority import Authority
+from hyops_lab.grub_modules import lab_cache
+from hyops_lab.hetzner.answers import WITNESSES
+from hyops_lab.lookalike import make_lookalike
+from hyops_lab.proxmox.server import OBSERVERS
 from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification

@@ -17,11 +17,11 @@ from google.auth.crypt import RSASigner
 from google.cloud.storage import Bucket, Client
 from google.oauth2 import service_account
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Action, Rule
-from hyops_assets.lab.gcs.server import GcsStandIn
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Request, Trace
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Action, Rule
+from hyops_lab.gcs.server import GcsStandIn
+from hyops_lab.running import running
+from hyops_lab.trace import Request, Trace
 
 BUCKET = "hyops-lab-vyos-records-a1"
 PUBLISHER = "publisher"

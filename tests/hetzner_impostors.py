@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncssh
 
-from hyops_assets.lab.hetzner import RescueHost
+from hyops_lab.hetzner import RescueHost
 from tests.hetzner_lab import make_record
 
 Answering = Callable[[asyncssh.SSHServerProcess[bytes]], Awaitable[None]]

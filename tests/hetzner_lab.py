@@ -16,14 +16,14 @@ from aiohttp import web
 
 from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Action, Rule
-from hyops_assets.lab.hetzner import HetznerStandIn, RescueHost
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.hetzner.rescue import Withheld
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.sites import HetznerSite
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Action, Rule
+from hyops_lab.hetzner import HetznerStandIn, RescueHost
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.hetzner.rescue import Withheld
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.seed import HetznerSeeder

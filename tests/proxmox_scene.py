@@ -16,12 +16,12 @@ from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.proxmox.inventory import Machine
-from hyops_assets.lab.proxmox.server import ProxmoxStandIn
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.sites import ProxmoxSite
+from hyops_lab.authority import Authority
+from hyops_lab.proxmox.inventory import Machine
+from hyops_lab.proxmox.server import ProxmoxStandIn
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import TaskFailed
 from resources.sites.proxmox.journal import SeedLimits

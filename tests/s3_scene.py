@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Action, Rule
-from hyops_assets.lab.running import running
-from hyops_assets.lab.s3.server import S3StandIn
-from hyops_assets.lab.s3.store import Bucket, Conduct
-from hyops_assets.lab.trace import Request, Trace
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Action, Rule
+from hyops_lab.running import running
+from hyops_lab.s3.server import S3StandIn
+from hyops_lab.s3.store import Bucket, Conduct
+from hyops_lab.trace import Request, Trace
 from resources.buckets.s3 import S3Bucket
 from resources.buckets.s3_client import KEY, KEY_ID, Patience, s3_client
 from resources.repository.s3 import S3Repository

@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hyops_assets.lab.hetzner.answers import Exchange
+from hyops_lab.hetzner.answers import Exchange
 
 HETZNER = "hetzner-cloud.openapi.json"
 NOWHERE = "/nothing"

@@ -7,7 +7,7 @@ import re
 from functools import cached_property
 from typing import Any
 
-from hyops_assets.lab.proxmox.server import Exchange
+from hyops_lab.proxmox.server import Exchange
 from tests.specs import load, specification_file
 
 PROXMOX = "proxmox-ve-9.2.api.json"

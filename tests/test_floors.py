@@ -48,13 +48,9 @@ def test_top_level_packages_are_ours_and_nobody_elses_of_that_name(package: obje
     assert Path(str(vars(package)["__file__"])).parent.parent == CHECKOUT
 
 
-def test_only_the_command_knows_the_lab() -> None:
-    users = {
-        path.relative_to(CHECKOUT).parts[:2]
-        for path in SOURCES
-        if any(name.startswith("hyops_assets.lab") for name in imported_by(path))
-    }
-    assert users == {("hyops_assets", "cli"), ("hyops_assets", "lab")}
+def test_nothing_of_the_product_imports_the_lab() -> None:
+    for path in SOURCES:
+        assert not any(name.partition(".")[0] == "hyops_lab" for name in imported_by(path)), path
 
 
 def test_nothing_of_the_product_imports_a_test_or_a_tool() -> None:
@@ -65,13 +61,13 @@ def test_nothing_of_the_product_imports_a_test_or_a_tool() -> None:
 
 def test_loading_the_code_location_loads_no_cloud_storage_and_leaves_no_trace(tmp_path: Path) -> None:
     loaded = loaded_by("import hyops_assets.definitions", tmp_path)
-    heavy = {"dagster_gcp", "google.cloud", "google.cloud.storage", "pandas", "pyarrow", "hyops_assets.lab"}
+    heavy = {"dagster_gcp", "google.cloud", "google.cloud.storage", "pandas", "pyarrow", "hyops_lab"}
     assert loaded & heavy == set()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "package", ["hyops_assets.contract", "hyops_assets.image", "hyops_assets.lab", "resources.sites.proxmox.client"]
+    "package", ["hyops_assets.contract", "hyops_assets.image", "hyops_lab", "resources.sites.proxmox.client"]
 )
 def test_the_ground_and_the_clients_load_no_dagster(package: str, tmp_path: Path) -> None:
     path = CHECKOUT / package.replace(".", "/")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from hyops_assets.cli import closed, lab
+from hyops_assets.cli import closed, extras
 from hyops_assets.cli.environment import ANNOUNCED, Place
 from hyops_assets.cli.graph import prepare_partitions
 from hyops_assets.cli.instance import open_instance
@@ -63,7 +63,7 @@ def _serve(place: Place, serving: Serving, stack: ExitStack, *, daemon: bool) ->
     os.environ["PYTHONWARNINGS"] = ",".join(f"ignore:{message}" for message in ANNOUNCED)
     ui = Ui(place.root, serving.port, read_only=serving.read_only, guarded=not serving.unguarded_because)
     if daemon and load_settings(place.root).lab:
-        stack.enter_context(lab.lab_running(place.root))
+        stack.enter_context(extras.lab().running(place.root))
     instance = stack.enter_context(open_instance(place.root))
     prepare_partitions(instance, place.root)
     watched = stack.enter_context(_daemon(ui)) if daemon else None

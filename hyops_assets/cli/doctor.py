@@ -6,10 +6,11 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from hyops_assets.cli import extras
+from hyops_assets.cli.doctor_check import Check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
@@ -24,23 +25,6 @@ _DISTRIBUTION = "hyops-assets"
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<pin>[\w.]+))?")
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at or tried.
-
-    Attributes:
-        name: what.
-        ok: whether the work can go on with it.
-        found: what is there, in words.
-        hint: the line that mends it; empty where nothing is to be done.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    hint: str = ""
-
-
 def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[Check]:
     """Return what this host offers for the environment at `root`. Changes nothing; takes a few seconds.
 
@@ -53,7 +37,7 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
         *host_programs(PACKAGES),
         uefi_firmware(),
         accelerator(),
-        user_namespaces(),
+        *extras.checks(),
         free_space(root.path, FREE_BYTES),
         *configuration(root, environ),
     ]
@@ -92,7 +76,8 @@ def python_packages(requirements: Iterable[str]) -> Check:
     count = 0
     for requirement in requirements:
         match = _REQUIREMENT.match(requirement)
-        if match is None:
+        # What an extra needs is looked at where the extra is used.
+        if match is None or "extra ==" in requirement:
             continue
         count += 1
         try:
@@ -127,18 +112,6 @@ def accelerator() -> Check:
     except MissingProgram as error:
         return Check("accelerator", ok=False, found=error.message, hint=error.hint)
     return Check("accelerator", ok=True, found=usable.outlook)
-
-
-def user_namespaces() -> Check:
-    """Return whether bubblewrap can confine a program, as it does for the rescue shells of the lab."""
-    from hyops_assets.lab.hetzner.confinement import CellFailed, require_confinement
-
-    name = "user namespaces"
-    try:
-        require_confinement()
-    except CellFailed as error:
-        return Check(name, ok=False, found=error.message, hint=error.hint)
-    return Check(name, ok=True, found="bubblewrap confines a program")
 
 
 def free_space(path: Path, needed_bytes: int) -> Check:

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from hyops_assets.cli.commands import disks, host, lab, modules, not_here, sites, upkeep
+from hyops_assets.cli.commands import disks, host, modules, not_here, sites, upkeep
 from hyops_assets.cli.commands.mistyped import Commands
 from hyops_assets.cli.environment import ANNOUNCED, redacted
+from hyops_assets.cli.extras import add_commands
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.usage import VERBOSE_ENV, BadUsage, NotStarted
 from hyops_assets.contract.errors import HyopsError
@@ -27,9 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+add_commands(app)
 for group in (host, modules, sites, disks, upkeep, not_here):
     app.add_typer(group.commands)
-app.add_typer(lab.commands, name="lab")
 
 _CANCELLED = 128 + signal.SIGINT
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hyops_assets.cli import extras
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.inputs import Layers, read_layers
 from hyops_assets.cli.modules.registry import Module, find_module
@@ -123,10 +124,7 @@ def reach(prepared: Prepared) -> Prepared:
 def reach_environment(place: Place, settings: Settings) -> None:
     """Put a running lab's variables into this process, where the settings are a lab's."""
     if settings.lab:
-        # The lab's libraries take a second to load: only who has a lab waits for them.
-        from hyops_assets.cli.lab import reach_lab
-
-        reach_lab(place.root)
+        extras.lab().reach(place.root)
 
 
 def inputs_document(prepared: Prepared) -> dict[str, Any]:

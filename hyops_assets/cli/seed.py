@@ -11,7 +11,7 @@ from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
-from hyops_assets.cli.lab import reach_lab
+from hyops_assets.cli.prepare import reach_environment
 from hyops_assets.cli.seed_runs import Cell, Ended, SeedRuns
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
@@ -22,6 +22,7 @@ from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.waiting import wave_waits
 from resources.artifacts.store import ArtifactStore
+from resources.settings import load_settings
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
@@ -53,7 +54,7 @@ def seed(place: Place, asked: Asked) -> int:
         SettingsError: no such site.
         KeyboardInterrupt: the person at the shell ended it; the seeds at work came to their end.
     """
-    reach_lab(place.root)
+    reach_environment(place, load_settings(place.root))
     with ended_as_by_hand(), open_instance(place.root) as instance:
         graph = Graph(place.root, instance)
         cells = _chosen(place, asked, graph)

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.miniature import MadeIso
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource
+from hyops_lab.miniature import MadeIso
+from hyops_lab.signing import LabKey
 from tests.assets.ground import Ground, make_ground
 from tests.assets.house import House
 from tests.shared_ground import made_once

@@ -18,10 +18,10 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hyops_assets.lab.miniature import MadeIso, make_miniature
-from hyops_assets.lab.packages import make_repository
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource
+from hyops_lab.miniature import MadeIso, make_miniature
+from hyops_lab.packages import make_repository
+from hyops_lab.signing import LabKey
 from tests.assets.house import RELEASE, House, house, moved, reopened
 from tests.assets.relocation import LINKED_BYTES
 

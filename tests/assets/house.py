@@ -14,17 +14,17 @@ import dagster as dg
 from chaos.unbooted import Unbooted
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
-from hyops_assets.cli.lab import SITE, lab_settings
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.lab.ensemble import HOST, Ensemble
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.partitions import add_version
 from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.signing_keys import SigningKey
+from hyops_lab.cli.lab import SITE, lab_settings
+from hyops_lab.ensemble import HOST, Ensemble
+from hyops_lab.iso_layout import built_at
+from hyops_lab.miniature import MadeIso
 from resources.settings import load_settings, save_settings
 from resources.sites.proxmox.resource import proxmox_sites
 from tests.assets.relocation import relocate

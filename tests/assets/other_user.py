@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from hyops_assets.contract.documents import CandidateRecord
-from hyops_assets.lab.miniature import MadeIso
 from hyops_assets.settings.build import AptSource
 from hyops_assets.settings.signing_keys import SigningKey
+from hyops_lab.miniature import MadeIso
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, house
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync

@@ -14,14 +14,14 @@ import dagster as dg
 from hyops_assets.assets.executing import SHELL_TAG
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.graph import Graph, Ran, RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from hyops_assets.settings.notify import NotifySettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.sites import Sites
+from hyops_lab.cli.lab import SITE
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.notify import Notifier
 from resources.settings import load_settings, save_settings
 from resources.sites.hetzner.patience import Patience

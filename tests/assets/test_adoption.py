@@ -7,12 +7,12 @@ import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract, Evidence
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.gpt import read_table
 from hyops_assets.image.programs import run
 from hyops_assets.image.variants import qcow2
+from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 

@@ -12,9 +12,9 @@ import pytest
 
 from hyops_assets.assets.steps import LOGGER
 from hyops_assets.cli.apply import ended_as_by_hand
-from hyops_assets.cli.lab import SITE
 from hyops_assets.image.boot.accelerator import Accelerator
 from hyops_assets.image.boot.turns import turn
+from hyops_lab.cli.lab import SITE
 from resources.boot import BootGate
 from tests import processes
 from tests.assets.house import RELEASE, House

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from hyops_assets.cli.graph import Ran, RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules.in_graph import handed_over
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD
+from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 

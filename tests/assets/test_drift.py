@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 
 from hyops_assets.checks.drift import CHECK, SEEN, Drift, Seen, drift_of_published
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.definitions import build_definitions
-from hyops_assets.lab.hetzner.project import Image
 from hyops_assets.partitions import hetzner_seed
+from hyops_lab.cli.lab import SITE
+from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
 from resources.settings import load_settings

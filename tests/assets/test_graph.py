@@ -8,12 +8,12 @@ import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.miniature import MadeIso, make_miniature
-from hyops_assets.lab.signing import LabKey
+from hyops_lab.cli.lab import SITE
+from hyops_lab.miniature import MadeIso, make_miniature
+from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House, NeverBoots

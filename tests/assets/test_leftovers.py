@@ -7,13 +7,13 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus as Status
 
-from hyops_assets.cli.lab import SITE
 from hyops_assets.definitions import build_definitions
 from hyops_assets.jobs import reap_leftovers
-from hyops_assets.lab.hetzner.project import Server
-from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.partitions import proxmox_seed
 from hyops_assets.settings.pipeline import Settings
+from hyops_lab.cli.lab import SITE
+from hyops_lab.hetzner.project import Server
+from hyops_lab.proxmox.inventory import Machine
 from resources.settings import load_settings
 from resources.sites.hetzner.labels import Labels
 from resources.sites.proxmox.lineage import TemplateLineage, description_of

@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.definitions import build_definitions
-from hyops_assets.lab.hetzner.project import Image
-from hyops_assets.lab.proxmox.inventory import Machine
 from hyops_assets.partitions import hetzner_seed, proxmox_seed
+from hyops_lab.cli.lab import SITE
+from hyops_lab.hetzner.project import Image
+from hyops_lab.proxmox.inventory import Machine
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from tests.assets.house import RELEASE, House, quick

@@ -11,7 +11,7 @@ from hyops_assets.image import programs
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.methods.native import build_native
-from hyops_assets.lab.miniature import MadeIso
+from hyops_lab.miniature import MadeIso
 from tests.assets.house import DISK_BYTES, RELEASE, House
 from tests.assets.test_commands import BUILD, contract, run
 

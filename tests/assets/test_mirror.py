@@ -10,8 +10,8 @@ import pytest
 from hyops_assets.assets.upstream import release_event, vyos_iso
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.definitions import build_definitions
-from hyops_assets.lab.feed import FEED_NAME
 from hyops_assets.settings.feed import FeedSettings
+from hyops_lab.feed import FEED_NAME
 from resources.feed.parse import release_at
 from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House

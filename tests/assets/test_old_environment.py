@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.cli.lab import SITE
-from hyops_assets.lab.hetzner.project import Image, Server
 from hyops_assets.settings.upkeep import UpkeepSettings
+from hyops_lab.cli.lab import SITE
+from hyops_lab.hetzner.project import Image, Server
 from resources.environment_id import find_environment_id
 from tests.assets.house import RELEASE, House, moved
 from tests.cli.shell import hyops

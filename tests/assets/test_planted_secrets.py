@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from tests.assets.house import House
 from tests.assets.planted import MARK, PROXIES
 from tests.cli.shell import CHECKOUT

@@ -15,7 +15,6 @@ import pytest
 from hyops_assets.assets.committing import commit
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules import by_url
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.documents import CandidateRecord
@@ -26,7 +25,8 @@ from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.lab.miniature import MadeIso
+from hyops_lab.cli.lab import SITE
+from hyops_lab.miniature import MadeIso
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectConflict, Published, RepositoryFailed
 from resources.repository.directory import DirectoryRepository

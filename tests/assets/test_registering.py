@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import Graph, RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules.artifact import registration
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.evidence import Contract
@@ -19,6 +18,7 @@ from hyops_assets.contract.register_inputs import ArtifactInputs
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.gpt import read_table
 from hyops_assets.image.variants import qcow2, rawxz
+from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 

@@ -8,12 +8,12 @@ import pytest
 from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 
 from hyops_assets.cli.graph import Graph, RunFailed
-from hyops_assets.cli.lab import REPOSITORY, offer_repository
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.resolution import UnresolvedState
-from hyops_assets.lab.ensemble import GCS_BUCKET
 from hyops_assets.settings.object_repo import BadRepository
+from hyops_lab.cli.lab import REPOSITORY, offer_repository
+from hyops_lab.ensemble import GCS_BUCKET
 from resources.handed_over import handed_over_to
 from resources.states.store import StateStore
 from tests.assets.ground import Ground

@@ -12,10 +12,10 @@ import pytest
 
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
-from hyops_assets.lab.miniature import MadeIso
-from hyops_assets.lab.packages import make_repository
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource
+from hyops_lab.miniature import MadeIso
+from hyops_lab.packages import make_repository
+from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules.in_graph import handed_over
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import TemplateSeedInputs
+from hyops_lab.cli.lab import SITE
 from resources.sites.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
 

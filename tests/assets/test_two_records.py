@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 
 from hyops_assets.cli.graph import RunFailed
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract, Evidence
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV
 from hyops_assets.settings.sites import Sites
+from hyops_lab.cli.lab import SITE
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV
 from resources.artifacts.store import ArtifactStore
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House

@@ -8,9 +8,9 @@ import pytest
 
 from chaos.clouds import CLOUDS, Cloud
 from hyops_assets.contract.record import Disk, Record
-from hyops_assets.lab.ensemble import Ensemble
-from hyops_assets.lab.hetzner.project import Image, Key, Task
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.ensemble import Ensemble
+from hyops_lab.hetzner.project import Image, Key, Task
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
 
 DISK = b"vyos" * 1024

@@ -3,8 +3,8 @@
 import re
 
 from chaos.points import Point, points_of
-from hyops_assets.lab.faults import FaultTable, Kill
-from hyops_assets.lab.trace import Request
+from hyops_lab.faults import FaultTable, Kill
+from hyops_lab.trace import Request
 
 MIB = 1 << 20
 

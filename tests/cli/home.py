@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hyops_assets.lab.ensemble import LabFiles
-from hyops_assets.lab.grub_modules import lab_cache
+from hyops_lab.ensemble import LabFiles
+from hyops_lab.grub_modules import lab_cache
 from tests.cli import shell
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"

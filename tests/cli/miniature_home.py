@@ -8,9 +8,9 @@ other bytes would be booted, and fail.
 import os
 from pathlib import Path
 
-from hyops_assets.cli.lab import lookalike_place
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.build import BuildSettings
+from hyops_lab.cli.lab import lookalike_place
 from resources.settings import load_settings, save_settings
 from tests.assets.ground import Ground
 from tests.assets.house import DISK_BYTES, RELEASE

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from hyops_assets.cli.acceptance_removal import TriedProject, who_needs
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.main import app
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
-from hyops_assets.lab.faults import Answer, Rule
-from hyops_assets.lab.trace import Request
 from hyops_assets.settings.sites import Sites
+from hyops_lab.cli.lab import SITE
+from hyops_lab.faults import Answer, Rule
+from hyops_lab.trace import Request
 from resources.sites.hetzner.resource import HetznerProjects
 from resources.states.store import StateStore
 from tests.assets.ground import Ground

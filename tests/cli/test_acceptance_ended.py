@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from hyops_assets.lab.faults import Delay, Rule
+from hyops_lab.faults import Delay, Rule
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import hyops_in_a_terminal
 from tests.cli.test_acceptance import CAP, CONSENT, Ended, acceptance, changing, command, held, published, slots, state

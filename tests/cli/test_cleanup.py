@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.documents import SeededAt
-from hyops_assets.lab.hetzner.project import Image
 from hyops_assets.partitions import hetzner_seed
 from hyops_assets.settings.upkeep import UpkeepSettings
+from hyops_lab.cli.lab import SITE
+from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import hyops

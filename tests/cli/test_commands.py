@@ -14,7 +14,7 @@ import yaml
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.contract.state import record_outputs
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import StateStore
 from tests import processes
 from tests.assets.house import RELEASE, House

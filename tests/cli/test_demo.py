@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.cli.demo import RELEASE
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
-from hyops_assets.lab.hetzner.project import Project
+from hyops_lab.cli.demo import RELEASE
+from hyops_lab.hetzner.project import Project
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
 from tests.cli.home import BUILD, SEEDS, Home

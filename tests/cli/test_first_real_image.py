@@ -15,10 +15,10 @@ import yaml
 from typer.testing import CliRunner
 
 from hyops_assets.cli.init_sites import SiteNotReached
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.main import app
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_lab.cli.lab import SITE
 from resources.settings import load_settings
 from tests.assets.ground import Ground
 from tests.assets.house import House

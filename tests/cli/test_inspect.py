@@ -16,10 +16,10 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.inspection.questions import QUESTIONS
 from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.running import running
-from hyops_assets.lab.static import StaticServer
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.running import running
+from hyops_lab.static import StaticServer
+from hyops_lab.trace import Trace
 from tests.cli import shell
 from tests.image.conftest import RELEASE, Workshop, workshop
 from tests.image.inspection.bench import Bench

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.cli import lab
-from hyops_assets.cli.lab import LabIso, lookalike
-from hyops_assets.lab.hetzner.project import Project
+from hyops_lab.cli import lab
+from hyops_lab.cli.lab import LabIso, lookalike
+from hyops_lab.hetzner.project import Project
 from resources.settings import load_settings
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House

@@ -12,9 +12,9 @@ import pytest
 
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.miniature import MadeIso, Oddities, make_miniature
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource, BuildSettings
+from hyops_lab.miniature import MadeIso, Oddities, make_miniature
+from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
 from tests.assets.house import RELEASE, House

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import Begun, StateStore
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import files_below, hyops

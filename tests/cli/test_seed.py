@@ -16,7 +16,7 @@ from benchmarks.fleet_lab import FleetLab, fleet_lab
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.main import app
 from hyops_assets.contract.references import BUILD_STATE
-from hyops_assets.lab.faults import Delay, Rule
+from hyops_lab.faults import Delay, Rule
 from resources.settings import load_settings, save_settings
 from resources.states.store import StateStore
 from tests.cli.shell import hyops_in_a_terminal

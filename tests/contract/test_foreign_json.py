@@ -12,7 +12,7 @@ OURS = {
     "hyops_assets/contract/foreign_json.py": "the reader itself",
     "hyops_assets/image/variants/qemu_img.py": "a report of qemu-img's, in its form",
     "hyops_assets/image/credentials.py": "a list that a program of ours printed",
-    "hyops_assets/cli/lab.py": "ports that the lab wrote",
+    "hyops_lab/cli/lab.py": "ports that the lab wrote",
 }
 """Files that read JSON of their own."""
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.build import BuiltDisk, build_disk
-from hyops_assets.lab.miniature import MadeIso, make_miniature
-from hyops_assets.lab.packages import make_repository
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.build import AptSource, BuildSettings
+from hyops_lab.miniature import MadeIso, make_miniature
+from hyops_lab.packages import make_repository
+from hyops_lab.signing import LabKey
 
 RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyops_assets.image.vyos_config import read_configuration
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.miniature import saved_config
 
 LETTERS = st.text(st.sampled_from(list("ab {}\n\t;\"'\\\\/*")), max_size=60)
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.lab_boot import boot_image
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.booted import NothingToBoot, boot_disk
+from hyops_lab.booted import NothingToBoot, boot_disk
+from hyops_lab.cli.boot import boot_image
 
 
 def test_a_disk_that_the_lab_does_not_hold_is_not_booted(tmp_path: Path) -> None:

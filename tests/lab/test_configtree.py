@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from hyops_assets.lab.lookalike.configtree import ConfigTree, ConfigTreeError
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.lookalike.configtree import ConfigTree, ConfigTreeError
+from hyops_lab.miniature import saved_config
 
 BEHAVIOURS = (
     "the constructor takes the text of config.boot, its footer included",

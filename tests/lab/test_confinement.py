@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hyops_assets.cli.doctor import user_namespaces
 from hyops_assets.cli.main import app
 from hyops_assets.image.programs import MissingProgram, find_program
-from hyops_assets.lab.hetzner import confinement
-from hyops_assets.lab.hetzner.confinement import Cell, CellFailed, require_confinement
+from hyops_lab.cli.checks import user_namespaces
+from hyops_lab.hetzner import confinement
+from hyops_lab.hetzner.confinement import Cell, CellFailed, require_confinement
 from resources.sites.hetzner.errors import ActionFailed, NotRescue
 from tests.hetzner_lab import hetzner_lab
 

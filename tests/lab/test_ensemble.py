@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
-from hyops_assets.lab.ensemble import (
+from hyops_lab.ensemble import (
     GCS_BUCKET,
     HETZNER_TOKEN_ENV,
     HOST,

@@ -17,11 +17,11 @@ from google.auth.transport.requests import Request as AuthRequest
 from google.cloud.storage import Blob
 from google.oauth2 import service_account
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, DropAfterCommit
-from hyops_assets.lab.gcs.server import GcsStandIn
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Answer, DropAfterCommit
+from hyops_lab.gcs.server import GcsStandIn
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from tests.gcs_scene import BUCKET, PUBLISHER, UPLOADS, GcsScene, gcs_scene, trust
 
 NAME = "network/vyos/vyos-1.5+x-2026.03.03-0027-rolling.raw.xz"

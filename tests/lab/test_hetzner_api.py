@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import requests
 
-from hyops_assets.lab.faults import Answer, FaultTable, Rule
-from hyops_assets.lab.hetzner import HetznerStandIn
-from hyops_assets.lab.hetzner.labels import BadLabels, parse_selector
-from hyops_assets.lab.hetzner.limits import RateLimit
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.faults import Answer, FaultTable, Rule
+from hyops_lab.hetzner import HetznerStandIn
+from hyops_lab.hetzner.labels import BadLabels, parse_selector
+from hyops_lab.hetzner.limits import RateLimit
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from tests.specs import HETZNER, NOWHERE, require_specification
 
 TOKEN = "secret"

@@ -9,11 +9,11 @@ import asyncssh
 import pytest
 
 from hyops_assets.image.programs import run
-from hyops_assets.lab.faults import FaultTable
-from hyops_assets.lab.hetzner.disks import copy_sparse, create_dirty_disk
-from hyops_assets.lab.hetzner.rescue import RescueHost, Withheld
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.faults import FaultTable
+from hyops_lab.hetzner.disks import copy_sparse, create_dirty_disk
+from hyops_lab.hetzner.rescue import RescueHost, Withheld
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from tests.hetzner_lab import processes_of_cells
 
 MIB = 1 << 20

@@ -14,12 +14,12 @@ import asyncssh
 import httpx
 import pytest
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import FaultTable, Kill, Rule, killing_as_it_grows
-from hyops_assets.lab.hetzner.standin import HetznerStandIn
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.faults import FaultTable, Kill, Rule, killing_as_it_grows
+from hyops_lab.hetzner.standin import HetznerStandIn
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from tests.lab.test_hetzner_rescue import booted
 from tests.proxmox_scene import TOKEN as PROXMOX_TOKEN
 from tests.proxmox_scene import proxmox_scene

@@ -5,8 +5,8 @@ import pytest
 
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.overlay.sources import NoSource, host_sources
-from hyops_assets.lab.lookalike import make_lookalike, rootfs, schema
-from hyops_assets.lab.lookalike.iso import release_files
+from hyops_lab.lookalike import make_lookalike, rootfs, schema
+from hyops_lab.lookalike.iso import release_files
 from tests.conftest import LOOKALIKE_RELEASE
 
 

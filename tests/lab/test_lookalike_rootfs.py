@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image import programs
-from hyops_assets.lab.lookalike import rootfs
-from hyops_assets.lab.lookalike.rootfs import CannotVerify, debian_rootfs, mmdebstrap_arguments
+from hyops_lab.lookalike import rootfs
+from hyops_lab.lookalike.rootfs import CannotVerify, debian_rootfs, mmdebstrap_arguments
 
 GPGV = "E: gpgv, gpgv2 or gpgv1 required for verification, but neither seems installed"
 

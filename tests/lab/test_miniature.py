@@ -5,11 +5,11 @@ import pytest
 
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
-from hyops_assets.lab.grub_modules import PLATFORMS, grub_modules
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.miniature import MadeIso, Oddities, make_miniature
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.signing_keys import SigningKey
+from hyops_lab.grub_modules import PLATFORMS, grub_modules
+from hyops_lab.iso_layout import built_at
+from hyops_lab.miniature import MadeIso, Oddities, make_miniature
+from hyops_lab.signing import LabKey
 
 RELEASE = "2026.03.03-0027-rolling"
 

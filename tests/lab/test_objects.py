@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.feed import ReleaseServer, publish
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.static import FOREVER
-from hyops_assets.lab.trace import Request, Trace
+from hyops_lab.authority import Authority
+from hyops_lab.feed import ReleaseServer, publish
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.static import FOREVER
+from hyops_lab.trace import Request, Trace
 
 NAME = "network/vyos/vyos-1.5-2026.03.03-0027-rolling.raw.xz"
 CONTENT = bytes(range(256)) * 4000

@@ -3,8 +3,8 @@ import tarfile
 from pathlib import Path
 
 from hyops_assets.image.programs import run
-from hyops_assets.lab.debs import Deb, Entry, write_deb
-from hyops_assets.lab.packages import make_repository
+from hyops_lab.debs import Deb, Entry, write_deb
+from hyops_lab.packages import make_repository
 
 
 def test_a_repository_is_made_once(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab import process
-from hyops_assets.lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV
-from hyops_assets.lab.process import LabFailed, RunningLab
+from hyops_lab import process
+from hyops_lab.ensemble import HETZNER_TOKEN_ENV, HOST, PROXMOX_TOKEN_ENV
+from hyops_lab.process import LabFailed, RunningLab
 from tests import processes
 
 pytestmark = [
@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 START = (
-    "import sys; from pathlib import Path; from hyops_assets.lab import process\n"
+    "import sys; from pathlib import Path; from hyops_lab import process\n"
     "found = process.start(Path(sys.argv[1]), bound=sys.argv[2] == 'bound')\n"
     "print(found.pid, flush=True); sys.stdin.read()\n"
 )

@@ -13,9 +13,9 @@ import requests
 from proxmoxer.core import ResourceException
 
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.faults import Answer, Page, Rule
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.faults import Answer, Page, Rule
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.inventory import Machine
 from tests.proxmox_scene import TOKEN, TOKEN_ID, Scene, by_proxmoxer, end_of, proxmox_scene
 
 OWNER = {"VM.Allocate", "VM.Audit", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network"} | {

@@ -11,8 +11,8 @@ from proxmoxer.core import ResourceException
 
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
-from hyops_assets.lab.proxmox.inventory import Inventory
-from hyops_assets.lab.running import running
+from hyops_lab.proxmox.inventory import Inventory
+from hyops_lab.running import running
 from tests.proxmox_scene import Scene, by_proxmoxer, end_of, make_stand_in, proxmox_scene
 from tests.specs import require_specification
 from tests.specs_proxmox import PROXMOX

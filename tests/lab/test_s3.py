@@ -11,7 +11,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 from resources.buckets.s3_client import KEY, KEY_ID, s3_client
 from tests.s3_scene import BUCKET, IMPATIENT, PART_BYTES, PUBLISHER, S3Scene, s3_scene, trust
 

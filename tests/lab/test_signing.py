@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hyops_assets.image.intake.signature import verify
-from hyops_assets.lab.signing import LabKey
+from hyops_lab.signing import LabKey
 
 SIGNED_AT = datetime(2026, 3, 3, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.lookalike.iso import release_files
+from hyops_lab.lookalike.iso import release_files
 from tests.conftest import LOOKALIKE_RELEASE
 
 FILES = release_files(LOOKALIKE_RELEASE)

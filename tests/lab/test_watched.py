@@ -5,10 +5,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hyops_assets.lab.hetzner import HetznerStandIn
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.hetzner import HetznerStandIn
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from tests.proxmox_scene import proxmox_scene
 from tests.specs import HETZNER, OpenApi, require_specification
 from tests.specs_proxmox import SpecWatch

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 
 FOR_EVER = 10.0
 """Seconds: far above every limit that a test gives."""

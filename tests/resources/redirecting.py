@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.static import StaticServer
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.static import StaticServer
+from hyops_lab.trace import Trace
 
 
 class Redirecting(StaticServer):

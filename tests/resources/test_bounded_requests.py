@@ -7,9 +7,9 @@ import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 
-from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.sites import ProxmoxSite
+from hyops_lab.authority import Authority
 from resources.bounded_requests import BoundedAdapter
 from resources.repository.gcs_clients import _client
 from resources.sites.hetzner.client import HetznerClient

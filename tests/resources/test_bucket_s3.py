@@ -14,10 +14,10 @@ import pytest
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, DropAfterCommit
-from hyops_assets.lab.s3.store import Conduct
 from hyops_assets.settings.repository import RepositorySettings
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Answer, DropAfterCommit
+from hyops_lab.s3.store import Conduct
 from resources.answers import Untrusted
 from resources.buckets import s3, s3_conditions, s3_parts
 from resources.buckets.base import BucketFailed, BucketUnavailable, Changed

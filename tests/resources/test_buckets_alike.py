@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 from resources.buckets.base import Bucket, Changed, Immutable, Noted, NotThere, Taken
 from resources.buckets.create_only import DigestMismatch
 from resources.buckets.directory import DirectoryBucket

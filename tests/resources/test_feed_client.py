@@ -9,11 +9,11 @@ import pytest
 
 from hyops_assets.contract.urls import BadUrl
 from hyops_assets.contract.version import BadVersion, iso_file_name
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.feed import DOWNLOADS, ReleaseServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.feed import FeedSettings
+from hyops_lab.authority import Authority
+from hyops_lab.feed import DOWNLOADS, ReleaseServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.feed.client import MAX_FEED_BYTES, FeedUnavailable, ReleaseFeed, ReleaseUnknown
 from resources.feed.parse import release_at
 from resources.time_budget import TimeBudget

@@ -11,11 +11,11 @@ import pytest
 
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.space import NoSpace
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.feed import ReleaseServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.feed import FeedSettings
+from hyops_lab.authority import Authority
+from hyops_lab.feed import ReleaseServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.answers import Pace
 from resources.feed import download, partial
 from resources.feed.download import ATTEMPTS, DownloadedIso, IsoUnavailable, IsoUnreachable, fetch_iso

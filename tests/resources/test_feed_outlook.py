@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.version import iso_file_name
-from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES, FeedSettings
+from hyops_lab.authority import Authority
 from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable
 from resources.feed.outlook import StandingIso, look_for_iso

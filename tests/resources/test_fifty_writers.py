@@ -11,7 +11,7 @@ import pytest
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 from resources.repository.base import ObjectRepository
 from resources.repository.directory import DirectoryRepository
 from resources.repository.gcs import GcsRepository

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from google.cloud.storage import Bucket, Client
 
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, DropAfterCommit
 from hyops_assets.settings.object_repo import ObjectRepoInputs
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Answer, DropAfterCommit
 from resources.repository.base import NotPublic
 from resources.repository.gcs_bucket import PUBLISHER, READER, BucketFixed, BucketKeeper, BucketOfOthers
 from resources.repository.gcs_errors import NotPermitted, Unavailable

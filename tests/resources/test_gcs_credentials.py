@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
+from hyops_lab.authority import Authority
 from resources.environment import environment
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.directory import DirectoryRepository

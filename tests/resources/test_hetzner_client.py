@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.faults import Answer
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import HetznerSite, Sites
+from hyops_lab.faults import Answer
 from resources.environment import environment
 from resources.secrets import MissingSecret
 from resources.sites.hetzner.errors import ActionFailed, BadToken, HetznerUnavailable

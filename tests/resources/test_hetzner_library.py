@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hcloud import APIException, Client
 
-from hyops_assets.lab.faults import Answer, Delay, Pretend
-from hyops_assets.lab.hetzner.answers import Exchange
+from hyops_lab.faults import Answer, Delay, Pretend
+from hyops_lab.hetzner.answers import Exchange
 from resources.sites.hetzner.errors import ActionFailed, Protected
 from resources.sites.hetzner.labels import Labels
 from resources.sites.hetzner.patience import Patience

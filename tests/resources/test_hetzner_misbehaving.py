@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import TransientError
-from hyops_assets.lab.faults import Answer, DropAfterCommit, Pretend
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.hetzner.project import Failure
+from hyops_lab.faults import Answer, DropAfterCommit, Pretend
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.hetzner.project import Failure
 from resources.sites.hetzner.errors import (
     ActionFailed,
     LimitReached,

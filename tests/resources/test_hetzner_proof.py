@@ -9,9 +9,9 @@ from typing import get_args
 import asyncssh
 import pytest
 
-from hyops_assets.lab.faults import Pretend
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.hetzner.rescue import Withheld
+from hyops_lab.faults import Pretend
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.hetzner.rescue import Withheld
 from resources.sites.hetzner.errors import NotRescue, WriteFailed, WrongCount
 from resources.sites.hetzner.password_hash import hash_password
 from resources.sites.hetzner.proof import Question, Secrets, require_proof, user_data_with

@@ -7,9 +7,9 @@ from threading import Event
 
 import pytest
 
-from hyops_assets.lab.faults import Answer
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.trace import MUTATING
+from hyops_lab.faults import Answer
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.trace import MUTATING
 from resources.sites.hetzner.errors import (
     BrokenImage,
     HetznerUnavailable,

@@ -13,8 +13,8 @@ from hyops_assets.contract.references import HETZNER_EDGES, IMAGE_SEED, StateRef
 from hyops_assets.contract.state import ModuleState, Outputs, Status
 from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.upkeep import Finding
-from hyops_assets.lab.faults import Answer
-from hyops_assets.lab.hetzner.project import Image, Server
+from hyops_lab.faults import Answer
+from hyops_lab.hetzner.project import Image, Server
 from resources.sites import cleanup
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner import superseded

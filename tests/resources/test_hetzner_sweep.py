@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
-from hyops_assets.lab.faults import Answer
+from hyops_lab.faults import Answer
 from resources.sites import cleanup
 from resources.sites.hetzner import sweep
 from resources.sites.hetzner.client import HetznerClient

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import TransientError
-from hyops_assets.lab.faults import Answer, DropAfterCommit
-from hyops_assets.lab.hetzner.answers import Exchange
-from hyops_assets.lab.hetzner.limits import RateLimit
+from hyops_lab.faults import Answer, DropAfterCommit
+from hyops_lab.hetzner.answers import Exchange
+from hyops_lab.hetzner.limits import RateLimit
 from resources.sites.hetzner.errors import BadToken, HetznerUnavailable, RateLimited
 from resources.sites.hetzner.transport import pace
 from tests.hetzner_lab import QUICK, Lab, hetzner_lab

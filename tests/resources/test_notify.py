@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.notify import NotifySettings
+from hyops_lab.authority import Authority
 from resources.notify import ALL_SECONDS, ATTEMPTS, Notifier, NotTold, NotToldYet
 from tests.resources.hostile import SLOW, Hostile, Script, answer, dripping, serving
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 from resources.sites.proxmox.errors import NotTrusted
 from resources.sites.proxmox.silence import require_authority
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hyops_assets.lab.faults import Answer, Delay, Rule
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.faults import Answer, Delay, Rule
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import (
     MachineLocked,

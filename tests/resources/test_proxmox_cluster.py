@@ -8,8 +8,8 @@ import pytest
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import NodeUnreachable, NoSuchObject, SeedBusy, SiteNotReady
 from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.seed import ProxmoxSeeder

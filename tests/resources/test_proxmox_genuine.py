@@ -11,9 +11,9 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.superseding import Current
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.faults import Answer, Page, Rule
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.faults import Answer, Page, Rule
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.client import Method, ProxmoxClient
 from resources.sites.proxmox.errors import (
     AnswerLost,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
 from resources.sites.proxmox.errors import SiteNotReady
 from tests.proxmox_scene import Scene, proxmox_scene
 

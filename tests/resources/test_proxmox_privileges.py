@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.lab.proxmox.server import Exchange
+from hyops_lab.proxmox.server import Exchange
 from resources.sites.proxmox import seed as seeding
 from resources.sites.proxmox.errors import SiteNotReady
 from resources.sites.proxmox.smoke import SmokeFailed

@@ -11,9 +11,9 @@ import pytest
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.faults import Answer, DropAfterCommit, Rule
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.faults import Answer, DropAfterCommit, Rule
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.client import Method, ProxmoxClient
 from resources.sites.proxmox.errors import SeedBusy, TemplateMissing, VmidTaken
 from resources.sites.proxmox.lineage import description_of, template_name

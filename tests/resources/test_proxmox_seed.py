@@ -10,8 +10,8 @@ import pytest
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.urls import BadUrl
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.lab.faults import Answer, DropAfterCommit, Rule
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.faults import Answer, DropAfterCommit, Rule
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import AnswerLost, NodeUnreachable, SiteNotReady, TaskFailed, TaskInterrupted
 from resources.sites.proxmox.lineage import description_of
 from tests.proxmox_scene import Scene, make_record, proxmox_scene

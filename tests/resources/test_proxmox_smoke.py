@@ -15,9 +15,9 @@ from hyops_assets.contract.record import Disk, Record, Variant
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
-from hyops_assets.lab.proxmox import guests
-from hyops_assets.lab.proxmox.access import ALL_PRIVILEGES
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.proxmox import guests
+from hyops_lab.proxmox.access import ALL_PRIVILEGES
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import SeedBusy, TaskFailed
 from resources.sites.proxmox.journal import Journal, SeedLimits
 from resources.sites.proxmox.lineage import description_of

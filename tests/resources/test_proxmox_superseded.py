@@ -13,7 +13,7 @@ from hyops_assets.contract.state import ModuleState, Outputs, Status
 from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
-from hyops_assets.lab.faults import Answer, Rule
+from hyops_lab.faults import Answer, Rule
 from resources.sites import cleanup
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.proxmox import removal, superseded

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.upkeep import Finding, IsLive
-from hyops_assets.lab.proxmox.inventory import Machine
+from hyops_lab.proxmox.inventory import Machine
 from resources.sites import cleanup
 from resources.sites.proxmox import removal, sweep
 from resources.sites.proxmox.client import ProxmoxClient

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.errors import HyopsError, Refused
-from hyops_assets.lab.authority import Authority
+from hyops_lab.authority import Authority
 from resources.answers import Answer, Pace, TooSlow, Unreachable, Untrusted
 from resources.public_files import NoRegularFile, TooManyBytes, fetch_file, opened_file, read_document
 from resources.public_http import NotAllowed, UnexpectedAnswer, anonymous_client, opened

@@ -16,10 +16,10 @@ import pytest
 
 from hyops_assets.contract.urls import PREFIX
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.buckets.create_only import DigestMismatch
 from resources.buckets.names import BadObjectName
 from resources.buckets.s3 import S3Bucket

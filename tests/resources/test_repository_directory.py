@@ -13,10 +13,10 @@ import pytest
 
 from hyops_assets.contract.errors import Refused, TransientError
 from hyops_assets.image.space import NoSpace
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.objects import ObjectServer
-from hyops_assets.lab.running import running
-from hyops_assets.lab.trace import Trace
+from hyops_lab.authority import Authority
+from hyops_lab.objects import ObjectServer
+from hyops_lab.running import running
+from hyops_lab.trace import Trace
 from resources.answers import Unreachable, Untrusted
 from resources.buckets import create_only
 from resources.buckets import directory as directory_bucket

@@ -16,8 +16,8 @@ import google_crc32c
 import pytest
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, Delay, DropAfterCommit, Pretend
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Answer, Delay, DropAfterCommit, Pretend
 from resources.answers import Untrusted
 from resources.buckets import proven_source
 from resources.buckets.create_only import DigestMismatch

@@ -16,7 +16,7 @@ from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import IMAGES, Held, Policy, States
 from hyops_assets.contract.upkeep import Finding, Verdict
-from hyops_assets.lab.hetzner.project import Image, Server
+from hyops_lab.hetzner.project import Image, Server
 from resources.sites.cleanup import Ground, judge
 from resources.sites.hetzner.errors import SeedBusy
 from resources.sites.hetzner.inventory import Snapshot

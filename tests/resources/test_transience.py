@@ -8,7 +8,7 @@ from hcloud import APIException
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.template_options import TemplateOptions
-from hyops_assets.lab.faults import Answer, Rule
+from hyops_lab.faults import Answer, Rule
 from resources.sites.hetzner.errors import HetznerError, HetznerUnavailable, NotOffered, translated
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import DiskUnseen, MachineLocked, NodeBusy, TaskBusy, TaskFailed, error_for

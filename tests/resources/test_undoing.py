@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.faults import Answer
+from hyops_lab.faults import Answer
 from resources.sites.hetzner import undoing as at_hetzner
 from resources.sites.proxmox import undoing as at_proxmox
 from tests.hetzner_lab import ENVIRONMENT, Lab, hetzner_lab

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from hyops_assets.image.overlay import overlay
 from hyops_assets.image.programs import run
 from hyops_assets.image.shipped import canonical_helper
-from hyops_assets.lab.lookalike import configtree, schema, validation
-from hyops_assets.lab.lookalike.iso import release_files
+from hyops_lab.lookalike import configtree, schema, validation
+from hyops_lab.lookalike.iso import release_files
 from tests.tools.shapes import RELEASE
 
 PYTHON = Path("/usr/bin/python3")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hyops_assets.image.shipped import canonical_helper
-from hyops_assets.lab.lookalike import configtree, schema, validation
-from hyops_assets.lab.lookalike.configtree import ConfigTree
-from hyops_assets.lab.miniature import config_footer, default_config
+from hyops_lab.lookalike import configtree, schema, validation
+from hyops_lab.lookalike.configtree import ConfigTree
+from hyops_lab.miniature import config_footer, default_config
 from tests.tools.shapes import RELEASE
 
 

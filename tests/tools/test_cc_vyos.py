@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hyops_assets.image.shipped import canonical_helper
-from hyops_assets.lab.lookalike.configtree import ConfigTree
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.lookalike.configtree import ConfigTree
+from hyops_lab.miniature import saved_config
 from tests.tools.shapes import HASH, KEY, PASSWORD, PROXMOX, RELEASE
 
 CHECKOUT = Path(__file__).parents[2]

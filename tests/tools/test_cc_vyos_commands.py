@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.lab.lookalike.configtree import ConfigTree
+from hyops_lab.lookalike.configtree import ConfigTree
 from tests.tools.shapes import KEY
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.miniature import saved_config
 from tests.killing import killed_at_each_line
 from tests.tools.shapes import HASH, KEY, RELEASE
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from hyops_assets.image.programs import ProgramFailed
-from hyops_assets.lab.lookalike.configtree import ConfigTree
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.lookalike.configtree import ConfigTree
+from hyops_lab.miniature import saved_config
 from tests.tools.cloud_init import PYTHON, Machine, make_site, unpacked_packages
 from tests.tools.seeds import COMMANDS, SEEDS
 from tests.tools.shapes import HASH, HETZNER, KEY, RELEASE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.lookalike.configtree import ConfigTree
+from hyops_lab.lookalike.configtree import ConfigTree
 from tests.tools.shapes import HASH, HETZNER, KEY, PASSWORD
 
 OTHER_KEY = KEY.replace("FhYWFh ", "FhYWFi ")

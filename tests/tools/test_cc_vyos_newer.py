@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.lab.lookalike import configtree, schema
+from hyops_lab.lookalike import configtree, schema
 from tests.tools.shapes import HASH, KEY
 
 

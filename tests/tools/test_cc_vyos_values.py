@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from hyops_assets.lab.lookalike import schema, validation
-from hyops_assets.lab.lookalike.configtree import ConfigTree
+from hyops_lab.lookalike import schema, validation
+from hyops_lab.lookalike.configtree import ConfigTree
 from tests.tools.conftest import program
 from tests.tools.shapes import HASH, KEY
 

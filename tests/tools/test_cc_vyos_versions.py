@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.lab.lookalike import configtree
-from hyops_assets.lab.lookalike.iso import release_files
-from hyops_assets.lab.miniature import default_config, saved_config
+from hyops_lab.lookalike import configtree
+from hyops_lab.lookalike.iso import release_files
+from hyops_lab.miniature import default_config, saved_config
 from tests.tools.conftest import program
 from tests.tools.shapes import KEY, RELEASE
 

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.lab.lookalike import schema
+from hyops_lab.lookalike import schema
 from tests.tools.seeds import COMMANDS, SEEDS
 from tests.tools.shapes import HASH, HETZNER, KEY, PROXMOX
 from tests.tools.vyos_grammar import faults, fits, node_at

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from hyops_assets.lab.lookalike import schema, validation
-from hyops_assets.lab.lookalike.configtree import ConfigTree
+from hyops_lab.lookalike import schema, validation
+from hyops_lab.lookalike.configtree import ConfigTree
 from tests.specs import require_specification, specification_file
 
 GRAMMAR = "vyos-config-grammar-2024-10.json"

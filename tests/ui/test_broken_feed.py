@@ -13,15 +13,15 @@ from playwright.sync_api import Locator, Page, expect
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.version import iso_file_name
-from hyops_assets.lab.authority import Authority
-from hyops_assets.lab.faults import Answer, Rule
-from hyops_assets.lab.feed import DOWNLOADS, FEED_NAME, ReleaseServer
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.running import running
-from hyops_assets.lab.signing import LabKey
-from hyops_assets.lab.trace import Trace
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
+from hyops_lab.authority import Authority
+from hyops_lab.faults import Answer, Rule
+from hyops_lab.feed import DOWNLOADS, FEED_NAME, ReleaseServer
+from hyops_lab.iso_layout import built_at
+from hyops_lab.running import running
+from hyops_lab.signing import LabKey
+from hyops_lab.trace import Trace
 from resources.feed.download import ATTEMPTS
 from resources.settings import save_settings
 from tests.ui.browsing import empty_page, visit

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.lab.feed import publish
-from hyops_assets.lab.iso_layout import built_at
+from hyops_lab.feed import publish
+from hyops_lab.iso_layout import built_at
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE
 from tests.cli.home import BUILD, SEEDS, Home

@@ -1,4 +1,4 @@
-"""Commands about this host and its environments: demo, dev, init, preflight, doctor."""
+"""Commands about this host and its environments: dev, init, preflight, doctor."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,20 +9,6 @@ from hyops_assets.cli.environment import named_place, place, require_there
 from hyops_assets.cli.options import Env, Inputs, Instance, ModuleRoot, Root
 
 commands = typer.Typer()
-
-
-@commands.command()
-def demo(
-    iso: Annotated[
-        str, typer.Option("--iso", help="Path or URL of a real ISO, or latest; default: a look-alike.")
-    ] = "",
-    env: Env = None,
-    root: Root = None,
-) -> None:
-    """Take an ISO through the whole graph, into a local lab."""
-    from hyops_assets.cli.demo import run_demo
-
-    run_demo(place(root, env), iso)
 
 
 Port = Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.lab import SITE
 from hyops_assets.cli.modules import found
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.inputs import BadInputs, ModuleInputs, read_inputs
@@ -14,6 +13,7 @@ from hyops_assets.contract.references import IMAGE_REGISTER, IMAGE_SEED, TEMPLAT
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.state import Outputs
 from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_lab.cli.lab import SITE
 from resources.secrets import MissingSecret
 from resources.sites.hetzner.errors import MissingImage
 from resources.sites.hetzner.found import NotThatImage, require_image

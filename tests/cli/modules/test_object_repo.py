@@ -15,8 +15,8 @@ from hyops_assets.cli.prepare import Asked
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
-from hyops_assets.lab.authority import Authority
 from hyops_assets.settings.object_repo import repository_settings
+from hyops_lab.authority import Authority
 from resources.states.store import StateStore
 from tests.gcs_scene import GcsScene, gcs_scene, trust
 

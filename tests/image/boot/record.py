@@ -19,9 +19,9 @@ from hyops_assets.image.boot.verdict import Firmware, verdict
 from hyops_assets.image.build import build_disk
 from hyops_assets.image.console import plain
 from hyops_assets.image.shipped import canonical_helper
-from hyops_assets.lab.grub_modules import lab_cache
-from hyops_assets.lab.lookalike import make_lookalike
 from hyops_assets.settings.build import BuildSettings
+from hyops_lab.grub_modules import lab_cache
+from hyops_lab.lookalike import make_lookalike
 from tests.conftest import LOOKALIKE_DISK_BYTES, LOOKALIKE_RELEASE
 from tests.image.boot.damage import DAMAGES, SpoiledDisk
 

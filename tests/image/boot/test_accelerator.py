@@ -55,7 +55,7 @@ def test_every_guest_of_the_tree_takes_its_processors_from_here():
         Path(__file__).relative_to(tree),
         Path("hyops_assets/image/boot/accelerator.py"),
         # A machine of the lab's node has the processor that its configuration names, as at Proxmox.
-        Path("hyops_assets/lab/proxmox/guests.py"),
+        Path("hyops_lab/proxmox/guests.py"),
     )
     listed = [
         path.relative_to(tree)

@@ -10,7 +10,7 @@ from hyops_assets.image.disk.grub import GrubFailed, Menu
 from hyops_assets.image.disk.loaders import KEY_MANAGERS, SIGNED_GRUB, SIGNED_SHIM, efi_files, embedded_prefix
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.grub_modules import grub_modules
+from hyops_lab.grub_modules import grub_modules
 
 CORE, SHIM, KEY_MANAGER = b"core", b"shim", b"key manager"
 CONFIGURATION = Menu().early_configuration

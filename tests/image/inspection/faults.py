@@ -8,8 +8,8 @@ from pathlib import Path
 from hyops_assets.image.disk.grub import CONFIG_DIRECTORY
 from hyops_assets.image.overlay.overlay import CONFIGURATION, GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.programs import run
-from hyops_assets.lab.grub_modules import grub_modules, lab_cache
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.grub_modules import grub_modules, lab_cache
+from hyops_lab.miniature import saved_config
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import IMAGE, LOADER, SECTOR, UPPER, Bench, first_block
 

@@ -32,7 +32,7 @@ from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
 from hyops_assets.image.squashfs import parse_listing as parse_members
 from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
-from hyops_assets.lab.debs import Deb, write_deb
+from hyops_lab.debs import Deb, write_deb
 from tests.image.inspection.test_hostile import changed, small_disk
 from tests.image.overlay.test_debs import CONTENTS
 

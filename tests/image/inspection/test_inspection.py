@@ -6,7 +6,7 @@ import pytest
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.inspection.questions import QUESTIONS, Expected, inspect
 from hyops_assets.image.programs import run
-from hyops_assets.lab.iso_layout import KERNEL_VERSION
+from hyops_lab.iso_layout import KERNEL_VERSION
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import IMAGE, UPPER, Bench, expected, failed, lose_a_cluster
 from tests.image.inspection.faults import DEFAULT_CONFIG, FAULTS, PASSWORD_LINE, UNREADABLE

@@ -9,7 +9,7 @@ from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.inspection.places import CLOUD_STATE, CONFIG_DIRECTORIES, IDENTITIES, LEDGER
 from hyops_assets.image.inspection.questions import inspect
 from hyops_assets.image.programs import run
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.miniature import saved_config
 from tests.image.conftest import RELEASE
 from tests.image.inspection.bench import UPPER, Bench, expected, failed
 

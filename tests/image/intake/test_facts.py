@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hyops_assets.image.intake.facts import MAX_FACTS_BYTES, IsoFacts, installed_version, parse_facts
 from hyops_assets.image.intake.volume import BadIso
-from hyops_assets.lab.iso_layout import version_json
+from hyops_lab.iso_layout import version_json
 
 RELEASE = "2026.03.03-0027-rolling"
 LEAST = {"version": RELEASE, "flavor": "generic", "architecture": "amd64"}

@@ -12,10 +12,10 @@ from hyops_assets.image.intake.layout import UnknownLayout
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.intake.trust import StaleSignature, WrongLine
 from hyops_assets.image.squashfs import BadSquashfs
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.miniature import Oddities, make_miniature
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.signing_keys import SigningKey
+from hyops_lab.iso_layout import built_at
+from hyops_lab.miniature import Oddities, make_miniature
+from hyops_lab.signing import LabKey
 from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered
 from tests.killing import killed_at_each_line

@@ -5,9 +5,9 @@ import pytest
 
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.intake.layout import MENU_TEMPLATES, Layout, UnknownLayout
-from hyops_assets.lab.iso_layout import KERNEL_VERSION
-from hyops_assets.lab.miniature import Oddities, default_config, make_miniature
-from hyops_assets.lab.signing import LabKey
+from hyops_lab.iso_layout import KERNEL_VERSION
+from hyops_lab.miniature import Oddities, default_config, make_miniature
+from hyops_lab.signing import LabKey
 from tests.image.conftest import RELEASE
 
 NEW, OLD = "usr/share/vyos/config.boot.default", "opt/vyatta/etc/config.boot.default"
@@ -21,7 +21,7 @@ def layout_of(directory: Path, oddities: Oddities) -> Layout:
 
 
 def moved_templates(*places: str) -> dict[str, bytes | None]:
-    source = resources.files("hyops_assets.lab") / "grub"
+    source = resources.files("hyops_lab") / "grub"
     files: dict[str, bytes | None] = {TEMPLATES: None}
     return files | {f"{place}/{name}": (source / name).read_bytes() for place in places for name in MENU_TEMPLATES}
 

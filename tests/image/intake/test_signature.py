@@ -18,7 +18,6 @@ from hyops_assets.image.intake import signature, trust
 from hyops_assets.image.intake.minisign import MalformedSignature, Signature, TrustedComment
 from hyops_assets.image.intake.signature import verify
 from hyops_assets.image.programs import run
-from hyops_assets.lab.signing import LabKey
 from hyops_assets.settings.signing_keys import (
     DISTRUSTED,
     KNOWN_KEYS,
@@ -28,6 +27,7 @@ from hyops_assets.settings.signing_keys import (
     DistrustedKey,
     SigningKey,
 )
+from hyops_lab.signing import LabKey
 
 NAME = "vyos-2026.03.03-0027-rolling-generic-amd64.iso"
 SIGNED_AT = datetime(2026, 3, 3, 2, 10, tzinfo=UTC)

@@ -12,8 +12,8 @@ from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.intake.signature import TooLarge, verify
 from hyops_assets.image.intake.volume import BadIso, require_whole
 from hyops_assets.image.space import NoSpace
-from hyops_assets.lab.iso_layout import built_at
-from hyops_assets.lab.signing import LabKey
+from hyops_lab.iso_layout import built_at
+from hyops_lab.signing import LabKey
 from tests.full_disk import file_size_limit
 from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered

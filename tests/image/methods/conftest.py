@@ -11,8 +11,8 @@ from hyops_assets.image.methods.method import BuildRequest
 from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.overlay.packages import fetch, resolve
-from hyops_assets.lab.miniature import saved_config
 from hyops_assets.settings.build import BuildSettings
+from hyops_lab.miniature import saved_config
 from tests.image.conftest import RELEASE, Workshop
 
 INSTALLED_BYTES = 1 << 30

@@ -25,7 +25,7 @@ from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.programs import run
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import BadSquashfs, Squashfs
-from hyops_assets.lab.miniature import VYATTACFG
+from hyops_lab.miniature import VYATTACFG
 from tests.full_disk import file_size_limit
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
 

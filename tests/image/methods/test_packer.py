@@ -24,9 +24,9 @@ from hyops_assets.image.methods.method import BuildRequest, MadeDisk
 from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.methods.packer import NoKvm, PackerNotUsable, build_with_packer, template_variables
 from hyops_assets.image.programs import run
-from hyops_assets.lab.installer import Dialect, make_installer
-from hyops_assets.lab.installer.iso import PASSWORD_PLACE
-from hyops_assets.lab.miniature import saved_config
+from hyops_lab.installer import Dialect, make_installer
+from hyops_lab.installer.iso import PASSWORD_PLACE
+from hyops_lab.miniature import saved_config
 from tests.image.conftest import RELEASE, Workshop
 from tests.image.methods.conftest import CONFIG, RequestFor
 

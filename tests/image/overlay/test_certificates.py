@@ -7,7 +7,7 @@ from hyops_assets.image.overlay.certificates import BUNDLE
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.debs import Deb, Entry, write_deb
+from hyops_lab.debs import Deb, Entry, write_deb
 
 STATUS = "Package: base-files\nStatus: install ok installed\nVersion: 12.4\nArchitecture: amd64\n"
 AUTHORITIES = Deb(

@@ -17,7 +17,7 @@ from hyops_assets.image.overlay.layers import Layers
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.debs import Deb, Entry, write_deb
+from hyops_lab.debs import Deb, Entry, write_deb
 
 STATUS = "Package: vyos-1x\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
 

@@ -14,8 +14,8 @@ from hyops_assets.image.overlay.units import UNITS
 from hyops_assets.image.package_diff import package_diff
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.debs import Deb, Entry, write_deb
-from hyops_assets.lab.packages_contents import DEBS
+from hyops_lab.debs import Deb, Entry, write_deb
+from hyops_lab.packages_contents import DEBS
 from tests.image.overlay.effective import lay_over
 
 STATUS = """\

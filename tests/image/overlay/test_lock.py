@@ -19,8 +19,8 @@ from hyops_assets.image.overlay.lock import (
     write_lock,
 )
 from hyops_assets.image.overlay.packages import fetch, resolve
-from hyops_assets.lab.packages import make_repository
 from hyops_assets.settings.build import AptSource
+from hyops_lab.packages import make_repository
 from tests.image.overlay.alone import without_network
 
 STATUS = b"Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"

@@ -14,8 +14,8 @@ from hyops_assets.image.overlay.lock import WrongLock, write_lock
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.debs import Deb, Entry, write_deb
 from hyops_assets.settings.build import AptSource
+from hyops_lab.debs import Deb, Entry, write_deb
 from tests.full_disk import file_size_limit
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
 from tests.image.overlay.alone import without_network

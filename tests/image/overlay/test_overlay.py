@@ -16,8 +16,8 @@ from hyops_assets.image.overlay.layers import OverlayConflict
 from hyops_assets.image.overlay.overlay import CONFIGURATION, GROW_PROGRAM, GROW_UNIT, HELPER, build_overlay
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
-from hyops_assets.lab.debs import Deb, Entry, write_deb
-from hyops_assets.lab.packages_contents import DEBS
+from hyops_lab.debs import Deb, Entry, write_deb
+from hyops_lab.packages_contents import DEBS
 
 STATUS = "Package: base-files\nStatus: install ok installed\nVersion: 12.4+deb12u5\nArchitecture: amd64\n"
 WANTS = "/etc/systemd/system/cloud-init.target.wants"

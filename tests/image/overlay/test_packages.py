@@ -15,9 +15,9 @@ from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage,
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.overlay.unsolvable import Unsolvable
 from hyops_assets.image.space import NoSpace
-from hyops_assets.lab.debs import Deb, Entry
-from hyops_assets.lab.packages import make_repository
 from hyops_assets.settings.build import AptSource
+from hyops_lab.debs import Deb, Entry
+from hyops_lab.packages import make_repository
 from tests.full_disk import file_size_limit
 from tests.killing import killed_at_each_line, kills
 
