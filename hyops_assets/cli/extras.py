@@ -28,9 +28,11 @@ class Lab(Protocol):
 
     def running(self, root: RuntimeRoot) -> AbstractContextManager[None]:
         """Have an environment's lab up for as long as the block lasts; one that was up before stays up."""
+        ...
 
     def checks(self) -> list[Check]:
         """Return what this host offers for the lab."""
+        ...
 
 
 def add_commands(app: typer.Typer) -> None:
