@@ -20,16 +20,16 @@ from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.settings import load_settings
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.journal import SeedLimits
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 
 Work = Literal["build", "hetzner", "proxmox"]
 GO = "go"
 
-_PATIENCE = Patience(first_poll=0.02, longest_poll=0.2)
-_LIMITS = SeedLimits(poll=0.02)
+_HETZNER_TIMEOUTS = HetznerTimeouts(first_poll=0.02, longest_poll=0.2)
+_PROXMOX_TIMEOUTS = ProxmoxTimeouts(first_poll=0.02, longest_poll=0.02)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _done(task: Task) -> str:
             overrides={
                 "boot_gate": Unbooted(),
                 # The pauses between two looks are short; everything else is the product's own.
-                "hetzner": HetznerProjects(settings, patience=_PATIENCE),
-                "proxmox": ProxmoxSeeders(settings, limits=_LIMITS),
+                "hetzner": HetznerProjects(settings, timeouts=_HETZNER_TIMEOUTS),
+                "proxmox": ProxmoxSeeders(settings, timeouts=_PROXMOX_TIMEOUTS),
             },
         )
         if task.work == "build":

@@ -87,7 +87,7 @@ def hetzner_terms(client: HetznerClient, site: HetznerSite, *, disk_bytes: int) 
         offer,
         disk_bytes=disk_bytes,
         # Longer than all that a seed waits for: after that its server counts as a leftover, and is swept.
-        seconds=client.patience.lifetime,
+        seconds=client.timeouts.lifetime,
         eur_per_gb_month=site.snapshot_eur_per_gb_month,
     )
     return Terms(offer, cost)

@@ -14,16 +14,16 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
-from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.seeding import Outcome, SeedRequest
+from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import Outputs
 from hyops_assets.contract.superseding import Cloud as Words
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.settings.pipeline import Settings
 from resources.sites.cleanup import Ground
+from resources.sites.journal import SeedReport
 from resources.sites.links import Link
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Seeded:
 
     Attributes:
         ref: the id there, as states and documents write it.
-        owner: whose it is.
+        report: how the seed ended.
         environment: the environment that is written on it; None where none is.
         size_bytes: of the guest-visible disk.
         outputs: of the site's state.
@@ -130,8 +130,7 @@ class Seeded:
     """
 
     ref: str
-    outcome: Outcome
-    owner: Owner
+    report: SeedReport
     environment: str | None
     size_bytes: int
     outputs: Outputs

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.signing_keys import SigningKey
 from resources.settings import load_settings, save_settings
-from resources.sites.proxmox.resource import proxmox_sites
+from resources.sites.proxmox.resource import OF_RUNS, proxmox_sites
 from tests.assets.relocation import relocate
 
 RELEASE = "2026.03.03-0027-rolling"
@@ -39,7 +39,7 @@ class NeverBoots(Unbooted):
 
 def quick() -> dict[str, object]:
     """What makes the graph take seconds: nothing to boot, and a short pause between two looks at a worker."""
-    return {"boot_gate": Unbooted(), "proxmox": proxmox_sites(poll_seconds=0.05)}
+    return {"boot_gate": Unbooted(), "proxmox": proxmox_sites(replace(OF_RUNS, first_poll=0.05, longest_poll=0.05))}
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,6 @@ def swept(scene: Scene, is_live: IsLive, *, now: float = NOW, seeding: str | Non
     return Sweep(
         client,
         "lab",
-        limits=LIMITS,
         environment=ENVIRONMENT,
         is_live=is_live,
         at_work=lambda: seeding,

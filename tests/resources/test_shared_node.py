@@ -43,7 +43,7 @@ def unknown(run_id: str) -> bool | None:
 
 def seeder(scene: Scene, is_live: IsLive = unknown, **site: object) -> ProxmoxSeeder:
     client = scene.client(**site)
-    return ProxmoxSeeder(client, client.site, limits=LIMITS, is_live=is_live)
+    return ProxmoxSeeder(client, client.site, is_live=is_live)
 
 
 def theirs(scene: Scene, version: str | None = None) -> SeedRequest:
@@ -101,7 +101,6 @@ def swept(scene: Scene, is_live: IsLive = unknown, *, now: float = 4e9) -> list[
     return Sweep(
         client,
         "lab",
-        limits=LIMITS,
         environment=ENVIRONMENT,
         is_live=is_live,
         at_work=lambda: None,

@@ -27,7 +27,6 @@ from resources.sites.proxmox.errors import (
     VmidTaken,
 )
 from resources.sites.proxmox.facts import ROUNDING_BYTES, TemplateFacts, audit, audit_whole
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import (
     TemplateLineage,
     description_of,
@@ -36,6 +35,7 @@ from resources.sites.proxmox.lineage import (
     tags_of,
     template_name,
 )
+from resources.sites.proxmox.tasks import NodeJournal
 from resources.sites.proxmox.writing import write_lineage
 
 _HAD_IT = "got correct file already"
@@ -54,7 +54,7 @@ class Build:
     """
 
     client: ProxmoxClient
-    journal: Journal
+    journal: NodeJournal
     request: SeedRequest
     options: TemplateOptions = field(default_factory=TemplateOptions)
     scratch_for: int | None = None
@@ -248,7 +248,7 @@ class Build:
             seed_id=self.request.seed_id,
             run_id=self.request.run_id,
             state="building",
-            expires=int(time.time() + self.journal.limits.lifetime),
+            expires=int(time.time() + self.client.timeouts.lifetime),
             scratch_for=self.scratch_for,
             lab=record.lab,
         )

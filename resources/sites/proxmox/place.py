@@ -52,8 +52,7 @@ class Node:
         seeded = self._seeder.seed(order.request(order.url_of("qcow2")), options, progress=order.progress)
         return Seeded(
             ref=str(seeded.vmid),
-            outcome=seeded.outcome,
-            owner=seeded.owner,
+            report=seeded,
             environment=seeded.lineage.environment,
             size_bytes=seeded.disk_size_bytes,
             outputs=template_outputs(
@@ -113,7 +112,6 @@ class Node:
         return Sweep(
             self._client,
             self._name,
-            limits=self._seeder.limits,
             environment=self._environment,
             is_live=self._is_live,
             at_work=at_work,
@@ -122,7 +120,7 @@ class Node:
 
     def superseded(self, ground: Ground) -> Removal[Standing[TemplateFacts]]:
         """Look for templates that newer records have replaced."""
-        return superseded_templates(self._client, self._seeder.limits, ground)
+        return superseded_templates(self._client, ground)
 
     def preflight(self) -> str:
         """Say whether the site answers, is new enough, and its token may see and do what a seed does."""
@@ -176,6 +174,4 @@ def _facts(seeded: SeededTemplate) -> dict[str, Fact]:
         "replaced": seeded.replaced or "nothing",
         "tasks": list(seeded.upids),
         "verified": dict(seeded.verified),
-        "warnings": list(seeded.warnings),
-        "timings": dict(seeded.timings),
     }
