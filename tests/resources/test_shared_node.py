@@ -25,7 +25,7 @@ from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import superseded_templates
 from resources.sites.proxmox.sweep import Sweep, judge_machine
 from tests.hetzner_lab import ANOTHER, ENVIRONMENT
-from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+from tests.proxmox_scene import Scene, proxmox_scene
 
 OLD, CURRENT = "2026.03.01-0027-rolling", "2026.03.04-0027-rolling"
 REPLACE = TemplateOptions(template_vm_id=9200, rebuild_if_exists=True)
@@ -92,7 +92,7 @@ def cleaned(
         environment=ENVIRONMENT,
         proves=proves,
     )
-    findings = superseded_templates(scene.client(), LIMITS, ground).reap()
+    findings = superseded_templates(scene.client(), ground).reap()
     return {finding.what.rpartition("(")[2].rstrip(")"): (finding.verdict, finding.why) for finding in findings}
 
 

@@ -3,7 +3,7 @@
 Nothing is written, and nothing that the host says is believed, before it proved on this very connection that it is the
 rescue system of our server (`proof.py`); then it says that it does not run from the disk.
 
-The rescue system is Debian (https://docs.hetzner.com/cloud/servers/getting-started/rescue-system), logged in to as root.
+It is Debian, logged in to as root (https://docs.hetzner.com/cloud/servers/getting-started/rescue-system).
 Every script sets `LC_ALL=C`, because what programs print is read; parameters are positional arguments.
 """
 
