@@ -19,6 +19,7 @@ from hyops_assets.cli.instance import environment_of, open_instance
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.partitions import cloud_named
 from resources.settings import load_settings
 from resources.sites.hetzner.resource import HetznerProjects
 from resources.sites.hetzner.timeouts import HetznerTimeouts
@@ -89,11 +90,8 @@ def _done(task: Task) -> str:
         if task.work == "build":
             graph.build(task.version)
             return "built"
-        seed, asset = {
-            "hetzner": (graph.seed_hetzner, "hetzner_image"),
-            "proxmox": (graph.seed_proxmox, "proxmox_template"),
-        }[task.work]
-        return str(seed(SITE, task.version).metadata[asset]["outcome"])
+        cloud = cloud_named(task.work)
+        return str(graph.seed(cloud, SITE, task.version).metadata[cloud.spec.asset]["outcome"])
 
 
 def _instance(root: RuntimeRoot, *, by_shell: bool) -> dg.DagsterInstance:

@@ -156,7 +156,7 @@ def _result(cell: _Cell, seeded: Seeded) -> dg.MaterializeResult[SeededAt]:
     if maker is not None:
         outputs[cell.cloud.spec.environment_output] = maker
     facts = dict(seeded.facts) | {"warnings": list(report.warnings), "timings": dict(report.timings)}
-    said: Metadata = {"ownership": ownership_of(report.owner)}
+    said: Metadata = {"ref": seeded.ref, "ownership": ownership_of(report.owner)}
     said |= {name: _shown(fact) for name, fact in facts.items()}
     return cell.result(seeded.ref, report.outcome, maker, said, outputs)
 

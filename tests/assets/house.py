@@ -28,6 +28,7 @@ from hyops_assets.settings.signing_keys import SigningKey
 from resources.settings import load_settings, save_settings
 from resources.sites.proxmox.resource import OF_RUNS, proxmox_sites
 from tests.assets.relocation import relocate
+from tests.clouds import HETZNER, PROXMOX
 
 RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20
@@ -95,8 +96,8 @@ class House:
         assert all(one.passed for one in ran.get_asset_check_evaluations())
 
     def seed_everywhere(self, graph: Graph, version: str = RELEASE) -> None:
-        graph.seed_proxmox(SITE, version)
-        graph.seed_hetzner(SITE, version)
+        graph.seed(PROXMOX, SITE, version)
+        graph.seed(HETZNER, SITE, version)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from resources.sites.proxmox.resource import proxmox_sites
 from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from sensors.failures import run_failures
 from tests.assets.house import RELEASE, quick
+from tests.clouds import HETZNER, PROXMOX
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 MARK = "PLANTED"
@@ -111,10 +112,10 @@ class Planted:
 
 def run_all(planted: Planted) -> None:
     def proxmox(graph: Graph) -> Ran:
-        return graph.seed_proxmox(SITE, RELEASE)
+        return graph.seed(PROXMOX, SITE, RELEASE)
 
     def hetzner(graph: Graph) -> Ran:
-        return graph.seed_hetzner(SITE, RELEASE)
+        return graph.seed(HETZNER, SITE, RELEASE)
 
     say(f"success: {hetzner(planted.graph()).metadata['hetzner_image']['outcome']}")
     for what, token in BAD.items():

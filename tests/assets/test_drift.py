@@ -12,13 +12,13 @@ from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.definitions import build_definitions
 from hyops_assets.lab.hetzner.project import Image
-from hyops_assets.partitions import hetzner_seed
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
 from resources.settings import load_settings
 from tests.assets.house import RELEASE, House, quick
 from tests.assets.test_lineage import changed, restored, snapshot, template
 from tests.cli.shell import hyops
+from tests.clouds import hetzner_seed
 
 NEXT_YEAR = 1_830_000_000
 

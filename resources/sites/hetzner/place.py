@@ -5,16 +5,19 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
-from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.found import require_image
+from resources.sites.hetzner.found import registered, require_image
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
 from resources.sites.hetzner.options import ImageSeedConfig
@@ -60,6 +63,19 @@ class Project:
     def holds(self, record: Record) -> bool:
         """Whether a snapshot claims to hold the record, whatever its state."""
         return bool(self._seeder().find(record))
+
+    def outlook(self, record: Record, options: BaseModel) -> str:
+        """Return the id of a snapshot that says it is ready."""
+        ready = (one for one in self._seeder().find(record) if one.labels.get("hyops_state") == "ready")
+        return next((str(snapshot.id) for snapshot in ready), "")
+
+    def register(self, claimed: ModuleInputs) -> Registered:
+        """Look at a snapshot that others made. Raises as `require_image`, and MissingImage."""
+        if not isinstance(claimed, ImageRegisterInputs):
+            raise TypeError(type(claimed).__name__)
+        facts, lab = self._seeder().audit(claimed.image_ref), self._site.lab
+        found = require_image(facts, claimed, lab=lab, environment=self._environment)
+        return registered(found, claimed, lab=lab)
 
     def seed(self, order: Order) -> Seeded:
         """Have one ready snapshot of the record. Raises as `HetznerSeeder.seed`."""

@@ -4,19 +4,22 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+from pydantic import BaseModel
+
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import TemplateImportInputs
 from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
-from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
-from resources.sites.proxmox.found import require_template
+from resources.sites.proxmox.found import registered, require_template
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
@@ -44,6 +47,21 @@ class Node:
     def holds(self, record: Record) -> bool:
         """Whether a complete template of the record stands here. Raises SiteNotReady as `ProxmoxSeeder.find`."""
         return self._seeder.find(record) is not None
+
+    def outlook(self, record: Record, options: BaseModel) -> str:
+        """Return the VMID that a seed would adopt. Raises as `ProxmoxSeeder.outlook`."""
+        if not isinstance(options, TemplateOptions):
+            raise TypeError(type(options).__name__)
+        adopted = self._seeder.outlook(record, options, self._environment).adopt
+        return str(adopted.vmid) if adopted is not None else ""
+
+    def register(self, claimed: ModuleInputs) -> Registered:
+        """Look at a template that others made. Raises as `require_template`, and NoSuchObject."""
+        if not isinstance(claimed, TemplateImportInputs):
+            raise TypeError(type(claimed).__name__)
+        facts, lab = self._seeder.audit(claimed.template_vm_id), self._seeder.site.lab
+        found = require_template(facts, claimed, lab=lab, environment=self._environment)
+        return registered(found, claimed, lab=lab)
 
     def seed(self, order: Order) -> Seeded:
         """Have one complete template of the record. Raises as `ProxmoxSeeder.seed`."""
