@@ -21,7 +21,7 @@ from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.settings.sites import ProxmoxSite
-from resources.sites.proxmox.building import Build
+from resources.sites.proxmox.building import Build, commit
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
@@ -32,7 +32,6 @@ from resources.sites.proxmox.report import SeededTemplate, report
 from resources.sites.proxmox.smoke import boot_a_clone, remove_clone
 from resources.sites.proxmox.survey import IsOurs, Standing, active_tasks, survey
 from resources.sites.proxmox.tasks import NodeJournal
-from resources.sites.proxmox.writing import commit
 
 
 class ProxmoxSeeder:
