@@ -76,8 +76,8 @@ def test_a_closed_port_is_a_transient_error(scene: Scene) -> None:
 
 
 def test_a_slow_answer_is_given_up_on(scene: Scene) -> None:
-    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(0.3), nth=frozenset()))
-    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=0.05, outage=0.2))
+    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(0.6), nth=frozenset()))
+    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=0.3, outage=0.1))
 
     with pytest.raises(NodeUnreachable, match="it takes too long"):
         client.list_nodes()
