@@ -29,9 +29,10 @@ from hyops_lab.objects import ObjectServer
 from hyops_lab.running import running
 from hyops_lab.trace import Trace
 from resources.sites.hetzner import rescue
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.proof import Secrets, new_nonce, user_data_with
 from resources.sites.hetzner.shell import Login, logged_in
+from resources.sites.hetzner.source import Source
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 MIB = 1 << 20
 SERVER_DISK_BYTES = 40_000_000_000
@@ -75,10 +76,10 @@ def compare(scratch: Path, *, quick: bool) -> Iterator[Comparison]:
     theirs: list[float] = []
     readbacks: list[float] = []
     with _rescue(scratch) as (login, url):
-        source = rescue.Source(variant, url=f"{url}/{_FILE}")
+        source = Source(variant, url=f"{url}/{_FILE}")
         for _ in range(1 if quick else 3):
             laps = _Laps()
-            written = rescue.write_disk(login, source, disk, patience=Patience(), progress=laps)
+            written = rescue.write_disk(login, source, disk, timeouts=HetznerTimeouts(), progress=laps)
             readbacks.append(time.perf_counter() - laps.reading)
             ours.append(laps.reading - laps.begun)
             assert (written.readback_sha256, written.sparse) == (disk.sha256, True)
@@ -101,7 +102,7 @@ def _variant(path: Path) -> Variant:
 def _their_seconds(login: Login, url: str) -> float:
     async def session() -> float:
         begun = time.perf_counter()
-        async with logged_in(login, Patience()) as shell:
+        async with logged_in(login, HetznerTimeouts()) as shell:
             line = shlex.join(["bash", "-c", _THEIRS.format(url=shlex.quote(url))])
             ended = await shell.run(line, within=_WITHIN_SECONDS)
         if ended.status != 0:

@@ -18,18 +18,19 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import environment_of, open_instance
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.partitions import cloud_named
 from hyops_lab.cli.lab import SITE
 from resources.settings import load_settings
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.journal import SeedLimits
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.proxmox.resource import ProxmoxSeeders
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 
 Work = Literal["build", "hetzner", "proxmox"]
 GO = "go"
 
-_PATIENCE = Patience(first_poll=0.02, longest_poll=0.2)
-_LIMITS = SeedLimits(poll=0.02)
+_HETZNER_TIMEOUTS = HetznerTimeouts(first_poll=0.02, longest_poll=0.2)
+_PROXMOX_TIMEOUTS = ProxmoxTimeouts(first_poll=0.02, longest_poll=0.02)
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,15 @@ def _done(task: Task) -> str:
             overrides={
                 "boot_gate": Unbooted(),
                 # The pauses between two looks are short; everything else is the product's own.
-                "hetzner": HetznerProjects(settings, patience=_PATIENCE),
-                "proxmox": ProxmoxSeeders(settings, limits=_LIMITS),
+                "hetzner": HetznerProjects(settings, timeouts=_HETZNER_TIMEOUTS),
+                "proxmox": ProxmoxSeeders(settings, timeouts=_PROXMOX_TIMEOUTS),
             },
         )
         if task.work == "build":
             graph.build(task.version)
             return "built"
-        seed, asset = {
-            "hetzner": (graph.seed_hetzner, "hetzner_image"),
-            "proxmox": (graph.seed_proxmox, "proxmox_template"),
-        }[task.work]
-        return str(seed(SITE, task.version).metadata[asset]["outcome"])
+        cloud = cloud_named(task.work)
+        return str(graph.seed(cloud, SITE, task.version).metadata[cloud.spec.asset]["outcome"])
 
 
 def _instance(root: RuntimeRoot, *, by_shell: bool) -> dg.DagsterInstance:

@@ -34,7 +34,7 @@ class Partition:
 
     @classmethod
     def parse(cls, text: str) -> "Partition":
-        """Read `2026.03.03-0027-rolling`, `proxmox/<site>` or `hetzner/<site>`."""
+        """Read `2026.03.03-0027-rolling`, or `<cloud>/<site>`."""
         for cloud in CLOUDS:
             if text.startswith(f"{cloud.name}/"):
                 return cls(cloud.name, text.partition("/")[2])
@@ -74,7 +74,7 @@ def references(
     if partition.key not in known:
         raise Refused(
             f"there is no partition {partition} (of its kind there are: {', '.join(sorted(known)) or 'none'})",
-            hint="name a version, or proxmox/<site> or hetzner/<site>",
+            hint=f"name a version, or {' or '.join(f'{cloud.name}/<site>' for cloud in CLOUDS)}",
         )
     cloud = partition.cloud
     configured = cloud is not None and partition.key in cloud.sites(settings)

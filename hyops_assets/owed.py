@@ -253,7 +253,7 @@ def _waits(due: Mapping[str, Owed], settings: Settings, log: SeedLog, *, now: fl
     }
     waits = {key: why[one.version] for key, one in due.items() if why[one.version]}
     waits |= wave_waits(log.cloud, due.keys() - waits.keys(), settings, log, now=now)
-    if log.cloud.name == "hetzner":
+    if log.cloud.spec.paid:
         waits |= cap_waits(due.keys() - waits.keys(), settings, log, now=now)
     return waits
 

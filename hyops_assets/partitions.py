@@ -79,20 +79,6 @@ def cloud_named(name: str) -> Cloud:
     return {cloud.name: cloud for cloud in CLOUDS}[name]
 
 
-PROXMOX, HETZNER = cloud_named("proxmox"), cloud_named("hetzner")
-"""For commands that speak of one of these two."""
-
-
-def proxmox_seed(site: str, version: str) -> dg.MultiPartitionKey:
-    """Return the partition key of one version at one Proxmox site."""
-    return PROXMOX.seed(site, version)
-
-
-def hetzner_seed(site: str, version: str) -> dg.MultiPartitionKey:
-    """Return the partition key of one version at one Hetzner site."""
-    return HETZNER.seed(site, version)
-
-
 def site_of(key: str) -> str:
     """Return the site in a seed's partition key, typed or as plain text.
 

@@ -10,6 +10,7 @@ from hyops_assets.contract.seed_policy import Caps, Paid, cap_holds, wave_holds
 from hyops_assets.partitions import Cloud, cell_of
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import PaidSite
 
 
 def auto_sites(cloud: Cloud, settings: Settings) -> list[str]:
@@ -55,25 +56,29 @@ def wave_waits(
 
 
 def cap_waits(keys: Collection[str], settings: Settings, log: SeedLog, *, now: float) -> dict[str, str]:
-    """Return which of these cells wait for the daily cap, and why. What is queued or at work counts as created."""
+    """Return which of these cells of a paid cloud wait for the daily cap, and why.
+
+    What is queued or at work counts as created.
+    """
     created = log.created(now=now)
     settled = {run_id for _, run_id in created}
-    at_work = log.at_work(settings.sites.hetzner).items()
+    at_work = log.at_work(log.cloud.sites(settings)).items()
     counted = [paid for paid, _ in created] + [
         Paid(cell_of(key)[0], now) for key, run_id in at_work if run_id not in settled
     ]
-    published = log.published()
+    published, caps = log.published(), caps_of(log.cloud, settings)
     waits: dict[str, str] = {}
     for key in sorted(keys, key=lambda key: (-published.get(cell_of(key)[1], 0), key)):
         site, _ = cell_of(key)
-        if why := cap_holds(counted, site, caps_of(settings), now=now):
+        if why := cap_holds(counted, site, caps, now=now):
             waits[key] = why
         else:
             counted.append(Paid(site, now))
     return waits
 
 
-def caps_of(settings: Settings) -> Caps:
-    """Return the caps of the configured Hetzner sites."""
-    by_site = {name: site.paid_seeds_a_day for name, site in settings.sites.hetzner.items()}
+def caps_of(cloud: Cloud, settings: Settings) -> Caps:
+    """Return the caps of a cloud's configured sites; one without a cap of its own may create nothing."""
+    sites = cloud.sites(settings).items()
+    by_site = {name: site.paid_seeds_a_day for name, site in sites if isinstance(site, PaidSite)}
     return Caps(by_site, settings.seeding.paid_seeds_a_day)

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import PROXY_VARIABLES, Redactor
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import token_of
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
@@ -110,11 +111,10 @@ def remember(names: Iterable[str]) -> None:
 
 def named_in(settings: Settings) -> list[str]:
     """Return the variables that settings name as secrets: of sites, of the webhook, of the operator's builder."""
-    sites = (*settings.sites.proxmox.values(), *settings.sites.hetzner.values())
     command = settings.build.command
     webhook = settings.notify.webhook_env
     return [
-        *(site.token_env for site in sites),
+        *(token for _, _, site in settings.sites.each() if (token := token_of(site))),
         *(command.environment if command else []),
         *([webhook] if webhook else []),
     ]

@@ -29,8 +29,9 @@ def leftover_resources(settings: UpkeepSettings) -> dg.ScheduleDefinition:
     )
     @bordered
     def schedule(settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
-        sites = [*settings.sites.hetzner, *settings.sites.proxmox]
-        return dg.RunRequest() if sites else dg.SkipReason("no site is configured: nothing can be left anywhere")
+        if any(settings.sites.each()):
+            return dg.RunRequest()
+        return dg.SkipReason("no site is configured: nothing can be left anywhere")
 
     return schedule
 

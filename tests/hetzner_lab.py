@@ -25,8 +25,8 @@ from hyops_lab.hetzner.rescue import Withheld
 from hyops_lab.running import running
 from hyops_lab.trace import Trace
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.seed import HetznerSeeder
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from tests.specs import HETZNER, require_specification
 
 ENVIRONMENT, ANOTHER = "0e" * 10, "a1" * 10
@@ -34,7 +34,7 @@ ENVIRONMENT, ANOTHER = "0e" * 10, "a1" * 10
 TOKEN = "lab-token-that-must-never-be-seen-0123456789"
 DISK_BYTES = 16 << 20
 VERSION = "2026.03.03-0027-rolling"
-QUICK = Patience(
+QUICK = HetznerTimeouts(
     request=5.0,
     rate=3.0,
     outage=0.3,
@@ -135,11 +135,11 @@ class Lab:
     trace: Trace
     site: HetznerSite
     directory: Path
-    patience: Patience = QUICK
+    timeouts: HetznerTimeouts = QUICK
     watchers: list[Callable[[Exchange], None]] = field(default_factory=list)
 
     def client(self, token: str = TOKEN) -> HetznerClient:
-        return HetznerClient(self.standin.url, token, patience=self.patience)
+        return HetznerClient(self.standin.url, token, timeouts=self.timeouts)
 
     def seeder(self, *, client: HetznerClient | None = None, **options: Any) -> HetznerSeeder:
         return HetznerSeeder(client or self.client(), self.site, **options)

@@ -24,9 +24,9 @@ from hyops_lab.running import running
 from hyops_lab.trace import Trace
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import TaskFailed
-from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.tasks import wait_task
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from tests.hetzner_lab import ENVIRONMENT
 from tests.specs_proxmox import SpecWatch
 
@@ -34,7 +34,7 @@ TOKEN_ID = "svc@pve!seed"
 TOKEN = "8a1c7f0e-5d0c-4b7a-9a44-0123456789ab"
 VERSION = "2026.03.03-0027-rolling-r2"
 DISK_BYTES = 64 << 20
-LIMITS = SeedLimits(task=20.0, poll=0.02, smoke=1.0)
+QUICK = ProxmoxTimeouts(request=5.0, outage=0.5, retry=0.01, first_poll=0.02, longest_poll=0.02, task=20.0, smoke=1.0)
 
 
 def by_proxmoxer(scene: "Scene", *, token: str = TOKEN, port: int | None = None) -> Any:
@@ -52,7 +52,7 @@ def by_proxmoxer(scene: "Scene", *, token: str = TOKEN, port: int | None = None)
 def end_of(scene: "Scene", upid: str) -> str:
     """Wait for a worker of the stand-in and return its exit status."""
     try:
-        return wait_task(scene.client(), upid, timeout_seconds=20.0, poll_seconds=0.02).exitstatus
+        return wait_task(scene.client(), upid).exitstatus
     except TaskFailed as failure:
         return failure.exitstatus
 
@@ -115,13 +115,11 @@ class Scene:
         return ProxmoxSite.model_validate(settings | self.site_options | options)
 
     def client(self, **options: object) -> ProxmoxClient:
-        return ProxmoxClient(
-            self.site(**options), TOKEN, timeout_seconds=5.0, patience_seconds=0.5, retry_seconds=0.01
-        )
+        return ProxmoxClient(self.site(**options), TOKEN, timeouts=QUICK)
 
     def seeder(self, **options: object) -> ProxmoxSeeder:
         client = self.client(**options)
-        return ProxmoxSeeder(client, client.site, limits=LIMITS)
+        return ProxmoxSeeder(client, client.site)
 
     def request(
         self,
@@ -150,7 +148,7 @@ class Scene:
             self.finish(task.upid)
 
     def finish(self, upid: str) -> None:
-        wait_task(self.client(), upid, timeout_seconds=10.0, poll_seconds=0.01)
+        wait_task(self.client(), upid)
 
     def mutations(self) -> int:
         return self.trace.mutations()["proxmox"]

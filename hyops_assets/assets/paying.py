@@ -33,4 +33,4 @@ def require_within_cap(context: dg.AssetExecutionContext, cloud: Cloud, options:
         return is_live(context.instance, run_id) is not False
 
     paid = log.paid_before(context.run.run_id, may_pay, now=now)
-    require_affordable(paid, site_of(key), caps_of(settings), now=now)
+    require_affordable(paid, site_of(key), caps_of(cloud, settings), now=now)

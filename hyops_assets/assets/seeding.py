@@ -143,20 +143,22 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
             if absent:
                 cell.require_within_cap()
             seeded = place.seed(cell.order(progress))
-            progress.ended(seeded.outcome, seeded.size_bytes)
+            progress.ended(seeded.report.outcome, seeded.size_bytes)
         return _result(cell, seeded)
 
     return seed
 
 
 def _result(cell: _Cell, seeded: Seeded) -> dg.MaterializeResult[SeededAt]:
-    maker = maker_of(seeded.owner, seeded.environment, cell.settings.environment_id)
+    report = seeded.report
+    maker = maker_of(report.owner, seeded.environment, cell.settings.environment_id)
     outputs = dict(seeded.outputs)
     if maker is not None:
         outputs[cell.cloud.spec.environment_output] = maker
-    said: Metadata = {"ownership": ownership_of(seeded.owner)}
-    said |= {name: _shown(fact) for name, fact in seeded.facts.items()}
-    return cell.result(seeded.ref, seeded.outcome, maker, said, outputs)
+    facts = dict(seeded.facts) | {"warnings": list(report.warnings), "timings": dict(report.timings)}
+    said: Metadata = {"ref": seeded.ref, "ownership": ownership_of(report.owner)}
+    said |= {name: _shown(fact) for name, fact in facts.items()}
+    return cell.result(seeded.ref, report.outcome, maker, said, outputs)
 
 
 def _by_command(cell: _Cell, place: Place, progress: Step) -> dg.MaterializeResult[SeededAt]:

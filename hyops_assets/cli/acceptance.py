@@ -13,10 +13,10 @@ import dagster as dg
 import typer
 
 from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+from hyops_assets.checks.links import site_links
 from hyops_assets.cli.acceptance_killed import KilledTrials
-from hyops_assets.cli.acceptance_removal import INSTANCE, Made, alone, at_work
+from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone, at_work
 from hyops_assets.cli.acceptance_report import Trial, document_of, print_plan, print_report
-from hyops_assets.cli.acceptance_sites import HetznerTrial, ProxmoxTrial, Terms, TrialSite, hetzner_terms
 from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran
@@ -25,23 +25,24 @@ from hyops_assets.cli.prepare import reach_environment, redactor_of
 from hyops_assets.cli.progress import shown
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.source_iso import Source, source_of
+from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.record import Record
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
-from hyops_assets.partitions import add_version
-from hyops_assets.settings.pipeline import Settings
+from hyops_assets.partitions import CLOUDS, add_version
+from hyops_assets.settings.pipeline import NoSuchSite, Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.settings import settings_to_write
-from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.resource import ProxmoxSeeders
 from resources.states.current_record import current_version
 from resources.states.store import Begun, StateStore
 
 OPT_IN = "HYOPS_ACCEPTANCE"
 LEFT_OUT = "-"
 _LINEAGE = "lineage_holds"
+_REVISION = "use a revision, which no site holds: hyops rebuild <version> --reason acceptance"
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,13 @@ class Asked:
     """What the command line said.
 
     Attributes:
-        proxmox_site: by name; the default one where empty; none where `-`.
-        hetzner_site: likewise.
+        sites: by name, for each cloud; the default one where empty; none where `-`.
         iso: path or URL of an ISO to build first; empty for the record that the build slot names.
         max_eur: what the run may cost at most, net.
         dry_run: only read, and list the calls.
     """
 
-    proxmox_site: str
-    hetzner_site: str
+    sites: Mapping[str, str]
     iso: str
     max_eur: float | None
     dry_run: bool
@@ -113,9 +112,9 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
         return 0
     with ended_as_by_hand(), alone(place.root):
         _remove_what_killed_ones_left(ground)
-        trials, terms, contract = _run(ground, asked)
-    record.write("result.json", document_of(run_id, now(), trials, terms, contract))
-    print_report(place.console, trials, terms, contract)
+        trials, contract = _run(ground, asked)
+    record.write("result.json", document_of(run_id, now(), trials, contract))
+    print_report(place.console, trials, contract)
     return 0 if all(trial.held for trial in trials) else 1
 
 
@@ -127,35 +126,35 @@ def _foresee(ground: Ground, asked: Asked) -> None:
             hint=f"hyops cleanup {ground.place.flag} --apply removes it, and so does the next run",
         )
     source = _source(ground, asked)
-    sites, terms, contract = _looked_at(ground, asked, source)
-    print_plan(ground.place.console, sites, terms, contract, source=source.source_iso_url or source.release)
+    sites, contract = _looked_at(ground, asked, source)
+    print_plan(ground.place.console, sites, contract, source=source.source_iso_url or source.release)
 
 
-def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Terms | None, Contract]:
+def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Contract]:
     source = _source(ground, asked)
-    sites, terms, contract = _looked_at(ground, asked, source)
+    sites, contract = _looked_at(ground, asked, source)
     if asked.iso:
         root = ground.place.root
         with shown(ground.place.console), open_instance(root) as instance:
             Graph(root, instance).build(source.release, source_iso_url=source.source_iso_url)
         # Again: the record is known by now.
-        sites, terms, contract = _looked_at(ground, asked, source)
+        sites, contract = _looked_at(ground, asked, source)
     if contract is None:
         raise Refused(f"no contract of {source.release} was published here", hint="build it, or give --iso")
-    return _tried(ground, sites, contract), terms, contract
+    return _tried(ground, sites, contract), contract
 
 
-def _looked_at(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite], Terms | None, Contract | None]:
-    """Return the sites, what the run costs at most, and the record's contract, None as long as it is not built.
+def _looked_at(ground: Ground, asked: Asked, source: Source) -> tuple[list[TriedSite], Contract | None]:
+    """Return the sites, and the record's contract, None as long as it is not built.
 
     Raises:
         Refused: no site is left, the estimate is above the cap, or a site holds the record.
     """
-    sites, terms = _sites(ground, asked, source)
+    sites = _sites(ground, asked, source)
     contract = ground.contract(source.release)
     if contract is not None:
         _require_free(ground, sites, contract)
-    return sites, terms, contract
+    return sites, contract
 
 
 def _remove_what_killed_ones_left(ground: Ground) -> None:
@@ -195,40 +194,44 @@ def _named(ground: Ground) -> Source:
     return Source(version)
 
 
-def _sites(ground: Ground, asked: Asked, source: Source) -> tuple[list[TrialSite], Terms | None]:
-    """Return the sites, and what the run costs at most.
+def _sites(ground: Ground, asked: Asked, source: Source) -> list[TriedSite]:
+    """Return the sites, each with what it costs at most.
 
     Raises:
         Refused: none is left, or the estimate is above the cap.
     """
-    settings, sites, terms = ground.settings, list[TrialSite](), None
-    if (name := _chosen(asked.proxmox_site, default_site(settings.sites.proxmox))) is not None:
-        private = settings.repository.kind == "directory" and settings.repository.public_base_url is None
-        settings.proxmox_site(name)
-        sites.append(ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), settings.environment_id, private))
-    if (name := _chosen(asked.hetzner_site, default_site(settings.sites.hetzner))) is not None:
-        site, client = settings.hetzner_site(name), HetznerProjects(settings).client(name)
-        contract = ground.contract(source.release)
-        disk_bytes = contract.record.disk.size_bytes if contract else settings.build.disk_bytes
-        terms = hetzner_terms(client, site, disk_bytes=disk_bytes)
-        if asked.max_eur is not None and terms.eur > asked.max_eur:
-            raise Refused(
-                f"the run may cost {terms.eur:.4f} EUR, the cap is {asked.max_eur:.4f} EUR",
-                hint="raise --max-eur, or leave the Hetzner site out: --hetzner-site -",
-            )
-        sites.append(HetznerTrial(name, client, settings.environment_id, site, terms.offer))
+    settings, contract, sites = ground.settings, ground.contract(source.release), list[TriedSite]()
+    disk_bytes = contract.record.disk.size_bytes if contract else settings.build.disk_bytes
+    for cloud in CLOUDS:
+        configured = cloud.sites(settings)
+        name = _chosen(asked.sites.get(cloud.name, ""), default_site(configured))
+        if cloud.spec.trial is None or name is None:
+            continue
+        if name not in configured:
+            raise NoSuchSite(cloud.name, name, configured)
+        sites.append(TriedSite(cloud, name, cloud.spec.trial(settings, name).priced(disk_bytes)))
+        _require_affordable(sites, asked)
     if not sites:
         raise Refused("no site is left", hint="configure one in config/pipeline.yml under sites, or name it")
-    if INSTANCE in (*settings.sites.proxmox, *settings.sites.hetzner):
+    if any(name == INSTANCE for _, name, _ in settings.sites.each()):
         raise Refused(f"a site is called {INSTANCE}: its state is what this run writes", hint="rename the site")
-    return sites, terms
+    return sites
+
+
+def _require_affordable(sites: list[TriedSite], asked: Asked) -> None:
+    eur = sum(site.trial.terms.eur for site in sites if site.trial.terms)
+    if asked.max_eur is not None and eur > asked.max_eur:
+        raise Refused(
+            f"the run may cost {eur:.4f} EUR, the cap is {asked.max_eur:.4f} EUR",
+            hint=f"raise --max-eur, or leave that site out: --{sites[-1].cloud.name}-site {LEFT_OUT}",
+        )
 
 
 def _chosen(named: str, default: str | None) -> str | None:
     return None if named == LEFT_OUT else named or default
 
 
-def _require_free(ground: Ground, sites: list[TrialSite], contract: Contract) -> None:
+def _require_free(ground: Ground, sites: list[TriedSite], contract: Contract) -> None:
     """See that no site holds the record, or is expected to, and that no run is at work there.
 
     Raises:
@@ -238,15 +241,16 @@ def _require_free(ground: Ground, sites: list[TrialSite], contract: Contract) ->
         for site in sites:
             if busy := at_work(instance, site):
                 raise Refused(f"run {busy} seeds at {site.name}", hint="wait for it")
-            site.require_absent(contract.record)
-            if _document(site, contract) in ground.store.list_names(site.cloud.asset.to_user_string()):
+            if found := site.trial.found(contract.record):
+                raise Refused(f"{site.name} holds {contract.record.version} already: {found}", hint=_REVISION)
+            if _document(site, contract) in ground.store.list_names(site.cloud.spec.asset):
                 raise Refused(
                     f"{contract.record.version} was seeded at {site.name}, and is gone from there",
                     hint="see hyops drift; seed it again, or use a revision: hyops rebuild",
                 )
 
 
-def _tried(ground: Ground, sites: list[TrialSite], contract: Contract) -> list[Trial]:
+def _tried(ground: Ground, sites: list[TriedSite], contract: Contract) -> list[Trial]:
     """Try one site after the other. One's failure stops no other; what was made is removed, whatever happens."""
     root, version = ground.place.root, contract.record.version
     with ExitStack() as stack:
@@ -259,14 +263,14 @@ def _tried(ground: Ground, sites: list[TrialSite], contract: Contract) -> list[T
         return [_try(ground, site, graph, live, contract) for site in sites]
 
 
-def _try(ground: Ground, site: TrialSite, graph: Graph, live: dg.DagsterInstance, contract: Contract) -> Trial:
-    trial, ref, begun = Trial(site), StateRef(site.module, INSTANCE), time.monotonic()
+def _try(ground: Ground, site: TriedSite, graph: Graph, live: dg.DagsterInstance, contract: Contract) -> Trial:
+    trial, ref, begun = Trial(site), StateRef(site.cloud.spec.module, INSTANCE), time.monotonic()
     try:
         ground.states.begin(
             ref, Begun(ground.run_id, "acceptance", str(ground.record.directory)), lab=ground.settings.lab
         )
-        trial.ran = site.seed(graph, contract.record.version)
-        trial.wrong += _judged(site, trial.ran, contract)
+        trial.ran = graph.seed(site.cloud, site.name, contract.record.version, site.trial.options)
+        trial.wrong += _judged(ground, site, trial.ran, contract)
     except HyopsError as error:
         trial.wrong.append(error.message)
     finally:
@@ -277,15 +281,28 @@ def _try(ground: Ground, site: TrialSite, graph: Graph, live: dg.DagsterInstance
     return trial
 
 
-def _judged(site: TrialSite, ran: Ran, contract: Contract) -> list[str]:
+def _judged(ground: Ground, site: TriedSite, ran: Ran, contract: Contract) -> list[str]:
     """Return what of a seed does not hold: that it was made by this run, its lineage, what is read back."""
-    outcome = ran.metadata[site.cloud.asset.to_user_string()]["outcome"]
+    said, disk = ran.metadata[site.cloud.spec.asset], contract.record.disk.sha256
     passed, why = ran.checks.get(_LINEAGE, (False, "the check did not run"))
+    # A cloud that reads the disk back says what it read.
+    read_back = said.get("readback_sha256", disk) == disk
     return [
-        *([] if outcome == "created" else [f"it was {outcome}, not created"]),
+        *([] if said["outcome"] == "created" else [f"it was {said['outcome']}, not created"]),
         *([] if passed else [f"{_LINEAGE}: {why}"]),
-        *site.wrong(ran, contract.record),
+        *([] if read_back else ["the disk was not read back as the record's"]),
+        *_broken(ground, site, str(said["ref"]), contract.record),
     ]
+
+
+def _broken(ground: Ground, site: TriedSite, ref: str, record: Record) -> list[str]:
+    """Read what was seeded once more at its site, and return what of it is not the record's."""
+    seeded = SeededAt(
+        site=site.name, ref=ref, version=record.version, record_digest=record.digest, disk_sha256=record.disk.sha256
+    )
+    place = site.cloud.spec.open(ground.settings).place(site.name)
+    links = site_links(site.cloud.spec.noun, seeded, record, lambda: place.audit(ref))
+    return [f"{link.name}: {link.found!r}, not {link.expected!r}" for link in links if not link.holds]
 
 
 def _remove(
@@ -310,5 +327,5 @@ def _remove(
     ]
 
 
-def _document(site: TrialSite, contract: Contract) -> str:
+def _document(site: TriedSite, contract: Contract) -> str:
     return str(site.cloud.seed(site.name, contract.record.version))

@@ -7,22 +7,18 @@ import dagster as dg
 
 from hyops_assets.assets.asked import MODULE_RUN_TAG
 from hyops_assets.assets.executing import is_live
-from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedNode, TriedProject, TriedSite, alone
+from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.upkeep import Finding, not_looked_at
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.resource import ProxmoxSeeders
 from resources.states.store import StateStore
-
-_SLOTS = ((IMAGE_SEED, HETZNER), (TEMPLATE_SEED, PROXMOX))
 
 
 class KilledTrials:
@@ -60,7 +56,7 @@ class KilledTrials:
             return [Finding("what an acceptance run makes", str(self._root.path), "keep", error.message)]
 
     def _left(self) -> list[tuple[StateRef, ModuleState, Cloud]]:
-        found = ((ref := StateRef(module, INSTANCE), self._states.find(ref), cloud) for module, cloud in _SLOTS)
+        found = ((ref := StateRef(cloud.spec.module, INSTANCE), self._states.find(ref), cloud) for cloud in CLOUDS)
         return [(ref, state, cloud) for ref, state, cloud in found if state and state.status != "destroyed"]
 
     def _each(self, *, reap: bool) -> list[Finding]:
@@ -122,13 +118,10 @@ class KilledTrials:
         if contract is None:
             raise Refused(f"the contract of {version} is gone from here", hint="register the record again")
         since = run.create_timestamp.timestamp()
-        there = self._site(cloud, site)
+        if cloud.spec.trial is None:
+            raise Refused(f"no site of {cloud.name} is tried by this version", hint="remove what the state names")
+        there = TriedSite(cloud, site, cloud.spec.trial(self._settings, site))
         return Made(self._root, self._settings, live, own, state.run_id, there, contract.record, since)
-
-    def _site(self, cloud: Cloud, name: str) -> TriedSite:
-        if cloud is HETZNER:
-            return TriedProject(name, HetznerProjects(self._settings).client(name), self._settings.environment_id)
-        return TriedNode(name, ProxmoxSeeders(self._settings).seeder(name), self._settings.environment_id)
 
 
 def _named(made: Made) -> list[Finding]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Protocol
 
 import dagster as dg
 from filelock import FileLock, Timeout
@@ -21,93 +20,35 @@ from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.references import IMAGE_SEED, TEMPLATE_SEED, StateRef
-from hyops_assets.contract.superseding import IMAGES, TEMPLATES, mentioned
-from hyops_assets.contract.superseding import Cloud as Words
-from hyops_assets.contract.upkeep import Finding, Needed
-from hyops_assets.partitions import HETZNER, PROXMOX, Cloud
+from hyops_assets.contract.references import StateRef
+from hyops_assets.contract.superseding import mentioned
+from hyops_assets.contract.upkeep import Finding
+from hyops_assets.partitions import Cloud
 from hyops_assets.seed_log import SeedLog
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
 from resources.settings import make_private
-from resources.sites.hetzner import undoing as at_hetzner
-from resources.sites.hetzner.client import HetznerClient
-from resources.sites.proxmox import undoing as at_proxmox
-from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.trial import Trial
 from resources.states.store import StateStore
 
 INSTANCE = "acceptance"
 """The state instance of what an acceptance run seeds: no live slot ever names what is about to be removed."""
 
 
-class TriedSite(Protocol):
-    """A site at which an acceptance run made something.
+@dataclass(frozen=True)
+class TriedSite:
+    """A site at which an acceptance run makes something.
 
     Attributes:
         cloud: whose partitions its seeds are.
-        words: how states speak of what the cloud holds.
-        module: whose state a seed writes.
+        name: of the site.
+        trial: the cloud's own part.
     """
 
-    cloud: ClassVar[Cloud]
-    words: ClassVar[Words]
-    module: ClassVar[str]
-
-    @property
-    def name(self) -> str:
-        """The site's name."""
-        ...
-
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made; return what became of each."""
-        ...
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what still carries the id of one of these runs."""
-        ...
-
-
-@dataclass(frozen=True)
-class TriedProject:
-    """A Hetzner project."""
-
+    cloud: Cloud
     name: str
-    client: HetznerClient
-    environment: str | None
-
-    cloud: ClassVar[Cloud] = HETZNER
-    words: ClassVar[Words] = IMAGES
-    module: ClassVar[str] = IMAGE_SEED
-
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made."""
-        return at_hetzner.undo(self.client, self.name, self.environment, runs, needed=needed)
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what is left of these runs."""
-        return at_hetzner.remaining(self.client, runs)
-
-
-@dataclass(frozen=True)
-class TriedNode:
-    """A Proxmox VE node."""
-
-    name: str
-    seeder: ProxmoxSeeder
-    environment: str | None
-
-    cloud: ClassVar[Cloud] = PROXMOX
-    words: ClassVar[Words] = TEMPLATES
-    module: ClassVar[str] = TEMPLATE_SEED
-
-    def undo(self, record: Record, runs: frozenset[str], needed: Needed) -> list[Finding]:
-        """Remove what these runs made."""
-        return at_proxmox.undo(self.seeder, self.name, self.environment, record, runs, needed=needed)
-
-    def remaining(self, runs: frozenset[str]) -> list[str]:
-        """Return what is left of these runs."""
-        return at_proxmox.remaining(self.seeder, runs)
+    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -137,11 +78,11 @@ class Made:
     @property
     def state(self) -> StateRef:
         """The slot that its seed wrote."""
-        return StateRef(self.site.module, INSTANCE)
+        return StateRef(self.site.cloud.spec.module, INSTANCE)
 
     def remaining(self) -> list[str]:
         """Return what is still there. Reads only."""
-        return self.site.remaining(self._runs())
+        return self.site.trial.remaining(self._runs())
 
     def remove(self) -> list[Finding]:
         """Remove it, and return what became of each thing. What nothing is left of names nothing any more.
@@ -151,8 +92,8 @@ class Made:
         """
         runs, states = self._runs(), StateStore(self.root)
         needed = partial(who_needs, self.live, states, self.settings, self.site, self.record.version, self.since)
-        done = self.site.undo(self.record, runs, needed)
-        left = self.site.remaining(runs)
+        done = self.site.trial.undo(self.record, runs, needed)
+        left = self.site.trial.remaining(runs)
         told = {finding.what for finding in done if finding.verdict != "removed"}
         done += [Finding(what, self.site.name, "failed", "it is still there") for what in left if what not in told]
         if not left:
@@ -235,7 +176,7 @@ def who_needs(
     concerned = [
         (other, state)
         for other, state in states.list()
-        if not (other.module in site.words.naming and other.instance in {*elsewhere, INSTANCE})
+        if not (other.module in site.cloud.spec.words.naming and other.instance in {*elsewhere, INSTANCE})
     ]
     named = mentioned(concerned).get(ref)
     return f"{named} names it" if named else None

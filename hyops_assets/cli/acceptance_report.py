@@ -1,12 +1,13 @@
 """What an acceptance run prints and keeps: the plan of its dry run, and what became of each site."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from hyops_assets.cli.acceptance_sites import Terms, TrialSite
+from hyops_assets.cli.acceptance_removal import TriedSite
 from hyops_assets.cli.graph import Ran, Said
 from hyops_assets.contract.evidence import Contract
 
@@ -17,7 +18,7 @@ _NET = "net, by the API's price of the server and the site's setting for snapsho
 class Trial:
     """What became of one site: what was seeded, what does not hold, what was removed."""
 
-    site: TrialSite
+    site: TriedSite
     ran: Ran | None = None
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list[str])
@@ -31,12 +32,10 @@ class Trial:
     @property
     def said(self) -> Said:
         """What the seed said of itself; nothing where it failed."""
-        return self.ran.metadata.get(self.site.cloud.asset.to_user_string(), {}) if self.ran else {}
+        return self.ran.metadata.get(self.site.cloud.spec.asset, {}) if self.ran else {}
 
 
-def print_plan(
-    console: Console, sites: list[TrialSite], terms: Terms | None, contract: Contract | None, *, source: str
-) -> None:
+def print_plan(console: Console, sites: list[TriedSite], contract: Contract | None, *, source: str) -> None:
     """Print the changing calls of a run, in order, and what it costs at most. `source` names the record or the ISO."""
     if contract is None:
         console.print(
@@ -48,14 +47,14 @@ def print_plan(
         table = Table(title=f"{site.cloud.name} site {site.name}", title_justify="left")
         for heading in ("call", "path", "why"):
             table.add_column(heading, overflow="fold")
-        for call in site.calls(contract):
+        for call in site.trial.calls(contract):
             table.add_row(call.method, call.path, call.why)
         console.print(table)
-    _print_cost(console, terms)
+    _print_cost(console, sites)
     console.print("nothing was changed; what only reads, or is asked again after a passing failure, is not listed")
 
 
-def print_report(console: Console, trials: list[Trial], terms: Terms | None, contract: Contract) -> None:
+def print_report(console: Console, trials: list[Trial], contract: Contract) -> None:
     """Print what was done at each site, with ids, digests, seconds and cost."""
     record = contract.record
     table = Table(title=f"acceptance of {record.key} {record.version}", title_justify="left")
@@ -66,7 +65,7 @@ def print_report(console: Console, trials: list[Trial], terms: Terms | None, con
         table.add_row(
             f"{trial.site.cloud.name} {trial.site.name}",
             str(said.get("outcome", "failed")),
-            str(said.get("image_ref") or said.get("vmid") or ""),
+            str(said.get("ref", "")),
             f"{trial.seconds:.1f}",
             str(said.get("readback_sha256") or said.get("disk_sha256") or ""),
             str(len(trial.removed)),
@@ -78,13 +77,11 @@ def print_report(console: Console, trials: list[Trial], terms: Terms | None, con
             console.print(f"cost       {cost} ({_NET})", soft_wrap=True)
         if smoke := trial.said.get("smoke"):
             console.print(f"smoke gate {smoke}")
-    _print_cost(console, terms)
+    _print_cost(console, [trial.site for trial in trials])
     console.print("left       the published record, and the qcow2 on the node's import storage")
 
 
-def document_of(
-    run_id: str, recorded_at: str, trials: list[Trial], terms: Terms | None, contract: Contract
-) -> dict[str, Any]:
+def document_of(run_id: str, recorded_at: str, trials: list[Trial], contract: Contract) -> dict[str, Any]:
     """Return what the run record keeps."""
     return {
         "run_id": run_id,
@@ -92,7 +89,7 @@ def document_of(
         "version": contract.record.version,
         "record_digest": contract.record_digest,
         "disk_sha256": contract.record.disk.sha256,
-        "at_most": asdict(terms) if terms else None,
+        "at_most": next((dict(terms.facts) for trial in trials if (terms := trial.site.trial.terms)), None),
         "sites": [
             {
                 "site": trial.site.name,
@@ -108,10 +105,7 @@ def document_of(
     }
 
 
-def _print_cost(console: Console, terms: Terms | None) -> None:
-    if terms is not None:
-        console.print(
-            f"at most    {terms.eur:.4f} EUR: {terms.offer.server_type} in {terms.offer.location} for "
-            f"{terms.cost.server_hours} h, {terms.cost.snapshot_gb} GB for a month ({_NET})",
-            soft_wrap=True,
-        )
+def _print_cost(console: Console, sites: Iterable[TriedSite]) -> None:
+    for site in sites:
+        if terms := site.trial.terms:
+            console.print(f"at most    {terms.eur:.4f} EUR: {terms.said} ({_NET})", soft_wrap=True)

@@ -16,6 +16,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
 from hyops_assets.image.tool_versions import tool_versions
 from hyops_assets.settings.pipeline import Settings, SettingsError
+from hyops_assets.settings.sites import token_of
 from resources.settings import load_settings
 
 FREE_BYTES = 12 << 30
@@ -137,10 +138,7 @@ def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[Check]:
 def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     if settings.lab:
         return []
-    named = {
-        **{f"proxmox site {name}": site.token_env for name, site in settings.sites.proxmox.items()},
-        **{f"hetzner site {name}": site.token_env for name, site in settings.sites.hetzner.items()},
-    }
+    named = {f"{cloud} site {name}": token_of(site) for cloud, name, site in settings.sites.each()}
     return [
         Check(
             site,
@@ -149,6 +147,7 @@ def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
             hint="" if environ.get(variable) else f"export {variable}=…",
         )
         for site, variable in sorted(named.items())
+        if variable
     ]
 
 

@@ -16,7 +16,7 @@ from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import execute_here
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import HETZNER, PROXMOX, VERSIONS, Cloud, add_sites, add_version
+from hyops_assets.partitions import VERSIONS, Cloud, add_sites, add_version
 from hyops_assets.settings.pipeline import NoSuchSite
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom
@@ -136,22 +136,6 @@ class Graph:
         public, private = _iso_source(str(registration.get("source_iso_url", "")))
         config = {"ops": {"published_contract": {"config": {**registration, "source_iso_url": "", **public}}}}
         return self._run("register_record", version, config, private)
-
-    def seed_proxmox(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
-        """Seed one published version at one Proxmox site; `asked` is the asset's `TemplateOptions`, by field.
-
-        Raises:
-            RunFailed: the seed failed; a later run resumes it.
-        """
-        return self.seed(PROXMOX, site, version, asked)
-
-    def seed_hetzner(self, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
-        """Seed one published version at one Hetzner site; `asked` is the asset's `ImageSeedConfig`, by field.
-
-        Raises:
-            RunFailed: the seed failed; a later run resumes it.
-        """
-        return self.seed(HETZNER, site, version, asked)
 
     def seed(self, cloud: Cloud, site: str, version: str, asked: Mapping[str, object] | None = None) -> Ran:
         """Seed one published version at one site of a cloud; `asked` is its options' model, by field.

@@ -19,6 +19,7 @@ from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import token_of
 
 SITE = "main"
 """The name that the first site of each kind gets; states and grids show it as `proxmox/main`."""
@@ -117,11 +118,9 @@ def _answer(flag: str, given: str | None, default: str, what: str) -> str:
 
 
 def _looks(settings: Settings) -> Iterator[Check]:
-    for kind, named in (("proxmox", settings.sites.proxmox), ("hetzner", settings.sites.hetzner)):
-        for name, site in named.items():
-            if os.environ.get(site.token_env, "").strip():
-                yield tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
-            else:
-                yield Check(
-                    f"readiness:{kind}/{name}", "missing", f"not looked at: export {site.token_env}=… holds its token"
-                )
+    for kind, name, site in settings.sites.each():
+        token = token_of(site)
+        if os.environ.get(token, "").strip():
+            yield tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
+        else:
+            yield Check(f"readiness:{kind}/{name}", "missing", f"not looked at: export {token}=… holds its token")

@@ -9,10 +9,16 @@ from filelock import FileLock
 from hyops_assets.assets.executing import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import instance_of
+from hyops_assets.partitions import CLOUDS
 from resources.environment_id import ensure_environment_id
 from resources.settings import make_private
 
-DAGSTER_YAML = """\
+_ONE_AT_A_TIME = """\
+      - key: "{tag}"
+        value: {{applyLimitPerUniqueValue: true}}
+        limit: 1
+"""
+DAGSTER_YAML = f"""\
 # Written by hyops; edit freely, it is not written again.
 telemetry:
   enabled: false
@@ -22,12 +28,7 @@ concurrency:
     max_concurrent_runs: 4
     tag_concurrency_limits:
       # One seed at a time per site.
-      - key: "dagster/partition/proxmox_site"
-        value: {applyLimitPerUniqueValue: true}
-        limit: 1
-      - key: "dagster/partition/hetzner_site"
-        value: {applyLimitPerUniqueValue: true}
-        limit: 1
+{"".join(_ONE_AT_A_TIME.format(tag=cloud.site_tag) for cloud in CLOUDS)}\
       # Two cores boot one disk at a time.
       - key: "hyops/build"
         limit: 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hyops_assets.cli.graph import Graph, Ran
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.partitions import PROXMOX, Cloud
+from hyops_assets.partitions import Cloud
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,8 @@ class SeedRuns:
     def _run(self, cell: Cell) -> Ended:
         begun = time.monotonic()
         try:
-            if cell.cloud is PROXMOX:
-                ran = self.graph.seed_proxmox(cell.site, cell.version)
-            else:
-                config = {"over_daily_cap": True} if self.over_daily_cap else None
-                ran = self.graph.seed_hetzner(cell.site, cell.version, config)
+            asked = {"over_daily_cap": True} if self.over_daily_cap and cell.cloud.spec.paid else None
+            ran = self.graph.seed(cell.cloud, cell.site, cell.version, asked)
         except HyopsError as error:
             return Ended(cell, time.monotonic() - begun, error=error)
         return Ended(cell, time.monotonic() - begun, ran=ran)

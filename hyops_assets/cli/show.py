@@ -12,6 +12,7 @@ from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.references import StateRef
 from resources.settings import load_settings
+from resources.sites.registry import CLOUDS
 from resources.states.store import StateStore
 
 
@@ -70,8 +71,7 @@ def _environment(place: Place) -> dict[str, Any]:
         "settings_file": str(place.root.settings_file),
         "lab": settings.lab,
         "repository": settings.repository.kind,
-        "proxmox_sites": sorted(settings.sites.proxmox),
-        "hetzner_sites": sorted(settings.sites.hetzner),
+        **{f"{cloud.name}_sites": sorted(settings.sites.of(cloud.name)) for cloud in CLOUDS},
         "states": {str(ref): state.status for ref, state in store.list()},
         "variables": {name: os.environ.get(name, "") for name in ("HYOPS_RUNTIME_ROOT", "HYOPS_ENV")},
     }

@@ -45,11 +45,13 @@ class ModuleInputs(Frozen):
 
     Attributes:
         takes: the variant of a record that the module works with.
+        cloud: the section below `sites` in `pipeline.yml` at one of whose sites it works; empty where at none.
         required_env: names of variables that must be set; their values stand in no file.
         notes: for people.
     """
 
     takes: ClassVar[VariantFormat] = "qcow2"
+    cloud: ClassVar[str] = ""
 
     required_env: tuple[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...
@@ -216,6 +218,8 @@ class SeedInputs(ModuleInputs, SeedCommand):
 class TemplateSeedInputs(SeedInputs, TemplateOptions):
     """`core/onprem/vyos-template-seed`: one record as a template on one Proxmox site."""
 
+    cloud: ClassVar[str] = "proxmox"
+
     @model_validator(mode="after")
     def _a_command_has_no_options(self) -> Self:
         # Compared, not "was it given": from a shell the module's defaults lie below what is typed.
@@ -240,6 +244,7 @@ class ImageSeedInputs(SeedInputs):
     """
 
     takes: ClassVar[VariantFormat] = "raw.xz"
+    cloud: ClassVar[str] = "hetzner"
 
     image_ref: str = Field(
         default="",

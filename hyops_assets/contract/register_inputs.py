@@ -98,6 +98,7 @@ class TemplateImportInputs(ModuleInputs):
     """
 
     takes: ClassVar[VariantFormat] = "qcow2"
+    cloud: ClassVar[str] = "proxmox"
 
     template_key: RecordKey = "vyos-1.5"
     template_vm_id: int = Field(strict=True, ge=_VMID_RANGE[0], le=_VMID_RANGE[1])
@@ -116,6 +117,7 @@ class ImageRegisterInputs(ModuleInputs):
     """`core/hetzner/vyos-image-register`: a snapshot in a Hetzner Cloud project becomes a state."""
 
     takes: ClassVar[VariantFormat] = "raw.xz"
+    cloud: ClassVar[str] = "hetzner"
 
     image_key: RecordKey = "vyos-1.5"
     image_ref: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,18}$")] = Field(

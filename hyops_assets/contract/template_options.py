@@ -74,8 +74,3 @@ class TemplateOptions(Frozen):
         if self.template_vm_id is not None and self.template_vm_id == self.template_smoke_vmid:
             raise ValueError("template_smoke_vmid is template_vm_id: the clone needs a VMID of its own")
         return self
-
-    @property
-    def options(self) -> "TemplateOptions":
-        """Only these, where a model holds more."""
-        return TemplateOptions.model_validate({name: getattr(self, name) for name in TemplateOptions.model_fields})

@@ -1,7 +1,7 @@
 """Sites in `pipeline.yml`: the Proxmox VE nodes and Hetzner Cloud projects that records are seeded to."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import Field, field_validator, model_validator
 
@@ -140,6 +140,21 @@ class SeededSite(Frozen):
 AnySite = ProxmoxSite | HetznerSite | SeededSite
 
 
+@runtime_checkable
+class PaidSite(Protocol):
+    """A site whose seeds cost money: how many images may be created there in any 24 hours."""
+
+    @property
+    def paid_seeds_a_day(self) -> int:
+        """The site's own cap."""
+        ...
+
+
+def token_of(site: AnySite) -> str:
+    """Return the variable that holds a site's token; empty where the site needs none."""
+    return "" if isinstance(site, SeededSite) else site.token_env
+
+
 class Sites(Frozen):
     """Where records are seeded, by name. Further clouds of the registry add a section each."""
 
@@ -149,6 +164,12 @@ class Sites(Frozen):
     def of(self, cloud: str) -> Mapping[str, AnySite]:
         """Return the sites of a cloud; none where these settings know no such section."""
         return getattr(self, cloud, {}) if cloud in type(self).model_fields else {}
+
+    def each(self) -> Iterator[tuple[str, str, AnySite]]:
+        """Yield every site with its cloud and its name."""
+        for cloud in type(self).model_fields:
+            for name, site in self.of(cloud).items():
+                yield cloud, name, site
 
     @model_validator(mode="after")
     def _each_is_itself(self) -> Self:

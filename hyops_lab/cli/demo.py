@@ -13,6 +13,7 @@ from hyops_assets.cli.progress import in_bytes, shown
 from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.partitions import CLOUDS
 from hyops_lab.cli import lab
 from hyops_lab.ensemble import LabFiles
 from hyops_lab.hetzner.confinement import require_confinement
@@ -42,8 +43,7 @@ def run_demo(place: Place, iso: str) -> None:
             before = LabFiles(place.root.lab).trace().mutations()
             graph = Graph(place.root, open_instance(place.root))
             runs = {"build": graph.build(source.release, source_iso_url=source.source_iso_url)}
-            runs["proxmox"] = graph.seed_proxmox(lab.SITE, source.release)
-            runs["hetzner"] = graph.seed_hetzner(lab.SITE, source.release)
+            runs |= {cloud.name: graph.seed(cloud, lab.SITE, source.release) for cloud in CLOUDS}
             asked = LabFiles(place.root.lab).trace().mutations() - before
     _print_table(place, source.release, runs, asked)
 

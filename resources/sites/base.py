@@ -6,7 +6,7 @@ in `registry.py`; seeds, checks and upkeep are written once, over these.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, Field
 
@@ -14,17 +14,19 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
-from hyops_assets.contract.ownership import Owner
+from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.references import StateRef
-from hyops_assets.contract.seeding import Outcome, SeedRequest
+from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import Outputs
 from hyops_assets.contract.superseding import Cloud as Words
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.settings.pipeline import Settings
 from resources.sites.cleanup import Ground
+from resources.sites.journal import SeedReport
 from resources.sites.links import Link
+from resources.sites.trial import Trial
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -122,7 +124,7 @@ class Seeded:
 
     Attributes:
         ref: the id there, as states and documents write it.
-        owner: whose it is.
+        report: how the seed ended.
         environment: the environment that is written on it; None where none is.
         size_bytes: of the guest-visible disk.
         outputs: of the site's state.
@@ -130,8 +132,7 @@ class Seeded:
     """
 
     ref: str
-    outcome: Outcome
-    owner: Owner
+    report: SeedReport
     environment: str | None
     size_bytes: int
     outputs: Outputs
@@ -168,6 +169,23 @@ class Audited:
     unprotected: bool = False
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What others made at a place, and what a state says of it.
+
+    Attributes:
+        ref: the id there.
+        version: of the record: its own word, else what was claimed; empty where unknown.
+        outputs: of the state.
+        warnings: what is not vouched for.
+    """
+
+    ref: str
+    version: str
+    outputs: Outputs
+    warnings: tuple[str, ...]
+
+
 class Look(Protocol):
     """One look at what may have to go: it finds, and it removes after having looked again."""
 
@@ -185,6 +203,10 @@ class Place(Protocol):
 
     def holds(self, record: Record) -> bool:
         """Whether a seed would find the record here, or its own half of it, and create nothing."""
+        ...
+
+    def outlook(self, record: Record, options: BaseModel) -> str:
+        """Return the id of what a seed with these options would adopt; empty where it would make one. Reads only."""
         ...
 
     def seed(self, order: Order) -> Seeded:
@@ -213,6 +235,20 @@ class Place(Protocol):
 
     def preflight(self) -> str:
         """Say that a seed could run here, and what was seen. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Registers(Protocol):
+    """A place that takes in what others made there: HybridOps has a module for it."""
+
+    def register(self, claimed: ModuleInputs) -> Registered:
+        """Look at what is claimed to stand here, by the inputs of that module. Reads only.
+
+        Raises:
+            TypeError: they are another module's.
+            HyopsError: there is none, or it is not what is claimed.
+        """
         ...
 
 
@@ -260,6 +296,7 @@ class CloudSpec:
         missing: the error for an id under which there is nothing.
         open: makes the sites of an environment's settings, for a shell.
         resource: makes the Dagster resource.
+        trial: makes a site that an acceptance run tries; None where it tries none of this cloud.
         beyond_reach: what may lie at a site that no call lists or removes, and what a person does about it.
     """
 
@@ -280,6 +317,7 @@ class CloudSpec:
     missing: Callable[[str], HyopsError]
     open: Callable[[Settings], Places]
     resource: "Callable[[], dg.ResourceDefinition]"
+    trial: Callable[[Settings, str], Trial] | None = None
     beyond_reach: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -8,3 +8,12 @@ CLOUDS: tuple[CloudSpec, ...] = (
     PROXMOX,
     HETZNER,
 )
+
+
+def row_of(name: str) -> CloudSpec:
+    """Return the row of a cloud.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return {row.name: row for row in CLOUDS}[name]

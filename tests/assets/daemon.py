@@ -25,19 +25,13 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BUILD_STATE
 from hyops_assets.contract.state import Outputs
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import (
-    CLOUDS,
-    HETZNER,
-    Cloud,
-    add_version,
-    hetzner_seed,
-    proxmox_seed,
-)
+from hyops_assets.partitions import CLOUDS, Cloud, add_version
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
 from resources.settings import load_settings, save_settings
 from resources.states.store import StateStore
 from sensors.seeds import seed_automation
+from tests.clouds import HETZNER, hetzner_seed, proxmox_seed
 
 FIRST = "2026.03.03-0027-rolling"
 SECOND = "2026.03.04-0027-rolling"
@@ -221,7 +215,7 @@ class Daemon:
     def run_a_seed_that_fails(self, version: str = FIRST, site: str = "auto") -> None:
         """Run the Hetzner seed for real: it fails, because no contract document is there."""
         with pytest.raises(RunFailed, match="published_contract"):
-            Graph(self.root, self.instance).seed_hetzner(site, version)
+            Graph(self.root, self.instance).seed(HETZNER, site, version)
 
     def look(self, cloud: Cloud) -> dg.AssetCheckEvaluation:
         """Run the standing checks as the UI does, and return what they say of a cloud."""

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from hyops_lab.ensemble import HOST, Ensemble
 from hyops_lab.iso_layout import built_at
 from hyops_lab.miniature import MadeIso
 from resources.settings import load_settings, save_settings
-from resources.sites.proxmox.resource import proxmox_sites
+from resources.sites.proxmox.resource import OF_RUNS, proxmox_sites
 from tests.assets.relocation import relocate
+from tests.clouds import HETZNER, PROXMOX
 
 RELEASE = "2026.03.03-0027-rolling"
 DISK_BYTES = 512 << 20
@@ -39,7 +40,7 @@ class NeverBoots(Unbooted):
 
 def quick() -> dict[str, object]:
     """What makes the graph take seconds: nothing to boot, and a short pause between two looks at a worker."""
-    return {"boot_gate": Unbooted(), "proxmox": proxmox_sites(poll_seconds=0.05)}
+    return {"boot_gate": Unbooted(), "proxmox": proxmox_sites(replace(OF_RUNS, first_poll=0.05, longest_poll=0.05))}
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class House:
         assert all(one.passed for one in ran.get_asset_check_evaluations())
 
     def seed_everywhere(self, graph: Graph, version: str = RELEASE) -> None:
-        graph.seed_proxmox(SITE, version)
-        graph.seed_hetzner(SITE, version)
+        graph.seed(PROXMOX, SITE, version)
+        graph.seed(HETZNER, SITE, version)
 
 
 @contextmanager

@@ -24,11 +24,13 @@ from hyops_lab.cli.lab import SITE
 from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.notify import Notifier
 from resources.settings import load_settings, save_settings
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.proxmox.resource import proxmox_sites
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from sensors.failures import run_failures
 from tests.assets.house import RELEASE, quick
+from tests.clouds import HETZNER, PROXMOX
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 MARK = "PLANTED"
@@ -72,8 +74,8 @@ class Planted:
         self.instance = instance
 
     def graph(self, handed_over: HandedOver | None = None) -> Graph:
-        hetzner = HetznerProjects(load_settings(self.root), patience=Patience(outage=0.1, request=5))
-        proxmox = proxmox_sites(poll_seconds=0.05, patience_seconds=0.2)
+        hetzner = HetznerProjects(load_settings(self.root), timeouts=HetznerTimeouts(outage=0.1, request=5))
+        proxmox = proxmox_sites(ProxmoxTimeouts(outage=0.2, first_poll=0.05, longest_poll=0.05))
         overrides = quick() | {"hetzner": hetzner, "proxmox": proxmox}
         return Graph(self.root, self.instance, overrides=overrides, handed_over=handed_over)
 
@@ -110,10 +112,10 @@ class Planted:
 
 def run_all(planted: Planted) -> None:
     def proxmox(graph: Graph) -> Ran:
-        return graph.seed_proxmox(SITE, RELEASE)
+        return graph.seed(PROXMOX, SITE, RELEASE)
 
     def hetzner(graph: Graph) -> Ran:
-        return graph.seed_hetzner(SITE, RELEASE)
+        return graph.seed(HETZNER, SITE, RELEASE)
 
     say(f"success: {hetzner(planted.graph()).metadata['hetzner_image']['outcome']}")
     for what, token in BAD.items():

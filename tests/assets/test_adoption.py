@@ -15,6 +15,7 @@ from hyops_assets.image.variants import qcow2
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
+from tests.clouds import HETZNER
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(home: House, e
     assert evidence.build["method"] == "adopted"
     not_compared = {gate.name for gate in evidence.gates if "nothing to compare" in str(gate.detail.get("found"))}
     assert not_compared
-    graph.seed_hetzner(SITE, RELEASE)
+    graph.seed(HETZNER, SITE, RELEASE)
     checks = home.instance.event_log_storage.get_latest_asset_check_execution_by_key(
         [dg.AssetCheckKey(dg.AssetKey("hetzner_image"), "lineage_holds")]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.partitions import CLOUDS, HETZNER, PROXMOX, hetzner_seed, proxmox_seed
+from hyops_assets.partitions import CLOUDS
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
 from tests.assets.daemon import (
     FIRST,
@@ -22,6 +22,7 @@ from tests.assets.daemon import (
     hetzner_site,
     with_hetzner,
 )
+from tests.clouds import HETZNER, PROXMOX, hetzner_seed, proxmox_seed
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from resources.boot import BootGate
 from tests import processes
 from tests.assets.house import RELEASE, House
 from tests.assets.test_killed_runs import leftovers
+from tests.clouds import HETZNER
 
 BUILD_STAGES = [
     ("vyos_iso", "download"),
@@ -97,9 +98,9 @@ def test_a_seed_that_is_cancelled_leaves_no_server_behind_and_the_next_goes_on(p
     home, graph = published, published.graph()
     for step, stage in SEED_STAGES:
         with interrupted(step, stage):
-            graph.seed_hetzner(SITE, RELEASE)
+            graph.seed(HETZNER, SITE, RELEASE)
         assert leftovers(home)["servers"] == 0, stage
-    graph.seed_hetzner(SITE, RELEASE)
+    graph.seed(HETZNER, SITE, RELEASE)
     assert leftovers(home) == {"servers": 0, "keys": 0, "images": 1, "machines": 0}
     require_all_ended(home)
 

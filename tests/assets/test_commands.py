@@ -14,6 +14,7 @@ from hyops_assets.contract.references import IMAGE_BUILD
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
+from tests.clouds import PROXMOX
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 
@@ -81,7 +82,7 @@ def test_a_publish_command_publishes_every_object_the_commit_point_last(
     again = run(home, publish_command=publish)
     assert again.metadata["published_contract"]["outcome"] == "adopted"
     assert (shelf.parent.parent / "order").read_text().split() == order
-    home.graph().seed_proxmox(SITE, RELEASE)
+    home.graph().seed(PROXMOX, SITE, RELEASE)
 
 
 def test_a_publish_command_that_uploads_other_bytes_is_found_by_reading_back(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, Caps, DailyCapReached, Paid, cap_holds, require_affordable
-from hyops_assets.partitions import HETZNER, hetzner_seed
 from hyops_assets.settings.seeding import SeedingSettings
 from tests.assets.daemon import FIRST, SECOND, Daemon, daemon_in, hetzner_site, with_hetzner
+from tests.clouds import HETZNER, hetzner_seed
 
 THIRD = "2026.03.05-0027-rolling"
 ONE_A_DAY = with_hetzner(

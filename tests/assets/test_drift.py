@@ -10,7 +10,6 @@ import pytest
 from hyops_assets.checks.drift import CHECK, SEEN, Drift, Seen, drift_of_published
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import hetzner_seed
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
@@ -19,6 +18,7 @@ from resources.settings import load_settings
 from tests.assets.house import RELEASE, House, quick
 from tests.assets.test_lineage import changed, restored, snapshot, template
 from tests.cli.shell import hyops
+from tests.clouds import hetzner_seed
 
 NEXT_YEAR = 1_830_000_000
 

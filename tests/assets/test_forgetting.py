@@ -10,12 +10,13 @@ from hyops_assets.cli.forget import run_forget
 from hyops_assets.contract.errors import Refused
 from hyops_assets.definitions import build_definitions
 from hyops_assets.forgetting import Partition, StillReferredTo, references
-from hyops_assets.partitions import PROXMOX, VERSIONS, add_version
+from hyops_assets.partitions import VERSIONS, add_version
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from resources.states.store import StateStore
 from tests.assets.house import RELEASE, House
+from tests.clouds import PROXMOX
 
 MISTYPED = "2026.09.09-0000-rolling"
 

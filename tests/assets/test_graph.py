@@ -17,6 +17,7 @@ from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from tests.assets.ground import own_copy
 from tests.assets.house import RELEASE, House, NeverBoots
+from tests.clouds import HETZNER, PROXMOX
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
@@ -83,8 +84,8 @@ def test_a_second_run_adopts_everything_and_changes_nothing(released: House) -> 
     before = home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]
 
     again = graph.build(RELEASE).metadata
-    template = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
-    image = graph.seed_hetzner(SITE, RELEASE).metadata["hetzner_image"]
+    template = graph.seed(PROXMOX, SITE, RELEASE).metadata["proxmox_template"]
+    image = graph.seed(HETZNER, SITE, RELEASE).metadata["hetzner_image"]
 
     assert (home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]) == before
     outcomes = {asset: again[asset]["outcome"] for asset in again}
@@ -139,4 +140,4 @@ def test_an_iso_of_an_untrusted_key_is_refused(home: House, tmp_path: Path) -> N
 
 def test_a_missing_site_is_an_error_that_says_how_to_add_one(home: House) -> None:
     with pytest.raises(Exception, match=r"sites\.hetzner\.elsewhere"):
-        home.graph().seed_hetzner("elsewhere", RELEASE)
+        home.graph().seed(HETZNER, "elsewhere", RELEASE)

@@ -9,7 +9,6 @@ from dagster import DagsterRunStatus as Status
 
 from hyops_assets.definitions import build_definitions
 from hyops_assets.jobs import reap_leftovers
-from hyops_assets.partitions import proxmox_seed
 from hyops_assets.settings.pipeline import Settings
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Server
@@ -18,6 +17,7 @@ from resources.settings import load_settings
 from resources.sites.hetzner.labels import Labels
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from tests.assets.house import RELEASE, House, quick
+from tests.clouds import proxmox_seed
 
 DIGEST = "ab" * 32
 

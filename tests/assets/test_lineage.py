@@ -12,13 +12,13 @@ import pytest
 
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import hetzner_seed, proxmox_seed
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Image
 from hyops_lab.proxmox.inventory import Machine
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from tests.assets.house import RELEASE, House, quick
+from tests.clouds import HETZNER, hetzner_seed, proxmox_seed
 
 TEMPLATE = "proxmox_template"
 IMAGE = "hetzner_image"
@@ -273,7 +273,7 @@ def test_a_site_that_is_not_configured_any_more_is_found(seeded: House) -> None:
 def test_a_seed_that_finds_its_image_gone_makes_it_again_and_the_chain_holds(seeded: House) -> None:
     images = seeded.lab.hetzner.project.contents.images
     gone = images.pop(snapshot(seeded).id)
-    ran = seeded.graph().seed_hetzner(SITE, RELEASE)
+    ran = seeded.graph().seed(HETZNER, SITE, RELEASE)
     assert ran.metadata[IMAGE]["outcome"] == "created"
     assert snapshot(seeded).id != gone.id
     assert audit(seeded, IMAGE).passed

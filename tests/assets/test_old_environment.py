@@ -13,6 +13,7 @@ from hyops_lab.hetzner.project import Image, Server
 from resources.environment_id import find_environment_id
 from tests.assets.house import RELEASE, House, moved
 from tests.cli.shell import hyops
+from tests.clouds import HETZNER, PROXMOX
 
 pytestmark = pytest.mark.seconds
 
@@ -70,8 +71,8 @@ def test_it_is_adopted_without_a_changing_call_and_cleaned_up_by_what_its_runs_p
     before, states = old.mutations(), old.state("core__hetzner__vyos-image-seed/latest.json")
     graph = old.graph()
 
-    seeded = graph.seed_hetzner(SITE, CURRENT).metadata["hetzner_image"]
-    template = graph.seed_proxmox(SITE, CURRENT).metadata["proxmox_template"]
+    seeded = graph.seed(HETZNER, SITE, CURRENT).metadata["hetzner_image"]
+    template = graph.seed(PROXMOX, SITE, CURRENT).metadata["proxmox_template"]
 
     assert (seeded["outcome"], template["outcome"]) == ("adopted", "adopted")
     assert seeded["ownership"] == template["ownership"] == "this environment made it"

@@ -33,6 +33,7 @@ from resources.repository.directory import DirectoryRepository
 from resources.repository.revisions import is_published
 from tests.assets.house import RELEASE, House
 from tests.cli import shell
+from tests.clouds import HETZNER
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 VERSION = RecordVersion.parse(RELEASE)
@@ -224,7 +225,7 @@ def two_projects(seeded: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hou
 def test_another_site_writes_its_own_slot_and_leaves_the_default_sites_alone(two_projects: House) -> None:
     home = two_projects
     before = (home.root.states / LATEST_IMAGE).read_bytes()
-    said = home.graph().seed_hetzner("berlin", RELEASE).metadata["hetzner_image"]
+    said = home.graph().seed(HETZNER, "berlin", RELEASE).metadata["hetzner_image"]
     assert said["outcome"] == "adopted"
     assert (home.root.states / LATEST_IMAGE).read_bytes() == before
     own = home.state("core__hetzner__vyos-image-seed/instances/berlin.json")

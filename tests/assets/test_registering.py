@@ -21,6 +21,7 @@ from hyops_assets.image.variants import qcow2, rawxz
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
+from tests.clouds import HETZNER, PROXMOX
 
 STATE = "core__shared__vyos-image-artifact/latest.json"
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
@@ -117,9 +118,9 @@ def test_one_qcow2_without_its_digest_is_hashed_and_serves_proxmox_only(shelf: S
     assert shelf.outputs["record_sha256"] == shelf.outputs["artifact_sha256"] == shelf.sha256(QCOW2)
     assert any(shelf.sha256(QCOW2) in warning for warning in said["warnings"])
     assert list(shelf.outputs["record_variants"]) == ["qcow2"]
-    graph.seed_proxmox(SITE, RELEASE)
+    graph.seed(PROXMOX, SITE, RELEASE)
     with pytest.raises(RunFailed, match=r"has no raw\.xz"):
-        graph.seed_hetzner(SITE, RELEASE)
+        graph.seed(HETZNER, SITE, RELEASE)
     more = shelf.register(graph, record_variants=shelf.variants())
     assert more["outcome"] == "registered"
     # Seeded as `raw.xz` of every registered record is: the test before this one.

@@ -9,10 +9,10 @@ import pytest
 from benchmarks.scale import RESOURCES
 from hyops_assets import owed
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import HETZNER, hetzner_seed
 from resources.settings import load_settings
 from sensors import seeds
 from tests.assets.daemon import FIRST, SECOND, SETTINGS, Daemon, daemon_in, everywhere, hetzner_site, with_hetzner
+from tests.clouds import HETZNER, hetzner_seed
 
 
 @pytest.fixture

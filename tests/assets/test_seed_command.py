@@ -11,6 +11,7 @@ from hyops_assets.contract.inputs import TemplateSeedInputs
 from hyops_lab.cli.lab import SITE
 from resources.sites.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
+from tests.clouds import HETZNER, PROXMOX
 
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 
@@ -31,23 +32,23 @@ def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: Hous
         (line, "is a virtual machine, not a template"),
     ):
         with pytest.raises(RunFailed, match=said):
-            home.graph(command.but(seed_command=wrong)).seed_proxmox(SITE, RELEASE)
+            home.graph(command.but(seed_command=wrong)).seed(PROXMOX, SITE, RELEASE)
         assert not (home.root.states / TEMPLATE).exists()
 
     machine(9100).template.post()
-    first = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
+    first = graph.seed(PROXMOX, SITE, RELEASE).metadata["proxmox_template"]
     assert (first["outcome"], first["ref"]) == ("created", "9100")
     assert home.state(TEMPLATE)["outputs"]["template_vm_id"] == 9100
     assert home.state(TEMPLATE)["outputs"]["template_seeded"] is True
     asked = (tmp_path / "asked").read_text().split()
     assert set(asked) == {home.state(TEMPLATE)["outputs"]["template_source_url"]}
 
-    again = graph.seed_proxmox(SITE, RELEASE).metadata["proxmox_template"]
+    again = graph.seed(PROXMOX, SITE, RELEASE).metadata["proxmox_template"]
     assert again["outcome"] == "adopted"
     assert (tmp_path / "asked").read_text().split() == asked
 
     with pytest.raises(RunFailed, match="no snapshot"):
-        home.graph(command.but(seed_command="echo image=31415926")).seed_hetzner(SITE, RELEASE)
+        home.graph(command.but(seed_command="echo image=31415926")).seed(HETZNER, SITE, RELEASE)
 
 
 def test_a_state_reference_blanks_a_seed_command() -> None:

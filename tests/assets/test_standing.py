@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from hyops_assets import owed
-from hyops_assets.partitions import HETZNER, PROXMOX
 from tests.assets.daemon import FIRST, SECOND, SETTINGS, Daemon, daemon_in, hetzner_site, with_hetzner
+from tests.clouds import HETZNER, PROXMOX
 
 Rows = set[tuple[object, object, object]]
 

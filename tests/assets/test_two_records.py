@@ -14,6 +14,7 @@ from hyops_lab.ensemble import HETZNER_TOKEN_ENV
 from resources.artifacts.store import ArtifactStore
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House
+from tests.clouds import HETZNER, PROXMOX
 
 SECOND = f"{RELEASE}-r2"
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
@@ -80,20 +81,20 @@ def test_an_older_record_moves_no_slot_and_a_seed_over_the_daily_cap_asks_for_no
     revised: House,
 ) -> None:
     home, graph = revised, revised.graph()
-    graph.seed_hetzner(SITE, RELEASE)
+    graph.seed(HETZNER, SITE, RELEASE)
     assert not (home.root.states / IMAGE).exists()
 
     before = home.mutations()
     with pytest.raises(RunFailed, match=r"DailyCapReached.*1 of 1 paid images were created at lab.*goes on at") as no:
-        graph.seed_hetzner(SITE, SECOND)
+        graph.seed(HETZNER, SITE, SECOND)
     assert "--over-daily-cap" in str(no.value)
     assert home.mutations() == before
     # What is there is adopted all the same: it costs nothing.
-    adopted = graph.seed_hetzner(SITE, RELEASE)
+    adopted = graph.seed(HETZNER, SITE, RELEASE)
     assert adopted.metadata["hetzner_image"]["outcome"] == "adopted"
     assert home.mutations() == before
 
-    created = graph.seed_hetzner(SITE, SECOND, {"over_daily_cap": True})
+    created = graph.seed(HETZNER, SITE, SECOND, {"over_daily_cap": True})
     assert created.metadata["hetzner_image"]["outcome"] == "created"
     assert HETZNER_TOKEN_ENV not in str(created.metadata)
     assert home.state(IMAGE)["outputs"]["image_version"] == SECOND
@@ -102,13 +103,13 @@ def test_an_older_record_moves_no_slot_and_a_seed_over_the_daily_cap_asks_for_no
 def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_names_it(revised: House) -> None:
     home, graph = revised, revised.graph()
     # The build slot names the second record: seeding the first writes no state.
-    graph.seed_proxmox(SITE, RELEASE, {**AT, "template_name": "edge", "cpu_cores": 3})
+    graph.seed(PROXMOX, SITE, RELEASE, {**AT, "template_name": "edge", "cpu_cores": 3})
     assert not (home.root.states / TEMPLATE).exists()
     with pytest.raises(RunFailed, match="set rebuild_if_exists to replace it"):
-        graph.seed_proxmox(SITE, SECOND, AT)
+        graph.seed(PROXMOX, SITE, SECOND, AT)
     assert not (home.root.states / TEMPLATE).exists()
 
-    replaced = graph.seed_proxmox(SITE, SECOND, {**REPLACE, "template_name": "edge-2"}).metadata["proxmox_template"]
+    replaced = graph.seed(PROXMOX, SITE, SECOND, {**REPLACE, "template_name": "edge-2"}).metadata["proxmox_template"]
     assert (replaced["vmid"], replaced["replaced"]) == (VMID, RELEASE)
     named = home.state(TEMPLATE)["outputs"]
     assert (named["template_vm_id"], named["template_image_version"]) == (VMID, SECOND)
@@ -116,5 +117,5 @@ def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_
 
     before = home.mutations()
     with pytest.raises(RunFailed, match=f"names VMID {VMID} as {SECOND}, and seeding {RELEASE} does not move it"):
-        graph.seed_proxmox(SITE, RELEASE, REPLACE)
+        graph.seed(PROXMOX, SITE, RELEASE, REPLACE)
     assert (home.mutations(), home.state(TEMPLATE)["outputs"]) == (before, named)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.seed_policy import Canary, wave_holds
-from hyops_assets.partitions import HETZNER, hetzner_seed
 from hyops_assets.settings.seeding import SeedingSettings
 from tests.assets.daemon import FIRST, SECOND, Asked, Daemon, daemon_in, hetzner_site, with_hetzner
+from tests.clouds import HETZNER, hetzner_seed
 
 FLEET = with_hetzner(
     first=hetzner_site("auto", "first", canary=True),

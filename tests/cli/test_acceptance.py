@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hyops_assets.cli.acceptance_removal import TriedProject, who_needs
+from hyops_assets.cli.acceptance_removal import TriedSite, who_needs
 from hyops_assets.cli.main import app
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.settings.sites import Sites
 from hyops_lab.cli.lab import SITE
 from hyops_lab.faults import Answer, Rule
 from hyops_lab.trace import Request
-from resources.sites.hetzner.resource import HetznerProjects
+from resources.sites.hetzner.trial import hetzner_trial
 from resources.states.store import StateStore
 from tests.assets.ground import Ground
 from tests.assets.house import RELEASE, House
+from tests.clouds import HETZNER
 
 CONSENT = {"HYOPS_ACCEPTANCE": "yes"}
 CAP = ("--max-eur", "5")
@@ -226,11 +227,10 @@ def test_a_site_that_is_called_as_the_slot_is_refused(published: House) -> None:
 
 
 def test_what_the_environment_came_to_need_meanwhile_is_known(published: House) -> None:
-    client = HetznerProjects(published.settings).client(SITE)
     site = published.settings.hetzner_site(SITE)
     other = site.model_copy(update={"token_env": "OTHER_TOKEN", "default": False})
     two = published.settings.model_copy(update={"sites": Sites(hetzner={SITE: site, "other": other})})
-    tried = TriedProject(SITE, client, published.settings.environment_id)
+    tried = TriedSite(HETZNER, SITE, hetzner_trial(published.settings, SITE))
     states = StateStore(published.root)
 
     def needed(ref: str) -> str | None:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from hyops_assets.contract.documents import SeededAt
-from hyops_assets.partitions import hetzner_seed
 from hyops_assets.settings.upkeep import UpkeepSettings
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import hyops
+from tests.clouds import hetzner_seed
 
 OLD = "2026.03.01-0027-rolling"
 IMAGE_STATE = "core__hetzner__vyos-image-seed/latest.json"

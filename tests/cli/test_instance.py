@@ -4,7 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from hyops_assets.cli.instance import DAGSTER_YAML
+from hyops_assets.partitions import CLOUDS
 from tests.cli.shell import CHECKOUT, HYOPS, environment
 
 pytestmark = pytest.mark.seconds
@@ -39,3 +42,11 @@ def test_a_new_instance_is_opened_by_several_processes_at_once(tmp_path: Path) -
         process.stdin.write("\n")
         process.stdin.flush()
     assert [process.communicate(timeout=120) for process in opening] == [("[]\n", "")] * len(opening)
+
+
+def test_each_cloud_of_the_registry_is_seeded_one_at_a_time_per_site() -> None:
+    limits = yaml.safe_load(DAGSTER_YAML)["concurrency"]["runs"]["tag_concurrency_limits"]
+
+    per_site = [limit for limit in limits if limit.get("value") == {"applyLimitPerUniqueValue": True}]
+    assert [limit["key"] for limit in per_site] == [cloud.site_tag for cloud in CLOUDS]
+    assert {limit["limit"] for limit in per_site} == {1}

@@ -2,6 +2,7 @@ import pytest
 
 from hyops_assets.contract.hybridops_inputs import REFUSED
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, TemplateSeedInputs, read_inputs
+from hyops_assets.contract.template_options import TemplateOptions
 
 GIVEN = {"record_state_ref": "core/shared/vyos-image-build#vyos_default_build"}
 
@@ -90,13 +91,13 @@ def test_a_template_seed_takes_what_hybridops_says_of_the_template() -> None:
         "template_smoke_bridge": "vmbr1",
     }
     inputs = read_inputs("seed", TemplateSeedInputs, {**GIVEN, **said})
-    assert inputs.options.model_dump() == said
+    assert inputs.model_dump(include=set(TemplateOptions.model_fields)) == said
 
 
 def test_blank_options_of_a_template_are_unset() -> None:
     given = {"template_vm_id": "", "template_smoke_vmid": None, "template_smoke_gate": "", "storage_vm": ""}
     inputs = read_inputs("seed", TemplateSeedInputs, {**GIVEN, **given})
-    assert inputs.options.model_dump(exclude_defaults=True) == {}
+    assert inputs.model_dump(include=set(TemplateOptions.model_fields), exclude_defaults=True) == {}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hyops_lab.authority import Authority
 from resources.bounded_requests import BoundedAdapter
 from resources.repository.gcs_clients import _client
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.proxmox.client import ProxmoxClient
 from tests.resources.hostile import SLOW, answer, serving
 
@@ -58,7 +58,7 @@ def test_answers_and_kept_connections_are_as_before(authority: Authority) -> Non
 def test_every_api_s_client_sends_by_it() -> None:
     site = ProxmoxSite(host="pve", node="pve1", token_id="a@pve!seed", token_env="X")
     proxmox = ProxmoxClient(site, "secret")._api._store["session"]
-    hetzner = HetznerClient("https://api.hetzner.cloud/v1", "token", patience=Patience())._api._client._session
+    hetzner = HetznerClient("https://api.hetzner.cloud/v1", "token", timeouts=HetznerTimeouts())._api._client._session
     bucket = _client(RepositorySettings(kind="gcs", bucket="records"), AnonymousCredentials())._http
     login = bucket._auth_request_session
     assert login is not None

@@ -8,13 +8,14 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from resources.sites.hetzner.errors import (
     LimitReached,
     MissingImage,
+    NotThatSnapshot,
     Occupied,
     ReadbackMismatch,
     SeedBusy,
     WrongSource,
 )
 from resources.sites.hetzner.leftovers import TOLERANCE
-from resources.sites.hetzner.wishes import NotThatSnapshot, Wishes
+from resources.sites.hetzner.options import ImageSeedConfig
 from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import Child, assert_seeded
@@ -172,16 +173,16 @@ def test_a_snapshot_that_was_named_is_adopted_by_id_and_by_description_and_no_ot
     before = lab.mutations()
 
     for name in (first.image_ref, first.description):
-        assert lab.seeder().seed(lab.request(), wishes=Wishes(image_ref=name)).outcome == "adopted"
+        assert lab.seeder().seed(lab.request(), ImageSeedConfig(image_ref=name)).outcome == "adopted"
     with pytest.raises(NotThatSnapshot, match="424242"):
-        lab.seeder().seed(lab.request(), wishes=Wishes(image_ref="424242"))
+        lab.seeder().seed(lab.request(), ImageSeedConfig(image_ref="424242"))
     assert lab.mutations() == before
 
 
-@pytest.mark.parametrize("wishes", [Wishes(create=False), Wishes(image_ref="424242")])
-def test_what_is_not_to_be_made_is_missing(lab: Lab, wishes: Wishes) -> None:
+@pytest.mark.parametrize("options", [ImageSeedConfig(seed_if_missing=False), ImageSeedConfig(image_ref="424242")])
+def test_what_is_not_to_be_made_is_missing(lab: Lab, options: ImageSeedConfig) -> None:
     with pytest.raises(MissingImage):
-        lab.seeder().seed(lab.request(), wishes=wishes)
+        lab.seeder().seed(lab.request(), options)
     assert lab.mutations() == 0
 
 

@@ -89,7 +89,7 @@ def test_the_smallest_disk_comes_first_then_price_then_the_sites_order() -> None
 
 def test_an_action_that_does_not_end_in_time_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with hetzner_lab(tmp_path, monkeypatch, delays={"create_server": 30.0}) as lab:
-        lab.patience = replace(lab.patience, action=0.1, snapshot=0.1, locked=0.1)
+        lab.timeouts = replace(lab.timeouts, action=0.1, snapshot=0.1, locked=0.1)
 
         with pytest.raises(ActionFailed, match="did not end in time") as caught:
             lab.seeder().seed(lab.request())
@@ -101,7 +101,7 @@ def test_a_seeder_reads_its_token_from_the_variable_that_the_site_names(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = lab.site.model_copy(update={"token_env": "LAB_TOKEN"})
-    projects = HetznerProjects(Settings(sites=Sites(hetzner={"lab": site})), patience=lab.patience)
+    projects = HetznerProjects(Settings(sites=Sites(hetzner={"lab": site})), timeouts=lab.timeouts)
 
     with pytest.raises(MissingSecret, match="LAB_TOKEN"):
         projects.seeder("lab")

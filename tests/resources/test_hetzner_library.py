@@ -11,7 +11,7 @@ from hyops_lab.faults import Answer, Delay, Pretend
 from hyops_lab.hetzner.answers import Exchange
 from resources.sites.hetzner.errors import ActionFailed, Protected
 from resources.sites.hetzner.labels import Labels
-from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from tests.hetzner_lab import QUICK, TOKEN, Lab, hetzner_lab
 from tests.hetzner_scene import assert_seeded
 
@@ -52,7 +52,7 @@ def test_the_library_still_sends_a_wrong_status(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_slow_answer_that_the_library_asks_for_again_makes_no_second_server(lab: Lab) -> None:
-    lab.patience = replace(QUICK, request=0.3)
+    lab.timeouts = replace(QUICK, request=0.3)
     lab.fault("POST", "/servers", Delay(1.0))
 
     image = lab.seeder().seed(lab.request())
@@ -72,18 +72,18 @@ def test_a_snapshot_is_awaited_longer_than_the_librarys_120_questions(
 
     delays = {"create_image": lambda: asked.count("create_image") > 120}
     with hetzner_lab(tmp_path, monkeypatch, delays=delays) as lab:
-        lab.patience = replace(QUICK, longest_poll=0.001, first_poll=0.001)
+        lab.timeouts = replace(QUICK, longest_poll=0.001, first_poll=0.001)
         lab.watchers.append(note)
 
         assert_seeded(lab, lab.seeder().seed(lab.request()))
 
 
 def test_a_snapshot_is_given_half_an_hour_and_asked_after_ever_more_rarely() -> None:
-    assert Patience().snapshot >= 1800
+    assert HetznerTimeouts().snapshot >= 1800
     now, questions = 0.0, 0
-    pause = Patience().first_poll
-    while now < Patience().snapshot:
-        now, questions, pause = now + pause, questions + 1, min(pause * 1.5, Patience().longest_poll)
+    pause = HetznerTimeouts().first_poll
+    while now < HetznerTimeouts().snapshot:
+        now, questions, pause = now + pause, questions + 1, min(pause * 1.5, HetznerTimeouts().longest_poll)
     assert questions < 200, "of 3,600 requests an hour"
 
 
@@ -122,7 +122,7 @@ def test_a_snapshot_is_ready_only_when_it_is_available_whatever_its_action_says(
 
 
 def test_a_server_that_ignores_its_power_button_is_powered_off(lab: Lab) -> None:
-    lab.patience = replace(QUICK, off=0.3)
+    lab.timeouts = replace(QUICK, off=0.3)
     deaf = lab.directory / "hetzner" / "shims" / "poweroff"
     deaf.write_text("#!/bin/bash\nexit 0\n")
 

@@ -16,8 +16,9 @@ from resources.sites.hetzner.errors import (
     SourceUnreachable,
 )
 from resources.sites.hetzner.labels import Labels
-from resources.sites.hetzner.rescue import Source, write_disk
-from resources.sites.hetzner.wishes import Wishes
+from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.rescue import write_disk
+from resources.sites.hetzner.source import Source
 from resources.sites.hetzner.workbench import workbench
 from tests.hetzner_lab import QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
@@ -101,7 +102,7 @@ def test_a_server_that_is_taken_back_while_it_is_made_is_transient(lab: Lab) -> 
 
 
 def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) -> None:
-    image = lab.seeder().seed(lab.request(), wishes=Wishes(server_type="cpx22", location="hel1"))
+    image = lab.seeder().seed(lab.request(), ImageSeedConfig(seed_server_type="cpx22", seed_location="hel1"))
 
     assert (image.server_type, image.location) == ("cpx22", "hel1")
     assert lab.snapshots()[0].disk_gb == 80
@@ -109,7 +110,7 @@ def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) ->
 
 def test_what_was_asked_for_is_not_replaced_by_something_else(lab: Lab) -> None:
     with pytest.raises(NotOffered, match=r"no server type cax11 .* in hel1"):
-        lab.seeder().seed(lab.request(), wishes=Wishes(server_type="cax11", location="hel1"))
+        lab.seeder().seed(lab.request(), ImageSeedConfig(seed_server_type="cax11", seed_location="hel1"))
     assert lab.leftovers() == []
 
 
@@ -146,7 +147,7 @@ def test_an_answer_lost_after_the_work_was_done_is_no_second_piece_of_work(lab: 
 
 
 def test_a_server_that_stays_off_is_started_again(lab: Lab) -> None:
-    lab.patience = replace(QUICK, boot=0.2)
+    lab.timeouts = replace(QUICK, boot=0.2)
     lab.fault("POST", r"/servers/\d+/actions/poweron", Pretend())
 
     assert_seeded(lab, lab.seeder().seed(lab.request()))
@@ -185,10 +186,10 @@ def test_a_name_that_the_rescue_system_cannot_resolve_is_said_with_what_to_look_
         bad = Source(make_record().variants["raw.xz"], url="https://records.invalid/vyos.raw.xz")
         request = lab.request()
         labels = Labels.of(request, role="seeder", expires=2_000_000_000)
-        with workbench(lab.client(), lab.site, request, labels, Wishes()) as bench:
+        with workbench(lab.client(), lab.site, request, labels, ImageSeedConfig()) as bench:
             bench.boot_rescue(request.record.disk)
             with pytest.raises(SourceUnreachable, match="resolve host") as caught:
-                write_disk(bench.login, bad, request.record.disk, patience=QUICK)
+                write_disk(bench.login, bad, request.record.disk, timeouts=QUICK)
         assert "name is public" in caught.value.hint
         assert lab.leftovers() == []
 
@@ -206,7 +207,7 @@ def test_an_answer_from_a_host_that_does_not_know_our_key_is_not_the_rescue_syst
             for server in lab.standin.project.contents.servers.values():
                 server.rescue_keys = []
 
-    lab.patience = replace(QUICK, ssh=0.5)
+    lab.timeouts = replace(QUICK, ssh=0.5)
     lab.watchers.append(change_locks)
 
     with pytest.raises(RescueNotReached, match="refused logins for"):

@@ -15,7 +15,6 @@ from hyops_lab.hetzner.rescue import Withheld
 from resources.sites.hetzner.errors import NotRescue, WriteFailed, WrongCount
 from resources.sites.hetzner.password_hash import hash_password
 from resources.sites.hetzner.proof import Question, Secrets, require_proof, user_data_with
-from resources.sites.hetzner.scripts import Report
 from resources.sites.hetzner.shell import Login
 from tests.hetzner_impostors import Impostor, Relay, expected_words
 from tests.hetzner_lab import DISK, Lab, hetzner_lab, make_record
@@ -30,14 +29,16 @@ HASH = f"{SETTING}$n8Iskb4BAv55X5IKyyi.wVIzJm0TI0woamNjfbUl4j5RM2oHoJZMElbYU11Bo
 YESCRYPT = "$y$j9T$saltsaltsaltsalt$9QzmLaQ79B2bgfqCvNLMnU18R9nTs1JgzR54F94zlaB"
 
 
-def report(question: Question = QUESTION, *, shadow: str = "", nonce: str = "", setting: str = SETTING) -> Report:
+def report(
+    question: Question = QUESTION, *, shadow: str = "", nonce: str = "", setting: str = SETTING
+) -> dict[str, str]:
     """What a host prints that knows a hash or a nonce, and was asked this."""
     values = {"host_key": "own", "shadow_setting": setting}
     if shadow:
         values["shadow_mac"] = question.answer("shadow", shadow)
     if nonce:
         values["user_data_mac"] = question.answer("user_data", nonce)
-    return Report(values)
+    return values
 
 
 # Whole seeds
@@ -184,7 +185,7 @@ def test_another_number_of_bytes_than_the_disk_has_is_refused(tmp_path: Path, mo
     ],
     ids=["sha512crypt", "yescrypt", "nonce", "nonce, and a password that was set anew"],
 )
-def test_the_right_answer_to_this_question_is_a_proof(proven: Report, by: str) -> None:
+def test_the_right_answer_to_this_question_is_a_proof(proven: dict[str, str], by: str) -> None:
     assert require_proof(proven, QUESTION, KNOWN) == (by,)
 
 
@@ -206,7 +207,7 @@ def test_one_proof_does_not_stand_for_the_other() -> None:
     swapped = {"user_data_mac": QUESTION.answer("shadow", NONCE), "shadow_mac": QUESTION.answer("user_data", HASH)}
 
     with pytest.raises(NotRescue):
-        require_proof(Report({"host_key": "own", "shadow_setting": SETTING, **swapped}), QUESTION, KNOWN)
+        require_proof({"host_key": "own", "shadow_setting": SETTING, **swapped}, QUESTION, KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_a_password_that_could_be_found_by_trying_is_no_proof(password: str) -> 
 
 def test_a_host_that_says_nothing_proves_nothing() -> None:
     with pytest.raises(NotRescue):
-        require_proof(Report({}), QUESTION, KNOWN)
+        require_proof({}, QUESTION, KNOWN)
 
 
 def test_a_hash_is_what_other_programs_make_of_the_password() -> None:

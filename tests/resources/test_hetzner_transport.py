@@ -49,7 +49,7 @@ def test_a_project_whose_requests_are_used_up_is_waited_for(tmp_path: Path, monk
             rate.per_second = 50.0
 
     with hetzner_lab(tmp_path, monkeypatch, rate=rate) as lab:
-        lab.patience = replace(QUICK, rate=60.0)
+        lab.timeouts = replace(QUICK, rate=60.0)
         lab.watchers.append(fill_up)
         rate.drain()
 
@@ -62,7 +62,7 @@ def test_a_project_that_stays_used_up_is_a_transient_error_that_says_until_when(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hetzner_lab(tmp_path, monkeypatch, rate=RateLimit(limit=3600, per_second=1 / 60)) as lab:
-        lab.patience = replace(QUICK, rate=0.5)
+        lab.timeouts = replace(QUICK, rate=0.5)
         lab.standin.rate.drain()
 
         with pytest.raises(RateLimited, match=r"\(429\).*until \d\d:\d\d:\d\dZ: 3600 an hour") as caught:

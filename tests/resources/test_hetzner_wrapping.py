@@ -8,22 +8,29 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.progress import silent
 from hyops_assets.contract.record import Record, Variant
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.image.programs import MissingProgram
 from hyops_assets.image.variants.rawxz import VariantDiffers
+from resources.sites.base import Order
 from resources.sites.hetzner.errors import WrongSource
-from resources.sites.hetzner.serving import NotReachable, require_public_url
+from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.place import Project
+from resources.sites.hetzner.report import SeededImage
+from resources.sites.hetzner.serving import NotReachable, Wrapper, require_public_url
+from resources.sites.hetzner.source import OpenSource
 from resources.sites.hetzner.staging import staged
-from resources.sites.hetzner.wishes import Wishes, Wrapper
 from resources.sites.hetzner.wrapping import wrapped
+from tests.contract.samples import contract
 from tests.hetzner_lab import DISK, VERSION, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import assert_seeded
 
@@ -61,10 +68,14 @@ def request_of(qcow2: Path, record: Record | None = None) -> SeedRequest:
 
 
 @pytest.mark.seconds
+def wrapping(wrapper: Wrapper) -> OpenSource:
+    return partial(wrapped, wrapper=wrapper, lab=True)
+
+
 def test_a_qcow2_is_wrapped_served_written_and_read_back_and_nothing_is_left(
     lab: Lab, qcow2: Path, wrapper: Wrapper
 ) -> None:
-    image = lab.seeder().seed(request_of(qcow2), wishes=Wishes(wrapper=wrapper))
+    image = lab.seeder().seed(request_of(qcow2), open_source=wrapping(wrapper))
 
     assert_seeded(lab, image)
     assert image.readback_sha256 == make_record().disk.sha256
@@ -82,9 +93,24 @@ def test_without_being_told_on_purpose_nothing_is_wrapped(lab: Lab, qcow2: Path)
 
 
 def test_a_record_with_a_raw_xz_is_never_wrapped(lab: Lab) -> None:
-    nowhere = Wrapper("http://127.0.0.1:1", 1)
+    request = lab.request()
+    order = Order(
+        contract=contract().model_copy(update={"record": request.record, "urls": {"raw.xz": request.url}}),
+        options=ImageSeedConfig(),
+        handed_over=HandedOver(wrapper_base_url="http://127.0.0.1:1", wrapper_port=1),
+        run_id=request.run_id,
+        site=request.site,
+        environment=request.environment,
+        slot=lambda: pytest.fail("asked"),
+        progress=silent,
+    )
+    project = Project(lab.client(), lab.site, "lab", environment=request.environment, is_live=lambda run_id: False)
 
-    assert_seeded(lab, lab.seeder().seed(lab.request(), wishes=Wishes(wrapper=nowhere)))
+    seeded = project.seed(order)
+
+    assert isinstance(seeded.report, SeededImage)
+    assert_seeded(lab, seeded.report)
+    assert seeded.facts["source"] == f"{request.url}; nothing was wrapped: the record has a raw.xz"
 
 
 @pytest.mark.seconds
@@ -93,7 +119,7 @@ def test_a_public_url_that_leads_elsewhere_is_refused_before_anything_is_made(
 ) -> None:
     for elsewhere in ("http://127.0.0.1:1", lab.objects.url):
         with pytest.raises(NotReachable):
-            lab.seeder().seed(request_of(qcow2), wishes=Wishes(wrapper=replace(wrapper, base_url=elsewhere)))
+            lab.seeder().seed(request_of(qcow2), open_source=wrapping(replace(wrapper, base_url=elsewhere)))
     assert lab.mutations() == 0
     assert not wrapper.staging.exists()
 
@@ -122,7 +148,7 @@ def test_a_host_without_qemu_img_wraps_nothing(
 
     with (
         pytest.raises(MissingProgram, match="qemu-img"),
-        wrapped(request_of(qcow2), wrapper, lab=True, progress=silent),
+        wrapped(request_of(qcow2), silent, wrapper=wrapper, lab=True),
     ):
         pytest.fail("wrapped")
 
@@ -133,7 +159,7 @@ def test_a_qcow2_with_other_bytes_or_another_disk_is_refused(qcow2: Path, wrappe
     other = record.model_copy(update={"disk": record.disk.model_copy(update={"sha256": "0" * 64})})
     with (
         pytest.raises(VariantDiffers),
-        wrapped(request_of(qcow2, other), wrapper, lab=True, progress=silent),
+        wrapped(request_of(qcow2, other), silent, wrapper=wrapper, lab=True),
     ):
         pytest.fail("wrapped")
     with qcow2.open("r+b") as file:
@@ -141,7 +167,7 @@ def test_a_qcow2_with_other_bytes_or_another_disk_is_refused(qcow2: Path, wrappe
         file.write(b"?")
     with (
         pytest.raises(WrongSource),
-        wrapped(request_of(qcow2, record), wrapper, lab=True, progress=silent),
+        wrapped(request_of(qcow2, record), silent, wrapper=wrapper, lab=True),
     ):
         pytest.fail("wrapped")
     assert not wrapper.staging.exists()
@@ -151,7 +177,7 @@ def test_a_port_in_use_is_said(qcow2: Path, wrapper: Wrapper, tmp_path: Path) ->
     with (
         socket.create_server(("", wrapper.port)),
         pytest.raises(Refused, match=f"port {wrapper.port}"),
-        wrapped(request_of(qcow2), wrapper, lab=True, progress=silent),
+        wrapped(request_of(qcow2), silent, wrapper=wrapper, lab=True),
     ):
         pytest.fail("wrapped")
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from resources.sites.proxmox.lineage import import_file_name, template_name
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.silence import error_without_answer
 from resources.sites.proxmox.tasks import wait_task
-from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 ANOTHER = TemplateOptions(rebuild_if_exists=True)
 
@@ -45,7 +46,7 @@ def test_a_wrong_token_changes_nothing(scene: Scene) -> None:
     client = ProxmoxClient(scene.site(), "00000000-dead-beef-0000-000000000000")
 
     with pytest.raises(TokenRefused) as refusal:
-        ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request())
+        ProxmoxSeeder(client, client.site).seed(scene.request())
     assert "the variable that holds its secret" in refusal.value.hint
     assert scene.mutations() == 0
 
@@ -203,17 +204,17 @@ def test_a_node_that_comes_back_within_the_patience_fails_nothing(scene: Scene, 
     silent = Answer(status, "", "Connection timed out")
     for path in ("/version", "/nodes", "/cluster/resources", "/nodes/pve1/tasks"):
         scene.stand_in.faults.add(Rule("GET", path, silent, nth=frozenset({1, 2, 3})))
-    client = ProxmoxClient(scene.site(), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
+    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=30.0, outage=60.0))
 
-    assert ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request()).outcome == "created"
+    assert ProxmoxSeeder(client, client.site).seed(scene.request()).outcome == "created"
 
 
 def test_an_api_that_stays_silent_is_given_up_on_in_time(scene: Scene) -> None:
     scene.stand_in.faults.add(Rule("GET", "/version", Delay(0.5), nth=frozenset()))
-    client = ProxmoxClient(scene.site(), TOKEN, timeout_seconds=0.1, patience_seconds=0.3, retry_seconds=0.01)
+    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=0.1, outage=0.3))
 
     with pytest.raises(NodeUnreachable, match="it takes too long"):
-        ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request())
+        ProxmoxSeeder(client, client.site).seed(scene.request())
     assert scene.mutations() == 0
 
 
@@ -222,22 +223,21 @@ def test_a_node_that_dies_under_a_worker_is_not_waited_for_until_the_workers_lim
     client = scene.client()
     upid = client.create_download("local", url=scene.url, file_name="x.qcow2", sha256="0" * 64)
     scene.stand_in.faults.add(Rule("GET", ".*/status", Answer(595, "", "No route to host"), nth=frozenset()))
+    client.timeouts = replace(QUICK, silence=0.1)
 
     with pytest.raises(NodeUnreachable, match="was silent for"):
-        wait_task(client, upid, timeout_seconds=60.0, poll_seconds=0.01, silence_seconds=0.1)
+        wait_task(client, upid)
 
 
 def test_a_worker_that_the_node_forgot_is_worth_another_attempt(scene: Scene) -> None:
     upid = "UPID:pve1:00000BAD:0000BAD0:65A0B0C0:qmcreate:9200:svc@pve!seed:"
 
     with pytest.raises(TaskLost, match="does not know task"):
-        wait_task(scene.client(), upid, timeout_seconds=5.0, poll_seconds=0.01)
+        wait_task(scene.client(), upid)
 
 
 def test_a_name_without_address_is_told_from_a_silent_node(scene: Scene) -> None:
-    client = ProxmoxClient(
-        scene.site(host="pve.invalid"), TOKEN, timeout_seconds=2.0, patience_seconds=0.1, retry_seconds=0.01
-    )
+    client = ProxmoxClient(scene.site(host="pve.invalid"), TOKEN, timeouts=replace(QUICK, request=2.0, outage=0.1))
 
     with pytest.raises(HostUnknown, match=r"pve\.invalid") as failure:
         client.get_version()

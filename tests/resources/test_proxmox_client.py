@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ from resources.sites.proxmox.errors import (
     TokenRefused,
 )
 from resources.sites.proxmox.tasks import wait_task
-from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ def test_a_closed_port_is_a_transient_error(scene: Scene) -> None:
 
 
 def test_a_slow_answer_is_given_up_on(scene: Scene) -> None:
-    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(0.3), nth=frozenset()))
-    client = ProxmoxClient(scene.site(), TOKEN, timeout_seconds=0.05, patience_seconds=0.2, retry_seconds=0.01)
+    scene.stand_in.faults.add(Rule("GET", "/nodes", Delay(0.6), nth=frozenset()))
+    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=0.3, outage=0.1))
 
     with pytest.raises(NodeUnreachable, match="it takes too long"):
         client.list_nodes()
@@ -116,7 +117,7 @@ def test_a_failed_task_carries_the_end_of_its_log(scene: Scene) -> None:
     upid = client.create_download("local", url=f"{scene.url}.missing", file_name="missing.qcow2", sha256="0" * 64)
 
     with pytest.raises(TaskFailed, match="HTTP 404") as failure:
-        wait_task(client, upid, timeout_seconds=5, poll_seconds=0.01)
+        wait_task(client, upid)
     assert "downloading https://127.0.0.1" in failure.value.message
     assert failure.value.upid == upid
 
@@ -126,9 +127,10 @@ def test_a_task_that_does_not_end_in_time_is_worth_another_look(scene: Scene) ->
     client = scene.client()
     upid = client.create_download("local", url=scene.url, file_name="slow.qcow2", sha256="0" * 64)
     scene.stand_in.workers.delay_seconds = 0.0
+    client.timeouts = replace(QUICK, task=0.05)
 
     with pytest.raises(TaskSlow):
-        wait_task(client, upid, timeout_seconds=0.05, poll_seconds=0.01)
+        wait_task(client, upid)
 
 
 def test_tasks_of_other_users_are_not_taken_for_ours(scene: Scene) -> None:

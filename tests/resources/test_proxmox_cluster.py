@@ -13,7 +13,7 @@ from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import NodeUnreachable, NoSuchObject, SeedBusy, SiteNotReady
 from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.seed import ProxmoxSeeder
-from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+from tests.proxmox_scene import Scene, proxmox_scene
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_node_that_is_written_off_is_not_waited_for_and_the_report_says_so(sce
     scene.stand_in.inventory.down.add("pve1")
     site = scene.client(storage="ceph", node="pve2").site.model_copy(update={"written_off_nodes": ["pve1"]})
 
-    seeded = ProxmoxSeeder(scene.client().at(site), site, limits=LIMITS).seed(at_the_second(scene))
+    seeded = ProxmoxSeeder(scene.client().at(site), site).seed(at_the_second(scene))
 
     assert (seeded.outcome, seeded.vmid, seeded.node) == ("created", 9201, "pve2")
     assert any(
@@ -118,7 +118,7 @@ def test_a_node_that_is_written_off_and_answers_is_read_like_any_other(scene: Sc
     scene.seeder(storage="ceph").seed(scene.request())
     site = scene.client(storage="ceph", node="pve2").site.model_copy(update={"written_off_nodes": ["pve1"]})
 
-    seeded = ProxmoxSeeder(scene.client().at(site), site, limits=LIMITS).seed(at_the_second(scene))
+    seeded = ProxmoxSeeder(scene.client().at(site), site).seed(at_the_second(scene))
 
     assert (seeded.outcome, seeded.vmid, seeded.warnings) == ("adopted", 9200, ())
 
@@ -179,7 +179,7 @@ def test_what_a_live_run_makes_on_shared_storage_is_not_made_twice(scene: Scene)
     half = lineage.model_copy(update={"state": "building", "hardware": None})
     scene.machine(9200).config["description"] = description_of(half)
     client = scene.client(storage="ceph", node="pve2")
-    second = ProxmoxSeeder(client, client.site, limits=LIMITS, is_live=lambda run_id: run_id == "run-1")
+    second = ProxmoxSeeder(client, client.site, is_live=lambda run_id: run_id == "run-1")
 
     with pytest.raises(SeedBusy, match="run run-1"):
         second.seed(at_the_second(scene))

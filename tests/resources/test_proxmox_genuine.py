@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import Templates
 from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
-from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 ALWAYS = frozenset[int]()
 
@@ -54,7 +55,7 @@ def test_a_refused_token_is_reported_though_its_answer_has_no_body(scene: Scene)
     client = ProxmoxClient(scene.site(), "00000000-dead-beef-0000-000000000000")
 
     with pytest.raises(TokenRefused, match="401 Authentication failed!") as refusal:
-        ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request())
+        ProxmoxSeeder(client, client.site).seed(scene.request())
     assert "its user is enabled" in " ".join(refusal.value.hint.split())
 
 
@@ -69,9 +70,9 @@ def test_a_daemon_that_restarts_in_the_middle_of_a_seed_is_waited_for(scene: Sce
         ("POST", "/nodes/pve1/qemu/9200/template"),
     ):
         scene.stand_in.faults.add(Rule(method, path, gone, nth=frozenset({1, 2})))
-    client = ProxmoxClient(scene.site(), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
+    client = ProxmoxClient(scene.site(), TOKEN, timeouts=replace(QUICK, request=30.0, outage=60.0))
 
-    assert ProxmoxSeeder(client, client.site, limits=LIMITS).seed(scene.request()).outcome == "created"
+    assert ProxmoxSeeder(client, client.site).seed(scene.request()).outcome == "created"
     assert scene.templates() == [9200]
 
 
@@ -290,7 +291,6 @@ def test_volumes_that_belong_to_no_machine_are_found_and_named(scene: Scene) -> 
     sweep = Sweep(
         scene.client(),
         "lab",
-        limits=LIMITS,
         environment=ENVIRONMENT,
         is_live=lambda run_id: False,
         at_work=lambda: None,
@@ -323,7 +323,7 @@ def test_a_seed_its_adoption_and_its_cleanup_work_while_pvestatd_hangs(scene: Sc
     assert seeded.outcome == "created"
     assert scene.seeder().seed(scene.request()).outcome == "adopted"
     entry = Current("the state", scene.record.key, scene.record.version, str(seeded.vmid))
-    templates = Templates(scene.client(), LIMITS)
+    templates = Templates(scene.client())
     assert templates.problem(entry, templates.list()) is None
     assert scene.seeder().find(scene.record) is not None
 
@@ -344,9 +344,9 @@ class Meddled(ProxmoxClient):
 
 
 def meddled(scene: Scene, what: dict[str, str | int]) -> ProxmoxSeeder:
-    client = Meddled(scene.site(), TOKEN, timeout_seconds=5.0, patience_seconds=0.5, retry_seconds=0.01)
+    client = Meddled(scene.site(), TOKEN, timeouts=QUICK)
     client.meddle = lambda: scene.machine(9200).config.update(what)
-    return ProxmoxSeeder(client, client.site, limits=LIMITS)
+    return ProxmoxSeeder(client, client.site)
 
 
 def test_a_digest_race_has_a_type_of_its_own(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from hyops_assets.image.digests import sha256_of_file
 from resources.sites.proxmox.client import Method, ProxmoxClient
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.killing import kills
-from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
 
 pytestmark = pytest.mark.seconds
 
@@ -88,7 +88,7 @@ def _killed(scene: Scene, nth: int, *, after: bool, counting_reads: bool = False
         try:
             site = scene.site()
             client = MortalClient(site, TOKEN).die(nth, after=after, counting_reads=counting_reads)
-            ProxmoxSeeder(client, site, limits=LIMITS).seed(scene.request())
+            ProxmoxSeeder(client, site).seed(scene.request())
             os._exit(0)
         finally:
             os._exit(1)

@@ -20,7 +20,7 @@ from resources.sites.proxmox.lineage import description_of, template_name
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import kills
-from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
 
 pytestmark = pytest.mark.seconds
 
@@ -287,7 +287,7 @@ def test_a_seed_that_names_no_vmid_adopts_what_a_killed_replacement_left_ready(o
 def test_a_replacement_that_a_live_run_is_making_is_waited_for(occupied: Scene) -> None:
     assert killed(occupied, DELETED, after=True)
     client = occupied.client()
-    other = ProxmoxSeeder(client, client.site, limits=LIMITS, is_live=lambda run_id: run_id == "run-1")
+    other = ProxmoxSeeder(client, client.site, is_live=lambda run_id: run_id == "run-1")
     request = occupied.request()
 
     with pytest.raises(SeedBusy, match="run-1"):
@@ -370,7 +370,7 @@ def killed(
         try:
             site = scene.site()
             client = MortalClient(site, TOKEN).die(nth, after=after, counting_reads=counting_reads)
-            ProxmoxSeeder(client, site, limits=LIMITS).seed(request or scene.request(), REPLACE)
+            ProxmoxSeeder(client, site).seed(request or scene.request(), REPLACE)
             os._exit(0)
         finally:
             os._exit(1)

@@ -13,7 +13,7 @@ from resources.environment import environment
 from resources.secrets import MissingSecret
 from resources.settings import save_settings
 from resources.sites.proxmox.resource import ProxmoxSeeders, proxmox_sites
-from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 
 @pytest.fixture
@@ -26,9 +26,7 @@ def _seeders(scene: Scene, **options: object) -> ProxmoxSeeders:
     root = RuntimeRoot(scene.directory / "root")
     settings = Settings(lab=True, sites=Sites(proxmox={"lab": scene.site(**options)}))
     save_settings(root, settings, heading="a test's")
-    with dg.build_resources(
-        {"environment": environment(root), "proxmox": proxmox_sites(poll_seconds=0.02)}
-    ) as resources:
+    with dg.build_resources({"environment": environment(root), "proxmox": proxmox_sites(QUICK)}) as resources:
         return resources.proxmox
 
 

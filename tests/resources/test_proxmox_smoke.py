@@ -6,7 +6,7 @@ That a router's own agent answers is asked at its first boot; that its clone pas
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,15 @@ from hyops_lab.proxmox import guests
 from hyops_lab.proxmox.access import ALL_PRIVILEGES
 from hyops_lab.proxmox.inventory import Machine
 from resources.sites.proxmox.errors import SeedBusy, TaskFailed
-from resources.sites.proxmox.journal import Journal, SeedLimits
 from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.smoke import remove_clone
+from resources.sites.proxmox.tasks import NodeJournal
 from tests.boot_count import note_boot
 from tests.boots import turn_to_boot
 from tests.first_boot import FirstBoot
-from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, Scene, proxmox_scene
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_smoke_clone_that_is_gone_before_it_is_removed_is_not_reported_as_left
         access, owner = scene.stand_in.access, {name for name in ALL_PRIVILEGES if name.startswith("VM.")}
         access.pools["vyos"] = set()
         access.privileges = {"/": ALL_PRIVILEGES - owner, "/pool/vyos": frozenset(owner)}
-    journal = Journal(scene.client(), LIMITS)
+    journal = NodeJournal(scene.client())
 
     remove_clone(scene.client(), journal, 9299)
 
@@ -123,7 +123,8 @@ def test_a_clone_whose_agent_answers_passes_and_is_removed(tmp_path: Path, monke
     monkeypatch.setattr(guests, "hardware", hardware)
     with proxmox_scene(tmp_path, boot_guests=True) as scene:
         client = scene.client(template_smoke_gate=True)
-        seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=60, poll=0.02, smoke=60))
+        client.timeouts = replace(QUICK, task=60, smoke=60)
+        seeder = ProxmoxSeeder(client, client.site)
         seeded = seeder.seed(scene.request())
         assert seeded.smoke == "passed"
         assert list(scene.stand_in.inventory.machines) == [seeded.vmid]
@@ -162,7 +163,8 @@ def smoked(first_boot: FirstBoot, tmp_path_factory: pytest.TempPathFactory) -> I
         disk = Disk(size_bytes=first_boot.disk.stat().st_size, sha256=sha256_of_file(first_boot.disk))
         record = scene.record.model_copy(update={"disk": disk, "variants": {"qcow2": qcow2}})
         client = scene.client(template_smoke_gate=True)
-        seeder = ProxmoxSeeder(client, client.site, limits=SeedLimits(task=300, poll=0.5))
+        client.timeouts = replace(QUICK, task=300, first_poll=0.5, longest_poll=0.5)
+        seeder = ProxmoxSeeder(client, client.site)
         note_boot("a clone of a Proxmox template, until its agent answers")
         with turn_to_boot():
             seeded = seeder.seed(scene.request(record), TemplateOptions(memory_mb=1024, template_smoke_wait_s=900))

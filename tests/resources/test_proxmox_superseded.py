@@ -23,7 +23,7 @@ from resources.sites.proxmox.lineage import description_of
 from resources.sites.proxmox.superseded import superseded_templates
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line, kills
-from tests.proxmox_scene import LIMITS, Scene, make_record, proxmox_scene
+from tests.proxmox_scene import Scene, make_record, proxmox_scene
 
 KEY = "vyos-1.5"
 OLD, CURRENT, NEXT = (f"2026.03.0{day}-0027-rolling" for day in (1, 2, 3))
@@ -75,7 +75,7 @@ def pruned(
         environment=ENVIRONMENT,
         proves=lambda claim, ref: False,
     )
-    return superseded_templates(scene.client(), LIMITS, ground)
+    return superseded_templates(scene.client(), ground)
 
 
 def why(findings: Sequence[Finding], vmid: int = OLD_VMID) -> tuple[str, str]:

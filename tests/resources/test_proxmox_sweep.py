@@ -16,7 +16,7 @@ from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from resources.sites.proxmox.sweep import Sweep
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import killed_at_each_line, kills
-from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, Scene, proxmox_scene
 
 NOW = 1_800_000_000
 PAST, FUTURE = NOW - 60, NOW + 60
@@ -81,7 +81,6 @@ def swept(scene: Scene, is_live: IsLive, *, now: float = NOW, seeding: str | Non
     return Sweep(
         client,
         "lab",
-        limits=LIMITS,
         environment=ENVIRONMENT,
         is_live=is_live,
         at_work=lambda: seeding,
@@ -109,7 +108,7 @@ def test_what_a_seed_that_was_killed_really_leaves_is_removed_once_its_time_is_o
     """The seed itself writes the time: nobody else knows how long it may take."""
     with pytest.raises(TaskFailed, match="boots no guests"):
         scene.seeder(template_smoke_gate=True).seed(scene.request())
-    over = time.time() + LIMITS.lifetime
+    over = time.time() + QUICK.lifetime
 
     assert verdicts(swept(scene, unknown, now=over - 60).reap()) == [("unfinished", "keep")]
     assert verdicts(swept(scene, unknown, now=over + 1).reap()) == [("unfinished", "removed")]

@@ -25,7 +25,7 @@ from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import superseded_templates
 from resources.sites.proxmox.sweep import Sweep, judge_machine
 from tests.hetzner_lab import ANOTHER, ENVIRONMENT
-from tests.proxmox_scene import LIMITS, Scene, proxmox_scene
+from tests.proxmox_scene import Scene, proxmox_scene
 
 OLD, CURRENT = "2026.03.01-0027-rolling", "2026.03.04-0027-rolling"
 REPLACE = TemplateOptions(template_vm_id=9200, rebuild_if_exists=True)
@@ -43,7 +43,7 @@ def unknown(run_id: str) -> bool | None:
 
 def seeder(scene: Scene, is_live: IsLive = unknown, **site: object) -> ProxmoxSeeder:
     client = scene.client(**site)
-    return ProxmoxSeeder(client, client.site, limits=LIMITS, is_live=is_live)
+    return ProxmoxSeeder(client, client.site, is_live=is_live)
 
 
 def theirs(scene: Scene, version: str | None = None) -> SeedRequest:
@@ -92,7 +92,7 @@ def cleaned(
         environment=ENVIRONMENT,
         proves=proves,
     )
-    findings = superseded_templates(scene.client(), LIMITS, ground).reap()
+    findings = superseded_templates(scene.client(), ground).reap()
     return {finding.what.rpartition("(")[2].rstrip(")"): (finding.verdict, finding.why) for finding in findings}
 
 
@@ -101,7 +101,6 @@ def swept(scene: Scene, is_live: IsLive = unknown, *, now: float = 4e9) -> list[
     return Sweep(
         client,
         "lab",
-        limits=LIMITS,
         environment=ENVIRONMENT,
         is_live=is_live,
         at_work=lambda: None,

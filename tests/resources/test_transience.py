@@ -1,6 +1,7 @@
 """What passes by itself passes at every door of both clouds: an answer, a worker's end, the log before it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import DiskUnseen, MachineLocked, NodeBusy, TaskBusy, TaskFailed, error_for
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.tasks import wait_task
-from tests.proxmox_scene import LIMITS, TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 BUSY = (
     "can't lock file '/var/lock/qemu-server/lock-9200.conf' - got timeout",
@@ -63,8 +64,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def patient(scene: Scene, **options: object) -> ProxmoxSeeder:
-    client = ProxmoxClient(scene.site(**options), TOKEN, patience_seconds=60.0, retry_seconds=0.01)
-    return ProxmoxSeeder(client, client.site, limits=LIMITS)
+    client = ProxmoxClient(scene.site(**options), TOKEN, timeouts=replace(QUICK, request=30.0, outage=60.0))
+    return ProxmoxSeeder(client, client.site)
 
 
 def ended(scene: Scene, exitstatus: str) -> HyopsError:
@@ -72,7 +73,7 @@ def ended(scene: Scene, exitstatus: str) -> HyopsError:
     scene.stand_in.workers.refusals["qmtemplate"] = [exitstatus]
     scene.finish(scene.client().create_machine(9290))
     with pytest.raises(TaskFailed) as failure:
-        wait_task(scene.client(), scene.client().create_template(9290), timeout_seconds=10, poll_seconds=0.01)
+        wait_task(scene.client(), scene.client().create_template(9290))
     return failure.value
 
 
@@ -115,7 +116,7 @@ def test_a_worker_whose_status_names_a_program_alone_is_judged_by_its_log(scene:
     task.log = ["cfs-lock 'storage-ceph' error: got lock request timeout", f"TASK ERROR: {task.exitstatus}"]
 
     with pytest.raises(TaskBusy):
-        wait_task(scene.client(), upid, timeout_seconds=10, poll_seconds=0.01)
+        wait_task(scene.client(), upid)
 
 
 @pytest.mark.parametrize("kind", ["download", "qmcreate", "qmtemplate"])

@@ -32,9 +32,11 @@ def seed(
     from hyops_assets.cli.seed import Asked, print_missing
     from hyops_assets.cli.seed import seed as seed_sites
     from hyops_assets.cli.usage import BadUsage
+    from resources.sites.registry import CLOUDS
 
-    if cloud not in ("", "proxmox", "hetzner"):
-        raise BadUsage(f"--cloud is no {cloud!r}", hint="give proxmox or hetzner")
+    names = [row.name for row in CLOUDS]
+    if cloud not in ("", *names):
+        raise BadUsage(f"--cloud is no {cloud!r}", hint=f"give {' or '.join(names)}")
     where = known_place(root, env)
     if missing:
         raise typer.Exit(print_missing(where))
@@ -63,5 +65,5 @@ def acceptance(
     """Seed one template and one image at real sites, audit them, remove them. HYOPS_ACCEPTANCE=yes opts in."""
     from hyops_assets.cli.acceptance import Asked, run_acceptance
 
-    asked = Asked(proxmox_site, hetzner_site, iso, max_eur, dry_run)
+    asked = Asked({"proxmox": proxmox_site, "hetzner": hetzner_site}, iso, max_eur, dry_run)
     raise typer.Exit(run_acceptance(known_place(root, env), asked))

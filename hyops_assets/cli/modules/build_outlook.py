@@ -18,6 +18,7 @@ from hyops_assets.image.programs import MissingProgram
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
+from resources.sites.registry import CLOUDS
 
 if TYPE_CHECKING:
     from resources.feed.outlook import StandingIso
@@ -191,9 +192,11 @@ def _mib(size_bytes: int | None) -> str:
 
 def _sites(work: Work, version: RecordVersion) -> list[Intended]:
     """Say what each site would do with the record once it is published: apply itself seeds none."""
-    sites = work.settings.sites
-    named = [("template", f"proxmox/{name}", site.seed) for name, site in sorted(sites.proxmox.items())]
-    named += [("image", f"hetzner/{name}", site.seed) for name, site in sorted(sites.hetzner.items())]
+    named = [
+        (cloud.word, f"{cloud.name}/{name}", site.seed)
+        for cloud in CLOUDS
+        for name, site in sorted(work.settings.sites.of(cloud.name).items())
+    ]
     return [
         Intended(
             what,

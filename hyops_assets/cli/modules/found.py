@@ -1,150 +1,37 @@
 """`core/onprem/vyos-template-import` and `core/hetzner/vyos-image-register`: what stands at a site becomes a state.
 
-Read at the site, compared with what is claimed, written down; nothing is downloaded, seeded or changed there.
+Read at the site, compared with what is claimed, written down; nothing is downloaded, seeded or changed there. What is
+compared stands in the cloud's folder (`resources/sites/<cloud>/found.py`).
 """
 
-from typing import TYPE_CHECKING
-
-from hyops_assets.cli.modules.sites import chosen_site, slot_of
+from hyops_assets.cli.modules.sites import chosen_site
 from hyops_assets.cli.modules.work import Done, Intended, Work
-from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
-from hyops_assets.contract.state import found_lineage, standing_image_outputs, standing_template_outputs
-from hyops_assets.settings.pipeline import Settings
-
-if TYPE_CHECKING:
-    from resources.sites.hetzner.found import FoundImage
-    from resources.sites.proxmox.found import FoundTemplate
+from resources.sites.base import Registered, Registers
+from resources.sites.registry import row_of
 
 
-def template_slot(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
-    """Return the slot of the site at which a template is looked for."""
-    return slot_of(settings.sites.proxmox, _template(inputs).site, asked)
+def plan(work: Work) -> list[Intended]:
+    """Look at the template or snapshot, and say what would be written. Raises as `apply`."""
+    found = _found(work)
+    what = f"{row_of(work.inputs.cloud).noun} {found.ref}"
+    return [Intended(what, "register", found.version or "of no known record")]
 
 
-def image_slot(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
-    """Return the slot of the site at which a snapshot is looked for."""
-    return slot_of(settings.sites.hetzner, _image(inputs).site, asked)
-
-
-def plan_template(work: Work) -> list[Intended]:
-    """Look at the template, and say what would be written."""
-    found = _found_template(work)
-    return [Intended(f"VMID {found.facts.vmid}", "register", found.version or "of no known record")]
-
-
-def plan_image(work: Work) -> list[Intended]:
-    """Look at the snapshot, and say what would be written."""
-    found = _found_image(work)
-    return [Intended(f"snapshot {found.facts.image_ref}", "register", found.version or "of no known record")]
-
-
-def apply_template(work: Work) -> Done:
-    """Register a template that stands on a Proxmox site.
+def apply(work: Work) -> Done:
+    """Register a template or snapshot that stands at a site.
 
     Raises:
-        NoSuchObject: there is no machine with this VMID on the site's node.
-        NotThatTemplate: it is no template, or not the one that is claimed.
-        SettingsError, MissingSecret, SiteNotReady, NodeUnreachable: the site cannot be asked.
+        HyopsError: there is none, it is not the one that is claimed, or the site cannot be asked.
     """
-    inputs = _template(work.inputs)
-    site = work.settings.sites.proxmox[_proxmox_site(work)]
-    found = _found_template(work)
-    facts, lineage = found.facts, found.lineage
-    outputs = standing_template_outputs(
-        key=inputs.template_key,
-        vmid=facts.vmid,
-        name=facts.name or "",
-        node=facts.node,
-        version=found.version,
-        source_url=lineage.source_url if lineage else inputs.template_source_url,
-    ) | found_lineage(
-        version=found.version,
-        record_digest=lineage.record_digest if lineage else None,
-        disk_sha256=lineage.disk_sha256 if lineage else None,
-        lab=lineage.lab if lineage else site.lab,
-    )
-    if lineage is not None and lineage.environment is not None:
-        outputs["template_environment"] = lineage.environment
-    _warn(work, found.warnings)
-    return Done({"outcome": "registered", "warnings": list(found.warnings)}, outputs)
-
-
-def apply_image(work: Work) -> Done:
-    """Register a snapshot of a Hetzner Cloud project.
-
-    Raises:
-        MissingImage: the project has no such snapshot.
-        NotThatImage: it cannot be used, or is not the one that is claimed.
-        SettingsError, MissingSecret, HetznerError, HetznerUnavailable: the project cannot be asked.
-    """
-    inputs = _image(work.inputs)
-    site = work.settings.sites.hetzner[_hetzner_site(work)]
-    found = _found_image(work)
-    facts, labels = found.facts, found.labels
-    outputs = standing_image_outputs(
-        key=inputs.image_key,
-        image_ref=facts.image_ref,
-        # Hetzner's snapshots have no name.
-        name=facts.description,
-        description=facts.description,
-        version=found.version,
-        source_url=inputs.image_source_url,
-    ) | found_lineage(
-        version=found.version,
-        record_digest=labels.record_digest if labels else None,
-        disk_sha256=labels.disk_sha256 if labels else None,
-        lab=labels.lab if labels else site.lab,
-    )
-    if labels is not None and labels.environment is not None:
-        outputs["image_environment"] = labels.environment
-    _warn(work, found.warnings)
-    return Done({"outcome": "registered", "warnings": list(found.warnings)}, outputs)
-
-
-def _found_template(work: Work) -> "FoundTemplate":
-    # Clients load their vendor's library and Dagster: only where a site is asked.
-    from resources.sites.proxmox.found import require_template
-    from resources.sites.proxmox.resource import ProxmoxSeeders
-
-    inputs, site = _template(work.inputs), _proxmox_site(work)
-    facts = ProxmoxSeeders(work.settings).seeder(site).audit(inputs.template_vm_id)
-    return require_template(
-        facts, inputs, lab=work.settings.sites.proxmox[site].lab, environment=work.settings.environment_id
-    )
-
-
-def _found_image(work: Work) -> "FoundImage":
-    from resources.sites.hetzner.found import require_image
-    from resources.sites.hetzner.resource import HetznerProjects
-
-    inputs, site = _image(work.inputs), _hetzner_site(work)
-    facts = HetznerProjects(work.settings).seeder(site).audit(inputs.image_ref)
-    return require_image(
-        facts, inputs, lab=work.settings.sites.hetzner[site].lab, environment=work.settings.environment_id
-    )
-
-
-def _proxmox_site(work: Work) -> str:
-    return chosen_site("proxmox", work.settings.sites.proxmox, _template(work.inputs).site, work.ref.instance)
-
-
-def _hetzner_site(work: Work) -> str:
-    return chosen_site("hetzner", work.settings.sites.hetzner, _image(work.inputs).site, work.ref.instance)
-
-
-def _warn(work: Work, warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
+    found = _found(work)
+    for warning in found.warnings:
         work.place.console.print(f"warning: {warning}")
+    return Done({"outcome": "registered", "warnings": list(found.warnings)}, found.outputs)
 
 
-def _template(inputs: ModuleInputs) -> TemplateImportInputs:
-    if not isinstance(inputs, TemplateImportInputs):
-        raise TypeError(type(inputs).__name__)
-    return inputs
-
-
-def _image(inputs: ModuleInputs) -> ImageRegisterInputs:
-    if not isinstance(inputs, ImageRegisterInputs):
-        raise TypeError(type(inputs).__name__)
-    return inputs
+def _found(work: Work) -> Registered:
+    site = chosen_site(work.inputs, work.settings, work.ref.instance)
+    place = row_of(work.inputs.cloud).open(work.settings).place(site)
+    if not isinstance(place, Registers):
+        raise TypeError(type(place).__name__)
+    return place.register(work.inputs)

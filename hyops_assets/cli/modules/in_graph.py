@@ -9,7 +9,8 @@ from pydantic import JsonValue
 from hyops_assets.cli.modules.work import Done, Work
 from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.handed_over import HandedOver
-from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, SeedInputs, TemplateSeedInputs
+from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, SeedInputs
+from resources.sites.registry import row_of
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Graph, Ran
@@ -50,19 +51,10 @@ def seeds_by_command(inputs: SeedInputs) -> bool:
     return bool(inputs.seed_command) and not inputs.record_state_ref
 
 
-def image_wishes(inputs: ImageSeedInputs) -> dict[str, object]:
-    """Return what is asked of a Hetzner seed besides which record, as the graph takes it."""
-    return {
-        "image_ref": inputs.image_ref,
-        "seed_if_missing": inputs.seed_if_missing,
-        "seed_location": inputs.seed_location,
-        "seed_server_type": inputs.seed_server_type,
-    }
-
-
-def template_options(inputs: SeedInputs) -> dict[str, object]:
-    """Return what was asked for one template, as the graph takes it: what was said, and nothing else."""
-    return inputs.options.model_dump(exclude_defaults=True) if isinstance(inputs, TemplateSeedInputs) else {}
+def options_of(inputs: SeedInputs) -> dict[str, object]:
+    """Return what is asked of a seed besides which record, as the graph takes it: what was said, and nothing else."""
+    fields = row_of(inputs.cloud).options.model_fields
+    return inputs.model_dump(include=set(fields), exclude_defaults=True)
 
 
 def _tags(work: Work) -> dict[str, str]:

@@ -14,6 +14,7 @@ from hyops_assets.cli.modules import (
     seed_outlook,
     seeds,
 )
+from hyops_assets.cli.modules.sites import slot_of
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
@@ -85,8 +86,8 @@ _ROWS = (
         TEMPLATE_SEED,
         TemplateSeedInputs,
         plan=seed_outlook.plan,
-        apply=seeds.apply_template,
-        instance=seeds.instance,
+        apply=seeds.apply,
+        instance=slot_of,
         credentials=("proxmox",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
@@ -95,8 +96,8 @@ _ROWS = (
         IMAGE_SEED,
         ImageSeedInputs,
         plan=seed_outlook.plan,
-        apply=seeds.apply_image,
-        instance=seeds.instance,
+        apply=seeds.apply,
+        instance=slot_of,
         credentials=("hetzner",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
@@ -104,9 +105,9 @@ _ROWS = (
     Module(
         TEMPLATE_IMPORT,
         TemplateImportInputs,
-        plan=found.plan_template,
-        apply=found.apply_template,
-        instance=found.template_slot,
+        plan=found.plan,
+        apply=found.apply,
+        instance=slot_of,
         credentials=("proxmox",),
     ),
     Module(
@@ -128,9 +129,9 @@ _ROWS = (
     Module(
         IMAGE_REGISTER,
         ImageRegisterInputs,
-        plan=found.plan_image,
-        apply=found.apply_image,
-        instance=found.image_slot,
+        plan=found.plan,
+        apply=found.apply,
+        instance=slot_of,
         credentials=("hetzner",),
     ),
 )

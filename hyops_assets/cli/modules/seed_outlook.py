@@ -2,22 +2,18 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.in_graph import seeds_by_command
-from hyops_assets.cli.modules.seeds import record_version, seed_site
+from hyops_assets.cli.modules.in_graph import options_of, seeds_by_command
+from hyops_assets.cli.modules.seeds import record_version, seed_inputs, seed_site
 from hyops_assets.cli.modules.work import Check, Intended, Work
 from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.inputs import ImageSeedInputs, TemplateSeedInputs
+from hyops_assets.contract.inputs import ImageSeedInputs
 from hyops_assets.settings.pipeline import Settings
+from hyops_assets.settings.sites import token_of
 from resources.artifacts.store import ArtifactStore
-from resources.sites.registry import CLOUDS
-
-if TYPE_CHECKING:
-    from resources.sites.hetzner.seed import HetznerSeeder
-    from resources.sites.proxmox.seed import ProxmoxSeeder
+from resources.sites.registry import row_of
 
 
 def plan(work: Work) -> list[Intended]:
@@ -29,13 +25,14 @@ def plan(work: Work) -> list[Intended]:
     """
     site, version = seed_site(work), record_version(work)
     contract = _contract(work)
-    what = "template" if isinstance(work.inputs, TemplateSeedInputs) else "image"
+    row = row_of(work.inputs.cloud)
+    what = row.word
     if contract is None:
         return [Intended(what, "seed", f"{version} at {site}, unless it is there: this host does not hold its record")]
     found = _found(work, contract)
     if found:
         return [Intended(what, "adopt", f"{version} at {site}: {found}")]
-    source = contract.urls.get("qcow2" if what == "template" else "raw.xz") or _wrapped(work)
+    source = contract.urls.get(row.takes) or _wrapped(work)
     return [Intended(what, "seed", f"{version} at {site} from {source}")]
 
 
@@ -51,14 +48,12 @@ def _wrapped(work: Work) -> str:
 
 def checks(work: Work) -> list[Check]:
     """Return whether the site can be reached with its token, and has what a seed needs."""
-    proxmox = isinstance(work.inputs, TemplateSeedInputs)
-    provider = "proxmox" if proxmox else "hetzner"
+    provider = work.inputs.cloud
     try:
         site = seed_site(work)
     except HyopsError as error:
         return [Check(f"readiness:{provider}", "fail", f"{error.message}; {error.hint}")]
-    sites = work.settings.sites
-    variable = (sites.proxmox if proxmox else sites.hetzner)[site].token_env
+    variable = token_of(work.settings.sites.of(provider)[site])
     if not os.environ.get(variable, "").strip():
         return [
             Check(
@@ -82,7 +77,7 @@ def _wrapping(work: Work, site: str) -> list[Check]:
         return [found]
     if found.detail:
         return [Check("wrapper:purpose", "ok", f"nothing is to be wrapped: {found.detail} holds the record")]
-    return wrapper_checks(inputs, contract, lab=work.settings.hetzner_site(site).lab)
+    return wrapper_checks(inputs, contract, lab=work.settings.sites.of(inputs.cloud)[site].lab)
 
 
 def tried(name: str, look: Callable[[], str]) -> Check:
@@ -101,30 +96,13 @@ def reached(settings: Settings, cloud: str, site: str) -> str:
     Raises:
         HyopsError: it is not so.
     """
-    return next(one for one in CLOUDS if one.name == cloud).open(settings).place(site).preflight()
+    return row_of(cloud).open(settings).place(site).preflight()
 
 
 def _found(work: Work, contract: Contract) -> str:
-    site = seed_site(work)
-    if isinstance(work.inputs, TemplateSeedInputs):
-        environment = work.settings.environment_id
-        template = _proxmox(work.settings, site).outlook(contract.record, work.inputs.options, environment).adopt
-        return f"VMID {template.vmid}" if template else ""
-    ready = [
-        image
-        for image in _hetzner(work.settings, site).find(contract.record)
-        if image.labels.get("hyops_state") == "ready"
-    ]
-    return f"snapshot {ready[0].id}" if ready else ""
-
-
-def _proxmox(settings: Settings, site: str) -> "ProxmoxSeeder":
-    from resources.sites.proxmox.resource import ProxmoxSeeders
-
-    return ProxmoxSeeders(settings).seeder(site)
-
-
-def _hetzner(settings: Settings, site: str) -> "HetznerSeeder":
-    from resources.sites.hetzner.resource import HetznerProjects
-
-    return HetznerProjects(settings).seeder(site)
+    """Return what the site holds of the record, as its cloud calls it; empty where a seed would make it."""
+    inputs = seed_inputs(work.inputs)
+    row = row_of(inputs.cloud)
+    options = row.options.model_validate(options_of(inputs))
+    ref = row.open(work.settings).place(seed_site(work)).outlook(contract.record, options)
+    return f"{row.noun} {ref}" if ref else ""

@@ -1,27 +1,30 @@
 """Which site a module works at, and which state slot is that site's."""
 
-from collections.abc import Mapping
-from typing import Literal
-
-from hyops_assets.settings.pipeline import NoSuchSite
-from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, default_site
-
-Sites = Mapping[str, ProxmoxSite | HetznerSite]
+from hyops_assets.contract.inputs import ModuleInputs
+from hyops_assets.settings.pipeline import NoSuchSite, Settings
+from hyops_assets.settings.sites import default_site
 
 
-def chosen_site(kind: Literal["proxmox", "hetzner"], sites: Sites, named: str, instance: str | None) -> str:
-    """Return the site that the input names, else the one whose slot was asked for, else the default one.
+def chosen_site(inputs: ModuleInputs, settings: Settings, instance: str | None) -> str:
+    """Return the site that the inputs name, else the one whose slot was asked for, else the default one.
 
     Raises:
         NoSuchSite: there is no such site, or none at all.
     """
-    site = named or (instance if instance in sites else None) or default_site(sites)
+    sites = settings.sites.of(inputs.cloud)
+    site = _named(inputs) or (instance if instance in sites else None) or default_site(sites)
     if site is None or site not in sites:
-        raise NoSuchSite(kind, site or "", sites)
+        raise NoSuchSite(inputs.cloud, site or "", sites)
     return site
 
 
-def slot_of(sites: Sites, named: str, asked: str | None) -> str | None:
-    """Return a site's state instance: None (`latest.json`) for the default site, else the site's name."""
-    site = named or (asked if asked in sites else "")
+def slot_of(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
+    """Return the site's own state instance: None (`latest.json`) for the default site, else the site's name."""
+    sites = settings.sites.of(inputs.cloud)
+    site = _named(inputs) or (asked if asked in sites else "")
     return None if not site or site == default_site(sites) else site
+
+
+def _named(inputs: ModuleInputs) -> str:
+    """Return the site that is named; inputs of a module that works at no site have no such field."""
+    return str(getattr(inputs, "site", ""))

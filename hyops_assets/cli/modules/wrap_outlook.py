@@ -37,7 +37,7 @@ def wrapper_checks(inputs: ImageSeedInputs, contract: Contract, *, lab: bool) ->
 
 
 def _reached(inputs: ImageSeedInputs, *, lab: bool) -> Check:
-    from resources.sites.hetzner.wishes import Wrapper
+    from resources.sites.hetzner.serving import Wrapper
     from resources.sites.hetzner.wrapping import require_wrapping
 
     wrapper = Wrapper(inputs.seed_wrapper_public_base_url, inputs.seed_wrapper_bind_port)

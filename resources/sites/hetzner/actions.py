@@ -9,18 +9,18 @@ from typing import TypeVar
 from hcloud.actions import BoundAction
 
 from resources.sites.hetzner.errors import ActionFailed, Locked, translated
-from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 Done = TypeVar("Done")
 
 
-def wait(action: BoundAction, doing: str, *, patience: Patience, within: float) -> None:
+def wait(action: BoundAction, doing: str, *, timeouts: HetznerTimeouts, within: float) -> None:
     """Wait for an action's success.
 
     Raises:
         ActionFailed: it ended in an error, or not within so many seconds.
     """
-    if settle(action, doing, patience=patience, within=within) != "success":
+    if settle(action, doing, timeouts=timeouts, within=within) != "success":
         why = action.error or {"code": str(action.status), "message": "it did not end in time"}
         code, said = why["code"], why["message"]
         raise ActionFailed(
@@ -28,7 +28,7 @@ def wait(action: BoundAction, doing: str, *, patience: Patience, within: float) 
         )
 
 
-def settle(action: BoundAction, doing: str, *, patience: Patience, within: float) -> str:
+def settle(action: BoundAction, doing: str, *, timeouts: HetznerTimeouts, within: float) -> str:
     """Wait for an action's end, whatever it is, and return its status; `running` where it did not end in time."""
 
     def ended() -> str | None:
@@ -37,10 +37,10 @@ def settle(action: BoundAction, doing: str, *, patience: Patience, within: float
                 action.reload()
         return None if action.status == "running" else action.status
 
-    return patience.poll(ended, within=within) or "running"
+    return timeouts.poll(ended, within=within) or "running"
 
 
-def unlocked(doing: str, call: Callable[[], Done], *, patience: Patience) -> Done:
+def unlocked(doing: str, call: Callable[[], Done], *, timeouts: HetznerTimeouts) -> Done:
     """Do something as soon as no action holds the resource.
 
     Raises:
@@ -56,7 +56,7 @@ def unlocked(doing: str, call: Callable[[], Done], *, patience: Patience) -> Don
             refused.append(error)
             return None
 
-    done = patience.poll(attempt, within=patience.locked)
+    done = timeouts.poll(attempt, within=timeouts.locked)
     if done is None:
         raise refused[-1]
     return done[0]

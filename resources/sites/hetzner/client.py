@@ -20,7 +20,7 @@ from resources.secrets import what_no_header_takes
 from resources.sites.hetzner import actions
 from resources.sites.hetzner.errors import ActionFailed, BadToken, NotFound, of_new_server, translated
 from resources.sites.hetzner.inventory import Key, Offer, Server, Snapshot, offers_of
-from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.hetzner.transport import travelling
 
 Done = TypeVar("Done")
@@ -32,24 +32,24 @@ class HetznerClient:
     Args:
         endpoint: `https://api.hetzner.cloud/v1`.
         token: of the project. It goes into the request header only.
-        patience: how long to wait for what.
+        timeouts: how long to wait for what.
 
     Raises:
         BadToken: no header takes it. The library would quote it whole in its complaint.
     """
 
-    def __init__(self, endpoint: str, token: str, *, patience: Patience | None = None) -> None:
+    def __init__(self, endpoint: str, token: str, *, timeouts: HetznerTimeouts | None = None) -> None:
         if why := what_no_header_takes(token):
             raise BadToken(f"the API token {why}", hint="give the token alone, as the Hetzner console showed it")
-        self.patience = patience or Patience()
+        self.timeouts = timeouts or HetznerTimeouts()
         self._endpoint = endpoint
         self._api = Client(
             token,
             api_endpoint=endpoint,
             application_name="hyops-assets",
-            timeout=self.patience.request,
+            timeout=self.timeouts.request,
         )
-        self._transport = travelling(self._api, self.patience)
+        self._transport = travelling(self._api, self.timeouts)
 
     def now(self) -> float:
         """Return the time at Hetzner, in epoch seconds; this host's until an answer told it."""
@@ -106,13 +106,13 @@ class HetznerClient:
             known = self._api.images.get_actions(Image(id=snapshot_id))
         for action in known:
             if action.command == "create_image":
-                self._wait(action, doing, within=self.patience.snapshot)
+                self._wait(action, doing, within=self.timeouts.snapshot)
 
         def written() -> Snapshot | None:
             now = self.get_snapshot(snapshot_id)
             return None if now.status == "creating" else now
 
-        done = self.patience.poll(written, within=self.patience.snapshot)
+        done = self.timeouts.poll(written, within=self.timeouts.snapshot)
         if done is None or done.status != "available":
             status = done.status if done else "creating"
             raise ActionFailed(f"{doing}: it is {status}, not available", hint="look at it in the Hetzner console")
@@ -303,7 +303,7 @@ class HetznerClient:
         doing = f"deleting server {server.name}"
         try:
             for action in self._running(server, doing):
-                actions.settle(action, doing, patience=self.patience, within=self.patience.snapshot)
+                actions.settle(action, doing, timeouts=self.timeouts, within=self.timeouts.snapshot)
             self._move(doing, server, self._api.servers.delete)
         except NotFound:
             return
@@ -322,7 +322,7 @@ class HetznerClient:
             return self._api.servers.get_actions(servers.Server(id=server.id), status=["running"])
 
     def _wait(self, action: BoundAction, doing: str, *, within: float | None = None) -> None:
-        actions.wait(action, doing, patience=self.patience, within=within or self.patience.action)
+        actions.wait(action, doing, timeouts=self.timeouts, within=within or self.timeouts.action)
 
     def _unlocked(self, doing: str, call: Callable[[], Done]) -> Done:
-        return actions.unlocked(doing, call, patience=self.patience)
+        return actions.unlocked(doing, call, timeouts=self.timeouts)

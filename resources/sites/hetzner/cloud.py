@@ -8,6 +8,7 @@ from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import CloudSpec, Places
 from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.trial import Trial
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -23,6 +24,12 @@ def _resource() -> "dg.ResourceDefinition":
     from resources.sites.hetzner.resource import hetzner_sites
 
     return hetzner_sites()
+
+
+def _trial(settings: Settings, name: str) -> Trial:
+    from resources.sites.hetzner.trial import hetzner_trial
+
+    return hetzner_trial(settings, name)
 
 
 def _missing(ref: str) -> HyopsError:
@@ -50,4 +57,5 @@ HETZNER = CloudSpec(
     missing=_missing,
     open=_open,
     resource=_resource,
+    trial=_trial,
 )

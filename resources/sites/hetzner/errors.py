@@ -161,3 +161,7 @@ def _type_of(code: object, message: str) -> tuple[type[HetznerError | HetznerUna
     if code in HETZNER_CODES or (isinstance(code, int) and code >= 500):
         return HetznerUnavailable, _LATER
     return HetznerError, "read the answer; https://docs.hetzner.cloud lists the codes"
+
+
+class NotThatSnapshot(Refused):
+    """The snapshot that holds the record is not the one that was asked for. Nothing was changed."""

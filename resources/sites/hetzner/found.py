@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
+from hyops_assets.contract.state import found_lineage, standing_image_outputs
+from resources.sites.base import Registered
 from resources.sites.hetzner.labels import Labels
 from resources.sites.hetzner.report import ImageFacts
 
@@ -70,3 +72,25 @@ def require_image(
     theirs = labels.environment not in (None, environment)
     warnings = (f"{where} belongs to environment {labels.environment}, which may remove it",) if theirs else ()
     return FoundImage(facts, labels, labels.version, warnings)
+
+
+def registered(found: FoundImage, claimed: ImageRegisterInputs, *, lab: bool) -> Registered:
+    """Return what a state says of a snapshot that others made; `lab` as its site is."""
+    facts, labels = found.facts, found.labels
+    outputs = standing_image_outputs(
+        key=claimed.image_key,
+        image_ref=facts.image_ref,
+        # Hetzner's snapshots have no name.
+        name=facts.description,
+        description=facts.description,
+        version=found.version,
+        source_url=claimed.image_source_url,
+    ) | found_lineage(
+        version=found.version,
+        record_digest=labels.record_digest if labels else None,
+        disk_sha256=labels.disk_sha256 if labels else None,
+        lab=labels.lab if labels else lab,
+    )
+    if labels is not None and labels.environment is not None:
+        outputs["image_environment"] = labels.environment
+    return Registered(facts.image_ref, found.version, outputs, found.warnings)

@@ -1,30 +1,43 @@
 """A Hetzner Cloud project as a place that is seeded: what the seeder, the sweep and the client do, in common words."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
-from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.found import require_image
+from resources.sites.hetzner.found import registered, require_image
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
 from resources.sites.hetzner.options import ImageSeedConfig
 from resources.sites.hetzner.report import ImageFacts, SeededImage
+from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.superseded import superseded_snapshots
 from resources.sites.hetzner.sweep import Sweep
-from resources.sites.hetzner.wishes import Wishes, Wrapper
 from resources.sites.links import Link
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """The file of a record that one seed takes: its URL, what an auditor sees of it, and what yields it."""
+
+    url: str
+    said: str
+    open: OpenSource = published
 
 
 class Project:
@@ -51,27 +64,28 @@ class Project:
         """Whether a snapshot claims to hold the record, whatever its state."""
         return bool(self._seeder().find(record))
 
+    def outlook(self, record: Record, options: BaseModel) -> str:
+        """Return the id of a snapshot that says it is ready."""
+        ready = (one for one in self._seeder().find(record) if one.labels.get("hyops_state") == "ready")
+        return next((str(snapshot.id) for snapshot in ready), "")
+
+    def register(self, claimed: ModuleInputs) -> Registered:
+        """Look at a snapshot that others made. Raises as `require_image`, and MissingImage."""
+        if not isinstance(claimed, ImageRegisterInputs):
+            raise TypeError(type(claimed).__name__)
+        facts, lab = self._seeder().audit(claimed.image_ref), self._site.lab
+        found = require_image(facts, claimed, lab=lab, environment=self._environment)
+        return registered(found, claimed, lab=lab)
+
     def seed(self, order: Order) -> Seeded:
         """Have one ready snapshot of the record. Raises as `HetznerSeeder.seed`."""
-        options, contract = order.asked(ImageSeedConfig), order.contract
-        given = order.handed_over
-        wrapper = Wrapper(given.wrapper_base_url, given.wrapper_port) if given.wrapper_base_url else None
-        # A qcow2 is taken only where the record has no raw.xz and it may be wrapped. Without the variant that is
-        # taken, only what is there already is found; the seeder refuses the rest.
-        takes = "qcow2" if wrapper and "raw.xz" not in contract.urls else "raw.xz"
-        wishes = Wishes(
-            server_type=options.seed_server_type,
-            location=options.seed_location,
-            image_ref=options.image_ref,
-            create=options.seed_if_missing,
-            wrapper=wrapper,
+        options, contract, taken = order.asked(ImageSeedConfig), order.contract, self._taken(order)
+        seeded = self._seeder().seed(
+            order.request(taken.url), options, open_source=taken.open, progress=order.progress
         )
-        request = order.request(contract.urls.get(takes, ""))
-        seeded = self._seeder().seed(request, wishes=wishes, progress=order.progress)
         return Seeded(
             ref=seeded.image_ref,
-            outcome=seeded.outcome,
-            owner=seeded.owner,
+            report=seeded,
             environment=seeded.labels.get("hyops_environment"),
             size_bytes=contract.record.disk.size_bytes,
             outputs=image_outputs(
@@ -81,8 +95,26 @@ class Project:
                 description=seeded.description,
                 seeded=seeded.outcome != "adopted",
             ),
-            facts=_facts(seeded) | {"source": _source(contract, wrapper)},
+            facts=_facts(seeded) | {"source": taken.said},
         )
+
+    def _taken(self, order: Order) -> "_Taken":
+        """Return what a seed takes: the record's raw.xz. Here alone it is decided whether a qcow2 is wrapped into one.
+
+        Where neither can be, only what is there already is found; the seeder refuses the rest.
+        """
+        urls, given = order.contract.urls, order.handed_over
+        if "raw.xz" in urls:
+            unused = "; nothing was wrapped: the record has a raw.xz" if given.wrapper_base_url else ""
+            return _Taken(urls["raw.xz"], f"{urls['raw.xz']}{unused}")
+        if not given.wrapper_base_url:
+            return _Taken("", "none: the snapshot was there")
+        # Here, as only this path serves anything.
+        from resources.sites.hetzner.wrapping import Wrapper, wrapped
+
+        wrapper = Wrapper(given.wrapper_base_url, given.wrapper_port)
+        said = f"{urls['qcow2']}, wrapped by this host"
+        return _Taken(urls["qcow2"], said, partial(wrapped, wrapper=wrapper, lab=self._site.lab))
 
     def vouch(self, contract: Contract, ref: str, *, made: bool) -> Vouched:
         """Look at a snapshot as a registration does. Raises as `require_image`, and MissingImage."""
@@ -146,14 +178,6 @@ def audited(facts: ImageFacts, *, protect: bool = False) -> Audited:
     )
 
 
-def _source(contract: Contract, wrapper: Wrapper | None) -> str:
-    """Return what an auditor sees of the variant that was taken."""
-    if "raw.xz" in contract.urls:
-        unused = "; nothing was wrapped: the record has a raw.xz" if wrapper else ""
-        return f"{contract.urls['raw.xz']}{unused}"
-    return f"{contract.urls['qcow2']}, wrapped by this host" if wrapper else "none: the snapshot was there"
-
-
 def _facts(seeded: SeededImage) -> dict[str, Fact]:
     """Return what an auditor sees of a seed in a Hetzner project. Costs are estimates, net and in EUR."""
     return {
@@ -167,7 +191,6 @@ def _facts(seeded: SeededImage) -> dict[str, Fact]:
         "bytes_sent": seeded.bytes_sent,
         "server_type": seeded.server_type or "none",
         "location": seeded.location or "none",
-        "timings": dict(seeded.timings),
         "cost": asdict(seeded.cost),
         "other snapshots of this name": list(seeded.others),
         "leftovers removed": list(seeded.reaped),

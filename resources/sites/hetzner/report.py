@@ -1,24 +1,19 @@
 """What a seed says of itself when it is done: outcome, digests, times and cost; and what a snapshot says of itself."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from hyops_assets.contract.ownership import Owner
-from hyops_assets.contract.progress import Progress
-from hyops_assets.contract.seeding import Outcome
 from resources.sites.hetzner.cost import Cost
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
+from resources.sites.journal import SeedReport
 
 
-@dataclass(frozen=True)
-class SeededImage:
+@dataclass(frozen=True, kw_only=True)
+class SeededImage(SeedReport):
     """A snapshot that holds the record, and how it came to.
 
     Attributes:
-        outcome: what this run did.
-        owner: whose the snapshot is.
         image_ref: the snapshot's id, as HyOps' states write it.
         name: the same as the description; Hetzner's snapshots have no name.
         cost: an estimate of what this run cost, and what the snapshot costs.
@@ -29,18 +24,15 @@ class SeededImage:
         bytes_sent: of the raw.xz that arrived; 0 unless this run wrote. A disk that is written twice is sent twice.
         server_type: of the server it was written on.
         location: of that server.
-        timings: seconds per step.
         others: ids of further snapshots that claim the same record or carry the same description.
         reaped: names of leftovers that were deleted.
     """
 
-    outcome: Outcome
     image_ref: str
     name: str
     description: str
     labels: dict[str, str]
     cost: Cost
-    owner: Owner
     transport_sha256: str | None = None
     readback_sha256: str | None = None
     rescue_proof: tuple[str, ...] = ()
@@ -48,7 +40,6 @@ class SeededImage:
     bytes_sent: int = 0
     server_type: str | None = None
     location: str | None = None
-    timings: dict[str, float] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     reaped: tuple[str, ...] = ()
 
@@ -79,31 +70,3 @@ class ImageFacts:
             disk_gb=snapshot.disk_gb,
             image_gb=snapshot.image_gb,
         )
-
-
-class Laps:
-    """Times one step after the other, and tells of each as it starts."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self._timings: dict[str, float] = {}
-        self._current = ""
-        self._since = time.monotonic()
-
-    def start(self, step: str) -> None:
-        """End the step that runs, and start another."""
-        self._end()
-        self._current = step
-        self.progress(step, 0, None)
-
-    def timings(self) -> dict[str, float]:
-        """Return the seconds that each step took, in the order of their first start."""
-        self._end()
-        return dict(self._timings)
-
-    def _end(self) -> None:
-        now = time.monotonic()
-        if self._current:
-            spent = self._timings.get(self._current, 0.0) + now - self._since
-            self._timings[self._current] = round(spent, 3)
-        self._since = now

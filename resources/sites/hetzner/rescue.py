@@ -2,16 +2,18 @@
 
 Nothing is written, and nothing that the host says is believed, before it proved on this very connection that it is the
 rescue system of our server (`proof.py`); then it says that it does not run from the disk.
+
+It is Debian, logged in to as root (https://docs.hetzner.com/cloud/servers/getting-started/rescue-system).
+Every script sets `LC_ALL=C`, because what programs print is read; parameters are positional arguments.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk, Variant
+from hyops_assets.contract.record import Disk
 from resources.sites.hetzner.errors import (
     NotRescue,
     ReadbackMismatch,
@@ -20,13 +22,16 @@ from resources.sites.hetzner.errors import (
     WrongCount,
     WrongSource,
 )
-from resources.sites.hetzner.patience import Patience
-from resources.sites.hetzner.proof import Question, Secrets, require_proof
-from resources.sites.hetzner.scripts import DISK, IDENTIFY, POWER_OFF, READ_BACK, WRITE, Report, command_line
-from resources.sites.hetzner.session import run_session
-from resources.sites.hetzner.shell import Ended, Login, Shell, logged_in
+from resources.sites.hetzner.proof import IDENTIFY, Question, Secrets, require_proof
+from resources.sites.hetzner.shell import Ended, Login, Shell, command_line, logged_in, run_session, values_of
+from resources.sites.hetzner.source import Source
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 RESCUE_HOSTNAME = "rescue"
+DISK = "/dev/sda"
+PROGRAMS = ("source", "tee", "xz", "dd", "hash", "sync")
+"""The programs of the write, in the order of the statuses that `WRITE` prints."""
+
 _CURL_HINTS = {
     6: "see that the host's name is public; a server without IPv4 address needs one that has an IPv6 address",
     7: "see that the host is reached from anywhere; a server without IPv4 address needs one with IPv6",
@@ -37,25 +42,54 @@ _CURL_HINTS = {
 _COPIED = re.compile(r"\b(\d+) bytes \(")
 _SHORT = 60.0
 
+WRITE = """
+set -uo pipefail
+export LC_ALL=C
+disk=$1 source=$2 conv=$3 protocols=$4
+room=$(mktemp -d) || exit 70
+trap 'rm -rf "$room"' EXIT
+mkfifo "$room/transport" || exit 70
+hasher=(sha256sum)
+openssl dgst -sha256 -r </dev/null >/dev/null 2>&1 && hasher=(openssl dgst -sha256 -r)
+# A process substitution ends when it likes; a fifo and wait have a moment when the hash is there.
+"${hasher[@]}" <"$room/transport" >"$room/sum" &
+hash_id=$!
+fetch() {
+  if [ "$source" = - ]; then cat; else
+    curl -fsSL --proto "$protocols" --proto-redir "$protocols" --retry 0 --connect-timeout 30 \\
+      --speed-limit 1024 --speed-time 120 -w '%{stderr}http_code=%{http_code}\\n' -- "$source"
+  fi
+}
+blkdiscard -f "$disk" || echo 'blkdiscard failed; the readback will tell' >&2
+# tee -p goes on hashing when xz has given up, so that wrong bytes are told from a failing disk.
+fetch | tee -p "$room/transport" | xz -T0 -dc | dd of="$disk" bs=4M $conv status=progress
+statuses=("${PIPESTATUS[@]}")
+wait "$hash_id"
+statuses+=($?)
+sync "$disk"
+statuses+=($?)
+printf 'statuses=%s\\n' "${statuses[*]}"
+printf 'transport_sha256=%s\\n' "$(cut -c1-64 "$room/sum")"
+"""
+"""Empties the disk and writes it. Parameters: the disk, a URL or - for stdin, `conv=sparse` or
+nothing, and curl's protocols.
+
+blkdiscard may leave data where it was, and conv=sparse skips zeros: only reading back proves the disk.
+"""
+
+READ_BACK = """
+set -euo pipefail
+export LC_ALL=C
+blockdev --flushbufs "$1"
+hasher=(sha256sum)
+openssl dgst -sha256 -r </dev/null >/dev/null 2>&1 && hasher=(openssl dgst -sha256 -r)
+printf 'readback_sha256=%s\\n' "$(head -c "$2" "$1" | "${hasher[@]}" | cut -c1-64)"
+"""
+"""Hashes the first bytes of the disk. Parameters: the disk, how many bytes. openssl is several times faster."""
+
+POWER_OFF = "poweroff"
+
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the raw.xz comes from: a URL that the rescue system fetches, or a file that is sent over SSH.
-
-    `clear` allows http: the digests prove the bytes, and the image is public.
-    """
-
-    variant: Variant
-    url: str | None = None
-    file: Path | None = None
-    clear: bool = False
-
-    @property
-    def shown(self) -> str:
-        """The place, for messages."""
-        return self.url or str(self.file)
 
 
 @dataclass(frozen=True)
@@ -70,7 +104,7 @@ class Written:
     rescue_proof: tuple[str, ...]
 
 
-def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
+def require_rescue(login: Login, disk: Disk, timeouts: HetznerTimeouts) -> None:
     """See that the rescue system answers and that the disk is large enough.
 
     Raises:
@@ -82,11 +116,11 @@ def require_rescue(login: Login, disk: Disk, patience: Patience) -> None:
     async def look(shell: Shell, _: Progress) -> None:
         await _require_rescue(shell, disk, login.secrets)
 
-    _in_shell(login, patience, look)
+    _in_shell(login, timeouts, look)
 
 
 def write_disk(
-    login: Login, source: Source, disk: Disk, *, patience: Patience, progress: Progress = silent
+    login: Login, source: Source, disk: Disk, *, timeouts: HetznerTimeouts, progress: Progress = silent
 ) -> Written:
     """Write a record's disk and prove it.
 
@@ -106,8 +140,8 @@ def write_disk(
         proof = await _require_rescue(shell, disk, login.secrets)
         found = ""
         for sparse in (True, False):
-            transport, count = await _write(shell, source, disk, patience, report, sparse=sparse)
-            found = await _read_back(shell, disk, patience, report)
+            transport, count = await _write(shell, source, disk, timeouts, report, sparse=sparse)
+            found = await _read_back(shell, disk, timeouts, report)
             if found == disk.sha256:
                 sent = source.variant.size_bytes * (1 if sparse else 2)
                 return Written(transport, found, count, sent, sparse, proof)
@@ -117,10 +151,10 @@ def write_disk(
             "check the record, then seed again",
         )
 
-    return _in_shell(login, patience, work, progress)
+    return _in_shell(login, timeouts, work, progress)
 
 
-def power_off(login: Login, patience: Patience) -> None:
+def power_off(login: Login, timeouts: HetznerTimeouts) -> None:
     """Tell the rescue system to power off; whether it does is asked of the API.
 
     Raises:
@@ -134,17 +168,17 @@ def power_off(login: Login, patience: Patience) -> None:
             # The connection goes down with the system.
             return
 
-    _in_shell(login, patience, down)
+    _in_shell(login, timeouts, down)
 
 
 def _in_shell(
     login: Login,
-    patience: Patience,
+    timeouts: HetznerTimeouts,
     work: Callable[[Shell, Progress], Awaitable[Result]],
     progress: Progress = silent,
 ) -> Result:
     async def session(report: Progress) -> Result:
-        async with logged_in(login, patience) as shell:
+        async with logged_in(login, timeouts) as shell:
             return await work(shell, report)
 
     return run_session(session, progress)
@@ -153,14 +187,14 @@ def _in_shell(
 async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> tuple[str, ...]:
     question = Question.of(known.server_id, shell.host_key)
     ended = await shell.run(command_line(IDENTIFY, DISK, *question.words), within=_SHORT)
-    report = Report.parse(ended.stdout)
+    report = values_of(ended.stdout)
     if ended.status and not ended.stdout.strip():
         raise NotRescue(
             f"the host ran nothing of what it was asked: exit status {ended.status}: {_tail(ended)}",
             hint="try again; see the server's console. Nothing was written",
         )
     proof = require_proof(report, question, known)
-    hostname, root, size = report.get("hostname"), report.get("root"), report.get("disk_bytes")
+    hostname, root, size = report.get("hostname", ""), report.get("root", ""), report.get("disk_bytes", "")
     if hostname != RESCUE_HOSTNAME or root.startswith(DISK) or root in ("", "unknown"):
         raise NotRescue(
             f"{hostname or 'an unknown host'} answers with / on {root or 'an unknown device'}: "
@@ -176,7 +210,7 @@ async def _require_rescue(shell: Shell, disk: Disk, known: Secrets) -> tuple[str
 
 
 async def _write(
-    shell: Shell, source: Source, disk: Disk, patience: Patience, progress: Progress, *, sparse: bool
+    shell: Shell, source: Source, disk: Disk, timeouts: HetznerTimeouts, progress: Progress, *, sparse: bool
 ) -> tuple[str, int]:
     copied = 0
 
@@ -188,8 +222,8 @@ async def _write(
     command = command_line(
         WRITE, DISK, source.url or "-", "conv=sparse" if sparse else "", "=https,http" if source.clear else "=https"
     )
-    ended = await shell.run(command, within=patience.write, feed=source.file, heard=heard)
-    report = Report.parse(ended.stdout)
+    ended = await shell.run(command, within=timeouts.write, feed=source.file, heard=heard)
+    report = values_of(ended.stdout)
     _require_success(ended, report, source)
     written = _written_bytes(ended.stderr)
     if written is None or written != disk.size_bytes:
@@ -198,7 +232,7 @@ async def _write(
             f"{disk.size_bytes}",
             hint="check that the variant decodes to the record's disk, then seed again",
         )
-    return report.get("transport_sha256"), written
+    return report.get("transport_sha256", ""), written
 
 
 def _written_bytes(stderr: str) -> int | None:
@@ -212,20 +246,26 @@ def _tail(ended: Ended) -> str:
     return " / ".join(line for line in re.split(r"[\r\n]+", ended.stderr) if line.strip())[-500:]
 
 
-def _require_success(ended: Ended, report: Report, source: Source) -> None:
+def _statuses(report: Mapping[str, str]) -> dict[str, int]:
+    """Return the exit status of each program of the write, empty where there is no report."""
+    numbers = [int(word) for word in report.get("statuses", "").split() if word.isdecimal()]
+    return dict(zip(PROGRAMS, numbers, strict=True)) if len(numbers) == len(PROGRAMS) else {}
+
+
+def _require_success(ended: Ended, report: Mapping[str, str], source: Source) -> None:
     """Tell a source that cannot be fetched from one that is wrong, and both from a failing write."""
-    statuses = report.statuses()
+    statuses = _statuses(report)
     tail = _tail(ended)
     if not statuses:
         raise WriteFailed(f"the write ended with exit status {ended.status}: {tail}", hint="try again")
     if statuses["source"]:
-        code = Report.parse(ended.stderr).get("http_code")
+        code = values_of(ended.stderr).get("http_code", "")
         type_ = WrongSource if code.startswith("4") else SourceUnreachable
         raise type_(
             f"the rescue system cannot fetch {source.shown}: exit status {statuses['source']}: {tail}",
             hint=_CURL_HINTS.get(statuses["source"], "see that anyone may read the URL, from anywhere, over https"),
         )
-    transport = report.get("transport_sha256")
+    transport = report.get("transport_sha256", "")
     if statuses["hash"] == 0 and transport != source.variant.sha256:
         raise WrongSource(
             f"{source.shown} arrives with sha256 {transport}, not {source.variant.sha256}",
@@ -236,10 +276,10 @@ def _require_success(ended: Ended, report: Report, source: Source) -> None:
         raise WriteFailed(f"the write failed ({', '.join(failed)}): {tail}", hint="try again")
 
 
-async def _read_back(shell: Shell, disk: Disk, patience: Patience, progress: Progress) -> str:
+async def _read_back(shell: Shell, disk: Disk, timeouts: HetznerTimeouts, progress: Progress) -> str:
     progress("read back", 0, disk.size_bytes)
-    ended = await shell.run(command_line(READ_BACK, DISK, str(disk.size_bytes)), within=patience.write)
-    found = Report.parse(ended.stdout).get("readback_sha256")
+    ended = await shell.run(command_line(READ_BACK, DISK, str(disk.size_bytes)), within=timeouts.write)
+    found = values_of(ended.stdout).get("readback_sha256")
     if ended.status != 0 or not found:
         raise WriteFailed(f"reading back failed with exit status {ended.status}: {_tail(ended)}", hint="try again")
     progress("read back", disk.size_bytes, disk.size_bytes)

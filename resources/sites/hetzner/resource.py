@@ -10,8 +10,8 @@ from hyops_assets.settings.sites import HetznerSite
 from resources.environment import of_environment
 from resources.secrets import require_proxies, secret
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.place import Project
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class HetznerProjects:
     """The projects that `pipeline.yml` names. A token is read when its site is asked for, not before."""
 
-    def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
+    def __init__(self, settings: Settings, *, timeouts: HetznerTimeouts | None = None) -> None:
         self._settings = settings
-        self._patience = patience
+        self._timeouts = timeouts
 
     @property
     def environment(self) -> str | None:
@@ -52,10 +52,10 @@ class HetznerProjects:
 
     def client(self, site_name: str) -> HetznerClient:
         """Return the API client of a site. Raises as `seeder` does."""
-        return client_of(self._settings.hetzner_site(site_name), patience=self._patience)
+        return client_of(self._settings.hetzner_site(site_name), timeouts=self._timeouts)
 
 
-def client_of(site: HetznerSite, *, patience: Patience | None = None) -> HetznerClient:
+def client_of(site: HetznerSite, *, timeouts: HetznerTimeouts | None = None) -> HetznerClient:
     """Return the API client of a site, with the token from the variable that the site names.
 
     Raises:
@@ -63,7 +63,7 @@ def client_of(site: HetznerSite, *, patience: Patience | None = None) -> Hetzner
         UnusableSecret: it holds what no header takes, or a proxy's variable holds no URL of a proxy.
     """
     require_proxies()
-    return HetznerClient(site.endpoint, secret(site.token_env), patience=patience)
+    return HetznerClient(site.endpoint, secret(site.token_env), timeouts=timeouts)
 
 
 def hetzner_sites() -> dg.ResourceDefinition:

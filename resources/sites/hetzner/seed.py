@@ -13,13 +13,14 @@ changed, finished or deleted.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.seed_policy import clock as clock_time
+from hyops_assets.contract.seed_policy import clock
 from hyops_assets.contract.seeding import Outcome, SeedRequest
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
@@ -33,17 +34,19 @@ from resources.sites.hetzner.errors import (
     LimitReached,
     MissingImage,
     NotFound,
+    NotThatSnapshot,
     SeedBusy,
 )
 from resources.sites.hetzner.inventory import Offer, Snapshot
 from resources.sites.hetzner.labels import Labels, description_of, image_selector, seeder_selector
 from resources.sites.hetzner.leftovers import expiry_of, reap_leftovers
-from resources.sites.hetzner.report import ImageFacts, Laps, SeededImage
-from resources.sites.hetzner.source import source_of
-from resources.sites.hetzner.wishes import Wishes
+from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.report import ImageFacts, SeededImage
+from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.workbench import Workbench, workbench
+from resources.sites.journal import Journal
 
-_NONE = Wishes()
+_NONE = ImageSeedConfig()
 
 
 class HetznerSeeder:
@@ -91,12 +94,25 @@ class HetznerSeeder:
             ) from error
         return ImageFacts.of(snapshot)
 
-    def seed(self, request: SeedRequest, *, wishes: Wishes = _NONE, progress: Progress = silent) -> SeededImage:
+    def seed(
+        self,
+        request: SeedRequest,
+        options: ImageSeedConfig = _NONE,
+        *,
+        open_source: OpenSource = published,
+        progress: Progress = silent,
+    ) -> SeededImage:
         """Make sure that the site's project holds the record as one ready snapshot, and return it.
+
+        Args:
+            request: the record.
+            options: what is asked besides.
+            open_source: yields what is written, where the record is not there yet.
+            progress: called with stage, bytes done and total.
 
         Raises:
             Refused: a lab's record at a site that is no lab, no raw.xz, or a source that is not the record's.
-            NotThatSnapshot, MissingImage: what is wished is not so, and nothing was changed for it.
+            NotThatSnapshot, MissingImage: what is asked is not so, and nothing was changed for it.
             LimitReached: no room for another snapshot.
             BrokenImage: a snapshot says it is ready, and is not available.
             TransientError: worth another try; nothing is left that the next run does not take up.
@@ -108,27 +124,27 @@ class HetznerSeeder:
                 f"{record.key} {record.version} was signed by a lab, and {request.site} is no lab",
                 hint="build the record from an ISO that VyOS signed",
             )
-        clock = Laps(progress)
-        clock.start("find")
-        found = self.find(record)
-        # Our own before others', which may be deleted by those who made them; each oldest first.
-        found.sort(key=lambda snapshot: not self._owner(request, snapshot).ours)
+        journal = Journal(progress=progress)
+        with journal.step("find"):
+            found = self.find(record)
+            # Our own before others', which may be deleted by those who made them; each oldest first.
+            found.sort(key=lambda snapshot: not self._owner(request, snapshot).ours)
         ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
         if ready:
-            wishes.require_named(ready[0])
-            return self._adopt(request, ready, clock)
+            _require_named(ready[0], options)
+            return self._adopt(request, ready, journal)
         self._require_alone(request, found)
-        pending = self._resumable(request, found, clock)
+        pending = self._resumable(request, found, journal)
         if pending is not None:
-            wishes.require_named(pending)
-            committed = self._commit(pending, clock)
+            _require_named(pending, options)
+            committed = self._commit(pending, journal)
             # Only now: the server of a snapshot that was still being written must outlive it.
-            reaped = self._reap(request)
-            return self._seeded("resumed", committed, clock, owner=OURS, reaped=reaped)
-        wishes.require_creation(record)
-        return self._create(request, wishes, clock)
+            reaped = self._reap(request, journal)
+            return self._seeded("resumed", committed, journal, owner=OURS, reaped=reaped)
+        _require_creation(record, options)
+        return self._create(request, options, open_source, journal)
 
-    def _adopt(self, request: SeedRequest, ready: list[Snapshot], clock: Laps) -> SeededImage:
+    def _adopt(self, request: SeedRequest, ready: list[Snapshot], journal: Journal) -> SeededImage:
         chosen = ready[0]
         if chosen.status != "available":
             raise BrokenImage(
@@ -141,18 +157,19 @@ class HetznerSeeder:
             # A run was killed between the commit and this.
             self._client.protect_snapshot(chosen)
             outcome = "resumed"
+        reaped = self._reap(request, journal)
         others = [str(snapshot.id) for snapshot in ready[1:]]
-        return self._seeded(outcome, chosen, clock, owner=owner, others=others, reaped=self._reap(request))
+        return self._seeded(outcome, chosen, journal, owner=owner, others=others, reaped=reaped)
 
-    def _resumable(self, request: SeedRequest, found: list[Snapshot], clock: Laps) -> Snapshot | None:
+    def _resumable(self, request: SeedRequest, found: list[Snapshot], journal: Journal) -> Snapshot | None:
         """Return our first pending snapshot that is, or becomes, available; delete those that never will."""
         for snapshot in found:
             if not self._owner(request, snapshot).ours:
                 continue
             self._require_idle(request, _labels(snapshot).run_id)
             try:
-                clock.start("snapshot")
-                return self._client.wait_snapshot(snapshot.id)
+                with journal.step("snapshot"):
+                    return self._client.wait_snapshot(snapshot.id)
             except NotFound:
                 continue
             except ActionFailed:
@@ -161,28 +178,34 @@ class HetznerSeeder:
                 self._client.delete_snapshot(snapshot)
         return None
 
-    def _create(self, request: SeedRequest, wishes: Wishes, clock: Laps) -> SeededImage:
-        reaped = self._reap(request)
+    def _create(
+        self, request: SeedRequest, options: ImageSeedConfig, open_source: OpenSource, journal: Journal
+    ) -> SeededImage:
+        reaped = self._reap(request, journal)
         twins = self._require_room(request.record)
         labels = Labels.of(request, role="image", expires=self._expiry())
-        clock.start("source")
-        with source_of(request, wishes.wrapper, lab=self._site.lab, progress=clock.progress) as source:
-            clock.start("server")
+        with ExitStack() as stack:
+            with journal.step("source"):
+                source = stack.enter_context(open_source(request, journal.progress))
             began = time.monotonic()
-            with workbench(self._client, self._site, request, replace(labels, role="seeder"), wishes) as bench:
-                clock.start("rescue")
+            with journal.step("server"):
+                seeder = replace(labels, role="seeder")
+                bench = stack.enter_context(workbench(self._client, self._site, request, seeder, options))
+            with journal.step("rescue"):
                 bench.boot_rescue(request.record.disk)
-                clock.start("write")
+            with journal.step("write"):
                 written = rescue.write_disk(
-                    bench.login, source, request.record.disk, patience=self._client.patience, progress=clock.progress
+                    bench.login, source, request.record.disk, timeouts=self._client.timeouts, progress=journal.progress
                 )
-                clock.start("power off")
+            with journal.step("power off"):
                 bench.shut_down()
-                clock.start("snapshot")
-                committed = self._commit(self._take_snapshot(bench, request.record, labels), clock)
-                clock.start("clean up")
+            with journal.step("snapshot"):
+                snapshot = self._take_snapshot(bench, request.record, labels)
+            committed = self._commit(snapshot, journal)
+            with journal.step("clean up"):
+                stack.close()
         return replace(
-            self._seeded("created", committed, clock, owner=OURS, others=twins, reaped=reaped),
+            self._seeded("created", committed, journal, owner=OURS, others=twins, reaped=reaped),
             cost=self._cost(committed, offer=bench.offer, seconds=time.monotonic() - began),
             transport_sha256=written.transport_sha256,
             readback_sha256=written.readback_sha256,
@@ -221,12 +244,12 @@ class HetznerSeeder:
             )
         return snapshot
 
-    def _commit(self, snapshot: Snapshot, clock: Laps) -> Snapshot:
+    def _commit(self, snapshot: Snapshot, journal: Journal) -> Snapshot:
         """Label a snapshot ready, then protect it: a protected one takes no more labels (423 `protected`)."""
-        clock.start("commit")
-        committed = self._client.label_snapshot(snapshot, _labels(snapshot).ready().written())
-        if self._site.protect:
-            self._client.protect_snapshot(committed)
+        with journal.step("commit"):
+            committed = self._client.label_snapshot(snapshot, _labels(snapshot).ready().written())
+            if self._site.protect:
+                self._client.protect_snapshot(committed)
         return committed
 
     def _require_room(self, record: Record) -> list[str]:
@@ -267,7 +290,7 @@ class HetznerSeeder:
             # What says no time would be waited for without an end.
             if not owner.ours and expiry is not None and expiry > now:
                 raise SeedBusy(
-                    f"{what} may be another environment's seed of this record, at work until {clock_time(expiry)}:"
+                    f"{what} may be another environment's seed of this record, at work until {clock(expiry)}:"
                     f" {owner.why}",
                     hint="seed again then: what is ready by then is adopted, as it stands",
                 )
@@ -275,8 +298,9 @@ class HetznerSeeder:
     def _owner(self, request: SeedRequest, snapshot: Snapshot) -> Owner:
         return request.owner_of(_labels(snapshot).claim, is_live=self._is_live)
 
-    def _reap(self, request: SeedRequest) -> list[str]:
-        return reap_leftovers(self._client, request, now=self._clock(), is_live=self._is_live)
+    def _reap(self, request: SeedRequest, journal: Journal) -> list[str]:
+        with journal.step("reap"):
+            return reap_leftovers(self._client, request, now=self._clock(), is_live=self._is_live)
 
     def _cost(self, snapshot: Snapshot, *, offer: Offer | None = None, seconds: float = 0.0) -> Cost:
         per_month = self._site.snapshot_eur_per_gb_month
@@ -286,7 +310,7 @@ class HetznerSeeder:
         self,
         outcome: Outcome,
         snapshot: Snapshot,
-        clock: Laps,
+        journal: Journal,
         *,
         owner: Owner,
         others: Sequence[str] = (),
@@ -299,14 +323,15 @@ class HetznerSeeder:
             description=snapshot.description,
             labels=snapshot.labels,
             cost=self._cost(snapshot),
-            timings=clock.timings(),
             owner=owner,
+            warnings=tuple(journal.warnings),
+            timings=dict(journal.timings),
             others=tuple(others),
             reaped=tuple(reaped),
         )
 
     def _expiry(self) -> int:
-        return int(self._clock() + self._client.patience.lifetime)
+        return int(self._clock() + self._client.timeouts.lifetime)
 
 
 def _labels(snapshot: Snapshot) -> Labels:
@@ -315,3 +340,35 @@ def _labels(snapshot: Snapshot) -> Labels:
     if labels is None:
         raise BrokenImage(f"snapshot {snapshot.id} lost its labels", hint="look at it in the Hetzner console")
     return labels
+
+
+def _require_named(snapshot: Snapshot, options: ImageSeedConfig) -> None:
+    """See that a snapshot is the one that was asked for, if one was.
+
+    Raises:
+        NotThatSnapshot: another one was.
+    """
+    if options.image_ref not in ("", str(snapshot.id), snapshot.description):
+        raise NotThatSnapshot(
+            f"snapshot {snapshot.id} ({snapshot.description}) holds the record, not {options.image_ref!r}",
+            hint=f"set image_ref to {snapshot.id}, or leave it out",
+        )
+
+
+def _require_creation(record: Record, options: ImageSeedConfig) -> None:
+    """See that a snapshot may be made.
+
+    Raises:
+        MissingImage: it may not: one that is there was asked for.
+    """
+    name = f"{record.key} {record.version}"
+    if options.image_ref:
+        raise MissingImage(
+            f"no snapshot with the lineage of {name} is there, so {options.image_ref!r} is none",
+            hint="leave image_ref out to have one made; core/hetzner/vyos-image-register takes in one that others "
+            "made",
+        )
+    if not options.may_create:
+        raise MissingImage(
+            f"no snapshot holds {name}, and seed_if_missing is false", hint="set seed_if_missing to true"
+        )

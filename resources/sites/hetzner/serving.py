@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from hyops_assets.image.bounded import Limits, run_bounded
 from hyops_assets.image.budget import OverBudget
 from hyops_assets.image.programs import ProgramFailed, find_program
 from resources.bounded_server import BoundedHandler, BoundedServer
-from resources.sites.hetzner.wishes import Wrapper
+from resources.sites.hetzner.staging import STAGING
 
 _PROBE_SECONDS = 20.0
 _PROBE_BYTES = 4096
@@ -25,6 +26,21 @@ _PROBE_BYTES = 4096
 
 class NotReachable(Refused):
     """This host's public URL does not lead to this host. Nothing was made."""
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """Where a raw.xz that is made here of a qcow2 is served for one seed.
+
+    Attributes:
+        base_url: under which the server that writes reaches this host.
+        port: that is listened on here, on every address.
+        staging: where it is made.
+    """
+
+    base_url: str
+    port: int
+    staging: Path = STAGING
 
 
 class Shelf:

@@ -1,28 +1,39 @@
 """A root shell in a server's rescue system: connecting, running one command, feeding and reading it.
 
+Asynchronous inside; `run_session` is the door for a caller that is not.
+
 The host key cannot be known beforehand (the rescue system makes one at each boot, and the API tells none): it is
 pinned at the first connection, and a later one with another key is refused. That proves nothing yet: `proof.py` binds
 the key to the server before anything that the host says is believed.
 """
 
 import asyncio
+import shlex
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import asyncssh
 
 from hyops_assets.contract.errors import said_by_system
+from hyops_assets.contract.progress import Progress
 from resources.sites.hetzner.errors import NotRescue, RescueNotReached, WriteFailed
-from resources.sites.hetzner.patience import Patience
 from resources.sites.hetzner.proof import Secrets
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = 4096
 _MOST_BYTES = 1 << 16
 """Of a command's stdout. Reports are a few lines; a host that prints without end is no rescue system."""
+
+Result = TypeVar("Result")
+_Line = tuple[str, int, int | None]
+_Started = tuple[asyncio.AbstractEventLoop, "asyncio.Task[Any]"]
 
 Heard = Callable[[str], None]
 """Called with each piece of what a command prints to stderr."""
@@ -35,6 +46,17 @@ class Ended:
     status: int
     stdout: str
     stderr: str
+
+
+def command_line(script: str, *parameters: str) -> str:
+    """Return the line that runs a script with parameters; nothing in them is read by a shell."""
+    return shlex.join(["bash", "-c", script, "seed", *parameters])
+
+
+def values_of(text: str) -> dict[str, str]:
+    """Return the `name=value` lines that a script printed; later ones win."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name: value.strip() for name, _, value in pairs}
 
 
 @dataclass
@@ -116,20 +138,20 @@ class Shell:
 
 
 @asynccontextmanager
-async def logged_in(login: Login, patience: Patience) -> AsyncIterator[Shell]:
+async def logged_in(login: Login, timeouts: HetznerTimeouts) -> AsyncIterator[Shell]:
     """Log in as soon as the server lets us, for as long as the block lasts.
 
     Raises:
-        RescueNotReached: it did not let the caller in within `patience.ssh` seconds.
+        RescueNotReached: it did not let the caller in within `timeouts.ssh` seconds.
     """
-    connection = await _connect(login, patience)
+    connection = await _connect(login, timeouts)
     async with connection:
         yield Shell(connection)
 
 
-async def _connect(login: Login, patience: Patience) -> asyncssh.SSHClientConnection:
-    deadline = time.monotonic() + patience.ssh
-    pause = patience.first_poll
+async def _connect(login: Login, timeouts: HetznerTimeouts) -> asyncssh.SSHClientConnection:
+    deadline = time.monotonic() + timeouts.ssh
+    pause = timeouts.first_poll
     while True:
         try:
             return await asyncssh.connect(
@@ -151,11 +173,11 @@ async def _connect(login: Login, patience: Patience) -> asyncssh.SSHClientConnec
         except (OSError, asyncssh.Error) as error:
             if time.monotonic() >= deadline:
                 raise RescueNotReached(
-                    f"{login.address}:{login.port} refused logins for {patience.ssh:.0f} s: {said_by_system(error)}",
+                    f"{login.address}:{login.port} refused logins for {timeouts.ssh:.0f} s: {said_by_system(error)}",
                     hint="try again; look at the server's console if it happens again",
                 ) from error
         await asyncio.sleep(pause)
-        pause = min(pause * 1.5, patience.longest_poll)
+        pause = min(pause * 1.5, timeouts.longest_poll)
 
 
 async def _collect(stream: asyncssh.SSHReader[bytes]) -> bytes:
@@ -189,3 +211,34 @@ async def _feed(stream: asyncssh.SSHWriter[bytes], file: Path | None) -> None:
     except (BrokenPipeError, asyncssh.Error):
         # The command ended before its input did; its exit status says why.
         return
+
+
+def run_session(work: Callable[[Progress], Coroutine[Any, Any, Result]], progress: Progress) -> Result:
+    """Run asynchronous work to its end, and report its progress from the calling thread.
+
+    Dagster interrupts a run by raising from a signal handler, in the main thread. Inside an event loop that tears
+    whatever callback is running; here it arrives between two reports, and the work is cancelled in good order. The
+    same holds for what `progress` raises.
+    """
+    reports: SimpleQueue[_Line | None] = SimpleQueue()
+    started: Future[_Started] = Future()
+
+    async def session() -> Result:
+        task = asyncio.current_task()
+        if task is not None:
+            started.set_result((asyncio.get_running_loop(), task))
+        return await work(lambda stage, done, total: reports.put((stage, done, total)))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="rescue") as pool:
+        outcome = pool.submit(lambda: asyncio.run(session()))
+        outcome.add_done_callback(lambda _: reports.put(None))
+        try:
+            while (report := reports.get()) is not None:
+                progress(*report)
+            return outcome.result()
+        except BaseException:
+            loop, task = started.result()
+            # Closed: the work ended by itself meanwhile.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -1,44 +1,47 @@
 """Where a seed's bytes come from, looked at before anything is paid for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.file_urls import local_file
-from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.urls import BadUrl, Url
 from resources.answers import Answer
 from resources.public_http import anonymous_client, opened, shown
 from resources.sites.hetzner.errors import WrongSource
-from resources.sites.hetzner.rescue import Source
-from resources.sites.hetzner.wishes import Wrapper
-from resources.sites.hetzner.wrapping import wrapped
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the raw.xz comes from: a URL that the rescue system fetches, or a file that is sent over SSH.
+
+    `clear` allows http: the digests prove the bytes, and the image is public.
+    """
+
+    variant: Variant
+    url: str | None = None
+    file: Path | None = None
+    clear: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The place, for messages."""
+        return self.url or str(self.file)
+
+
+OpenSource = Callable[[SeedRequest, Progress], AbstractContextManager[Source]]
+"""Yields the source of a seed for as long as the block lasts. It is asked only where a disk is to be written."""
 
 
 @contextmanager
-def source_of(
-    request: SeedRequest, wrapper: Wrapper | None, *, lab: bool, progress: Progress = silent
-) -> Iterator[Source]:
-    """Yield the source of a seed for as long as the block lasts: the record's own raw.xz, wherever there is one.
-
-    Raises:
-        Refused: the record has no raw.xz, and its qcow2 may not be wrapped; besides what `find_source` and
-            `wrapping.wrapped` raise.
-    """
-    record = request.record
-    if "raw.xz" in record.variants:
-        yield find_source(request)
-    elif wrapper is None or "qcow2" not in record.variants:
-        raise Refused(
-            f"the record {record.key} {record.version} has no raw.xz",
-            hint="publish that variant; or, on a host that Hetzner can reach, set seed_wrapper_public_base_url to "
-            "have its qcow2 wrapped",
-        )
-    else:
-        with wrapped(request, wrapper, lab=lab, progress=progress) as source:
-            yield source
+def published(request: SeedRequest, progress: Progress) -> Iterator[Source]:
+    """Yield the record's own raw.xz, as it was published. Raises as `find_source`."""
+    yield find_source(request)
 
 
 def find_source(request: SeedRequest) -> Source:
@@ -47,12 +50,18 @@ def find_source(request: SeedRequest) -> Source:
     Its digest is compared on the way to the disk.
 
     Raises:
-        Refused: the URL is neither https nor a file's.
+        Refused: the record has no raw.xz, or its URL is neither https nor a file's.
         WrongSource: another size or digest is announced.
         NotFound: there is nothing at the URL.
         TransientError: the URL cannot be reached from here.
     """
-    variant = request.record.variants["raw.xz"]
+    variant = request.record.variants.get("raw.xz")
+    if variant is None:
+        raise Refused(
+            f"the record {request.record.key} {request.record.version} has no raw.xz",
+            hint="publish that variant; or, on a host that Hetzner can reach, set seed_wrapper_public_base_url to "
+            "have its qcow2 wrapped",
+        )
     path = local_file(request.url)
     if path is not None:
         if not path.is_file():

@@ -17,7 +17,7 @@ from hcloud import Client
 
 from resources.bounded_requests import BoundedAdapter
 from resources.sites.hetzner.errors import RateLimited
-from resources.sites.hetzner.patience import Patience
+from resources.sites.hetzner.timeouts import HetznerTimeouts
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 """Methods that may be repeated whether or not the first request did its work (RFC 9110, section 9.2.2)."""
@@ -26,12 +26,12 @@ _PASSING = frozenset({500, 503})
 """502 and 504 the library repeats by itself."""
 
 
-def travelling(client: Client, patience: Patience) -> "PatientAdapter":
+def travelling(client: Client, timeouts: HetznerTimeouts) -> "PatientAdapter":
     """Have all requests of a client travel patiently, and return what they travel by.
 
     The library offers no way to be given a session; a test holds that this is where it keeps its own.
     """
-    adapter = PatientAdapter(patience)
+    adapter = PatientAdapter(timeouts)
     for scheme in ("https://", "http://"):
         client._client._session.mount(scheme, adapter)
     return adapter
@@ -40,9 +40,9 @@ def travelling(client: Client, patience: Patience) -> "PatientAdapter":
 class PatientAdapter(BoundedAdapter):
     """Sends requests; waits where the API asks for it, and knows the API's clock."""
 
-    def __init__(self, patience: Patience) -> None:
-        super().__init__(patience.request)
-        self._patience = patience
+    def __init__(self, timeouts: HetznerTimeouts) -> None:
+        super().__init__(timeouts.request)
+        self._timeouts = timeouts
         self._ahead = 0.0
 
     def now(self) -> float:
@@ -53,13 +53,13 @@ class PatientAdapter(BoundedAdapter):
         """Send a request until it is answered otherwise than "later".
 
         Raises:
-            RateLimited: the API was still refusing for its rate after `patience.rate` seconds.
+            RateLimited: the API was still refusing for its rate after `timeouts.rate` seconds.
             requests.RequestException: no answer, as the library expects it.
         """
         started = time.monotonic()
-        pause = self._patience.first_poll
+        pause = self._timeouts.first_poll
         while True:
-            again = request.method in _IDEMPOTENT and time.monotonic() - started < self._patience.outage
+            again = request.method in _IDEMPOTENT and time.monotonic() - started < self._timeouts.outage
             try:
                 response = super().send(request, *args, **options)
             except requests.Timeout:
@@ -71,18 +71,18 @@ class PatientAdapter(BoundedAdapter):
             else:
                 self._set_clock(response)
                 if response.status_code == 429:
-                    pause = self._require_patience(response, started, pause)
+                    pause = self._require_worthwhile(response, started, pause)
                 elif response.status_code not in _PASSING or not again:
                     return response
                 response.close()
             time.sleep(pause)
-            pause = min(pause * 1.5, self._patience.longest_poll)
+            pause = min(pause * 1.5, self._timeouts.longest_poll)
 
-    def _require_patience(self, response: requests.Response, started: float, pause: float) -> float:
+    def _require_worthwhile(self, response: requests.Response, started: float, pause: float) -> float:
         """Return how long to wait for the next request to be granted, if that is still worth waiting for."""
         pause = pace(response.headers, now=self.now(), at_least=pause)
         waited = time.monotonic() - started
-        if waited + pause > self._patience.rate:
+        if waited + pause > self._timeouts.rate:
             reset = response.headers.get("RateLimit-Reset", "")
             until = f", until {_clock_time(float(reset))}" if reset.isdecimal() else ""
             raise RateLimited(

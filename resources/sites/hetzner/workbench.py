@@ -29,9 +29,9 @@ from resources.sites.hetzner.errors import (
 )
 from resources.sites.hetzner.inventory import GIGABYTE, Key, Offer, Server
 from resources.sites.hetzner.labels import Labels
+from resources.sites.hetzner.options import ImageSeedConfig
 from resources.sites.hetzner.proof import Secrets, new_nonce, user_data_with
 from resources.sites.hetzner.shell import Login
-from resources.sites.hetzner.wishes import Wishes
 
 _SYSTEM_IMAGES = ("debian-13", "debian-12", "ubuntu-24.04")
 """Any of them does: its bytes are overwritten."""
@@ -87,11 +87,11 @@ class Workbench:
         self._enable_rescue()
         self._start()
         try:
-            rescue.require_rescue(self.login, disk, self.client.patience)
+            rescue.require_rescue(self.login, disk, self.client.timeouts)
         except RescueNotReached:
             self._enable_rescue()
             self.client.reset(self.server)
-            rescue.require_rescue(self.login, disk, self.client.patience)
+            rescue.require_rescue(self.login, disk, self.client.timeouts)
 
     def shut_down(self) -> None:
         """Bring the server down, politely first, so that its disk is whole.
@@ -99,10 +99,10 @@ class Workbench:
         Raises:
             ActionFailed: it does not go off.
         """
-        rescue.power_off(self.login, self.client.patience)
-        if not self._becomes("off", within=self.client.patience.off):
+        rescue.power_off(self.login, self.client.timeouts)
+        if not self._becomes("off", within=self.client.timeouts.off):
             self.client.power_off(self.server)
-            if not self._becomes("off", within=self.client.patience.off):
+            if not self._becomes("off", within=self.client.timeouts.off):
                 raise ActionFailed(f"{self.server.name} does not go off", hint="try again; see the console")
 
     def _enable_rescue(self) -> None:
@@ -113,7 +113,7 @@ class Workbench:
         """Start the server. Some stay off although the action succeeded: those are told again, once."""
         for _ in range(2):
             self.client.power_on(self.server)
-            if self._becomes("running", within=self.client.patience.boot):
+            if self._becomes("running", within=self.client.timeouts.boot):
                 return
         raise ActionFailed(f"{self.server.name} stays off", hint="try again; see the console")
 
@@ -121,12 +121,12 @@ class Workbench:
         def reached() -> bool | None:
             return self.client.get_server(self.server.id).status == status or None
 
-        return self.client.patience.poll(reached, within=within) is not None
+        return self.client.timeouts.poll(reached, within=within) is not None
 
 
 @contextmanager
 def workbench(
-    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, wishes: Wishes
+    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, options: ImageSeedConfig
 ) -> Iterator[Workbench]:
     """Create a server and its key for as long as the block lasts.
 
@@ -139,7 +139,7 @@ def workbench(
     nonce = new_nonce()
     with _cleared(client, request):
         key = _ensure_key(client, request, labels, private_key.export_public_key().decode().strip())
-        server, offer = _ensure_server(client, site, request, labels, key, wishes, nonce)
+        server, offer = _ensure_server(client, site, request, labels, key, options, nonce)
         login = Login(server.address, site.rescue_ssh_port, private_key, Secrets(server.id, nonce))
         yield Workbench(client, server, offer, key, login)
 
@@ -198,12 +198,12 @@ def _ensure_server(
     request: SeedRequest,
     labels: Labels,
     key: Key,
-    wishes: Wishes,
+    options: ImageSeedConfig,
     nonce: str,
 ) -> tuple[Server, Offer]:
     disk = request.record.disk
-    locations = [wishes.location] if wishes.location else site.locations
-    candidates = choose_offers(client.list_offers(), disk.size_bytes, locations, wishes.server_type)
+    locations = [options.seed_location] if options.seed_location else site.locations
+    candidates = choose_offers(client.list_offers(), disk.size_bytes, locations, options.seed_server_type)
     image = _system_image(client)
     refusals: list[str] = []
     for offer in candidates:
@@ -214,7 +214,7 @@ def _ensure_server(
             refusals.append(error.message)
             # Taken at first, and then not placed: it has the name that the next one needs.
             _clear_server(client, request)
-    what = f"no server type {wishes.server_type}" if wishes.server_type else "no x86 server type"
+    what = f"no server type {options.seed_server_type}" if options.seed_server_type else "no x86 server type"
     raise NotOffered(
         f"{what} with a disk of {disk.size_bytes} bytes is to be had in {', '.join(locations)}"
         + "".join(f"; {refusal}" for refusal in refusals),

@@ -19,21 +19,20 @@ from hyops_assets.image.programs import find_program
 from hyops_assets.image.variants import rawxz
 from resources.public_files import fetch_file
 from resources.sites.hetzner.errors import WrongSource
-from resources.sites.hetzner.rescue import Source
-from resources.sites.hetzner.serving import Shelf, require_public_url, require_reached, serving
+from resources.sites.hetzner.serving import Shelf, Wrapper, require_public_url, require_reached, serving
+from resources.sites.hetzner.source import Source
 from resources.sites.hetzner.staging import staged
-from resources.sites.hetzner.wishes import Wrapper
 
 
 @contextmanager
-def wrapped(request: SeedRequest, wrapper: Wrapper, *, lab: bool, progress: Progress) -> Iterator[Source]:
+def wrapped(request: SeedRequest, progress: Progress, *, wrapper: Wrapper, lab: bool) -> Iterator[Source]:
     """Yield a record's disk as a raw.xz that is served by this host, for as long as the block lasts.
 
     Args:
         request: of a record with a qcow2, which `request.url` names: an https URL or a file's.
+        progress: called with the bytes done.
         wrapper: where it is made and served.
         lab: whether addresses that are not routed will do.
-        progress: called with the bytes done.
 
     Raises:
         MissingProgram: qemu-img or curl is not installed.

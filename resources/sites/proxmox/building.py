@@ -1,7 +1,11 @@
-"""The writing half of a seed: the image to the node, the machine from the image, the template from the machine."""
+"""The writing half of a seed: the image to the node, the machine from the image, the template from it, the commit.
+
+A machine's own words are written only over what was read, and once more where somebody else wrote in between.
+"""
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,12 +13,14 @@ from pathlib import Path
 import tenacity
 
 from hyops_assets.contract.file_urls import local_file
+from hyops_assets.contract.record import Record
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.template_options import TemplateOptions
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import (
     AlreadyTemplate,
     AnswerLost,
+    ConfigChanged,
     LeftoverVolume,
     MachineExists,
     NoSuchObject,
@@ -27,7 +33,6 @@ from resources.sites.proxmox.errors import (
     VmidTaken,
 )
 from resources.sites.proxmox.facts import ROUNDING_BYTES, TemplateFacts, audit, audit_whole
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import (
     TemplateLineage,
     description_of,
@@ -36,7 +41,7 @@ from resources.sites.proxmox.lineage import (
     tags_of,
     template_name,
 )
-from resources.sites.proxmox.writing import write_lineage
+from resources.sites.proxmox.tasks import NodeJournal
 
 _HAD_IT = "got correct file already"
 _ATTEMPTS = 3
@@ -54,7 +59,7 @@ class Build:
     """
 
     client: ProxmoxClient
-    journal: Journal
+    journal: NodeJournal
     request: SeedRequest
     options: TemplateOptions = field(default_factory=TemplateOptions)
     scratch_for: int | None = None
@@ -248,7 +253,7 @@ class Build:
             seed_id=self.request.seed_id,
             run_id=self.request.run_id,
             state="building",
-            expires=int(time.time() + self.journal.limits.lifetime),
+            expires=int(time.time() + self.client.timeouts.lifetime),
             scratch_for=self.scratch_for,
             lab=record.lab,
         )
@@ -322,3 +327,56 @@ class Build:
             # Clones inherit it, and could then not be destroyed.
             "protection": 0,
         }
+
+
+def write_lineage(client: ProxmoxClient, facts: TemplateFacts, lineage: TemplateLineage) -> None:
+    """Have a machine say a lineage, if it still is what was read.
+
+    What its owner may change (size, networks, tags) may have changed since: then it is read and written again.
+
+    Raises:
+        SeedBusy: another run wrote its own, or somebody writes to it without a pause.
+        SeedFailed: its hardware is not what it was.
+        AnswerLost: it may have been written.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            client.ensure_config(facts.vmid, description=description_of(lineage), digest=facts.digest)
+        except ConfigChanged:
+            facts = _same(facts, audit(client, facts.vmid))
+        else:
+            return
+    raise SeedBusy(f"VMID {facts.vmid} is being written to by others", hint="see who works on it, then seed again")
+
+
+def _same(was: TemplateFacts, now: TemplateFacts) -> TemplateFacts:
+    if now.lineage != was.lineage:
+        whose = f"run {now.lineage.run_id}" if now.lineage is not None else "somebody"
+        raise SeedBusy(f"{whose} wrote to VMID {now.vmid} meanwhile", hint="wait for it, then seed again")
+    if (now.hardware, now.template) != (was.hardware, was.template):
+        raise SeedFailed(
+            f"the hardware of VMID {now.vmid} was changed while it was seeded",
+            hint=f"see who did (qm config {now.vmid}), put it back or destroy it, then seed again",
+        )
+    return now
+
+
+def commit(client: ProxmoxClient, template: TemplateFacts, lineage: TemplateLineage, record: Record) -> TemplateFacts:
+    """Mark a template ready and read it back: from here on it is adopted, never touched.
+
+    Raises:
+        SeedBusy, SeedFailed: it is not what was made, or others write to it.
+        DiskUnseen: its storage does not show the disk.
+    """
+    # Where the answer is lost, what was written is read back below, and that decides.
+    with suppress(AnswerLost):
+        write_lineage(client, template, lineage)
+    committed = audit_whole(client, template.vmid)
+    problems = committed.problems(record)
+    if problems or committed.lineage != lineage:
+        found = "; ".join(problems) or "its lineage is another"
+        raise SeedFailed(
+            f"VMID {template.vmid} is not the template that was committed: {found}",
+            hint="run the seed again: it resumes",
+        )
+    return committed

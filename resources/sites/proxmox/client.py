@@ -46,6 +46,7 @@ from resources.sites.proxmox.errors import (
 )
 from resources.sites.proxmox.reading import Bodies, Said, Unreadable
 from resources.sites.proxmox.silence import error_without_answer, require_authority
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from resources.sites.proxmox.upload import ImageUpload
 
 log = logging.getLogger("hyops.proxmox")
@@ -66,9 +67,7 @@ class ProxmoxClient:
     Args:
         site: host, node, token id and trust.
         token: the token's secret; it leaves this object in a request header only.
-        timeout_seconds: how long the node may be silent within one call.
-        patience_seconds: how long is waited for what passes: a node that does not answer, a lock, a late listing.
-        retry_seconds: the pause before it is tried again; it doubles.
+        timeouts: how long to wait for what.
         ca_bundle: whom to trust where the site names no `ca_file`; None is requests' own choice.
 
     Raises:
@@ -81,9 +80,7 @@ class ProxmoxClient:
         site: ProxmoxSite,
         token: str,
         *,
-        timeout_seconds: float = 30.0,
-        patience_seconds: float = 15.0,
-        retry_seconds: float = 0.5,
+        timeouts: ProxmoxTimeouts | None = None,
         ca_bundle: Path | None = None,
     ) -> None:
         match = _TOKEN_ID.fullmatch(site.token_id)
@@ -102,8 +99,7 @@ class ProxmoxClient:
         self.site = site
         self.token_id = site.token_id
         trust = site.ca_file or ca_bundle
-        self._patience_seconds = patience_seconds
-        self._retry_seconds = retry_seconds
+        self.timeouts = timeouts or ProxmoxTimeouts()
         self._api: Any = ProxmoxAPI(
             site.host,
             port=site.port,
@@ -111,11 +107,11 @@ class ProxmoxClient:
             token_name=match["name"],
             token_value=token,
             verify_ssl=str(trust) if trust else True,
-            timeout=timeout_seconds,
+            timeout=self.timeouts.request,
         )
         # The library takes neither; a test holds that this is where it keeps its own.
         self._api._store["serializer"] = Bodies()
-        self._api._store["session"].mount("https://", BoundedAdapter(_WHOLE * timeout_seconds))
+        self._api._store["session"].mount("https://", BoundedAdapter(_WHOLE * self.timeouts.request))
 
     def __repr__(self) -> str:
         return f"ProxmoxClient({self.site.host}:{self.site.port}, {self.token_id})"
@@ -127,11 +123,11 @@ class ProxmoxClient:
         return other
 
     def patiently(self, passes: type[Exception] = NodeUnreachable) -> tenacity.Retrying:
-        """Return what does something again while the site's patience lasts and it fails with what passes."""
+        """Return what does something again for as long as an outage may last, where it fails with what passes."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(passes),
-            stop=tenacity.stop_after_delay(self._patience_seconds),
-            wait=tenacity.wait_exponential(multiplier=self._retry_seconds, max=10),
+            stop=tenacity.stop_after_delay(self.timeouts.outage),
+            wait=tenacity.wait_exponential(multiplier=self.timeouts.retry, max=10),
             reraise=True,
         )
 

@@ -8,6 +8,7 @@ from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.sites.base import CloudSpec, Places
+from resources.sites.trial import Trial
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -29,6 +30,12 @@ def _resource() -> "dg.ResourceDefinition":
     from resources.sites.proxmox.resource import proxmox_sites
 
     return proxmox_sites()
+
+
+def _trial(settings: Settings, name: str) -> Trial:
+    from resources.sites.proxmox.trial import proxmox_trial
+
+    return proxmox_trial(settings, name)
 
 
 def _missing(ref: str) -> HyopsError:
@@ -56,5 +63,6 @@ PROXMOX = CloudSpec(
     missing=_missing,
     open=_open,
     resource=_resource,
+    trial=_trial,
     beyond_reach=_BEYOND_A_TOKEN,
 )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.register_inputs import TemplateImportInputs
+from hyops_assets.contract.state import found_lineage, standing_template_outputs
+from resources.sites.base import Registered
 from resources.sites.proxmox.facts import TemplateFacts
 from resources.sites.proxmox.lineage import TemplateLineage
 
@@ -62,6 +64,27 @@ def require_template(
     if lineage is not None and lineage.environment not in (None, environment):
         warnings = (*warnings, f"{where} belongs to environment {lineage.environment}, which may remove it")
     return FoundTemplate(facts, lineage, lineage.version if lineage else claimed.template_image_version, warnings)
+
+
+def registered(found: FoundTemplate, claimed: TemplateImportInputs, *, lab: bool) -> Registered:
+    """Return what a state says of a template that others made; `lab` as its site is."""
+    facts, lineage = found.facts, found.lineage
+    outputs = standing_template_outputs(
+        key=claimed.template_key,
+        vmid=facts.vmid,
+        name=facts.name or "",
+        node=facts.node,
+        version=found.version,
+        source_url=lineage.source_url if lineage else claimed.template_source_url,
+    ) | found_lineage(
+        version=found.version,
+        record_digest=lineage.record_digest if lineage else None,
+        disk_sha256=lineage.disk_sha256 if lineage else None,
+        lab=lineage.lab if lineage else lab,
+    )
+    if lineage is not None and lineage.environment is not None:
+        outputs["template_environment"] = lineage.environment
+    return Registered(str(facts.vmid), found.version, outputs, found.warnings)
 
 
 def _own_lineage(facts: TemplateFacts, where: str) -> tuple[TemplateLineage | None, tuple[str, ...]]:

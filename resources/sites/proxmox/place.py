@@ -4,19 +4,22 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+from pydantic import BaseModel
+
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import TemplateImportInputs
 from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
-from resources.sites.base import Audited, Fact, Order, Seeded, Vouched
+from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
-from resources.sites.proxmox.found import require_template
+from resources.sites.proxmox.found import registered, require_template
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
@@ -45,6 +48,21 @@ class Node:
         """Whether a complete template of the record stands here. Raises SiteNotReady as `ProxmoxSeeder.find`."""
         return self._seeder.find(record) is not None
 
+    def outlook(self, record: Record, options: BaseModel) -> str:
+        """Return the VMID that a seed would adopt. Raises as `ProxmoxSeeder.outlook`."""
+        if not isinstance(options, TemplateOptions):
+            raise TypeError(type(options).__name__)
+        adopted = self._seeder.outlook(record, options, self._environment).adopt
+        return str(adopted.vmid) if adopted is not None else ""
+
+    def register(self, claimed: ModuleInputs) -> Registered:
+        """Look at a template that others made. Raises as `require_template`, and NoSuchObject."""
+        if not isinstance(claimed, TemplateImportInputs):
+            raise TypeError(type(claimed).__name__)
+        facts, lab = self._seeder.audit(claimed.template_vm_id), self._seeder.site.lab
+        found = require_template(facts, claimed, lab=lab, environment=self._environment)
+        return registered(found, claimed, lab=lab)
+
     def seed(self, order: Order) -> Seeded:
         """Have one complete template of the record. Raises as `ProxmoxSeeder.seed`."""
         options = order.asked(TemplateOptions)
@@ -52,8 +70,7 @@ class Node:
         seeded = self._seeder.seed(order.request(order.url_of("qcow2")), options, progress=order.progress)
         return Seeded(
             ref=str(seeded.vmid),
-            outcome=seeded.outcome,
-            owner=seeded.owner,
+            report=seeded,
             environment=seeded.lineage.environment,
             size_bytes=seeded.disk_size_bytes,
             outputs=template_outputs(
@@ -113,7 +130,6 @@ class Node:
         return Sweep(
             self._client,
             self._name,
-            limits=self._seeder.limits,
             environment=self._environment,
             is_live=self._is_live,
             at_work=at_work,
@@ -122,7 +138,7 @@ class Node:
 
     def superseded(self, ground: Ground) -> Removal[Standing[TemplateFacts]]:
         """Look for templates that newer records have replaced."""
-        return superseded_templates(self._client, self._seeder.limits, ground)
+        return superseded_templates(self._client, ground)
 
     def preflight(self) -> str:
         """Say whether the site answers, is new enough, and its token may see and do what a seed does."""
@@ -176,6 +192,4 @@ def _facts(seeded: SeededTemplate) -> dict[str, Fact]:
         "replaced": seeded.replaced or "nothing",
         "tasks": list(seeded.upids),
         "verified": dict(seeded.verified),
-        "warnings": list(seeded.warnings),
-        "timings": dict(seeded.timings),
     }

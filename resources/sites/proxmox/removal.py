@@ -5,12 +5,12 @@ from hyops_assets.contract.upkeep import Finding
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import AnswerLost, NoSuchObject, SeedFailed, StillLinked, TaskFailed
 from resources.sites.proxmox.facts import TemplateFacts
-from resources.sites.proxmox.journal import Journal, SeedLimits
+from resources.sites.proxmox.tasks import NodeJournal
 
 _LINKED = "still in use by linked clone"
 
 
-def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
+def destroy(client: ProxmoxClient, journal: NodeJournal, vmid: int) -> None:
     """Destroy a machine with its disks, and see that it is gone; that it is gone already is as good.
 
     Raises:
@@ -38,13 +38,13 @@ def destroy(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
     raise SeedFailed(f"VMID {vmid} is still there", hint="look at the node's task log, then try again")
 
 
-def remove(client: ProxmoxClient, limits: SeedLimits, facts: TemplateFacts, finding: Finding) -> Finding:
+def remove(client: ProxmoxClient, facts: TemplateFacts, finding: Finding) -> Finding:
     """Destroy a machine that was just judged, and return what became of it; a smoke clone is stopped before.
 
     Raises:
         HyopsError: it could not be destroyed.
     """
-    journal = Journal(client, limits)
+    journal = NodeJournal(client)
     try:
         if facts.lineage is not None and facts.lineage.smoke_of is not None:
             # A machine that runs is not destroyed.

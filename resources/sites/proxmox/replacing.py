@@ -8,10 +8,10 @@ from hyops_assets.contract.record import Record
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import StillLinked, VmidTaken
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.placing import require_replaceable, scratch_for
 from resources.sites.proxmox.removal import destroy
 from resources.sites.proxmox.survey import IsOurs
+from resources.sites.proxmox.tasks import NodeJournal
 
 
 def require_unlinked(client: ProxmoxClient, template: TemplateFacts) -> None:
@@ -26,7 +26,7 @@ def require_unlinked(client: ProxmoxClient, template: TemplateFacts) -> None:
 
 
 def remove_replaced(
-    client: ProxmoxClient, journal: Journal, old: TemplateFacts, record: Record, *, is_ours: IsOurs
+    client: ProxmoxClient, journal: NodeJournal, old: TemplateFacts, record: Record, *, is_ours: IsOurs
 ) -> None:
     """Destroy a template whose successor is ready.
 
@@ -44,7 +44,7 @@ def remove_replaced(
 
 
 def remove_superseded(
-    client: ProxmoxClient, journal: Journal, scratch: TemplateFacts, template: TemplateFacts, *, is_ours: IsOurs
+    client: ProxmoxClient, journal: NodeJournal, scratch: TemplateFacts, template: TemplateFacts, *, is_ours: IsOurs
 ) -> None:
     """Destroy the scratch of a template that is committed; one that is in use is kept, and the report says so."""
     now = audit(client, scratch.vmid)
@@ -59,7 +59,7 @@ def remove_superseded(
         journal.warn(f"the scratch of VMID {template.vmid} is kept: {error.message}")
 
 
-def _destroy(client: ProxmoxClient, journal: Journal, template: TemplateFacts) -> None:
+def _destroy(client: ProxmoxClient, journal: NodeJournal, template: TemplateFacts) -> None:
     try:
         destroy(client, journal, template.vmid)
     except StillLinked as error:

@@ -6,49 +6,43 @@ from typing import Literal
 
 from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.seeding import Outcome
+from resources.sites.journal import SeedReport
 from resources.sites.proxmox.errors import SeedFailed
 from resources.sites.proxmox.facts import TemplateFacts
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import TemplateLineage
+from resources.sites.proxmox.tasks import NodeJournal
 
 
-@dataclass(frozen=True)
-class SeededTemplate:
+@dataclass(frozen=True, kw_only=True)
+class SeededTemplate(SeedReport):
     """A complete template of the record, and how it came to be there.
 
     Attributes:
-        owner: whose the template is.
-        outcome: created, adopted (nothing was changed), or resumed (a killed run's work was finished).
         node: the one that holds it: where the disk is shared it may be another than the site's.
         volid: the template's disk; `disk_size_bytes` is what a guest sees.
         bytes_transferred: bytes of the image that went to the node in this seed; 0 where it had them.
         smoke: `off` where the gate was off; of an adopted template, what its own seed had.
         replaced: the record version that stood under the VMID before, empty where none did.
         verified: what was compared with what, and by whom.
-        timings: seconds per step.
     """
 
-    outcome: Outcome
     vmid: int
     name: str
     node: str
     volid: str
     disk_size_bytes: int
     lineage: TemplateLineage
-    owner: Owner
     upids: tuple[str, ...]
     bytes_transferred: int
     smoke: Literal["passed", "off"]
     replaced: str
     verified: Mapping[str, str]
-    warnings: tuple[str, ...]
-    timings: Mapping[str, float]
 
 
 def report(
     outcome: Outcome,
     template: TemplateFacts,
-    journal: Journal,
+    journal: NodeJournal,
     *,
     owner: Owner,
     gate: bool,

@@ -9,9 +9,12 @@ from hyops_assets.settings.pipeline import Settings
 from resources.environment import of_environment
 from resources.secrets import require_proxies, secret
 from resources.sites.proxmox.client import ProxmoxClient
-from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.place import Node
 from resources.sites.proxmox.seed import IsLive, ProxmoxSeeder
+from resources.sites.proxmox.timeouts import ProxmoxTimeouts
+
+OF_RUNS = ProxmoxTimeouts(outage=120.0)
+"""A run waits longer than a person: a node's restart takes a minute."""
 
 
 class ProxmoxSeeders:
@@ -19,16 +22,12 @@ class ProxmoxSeeders:
 
     Args:
         settings: the environment's.
-        limits: how long a seed waits for what.
-        patience_seconds: how long a node may be silent; short for a person who waits for an answer.
+        timeouts: how long to wait for what; short for a person who waits for an answer.
     """
 
-    def __init__(
-        self, settings: Settings, *, limits: SeedLimits | None = None, patience_seconds: float = 15.0
-    ) -> None:
+    def __init__(self, settings: Settings, *, timeouts: ProxmoxTimeouts | None = None) -> None:
         self._settings = settings
-        self._limits = limits
-        self._patience_seconds = patience_seconds
+        self._timeouts = timeouts
 
     @property
     def environment(self) -> str | None:
@@ -53,8 +52,8 @@ class ProxmoxSeeders:
         bundle = os.environ.get("SSL_CERT_FILE")
         # requests reads REQUESTS_CA_BUNDLE by itself; the variable of OpenSSL and httpx it does not know.
         trust = Path(bundle) if bundle and "REQUESTS_CA_BUNDLE" not in os.environ else None
-        client = ProxmoxClient(site, secret(site.token_env), patience_seconds=self._patience_seconds, ca_bundle=trust)
-        return ProxmoxSeeder(client, site, limits=self._limits, is_live=is_live)
+        client = ProxmoxClient(site, secret(site.token_env), timeouts=self._timeouts, ca_bundle=trust)
+        return ProxmoxSeeder(client, site, is_live=is_live)
 
     def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Node:
         """Return a site as a place that is seeded. Raises as `seeder` does."""
@@ -62,19 +61,13 @@ class ProxmoxSeeders:
         return Node(seeder, name, environment=self.environment, is_live=is_live)
 
 
-def proxmox_sites(*, poll_seconds: float = SeedLimits.poll, patience_seconds: float = 120.0) -> dg.ResourceDefinition:
+def proxmox_sites(timeouts: ProxmoxTimeouts = OF_RUNS) -> dg.ResourceDefinition:
     """Return the resource that makes seeders for one environment's Proxmox sites.
 
     At each run it raises:
         SettingsError: `pipeline.yml` does not validate.
-
-    Args:
-        poll_seconds: pause between two looks at a worker.
-        patience_seconds: how long a node may be silent before a run gives up; restarts take a minute.
     """
     return of_environment(
-        lambda environment: ProxmoxSeeders(
-            environment.settings_to_write, limits=SeedLimits(poll=poll_seconds), patience_seconds=patience_seconds
-        ),
+        lambda environment: ProxmoxSeeders(environment.settings_to_write, timeouts=timeouts),
         "The Proxmox sites of pipeline.yml.",
     )

@@ -21,18 +21,17 @@ from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.settings.sites import ProxmoxSite
-from resources.sites.proxmox.building import Build
+from resources.sites.proxmox.building import Build, commit
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
-from resources.sites.proxmox.journal import Journal, SeedLimits
 from resources.sites.proxmox.placing import Plan, plan_of, scratch_for
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
 from resources.sites.proxmox.report import SeededTemplate, report
 from resources.sites.proxmox.smoke import boot_a_clone, remove_clone
 from resources.sites.proxmox.survey import IsOurs, Standing, active_tasks, survey
-from resources.sites.proxmox.writing import commit
+from resources.sites.proxmox.tasks import NodeJournal
 
 
 class ProxmoxSeeder:
@@ -41,7 +40,6 @@ class ProxmoxSeeder:
     Args:
         client: the API of the site's node.
         site: node, storages, bridge, range of VMIDs, gates.
-        limits: how long to wait for what.
         is_live: tells whether another run is still at work, so that its machine is not taken for a leftover.
     """
 
@@ -50,12 +48,10 @@ class ProxmoxSeeder:
         client: ProxmoxClient,
         site: ProxmoxSite,
         *,
-        limits: SeedLimits | None = None,
         is_live: IsLive = lambda run_id: False,
     ) -> None:
         self.client = client
         self.site = site
-        self.limits = limits or SeedLimits()
         self._is_live = is_live
 
     def find(self, record: Record) -> TemplateFacts | None:
@@ -114,8 +110,7 @@ class ProxmoxSeeder:
         options = options or TemplateOptions()
         self._require_seedable(request)
         client = self.client.at(_site_of(self.site, options))
-        limits = replace(self.limits, smoke=float(options.template_smoke_wait_s or self.limits.smoke))
-        journal = Journal(client, limits, progress)
+        journal = NodeJournal(client, progress=progress)
         with journal.step("preflight"):
             version = require_version(client)
             require_readable(client)
@@ -146,7 +141,7 @@ class ProxmoxSeeder:
         return self._carry_out(plan, build, standing)
 
     def _adopt(
-        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: Journal, request: SeedRequest
+        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: NodeJournal, request: SeedRequest
     ) -> SeededTemplate:
         superseded = [scratch for scratch in plan.superseded if not linked_clones(journal.client, scratch)]
         changes = bool(superseded or plan.spare or standing.smoke_clones)
@@ -251,7 +246,7 @@ class ProxmoxSeeder:
             raise SeedFailed(f"VMID {template.vmid} vanished while it was read", hint="run the seed again")
         return request.owner_of(template.lineage.claim, is_live=self._is_live)
 
-    def _await_running(self, journal: Journal, record: Record, vmids: frozenset[int]) -> None:
+    def _await_running(self, journal: NodeJournal, record: Record, vmids: frozenset[int]) -> None:
         """Wait for workers that a killed run left running; their failure shows in what they leave."""
         for task in active_tasks(journal.client, record, vmids):
             try:
@@ -259,7 +254,7 @@ class ProxmoxSeeder:
             except TaskFailed as error:
                 journal.warn(f"a task of an earlier seed failed: {error.message}")
 
-    def _reap(self, journal: Journal, plan: Plan, standing: Standing, request: SeedRequest) -> None:
+    def _reap(self, journal: NodeJournal, plan: Plan, standing: Standing, request: SeedRequest) -> None:
         """Destroy what this seed left and is not needed, after reading once more that it is that."""
         with journal.step("reap"):
             for clone in standing.smoke_clones:
@@ -272,7 +267,7 @@ class ProxmoxSeeder:
                 if building and ours and now.lock is None:
                     journal.work("reap", partial(journal.client.delete_machine, machine.vmid))
 
-    def _warn(self, journal: Journal, standing: Standing) -> None:
+    def _warn(self, journal: NodeJournal, standing: Standing) -> None:
         for node in standing.unread:
             journal.warn(
                 f"node {node} does not answer and is written off: whether it holds this record's template on storage"

@@ -4,7 +4,7 @@ The clone is linked where the storage can, so that what boots are the template's
 the smoke clone of its seed: one that a killed run left is removed by the next.
 """
 
-import time
+from contextlib import suppress
 from functools import partial
 
 from hyops_assets.contract.errors import HyopsError, TransientError
@@ -18,9 +18,9 @@ from resources.sites.proxmox.errors import (
     VmidTaken,
 )
 from resources.sites.proxmox.facts import TemplateFacts
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from resources.sites.proxmox.removal import is_gone
+from resources.sites.proxmox.tasks import NodeJournal
 
 
 class SmokeFailed(SeedFailed):
@@ -29,7 +29,7 @@ class SmokeFailed(SeedFailed):
 
 def boot_a_clone(
     client: ProxmoxClient,
-    journal: Journal,
+    journal: NodeJournal,
     template: TemplateFacts,
     lineage: TemplateLineage,
     options: TemplateOptions,
@@ -46,12 +46,13 @@ def boot_a_clone(
         if options.template_smoke_bridge:
             client.ensure_config(clone, net0=f"virtio,bridge={options.template_smoke_bridge}")
         journal.work("smoke start", lambda: client.start_machine(clone))
-        _await_agent(client, journal, clone, template.vmid)
+        within = float(options.template_smoke_wait_s or client.timeouts.smoke)
+        _await_agent(client, journal, clone, template.vmid, within=within)
     finally:
         remove_clone(client, journal, clone)
 
 
-def remove_clone(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
+def remove_clone(client: ProxmoxClient, journal: NodeJournal, vmid: int) -> None:
     """Stop and destroy a smoke clone. The caller has read that it is one."""
     try:
         journal.work("smoke stop", lambda: client.stop_machine(vmid))
@@ -66,7 +67,7 @@ def remove_clone(client: ProxmoxClient, journal: Journal, vmid: int) -> None:
 
 def _clone(
     client: ProxmoxClient,
-    journal: Journal,
+    journal: NodeJournal,
     template: TemplateFacts,
     lineage: TemplateLineage,
     options: TemplateOptions,
@@ -105,18 +106,17 @@ def _ask_for_clone(client: ProxmoxClient, template: TemplateFacts, vmid: int, li
     )
 
 
-def _await_agent(client: ProxmoxClient, journal: Journal, vmid: int, template: int) -> None:
-    deadline = time.monotonic() + journal.limits.smoke
-    while time.monotonic() < deadline:
-        try:
+def _await_agent(client: ProxmoxClient, journal: NodeJournal, vmid: int, template: int, *, within: float) -> None:
+    def answers() -> bool | None:
+        # The node may be silent for a moment; the deadline decides.
+        with suppress(TransientError):
             if client.ask_agent(vmid):
-                return
-        except TransientError:
-            # The node was silent for a moment; the deadline decides.
-            pass
+                return True
         journal.progress("smoke boot", 0, None)
-        time.sleep(journal.limits.poll)
-    raise SmokeFailed(
-        f"a clone of template {template} did not come up: its guest agent was silent for {journal.limits.smoke:.0f} s",
-        hint=f"clone VMID {template} by hand and watch its console; the next seed tries this template again",
-    )
+        return None
+
+    if client.timeouts.poll(answers, within=within) is None:
+        raise SmokeFailed(
+            f"a clone of template {template} did not come up: its guest agent was silent for {within:.0f} s",
+            hint=f"clone VMID {template} by hand and watch its console; the next seed tries this template again",
+        )

@@ -13,15 +13,12 @@ from resources.sites.cleanup import Ground, Removal, Standing, superseded
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import destroyed_by_hand
 from resources.sites.proxmox.facts import TemplateFacts, linked_volumes, read_machines, visible_volumes
-from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.removal import remove
 
 
-def superseded_templates(
-    client: ProxmoxClient, limits: SeedLimits, ground: Ground
-) -> Removal[Standing[TemplateFacts]]:
+def superseded_templates(client: ProxmoxClient, ground: Ground) -> Removal[Standing[TemplateFacts]]:
     """Return what is superseded on a site's node."""
-    return superseded(Templates(client, limits), ground)
+    return superseded(Templates(client), ground)
 
 
 class Templates:
@@ -29,15 +26,13 @@ class Templates:
 
     Args:
         client: of the site.
-        limits: how long to wait for the node's workers.
     """
 
     words = TEMPLATES
     noun = "VMID"
 
-    def __init__(self, client: ProxmoxClient, limits: SeedLimits) -> None:
+    def __init__(self, client: ProxmoxClient) -> None:
         self._client = client
-        self._limits = limits
 
     def list(self) -> list[Standing[TemplateFacts]]:
         """Read every template, wherever its VMID lies: a state may name one that others made."""
@@ -80,7 +75,7 @@ class Templates:
         self, thing: TemplateFacts, finding: Finding, again: Callable[[], Finding], forget: Callable[[str], object]
     ) -> Finding:
         """Destroy a template."""
-        done = remove(self._client, self._limits, thing, finding)
+        done = remove(self._client, thing, finding)
         # Not before: clones that only the node sees may keep it. The version of a scratch stays: its template stands.
         if done.verdict == "removed" and thing.lineage is not None and thing.lineage.scratch_for is None:
             forget(thing.lineage.version)

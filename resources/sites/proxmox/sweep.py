@@ -14,7 +14,6 @@ from resources.sites.proxmox.answers import MachineSummary
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import destroyed_by_hand, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, read_machines, visible_volumes
-from resources.sites.proxmox.journal import SeedLimits
 from resources.sites.proxmox.lineage import OUR_TAG
 from resources.sites.proxmox.removal import is_gone, remove
 
@@ -82,7 +81,6 @@ class Sweep:
     Args:
         client: of the site.
         where: the site's name.
-        limits: how long to wait for the node's workers.
         environment: the id of the one that sweeps; None where it has none.
         is_live: of the runs that lineages name.
         at_work: returns the id of a live run that seeds at this site; None where there is none.
@@ -94,7 +92,6 @@ class Sweep:
         client: ProxmoxClient,
         where: str,
         *,
-        limits: SeedLimits,
         environment: str | None,
         is_live: IsLive,
         at_work: Callable[[], str | None],
@@ -102,7 +99,6 @@ class Sweep:
     ) -> None:
         self._client = client
         self._where = where
-        self._limits = limits
         self._environment = environment
         self._is_live = is_live
         self._at_work = at_work
@@ -155,7 +151,7 @@ class Sweep:
         return now, self._judged(now) or finding.turned("keep", "it was finished meanwhile")
 
     def _remove(self, facts: TemplateFacts, finding: Finding) -> Finding:
-        return remove(self._client, self._limits, facts, finding)
+        return remove(self._client, facts, finding)
 
     def _judged(self, facts: TemplateFacts) -> Finding | None:
         tasks = self._client.list_tasks(source="active")

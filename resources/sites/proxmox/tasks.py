@@ -1,10 +1,12 @@
 """Waiting for a worker to end. It runs on the node and outlives this process: a later wait finds it again."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.progress import Progress, silent
+from resources.sites.journal import Journal
 from resources.sites.proxmox.answers import TaskStatus, node_of
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import (
@@ -24,8 +26,6 @@ from resources.transience import PROXMOX, passing
 _LOG_TAIL = 12
 _CAUSE_LINES = 3
 _MISSING_TOLERATED = 5
-SILENCE_SECONDS = 300.0
-"""A node that restarts is back within; one that is not will not tell about its worker, which died with it."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,34 @@ class TaskEnd:
         return self.exitstatus.startswith("WARNINGS")
 
 
-def wait_task(
-    client: ProxmoxClient,
-    upid: str,
-    *,
-    timeout_seconds: float,
-    poll_seconds: float,
-    silence_seconds: float = SILENCE_SECONDS,
-    stage: str = "task",
-    progress: Progress = silent,
-) -> TaskEnd:
-    """Wait until a worker ends, and return how.
+@dataclass
+class NodeJournal(Journal):
+    """The journal of a seed at a node: it waits for the node's workers, and keeps their ids and warnings."""
+
+    client: ProxmoxClient
+    upids: list[str] = field(default_factory=list[str], kw_only=True)
+
+    def work(self, stage: str, ask: Callable[[], str]) -> TaskEnd:
+        """Ask for a worker and wait for it; again, within the site's patience, where it did not get a lock."""
+        return self.client.patiently(TaskBusy)(lambda: self.wait(stage, ask()))
+
+    def wait(self, stage: str, upid: str) -> TaskEnd:
+        """Wait for a worker, and keep its id and its warnings. Raises as `wait_task`."""
+        self.upids.append(upid)
+        end = wait_task(self.client, upid, stage=stage, progress=self.progress)
+        if end.warnings:
+            self.warn(f"{stage}: {end.exitstatus}: {' / '.join(end.log[-4:])}")
+        return end
+
+
+def wait_task(client: ProxmoxClient, upid: str, *, stage: str = "task", progress: Progress = silent) -> TaskEnd:
+    """Wait until a worker ends, and return how; one that does not end in time is not stopped.
 
     proxmoxer's own waiter neither raises for a failed worker nor tells a timeout from an end, so this is ours.
 
     Args:
         client: where the worker runs.
         upid: the worker.
-        timeout_seconds: how long to wait; the worker is not stopped.
-        poll_seconds: the pause between two looks.
-        silence_seconds: how long the node may not answer at all.
         stage: what `progress` is called with.
         progress: called at every look, with unknown size.
 
@@ -73,9 +81,11 @@ def wait_task(
         TaskSlow: it did not end in time.
         NodeUnreachable: the node was silent for too long.
     """
-    node, deadline = node_of(upid), time.monotonic() + timeout_seconds
+    node, timeouts = node_of(upid), client.timeouts
     missing, heard = 0, time.monotonic()
-    while True:
+
+    def look() -> TaskEnd | None:
+        nonlocal missing, heard
         status: TaskStatus | None = None
         try:
             status = client.get_task(node, upid)
@@ -89,19 +99,22 @@ def wait_task(
                 ) from error
         except TransientError as error:
             # The worker goes on without us: a node that restarts its API is waited for.
-            if time.monotonic() - heard >= silence_seconds:
+            if time.monotonic() - heard >= timeouts.silence:
                 raise NodeUnreachable(
-                    f"node {node} was silent for {silence_seconds:.0f} s while task {upid} ran",
+                    f"node {node} was silent for {timeouts.silence:.0f} s while task {upid} ran",
                     hint="see that the node is up, then run again: what the task left is looked up",
                 ) from error
         if status is not None and status.status == "stopped":
             return _ended(client, node, upid, status.exitstatus or "unexpected status")
-        if time.monotonic() >= deadline:
-            raise TaskSlow(
-                f"task {upid} did not end within {timeout_seconds:.0f} s", hint="run again: it will be waited for"
-            )
         progress(stage, 0, None)
-        time.sleep(poll_seconds)
+        return None
+
+    end = timeouts.poll(look, within=timeouts.task)
+    if end is None:
+        raise TaskSlow(
+            f"task {upid} did not end within {timeouts.task:.0f} s", hint="run again: it will be waited for"
+        )
+    return end
 
 
 def _ended(client: ProxmoxClient, node: str, upid: str, exitstatus: str) -> TaskEnd:

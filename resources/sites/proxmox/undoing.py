@@ -14,12 +14,12 @@ from resources.sites.cleanup import Judged, Removal
 from resources.sites.proxmox.answers import MachineSummary
 from resources.sites.proxmox.errors import NoSuchObject, TaskFailed
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones, read_machines
-from resources.sites.proxmox.journal import Journal
 from resources.sites.proxmox.lineage import OUR_TAG
 from resources.sites.proxmox.removal import is_gone, remove
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.survey import active_tasks
 from resources.sites.proxmox.sweep import Sweep
+from resources.sites.proxmox.tasks import NodeJournal
 
 
 def undo(
@@ -41,7 +41,7 @@ def undo(
         runs: ids of runs that have ended.
         needed: tells who needs a template by now; that one stays.
     """
-    journal = Journal(seeder.client, seeder.limits)
+    journal = NodeJournal(seeder.client)
     for task in active_tasks(seeder.client, record, frozenset()):
         # What a worker that failed left is looked at below.
         with suppress(TaskFailed, NoSuchObject):
@@ -49,7 +49,6 @@ def undo(
     sweep = Sweep(
         seeder.client,
         where,
-        limits=seeder.limits,
         environment=environment,
         is_live=lambda run_id: run_id not in runs,
         at_work=lambda: None,
@@ -73,7 +72,7 @@ def undo(
     templates = Removal(
         look,
         again,
-        lambda facts, finding: remove(seeder.client, seeder.limits, facts, finding),
+        lambda facts, finding: remove(seeder.client, facts, finding),
         lambda facts: is_gone(seeder.client, facts.vmid),
     )
     return done + templates.reap()

@@ -7,6 +7,7 @@ import pytest
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.modules import found
+from hyops_assets.cli.modules.sites import slot_of
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.inputs import BadInputs, ModuleInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_REGISTER, IMAGE_SEED, TEMPLATE_IMPORT, TEMPLATE_SEED, StateRef
@@ -30,14 +31,14 @@ def work(home: House, module: str, inputs: ModuleInputs, settings: Settings | No
 
 def imported(home: House, settings: Settings | None = None, **given: Any) -> Outputs:
     inputs = read_inputs(TEMPLATE_IMPORT, TemplateImportInputs, given)
-    outputs = found.apply_template(work(home, TEMPLATE_IMPORT, inputs, settings)).outputs
+    outputs = found.apply(work(home, TEMPLATE_IMPORT, inputs, settings)).outputs
     assert outputs is not None
     return outputs
 
 
 def registered(home: House, settings: Settings | None = None, **given: Any) -> Outputs:
     inputs = read_inputs(IMAGE_REGISTER, ImageRegisterInputs, given)
-    outputs = found.apply_image(work(home, IMAGE_REGISTER, inputs, settings)).outputs
+    outputs = found.apply(work(home, IMAGE_REGISTER, inputs, settings)).outputs
     assert outputs is not None
     return outputs
 
@@ -90,8 +91,8 @@ def test_a_registered_snapshot_has_the_state_of_its_seed(seeded: House, image_re
 def test_a_plan_looks_and_names_the_record(seeded: House, vmid: int, image_ref: str) -> None:
     template = read_inputs(TEMPLATE_IMPORT, TemplateImportInputs, {"template_vm_id": vmid})
     image = read_inputs(IMAGE_REGISTER, ImageRegisterInputs, {"image_ref": image_ref})
-    lines = found.plan_template(work(seeded, TEMPLATE_IMPORT, template))
-    lines += found.plan_image(work(seeded, IMAGE_REGISTER, image))
+    lines = found.plan(work(seeded, TEMPLATE_IMPORT, template))
+    lines += found.plan(work(seeded, IMAGE_REGISTER, image))
     assert [(line.what, line.action, line.detail) for line in lines] == [
         (f"VMID {vmid}", "register", RELEASE),
         (f"snapshot {image_ref}", "register", RELEASE),
@@ -242,7 +243,7 @@ def test_a_site_of_another_name_has_a_slot_of_its_own(seeded: House) -> None:
     )
     settings = seeded.settings.model_copy(update={"sites": sites})
     slots = [
-        found.template_slot(TemplateImportInputs(template_vm_id=9205, site=name), settings, asked)
+        slot_of(TemplateImportInputs(template_vm_id=9205, site=name), settings, asked)
         for name, asked in (("", None), ("berlin", None), ("hamburg", None), ("", "hamburg"), ("", "other"))
     ]
     assert slots == [None, None, "hamburg", "hamburg", None]
