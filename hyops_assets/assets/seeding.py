@@ -15,12 +15,13 @@ from hyops_assets.assets.by_command import seeded_by
 from hyops_assets.assets.executing import is_live
 from hyops_assets.assets.paying import require_within_cap
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, step
+from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import Outputs
+from hyops_assets.contract.steps import Step
 from hyops_assets.partitions import CLOUDS, Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site

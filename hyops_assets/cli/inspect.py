@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyops_assets.cli.console import console
+from hyops_assets.cli.progress import busy
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.printable import printable
@@ -222,10 +223,14 @@ def _print(report: Report, diff: PackageDiff | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _shown(asked: Asked) -> Iterator[Progress]:
-    """Tell on a terminal what is going on; a pipe gets the report alone."""
+    """Tell on a terminal what is going on; elsewhere a line each half minute, and beside JSON nothing."""
     errors = console(stderr=True)
-    if asked.as_json or not errors.is_terminal:
+    if asked.as_json:
         yield silent
+        return
+    if not errors.is_terminal:
+        with busy(errors, "inspect", ends=False) as step:
+            yield step
         return
     with errors.status("inspect") as status:
 

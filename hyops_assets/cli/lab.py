@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hyops_assets.cli.environment import Place
+from hyops_assets.cli.progress import busy
 from hyops_assets.cli.run_record import new_run_id
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
@@ -99,9 +100,18 @@ def lookalike_place(release: str, cache: Path) -> LabIso:
 
 def make_iso(place: Place, release: str) -> None:
     """Make or find a look-alike and print where it lies."""
-    with place.console.status(f"look-alike ISO of {release}"):
-        made = lookalike(release)
+    made = _lookalike_shown(place, release)
     place.console.print(made.iso)
+
+
+def _lookalike_shown(place: Place, release: str) -> LabIso:
+    """Return the look-alike of a release; made the first time, it shows what goes on: that takes minutes."""
+    if (found := lookalike_place(release, lab_cache())).public_key.exists():
+        return found
+    with busy(place.console, "look-alike ISO") as step:
+        made = lookalike(release, step)
+        step.ended("made", made.iso.stat().st_size)
+    return made
 
 
 def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
@@ -121,8 +131,7 @@ def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
 
 def announce(place: Place, release: str) -> None:
     """Put a release into the lab's feed, making its ISO first."""
-    with place.console.status(f"look-alike ISO of {release}"):
-        iso = lookalike(release)
+    iso = _lookalike_shown(place, release)
     _refuse_foreign_settings(place.root)
     announce_iso(place.root, iso)
     place.console.print(f"{release} is in the lab's feed; the sensor vyos_rolling_release finds it")
@@ -161,8 +170,7 @@ def up(place: Place, release: str) -> None:
     """Start the lab in the background, and have its feed and its mirror serve a release; none where it is empty."""
     running = start(place.root)
     if release:
-        with place.console.status(f"look-alike ISO of {release}"):
-            announce_iso(place.root, lookalike(release))
+        announce_iso(place.root, _lookalike_shown(place, release))
         place.console.print(f"its feed and its mirror serve {release}")
     place.console.print(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
     for line in _lacking():

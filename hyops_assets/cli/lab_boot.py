@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.progress import in_bytes
+from hyops_assets.cli.progress import busy, in_bytes
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.version import RecordVersion
@@ -29,8 +29,8 @@ def boot_image(place: Place, *, uefi: bool) -> None:
     image_ref, version = str(outputs["image_ref"]), RecordVersion.parse(str(outputs["record_version"]))
     disk = Project(LabFiles(place.root.lab).directory / "hetzner").image_disk(int(image_ref))
     firmware: Firmware = "uefi" if uefi else "bios"
-    with place.console.status(f"snapshot {image_ref} boots under {firmware.upper()}"):
-        proof = boot_disk(disk, release=version.release, scratch=place.root.lab, firmware=firmware)
+    with busy(place.console, f"snapshot {image_ref}", ends=False) as step:
+        proof = boot_disk(disk, release=version.release, scratch=place.root.lab, firmware=firmware, progress=step)
     table = Table(title=f"snapshot {image_ref}: cloud-init ended after {proof.seconds:.0f} s", title_justify="left")
     table.add_column("what")
     table.add_column("found in the guest", overflow="fold")

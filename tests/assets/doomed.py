@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.assets.steps import LOGGER
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.lab import SITE
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.steps import LOGGER
 from hyops_assets.partitions import CLOUDS
 from tests.assets.house import RELEASE, quick
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
