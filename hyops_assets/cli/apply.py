@@ -27,6 +27,7 @@ def apply_module(asked: Asked) -> None:
     """
     prepared = prepare(asked)
     with before_the_run():
+        prepared.module.require_site(prepared.work)
         prepared.resolution.require()
         prepared = reach(prepared)
         prepared.module.refuse(prepared.work)

@@ -16,6 +16,7 @@ def plan_module(asked: Asked) -> None:
     """
     prepared = prepare(asked)
     with before_the_run():
+        prepared.module.require_site(prepared.work)
         prepared.resolution.require()
         prepared = reach(prepared)
     with Recorded(prepared) as run:

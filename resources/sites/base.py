@@ -288,6 +288,11 @@ class CloudSpec:
         return issubclass(self.options, PaidSeed)
 
     @property
+    def thing(self) -> str:
+        """One of what stands there: `template`."""
+        return self.things.removesuffix("s")
+
+    @property
     def module(self) -> str:
         """The module whose state a seed writes."""
         return self.words.naming[0]

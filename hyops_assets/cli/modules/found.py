@@ -5,7 +5,7 @@ Read at the site, compared with what is claimed, written down; nothing is downlo
 
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.sites import chosen_site, slot_of
+from hyops_assets.cli.modules.sites import chosen_site, require_named, slot_of
 from hyops_assets.cli.modules.work import Done, Intended, Work
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
@@ -25,6 +25,24 @@ def template_slot(inputs: ModuleInputs, settings: Settings, asked: str | None) -
 def image_slot(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:
     """Return the slot of the site at which a snapshot is looked for."""
     return slot_of(settings.sites.hetzner, _image(inputs).site, asked)
+
+
+def require_template_site(work: Work) -> None:
+    """See that the site at which a template is looked for is configured, where one is named.
+
+    Raises:
+        NoSuchSite: it is not.
+    """
+    require_named("proxmox", work.settings.sites.proxmox, _template(work.inputs).site)
+
+
+def require_image_site(work: Work) -> None:
+    """See that the site at which a snapshot is looked for is configured, where one is named.
+
+    Raises:
+        NoSuchSite: it is not.
+    """
+    require_named("hetzner", work.settings.sites.hetzner, _image(work.inputs).site)
 
 
 def plan_template(work: Work) -> list[Intended]:
@@ -48,7 +66,7 @@ def apply_template(work: Work) -> Done:
         SettingsError, MissingSecret, SiteNotReady, NodeUnreachable: the site cannot be asked.
     """
     inputs = _template(work.inputs)
-    site = work.settings.sites.proxmox[_proxmox_site(work)]
+    site = work.settings.sites.proxmox[_template_site(work)]
     found = _found_template(work)
     facts, lineage = found.facts, found.lineage
     outputs = standing_template_outputs(
@@ -79,7 +97,7 @@ def apply_image(work: Work) -> Done:
         SettingsError, MissingSecret, HetznerError, HetznerUnavailable: the project cannot be asked.
     """
     inputs = _image(work.inputs)
-    site = work.settings.sites.hetzner[_hetzner_site(work)]
+    site = work.settings.sites.hetzner[_image_site(work)]
     found = _found_image(work)
     facts, labels = found.facts, found.labels
     outputs = standing_image_outputs(
@@ -107,7 +125,7 @@ def _found_template(work: Work) -> "FoundTemplate":
     from resources.sites.proxmox.found import require_template
     from resources.sites.proxmox.resource import ProxmoxSeeders
 
-    inputs, site = _template(work.inputs), _proxmox_site(work)
+    inputs, site = _template(work.inputs), _template_site(work)
     facts = ProxmoxSeeders(work.settings).seeder(site).audit(inputs.template_vm_id)
     return require_template(
         facts, inputs, lab=work.settings.sites.proxmox[site].lab, environment=work.settings.environment_id
@@ -118,18 +136,18 @@ def _found_image(work: Work) -> "FoundImage":
     from resources.sites.hetzner.found import require_image
     from resources.sites.hetzner.resource import HetznerProjects
 
-    inputs, site = _image(work.inputs), _hetzner_site(work)
+    inputs, site = _image(work.inputs), _image_site(work)
     facts = HetznerProjects(work.settings).seeder(site).audit(inputs.image_ref)
     return require_image(
         facts, inputs, lab=work.settings.sites.hetzner[site].lab, environment=work.settings.environment_id
     )
 
 
-def _proxmox_site(work: Work) -> str:
+def _template_site(work: Work) -> str:
     return chosen_site("proxmox", work.settings.sites.proxmox, _template(work.inputs).site, work.ref.instance)
 
 
-def _hetzner_site(work: Work) -> str:
+def _image_site(work: Work) -> str:
     return chosen_site("hetzner", work.settings.sites.hetzner, _image(work.inputs).site, work.ref.instance)
 
 

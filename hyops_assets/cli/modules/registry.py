@@ -48,6 +48,8 @@ class Module:
         credentials: providers whose credentials it needs (`gcp`, `hetzner`, `proxmox`): the spec's requirements.
         checks: what its preflight looks at besides what every module's does; reads only.
         refuse: raises where what is asked may never be applied; reads only. Called before a state is touched.
+        require_site: raises where a site is named that is not configured; reads no state. Called first: beside a
+            record that is missing too, a mistyped site is the cheaper one to mend.
     """
 
     ref: str
@@ -58,6 +60,7 @@ class Module:
     credentials: tuple[str, ...] = ()
     checks: Callable[[Work], list[Check]] = nothing_more
     refuse: Callable[[Work], None] = never
+    require_site: Callable[[Work], None] = never
 
 
 _ROWS = (
@@ -80,7 +83,7 @@ _ROWS = (
         checks=build_outlook.checks,
         refuse=build_outlook.refuse,
     ),
-    Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply),
+    Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply, refuse=artifact.refuse),
     Module(
         TEMPLATE_SEED,
         TemplateSeedInputs,
@@ -90,6 +93,7 @@ _ROWS = (
         credentials=("proxmox",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
+        require_site=seeds.require_site,
     ),
     Module(
         IMAGE_SEED,
@@ -100,6 +104,7 @@ _ROWS = (
         credentials=("hetzner",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
+        require_site=seeds.require_site,
     ),
     Module(
         TEMPLATE_IMPORT,
@@ -108,6 +113,7 @@ _ROWS = (
         apply=found.apply_template,
         instance=found.template_slot,
         credentials=("proxmox",),
+        require_site=found.require_template_site,
     ),
     Module(
         ONPREM_EDGE,
@@ -132,6 +138,7 @@ _ROWS = (
         apply=found.apply_image,
         instance=found.image_slot,
         credentials=("hetzner",),
+        require_site=found.require_image_site,
     ),
 )
 MODULES: Mapping[str, Module] = {row.ref: row for row in _ROWS}

@@ -21,6 +21,16 @@ def chosen_site(kind: Literal["proxmox", "hetzner"], sites: Sites, named: str, i
     return site
 
 
+def require_named(kind: Literal["proxmox", "hetzner"], sites: Sites, named: str) -> None:
+    """See that the site that an input names is configured; where none is named, nothing is asked.
+
+    Raises:
+        NoSuchSite: it is not; those that are there are listed.
+    """
+    if named and named not in sites:
+        raise NoSuchSite(kind, named, sites)
+
+
 def slot_of(sites: Sites, named: str, asked: str | None) -> str | None:
     """Return a site's state instance: None (`latest.json`) for the default site, else the site's name."""
     site = named or (asked if asked in sites else "")

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import POWER_ON, Progress, silent
+from hyops_assets.contract.quantity import quantity
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
 from hyops_assets.image.boot.together import Pause, Paused
@@ -149,7 +150,8 @@ def _announced(firmware: Firmware, used: Accelerator, timeout: float, count: int
     """Return what a person reads as a guest is powered on: under what, about how long, and when it is given up."""
     how = "by KVM, about a minute" if used.kind == "kvm" else "emulated (tcg), usually 2 to 10 minutes"
     again = ", once more after it fell silent" if count > 1 else ""
-    return f"{POWER_ON}the disk under {firmware.upper()}{again}: {how}, given up after {timeout / 60:.0f} minutes"
+    limit = quantity(round(timeout / 60), "minute")
+    return f"{POWER_ON}the disk under {firmware.upper()}{again}: {how}, given up after {limit}"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _MOST_CONTROL_BYTES = 16 << 20
 _MOST_MEMBERS = 50_000
 """Of one archive of a package. The agent and cloud-init have 2,000."""
 _MOST_AT_ONCE_BYTES = 256 << 10
-"""Of an archive into memory: what tarfile reads in one piece is a member's name and attributes, or a part of a file."""
+"""Of an archive into memory: what tarfile reads in one piece is a member's name and attributes, or part of a file."""
 _LEAST_MEMBER_BYTES = 4 << 10
 """What any member takes on a disk, an empty one too."""
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.quantity import quantity
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seed_policy import clock as clock_time
 from hyops_assets.contract.seeding import Outcome, SeedRequest
@@ -238,7 +239,7 @@ class HetznerSeeder:
         snapshots = self._client.list_snapshots()
         if len(snapshots) >= self._site.snapshot_limit:
             raise LimitReached(
-                f"the project holds {len(snapshots)} snapshots of {self._site.snapshot_limit}",
+                f"the project holds {quantity(len(snapshots), 'snapshot')} of {self._site.snapshot_limit}",
                 hint="delete superseded snapshots, or raise snapshot_limit in the site's settings "
                 "once Hetzner raised the account's",
             )
