@@ -16,6 +16,7 @@ from rich.table import Table
 from hyops_assets.assets.leftovers import made_here, seeding_at, site_sweep, working_with
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.cli.acceptance_killed import KilledTrials
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment, redactor_of
@@ -80,7 +81,7 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
     place.console.print(_table(findings, apply=apply))
     typer.echo(redactor.text(counted(findings)))
     if not apply and any(finding.verdict == "remove" for finding in findings):
-        typer.echo(f"nothing was changed; remove them: {' '.join(['hyops cleanup', place.flag, '--apply'])}")
+        typer.echo(as_typed("nothing was changed; remove them: hyops cleanup --apply"))
     return 1 if any(finding.verdict in _UNSOLVED for finding in findings) else 0
 
 

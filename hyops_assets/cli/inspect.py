@@ -15,6 +15,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.console import console
 from hyops_assets.cli.progress import busy
 from hyops_assets.contract.canonical import Frozen, Sha256
@@ -92,7 +93,7 @@ def run_inspect(asked: Asked) -> int:
     try:
         return _inspect(asked)
     except HyopsError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(as_typed(f"error: {error}"), err=True)
     except OSError as error:
         # One without a name comes from a read or a write in the middle: of a disk that fails, or of no real file.
         where = error.filename or "a file could not be read or written"

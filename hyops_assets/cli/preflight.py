@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.environment import Place, others, require_there
 from hyops_assets.cli.modules.seed_outlook import reached, tried
@@ -72,7 +73,9 @@ def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: boo
     with _own_faults():
         looked, redactor = _look(place, asked, target)
         code = exit_status(looked, strict=strict)
-        lines = [redactor.text(f"{check.status} {check.name} {check.detail}".rstrip()) for check in looked.all]
+        lines = [
+            as_typed(redactor.text(f"{check.status} {check.name} {check.detail}".rstrip())) for check in looked.all
+        ]
         report = redactor.document(_report(place, looked, target, code))
         _record(place, run_id, [*lines, f"exit_code={code}"], report, redactor)
     typer.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else "\n".join([*lines, f"exit_code={code}"]))

@@ -11,6 +11,7 @@ from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.register_inputs import ImageRegisterInputs, TemplateImportInputs
 from hyops_assets.contract.state import found_lineage, standing_image_outputs, standing_template_outputs
 from hyops_assets.settings.pipeline import Settings
+from resources.sites.standing import there_instead
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.found import FoundImage
@@ -61,8 +62,7 @@ def apply_template(work: Work) -> Done:
     """Register a template that stands on a Proxmox site.
 
     Raises:
-        NoSuchObject: there is no machine with this VMID on the site's node.
-        NotThatTemplate: it is no template, or not the one that is claimed.
+        NotThatTemplate: there is no machine with this VMID, it is no template, or not the one that is claimed.
         SettingsError, MissingSecret, SiteNotReady, NodeUnreachable: the site cannot be asked.
     """
     inputs = _template(work.inputs)
@@ -92,8 +92,7 @@ def apply_image(work: Work) -> Done:
     """Register a snapshot of a Hetzner Cloud project.
 
     Raises:
-        MissingImage: the project has no such snapshot.
-        NotThatImage: it cannot be used, or is not the one that is claimed.
+        NotThatImage: the project has no such snapshot, it cannot be used, or is not the one that is claimed.
         SettingsError, MissingSecret, HetznerError, HetznerUnavailable: the project cannot be asked.
     """
     inputs = _image(work.inputs)
@@ -122,22 +121,41 @@ def apply_image(work: Work) -> Done:
 
 def _found_template(work: Work) -> "FoundTemplate":
     # Clients load their vendor's library and Dagster: only where a site is asked.
-    from resources.sites.proxmox.found import require_template
+    from resources.sites.proxmox.errors import NoSuchObject
+    from resources.sites.proxmox.found import NotThatTemplate, require_template
     from resources.sites.proxmox.resource import ProxmoxSeeders
 
     inputs, site = _template(work.inputs), _template_site(work)
-    facts = ProxmoxSeeders(work.settings).seeder(site).audit(inputs.template_vm_id)
+    seeder = ProxmoxSeeders(work.settings).seeder(site)
+    try:
+        facts = seeder.audit(inputs.template_vm_id)
+    except NoSuchObject as error:
+        templates = {one.vmid: one.name or "" for one in seeder.client.list_machines() if one.template}
+        raise NotThatTemplate(
+            f"proxmox/{site} has no machine {inputs.template_vm_id} that the token may see; expected a template; "
+            f"{there_instead('templates', templates)}",
+            hint="set template_vm_id to one of them, or have one made: apply core/onprem/vyos-template-seed",
+        ) from error
     return require_template(
         facts, inputs, lab=work.settings.sites.proxmox[site].lab, environment=work.settings.environment_id
     )
 
 
 def _found_image(work: Work) -> "FoundImage":
-    from resources.sites.hetzner.found import require_image
+    from resources.sites.hetzner.errors import MissingImage
+    from resources.sites.hetzner.found import NotThatImage, require_image
     from resources.sites.hetzner.resource import HetznerProjects
 
     inputs, site = _image(work.inputs), _image_site(work)
-    facts = HetznerProjects(work.settings).seeder(site).audit(inputs.image_ref)
+    seeder = HetznerProjects(work.settings).seeder(site)
+    try:
+        facts = seeder.audit(inputs.image_ref)
+    except MissingImage as error:
+        raise NotThatImage(
+            f"hetzner/{site} has no snapshot {inputs.image_ref}; {there_instead('snapshots', seeder.snapshots())}",
+            hint="set image_ref to one of them; one of another project is seen from that project's site only; "
+            "apply core/hetzner/vyos-image-seed makes this project its own",
+        ) from error
     return require_image(
         facts, inputs, lab=work.settings.sites.hetzner[site].lab, environment=work.settings.environment_id
     )

@@ -121,12 +121,12 @@ def booting(
             return verdict(console, challenge, release=release, firmware=firmware)
 
         def power_on(count: int, used: Accelerator) -> Paused[_Booted]:
-            progress(_announced(firmware, used, timeout, count), 0, None)
             argv = _qemu_arguments(qcow2, seed, firmware, used, own, memory_mib)
             started = time.monotonic()
             console = _Console(firmware, progress)
             watch = _Watch(started + timeout, silence, own / _QEMU_LOG)
             with _powered_on(argv, own) as process:
+                progress(_announced(firmware, used, timeout, count), 0, None)
                 proven = yield from _await_proof(process, judged, console, watch)
             return _Booted(proven.facts, console.text, time.monotonic() - started, count, used)
 

@@ -92,6 +92,10 @@ class HetznerSeeder:
             ) from error
         return ImageFacts.of(snapshot)
 
+    def snapshots(self) -> dict[int, str]:
+        """Return the descriptions of all snapshots of the project, by id."""
+        return {snapshot.id: snapshot.description for snapshot in self._client.list_snapshots()}
+
     def seed(self, request: SeedRequest, *, wishes: Wishes = _NONE, progress: Progress = silent) -> SeededImage:
         """Make sure that the site's project holds the record as one ready snapshot, and return it.
 

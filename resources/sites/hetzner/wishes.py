@@ -68,9 +68,9 @@ class Wishes:
         name = f"{record.key} {record.version}"
         if self.image_ref:
             raise MissingImage(
-                f"no snapshot with the lineage of {name} is there, so {self.image_ref!r} is none",
-                hint="leave image_ref out to have one made; core/hetzner/vyos-image-register takes in one that others "
-                "made",
+                f"no snapshot of the project says that it holds {name}; image_ref {self.image_ref!r} was expected to",
+                hint="leave image_ref out to have one made; one that others made, or of another record, is taken in "
+                "by core/hetzner/vyos-image-register at its project's site",
             )
         if not self.create:
             raise MissingImage(
