@@ -19,6 +19,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.quantity import quantity
 from hyops_assets.contract.references import IMAGE_BUILD
+from hyops_assets.contract.steps import timed
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
@@ -80,7 +81,8 @@ def drift_at(cloud: Cloud, settings: Settings, store: ArtifactStore, places: Pla
     for name in cloud.sites(settings):
         here = [one for one in expected if one.site == name]
         try:
-            found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
+            with timed(f"{cloud.name}/{name}"):
+                found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
         except HyopsError as error:
             ask = f"see whether the site answers: hyops preflight --target {cloud.name}"
             found.append(Drift(name, "the whole site", "can be read", said_of(error), ask))

@@ -9,6 +9,7 @@ from rich.table import Table
 from hyops_assets.checks.drift import Drift, drift_at, drift_of_published
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
+from hyops_assets.cli.progress import busy
 from hyops_assets.contract.quantity import quantity
 from hyops_assets.partitions import CLOUDS
 from resources.artifacts.store import ArtifactStore
@@ -24,7 +25,8 @@ def run_drift(place: Place) -> int:
     """
     settings, store = load_settings(place.root), ArtifactStore(place.root.artifacts)
     reach_environment(place, settings)
-    with closing(object_repository(settings.repository, place.root, os.environ)) as repository:
+    repository = object_repository(settings.repository, place.root, os.environ)
+    with busy(place.console, "drift", ends=False), closing(repository):
         found: list[Drift] = [
             *(one for cloud in CLOUDS for one in drift_at(cloud, settings, store, cloud.spec.open(settings))),
             *drift_of_published(settings, store, repository, now=time.time()),

@@ -120,6 +120,8 @@ class Lines(logging.Handler):
 def _doing(fields: dict[str, object]) -> str:
     """Return what a step does, and how far it is: `download: 12.0 MiB of 800.0 MiB`."""
     stage, done, total = str(fields["stage"]), float(str(fields["done"])), fields["total"]
+    if stage == BEGUN:
+        return "at work"
     of_all = f" of {in_bytes(float(str(total)))}" if total else ""
     return f"{stage}: {in_bytes(done)}{of_all}" if done else stage
 

@@ -59,7 +59,7 @@ def test_work_that_reports_nothing_is_named_all_the_same(pipe: Console, printed:
     lines = Lines(pipe, None)
     with listening(lines), timed("qcow2_record"):
         lines.remind(time.monotonic() + REMIND_SECONDS)
-        assert printed.getvalue().startswith("  qcow2_record: start, 30 s so far")
+        assert printed.getvalue().startswith("  qcow2_record: at work, 30 s so far")
 
 
 def test_steps_of_one_name_are_told_apart_and_a_late_report_of_one_that_ended_is_dropped(
@@ -71,7 +71,7 @@ def test_steps_of_one_name_are_told_apart_and_a_late_report_of_one_that_ended_is
             second("rescue", 0, None)
         second("write", 1, None)
         lines.remind(time.monotonic() + REMIND_SECONDS)
-    assert printed.getvalue() == "  hetzner_image a: start, 30 s so far\n"
+    assert printed.getvalue() == "  hetzner_image a: at work, 30 s so far\n"
 
 
 @pytest.mark.parametrize("stage", [f"{WAITING}the guest of process 7", f"{POWER_ON}the disk under BIOS"])
