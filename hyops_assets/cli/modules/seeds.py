@@ -47,7 +47,7 @@ def _done(work: Work, graph: "Graph", ran: "Ran", cloud: str, site: str) -> Done
     from hyops_assets.partitions import CLOUDS
 
     row = next(one for one in CLOUDS if one.name == cloud)
-    work.place.console.print(f"{graph.standing(row, site, record_version(work))}, of {record_version(work)}")
+    work.place.console.print(f"  {graph.standing(row, site, record_version(work))}, of {record_version(work)}")
     return done(ran)
 
 
