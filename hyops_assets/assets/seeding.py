@@ -135,7 +135,7 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
         sites: dg.ResourceParam[OpenSites],
     ) -> dg.MaterializeResult[SeededAt]:
         cell = _Cell(context, cloud, published_contract, asked, settings, store, states)
-        with step(context, f"{cloud.spec.asset} {cell.site}") as progress:
+        with step(context, cloud.spec.asset, at=cell.site) as progress:
             place = sites[cloud.name].place(cell.site, is_live=others_live(context))
             by_command = bool(asked.handed_over.seed_command)
             absent = (by_command or cloud.spec.paid) and not place.holds(published_contract.record)

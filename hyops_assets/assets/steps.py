@@ -47,14 +47,16 @@ def _version_tag(run: dg.DagsterRun) -> str:
 
 
 @contextmanager
-def step(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str) -> Iterator[Step]:
+def step(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, name: str, *, at: str = ""
+) -> Iterator[Step]:
     """Time a step of the graph; its outcome stands in the run's event log, and in the run who executes it.
 
     In a run that the daemon or the UI launched, a step that failed for a passing reason is tried again. One whose
     version or site leads nowhere says how the partition is forgotten.
     """
     note_process(context.instance, context.run)
-    with timed(name) as current:
+    with timed(name, at) as current:
         try:
             yield current
         except LeadsNowhere as error:

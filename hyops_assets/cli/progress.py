@@ -78,7 +78,7 @@ class Lines(logging.Handler):
             return
         stage = str(fields["stage"])
         if stage == BEGUN:
-            self._running[step_id] = _Running(str(fields["step"]), now, now)
+            self._running[step_id] = _Running(f"{fields['step']} {fields['at']}".rstrip(), now, now)
         # A thread of a step that ended may report once more.
         if (running := self._running.get(step_id)) is None:
             return

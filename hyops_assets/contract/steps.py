@@ -1,6 +1,6 @@
 """How a step of the pipeline tells what it does: live progress for a shell, and how it ended.
 
-The shell listens on the logger `hyops.steps`; records carry `step`, `step_id` (no other running step has it), `stage`,
+The shell listens on the logger `hyops.steps`; records carry `step`, `at`, `step_id` (no other running one), `stage`,
 `done`, `total` (bytes) while a step runs, and `step`, `step_id`, `outcome`, `size_bytes`, `seconds` when it ended.
 """
 
@@ -19,8 +19,9 @@ _PERIOD_SECONDS = 0.2
 class Step:
     """One step of the pipeline while it runs: a `Progress`, and where its outcome is noted."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, at: str = "") -> None:
         self.name = name
+        self.at = at
         self.outcome = "done"
         self.size_bytes = 0
         self.seconds = 0.0
@@ -40,7 +41,7 @@ class Step:
         self._report(BEGUN, 0, None)
 
     def _report(self, stage: str, done: int, total: int | None) -> None:
-        of_step = {"step": self.name, "step_id": id(self)}
+        of_step = {"step": self.name, "at": self.at, "step_id": id(self)}
         LOGGER.debug("%s", stage, extra={**of_step, "stage": stage, "done": done, "total": total})
 
     def ended(self, outcome: str, size_bytes: int) -> None:
@@ -50,12 +51,16 @@ class Step:
 
 
 @contextmanager
-def timed(name: str) -> Iterator[Step]:
+def timed(name: str, at: str = "") -> Iterator[Step]:
     """Announce a step, hand out its progress, and report its outcome, bytes and seconds to the logger's listeners.
 
     One that raises is reported as `failed`, or as `stopped` where it was ended from outside.
+
+    Args:
+        name: of the step.
+        at: the site that it works at, where others may work at theirs at the same time.
     """
-    current = Step(name)
+    current = Step(name, at)
     start = time.monotonic()
     current.begin()
     try:

@@ -66,8 +66,8 @@ def test_steps_of_one_name_are_told_apart_and_a_late_report_of_one_that_ended_is
     pipe: Console, printed: io.StringIO
 ) -> None:
     lines = Lines(pipe, None, ends=False)
-    with listening(lines), timed("hetzner_image a"):
-        with timed("hetzner_image a") as second:
+    with listening(lines), timed("hetzner_image", "a"):
+        with timed("hetzner_image", "b") as second:
             second("rescue", 0, None)
         second("write", 1, None)
         lines.remind(time.monotonic() + REMIND_SECONDS)
