@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hyops_assets.assets.steps import Step
 from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.harmless import OptionalDigest, PublicUrl
 from hyops_assets.contract.record import Variant
+from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.adoption import AdoptedDisk, adopt_disk, require_adoptable, require_adoptable_size

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from hyops_assets.assets.steps import Step
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.record import VariantFormat
+from hyops_assets.contract.steps import Step
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from resources.artifacts.store import ArtifactStore
 

@@ -10,7 +10,7 @@ from hyops_assets.assets.asked import another_slot, module_run
 from hyops_assets.assets.committing import commit, package_changes
 from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, record_version, step
+from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract, SignedIso
@@ -19,6 +19,7 @@ from hyops_assets.contract.record import FORMATS, Record, VariantFormat
 from hyops_assets.contract.references import ARTIFACT_STATE, BUILD_STATE
 from hyops_assets.contract.seeding import Outcome
 from hyops_assets.contract.state import record_outputs
+from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.gates import passed_gates
 from hyops_assets.partitions import VERSIONS

@@ -12,11 +12,12 @@ from pydantic import Field
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
 from hyops_assets.assets.run_config import Asked, fields_of
 from hyops_assets.assets.smoke import smoke_verified
-from hyops_assets.assets.steps import Step, record_version, step
+from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
 from hyops_assets.contract.harmless import Sentence
 from hyops_assets.contract.record import Record, Variant, VariantFormat
+from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.build import BUILDER_VERSION, build_disk

@@ -11,12 +11,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, ValidationError
 
-from hyops_assets.assets.steps import Step
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.harmless import OptionalDigest, OptionalKey, PublicUrl
 from hyops_assets.contract.record import FORMATS, Disk, Record, Variant, VariantFormat
+from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import public_url, published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.contract.wrong_values import wrong_values
@@ -24,6 +24,7 @@ from hyops_assets.image.adoption import adopt_disk
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.questions import Expected, inspect
 from hyops_assets.settings.pipeline import Settings
+from resources.artifacts.own_records import refuse_own
 from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file, read_document
 from resources.repository.anonymous import read_public
@@ -92,18 +93,15 @@ def registered_contract(
     """Return the contract of a published record under its own URLs, and what was found out about it.
 
     Raises:
+        PublishedHere: this environment published the version itself.
         NotThatRecord: a file has other bytes, another disk or another release than claimed, the document is no
             record, or this environment knows another disk under this version.
         BadUrl: a URL may not stand in a contract.
         NotAdopted, NotADisk, BadQcow2, BadRawXz: a file is no whole disk of this version.
         NotFound, Unreachable, TooManyBytes: a file is not to be had.
     """
+    refuse_own(store, str(version))
     held = store.find_document("published_contract", str(version), Contract)
-    if held is not None and not held.registered:
-        raise NotThatRecord(
-            f"this environment published {version} itself, as {held.record_url}",
-            hint="consume core/shared/vyos-image-build#vyos_default_build; there is nothing to register",
-        )
     document = _document(version, claimed, settings) if claimed.record_document_url else None
     urls = _urls(claimed, document)
     told = _told(claimed, document)

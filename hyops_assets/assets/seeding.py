@@ -15,12 +15,13 @@ from hyops_assets.assets.by_command import seeded_by
 from hyops_assets.assets.executing import is_live
 from hyops_assets.assets.paying import require_within_cap
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, step
+from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import Outputs
+from hyops_assets.contract.steps import Step
 from hyops_assets.partitions import CLOUDS, Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
@@ -134,7 +135,7 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
         sites: dg.ResourceParam[OpenSites],
     ) -> dg.MaterializeResult[SeededAt]:
         cell = _Cell(context, cloud, published_contract, asked, settings, store, states)
-        with step(context, cloud.spec.asset) as progress:
+        with step(context, cloud.spec.asset, at=cell.site) as progress:
             place = sites[cloud.name].place(cell.site, is_live=others_live(context))
             by_command = bool(asked.handed_over.seed_command)
             absent = (by_command or cloud.spec.paid) and not place.holds(published_contract.record)

@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from hyops_assets.assets.steps import Step
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.handed_over import HandedOver
+from hyops_assets.contract.steps import Step
 from hyops_assets.gates import GATES_VERSION
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from hyops_assets.image.programs import ProgramFailed

@@ -10,11 +10,12 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.run_config import Asked, fields_of
-from hyops_assets.assets.steps import Step, record_version, step
+from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import SignedIso
 from hyops_assets.contract.harmless import PublicUrl
+from hyops_assets.contract.steps import Step
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify

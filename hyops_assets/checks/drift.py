@@ -17,6 +17,9 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
+from hyops_assets.contract.quantity import quantity
+from hyops_assets.contract.references import IMAGE_BUILD
+from hyops_assets.contract.steps import timed
 from hyops_assets.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
@@ -39,12 +42,16 @@ MOST_HASHES = 4
 
 @dataclass(frozen=True)
 class Drift:
-    """One difference: where, of what, and both sides. With `others` it is none: another environment left it there."""
+    """One difference: where, of what, both sides, and what to do about it.
+
+    With `others` it is none: another environment left it there.
+    """
 
     where: str
     what: str
     expected: str
     found: str
+    mend: str
     others: bool = False
 
 
@@ -74,11 +81,15 @@ def drift_at(cloud: Cloud, settings: Settings, store: ArtifactStore, places: Pla
     for name in cloud.sites(settings):
         here = [one for one in expected if one.site == name]
         try:
-            found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
+            with timed(f"{cloud.name}/{name}"):
+                found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
         except HyopsError as error:
-            found.append(Drift(name, "the whole site", "can be read", said_of(error)))
+            ask = f"see whether the site answers: hyops preflight --target {cloud.name}"
+            found.append(Drift(name, "the whole site", "can be read", said_of(error), ask))
     for site in sorted({one.site for one in expected} - cloud.sites(settings).keys()):
-        found.append(Drift(site, "the whole site", "a configured site", "not in pipeline.yml: it is not looked at"))
+        what = "not in pipeline.yml: it is not looked at"
+        again = f"add the site to pipeline.yml again, or forget it: hyops forget {cloud.name}/{site}"
+        found.append(Drift(site, "the whole site", "a configured site", what, again))
     return (replace(one, where=f"{cloud.name}/{one.where}") for one in found)
 
 
@@ -96,14 +107,16 @@ def site_drift(
     for one in expected:
         contract = store.find_document(PUBLISHED.to_user_string(), one.version, Contract)
         if contract is None:
-            yield Drift(where, f"{spec.noun} {one.ref}", f"the contract of {one.version}", "no such document")
+            lost = f"have {one.version} here again: hyops apply --module {IMAGE_BUILD}"
+            yield Drift(where, f"{spec.noun} {one.ref}", f"the contract of {one.version}", "no such document", lost)
             continue
-        yield from _broken(where, site_links(spec.noun, one, contract.record, lambda one=one: audit(one.ref)))
+        again = f"seed what is missing or changed: hyops seed --site {where} --version {one.version}"
+        yield from _broken(where, again, site_links(spec.noun, one, contract.record, lambda one=one: audit(one.ref)))
         # Another environment's is protected, or not, as that one's settings say.
         theirs = one.environment not in (None, environment)
         if not theirs and one.ref in there and there[one.ref].unprotected:
             what = f"{spec.noun} {one.ref}: protection against deletion"
-            yield Drift(where, what, "protected", "not protected")
+            yield Drift(where, what, "protected", "not protected", f"protect {spec.noun} {one.ref} there again")
     ready = {ref: found.ready for ref, found in there.items() if found.ready is not None}
     yield from _strays(where, spec.noun, ready, expected, environment)
 
@@ -120,11 +133,12 @@ def drift_of_published(
             continue
         seen = store.find_document(SEEN, version, Seen) or Seen(objects={})
         objects = dict(seen.objects)
+        anew = f"find who may write there, and publish a revision: hyops rebuild {version} --reason '<why>'"
         for url, promised in promises(contract).items():
             try:
                 head, known = head_published(url), objects.get(url)
                 if head.size_bytes not in (None, promised.size_bytes):
-                    yield Drift(version, f"size of {url}", str(promised.size_bytes), str(head.size_bytes))
+                    yield Drift(version, f"size of {url}", str(promised.size_bytes), str(head.size_bytes), anew)
                 changed = known is not None and known.validator != head.validator
                 due = known is None or known.read_at < due_before
                 if changed or (due and hashes > 0):
@@ -132,16 +146,16 @@ def drift_of_published(
                     sha256 = read_published(url, repository).sha256
                     objects[url] = known = SeenObject(validator=head.validator, sha256=sha256, read_at=int(now))
                 if known is not None and known.sha256 != promised.sha256:
-                    yield Drift(version, f"sha256 of {url}", promised.sha256, known.sha256)
+                    yield Drift(version, f"sha256 of {url}", promised.sha256, known.sha256, anew)
             except HyopsError as error:
-                yield Drift(version, url, "anyone can read it", said_of(error))
+                yield Drift(version, url, "anyone can read it", said_of(error), f"see that {url} is there for anyone")
         if objects != seen.objects:
             store.write_document(SEEN, version, Seen(objects=objects))
 
 
-def _broken(where: str, links: Iterable[Link]) -> Iterator[Drift]:
+def _broken(where: str, mend: str, links: Iterable[Link]) -> Iterator[Drift]:
     return (
-        Drift(where, link.name.removeprefix(f"{where}: "), link.expected, link.found)
+        Drift(where, link.name.removeprefix(f"{where}: "), link.expected, link.found, mend)
         for link in links
         if not link.holds
     )
@@ -169,19 +183,21 @@ def _strays(
         digest, said = ready[ref]
         whose = f"; belongs to environment {said}" if ref in theirs else "" if said else "; it names no environment"
         found = f"ready, of record {digest}{whose}"
-        yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", found, others=ref in theirs)
+        mend = f"remove {kind} {ref} there if nothing is made of it"
+        yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", found, mend, others=ref in theirs)
     ours = {ref: digest for ref, (digest, _) in ready.items() if ref not in theirs}
     for digest, count in sorted(Counter(ours.values()).items()):
         if count > 1:
             refs = ", ".join(sorted(ref for ref, of in ours.items() if of == digest))
-            yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}")
+            one_too_many = f"keep one of {refs}, and remove the others there"
+            yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}", one_too_many)
 
 
 def _result(found: list[Drift]) -> dg.AssetCheckResult:
     differing, others = [one for one in found if not one.others], [one for one in found if one.others]
     return dg.AssetCheckResult(
         passed=not differing,
-        description=f"{len(differing)} differences" if differing else "everything stands as it was left",
+        description=quantity(len(differing), "difference") if differing else "everything stands as it was left",
         metadata={"drift": _table(differing)} | ({"of other environments": _table(others)} if others else {}),
     )
 

@@ -123,7 +123,7 @@ def _foresee(ground: Ground, asked: Asked) -> None:
     if left := KilledTrials(ground.place.root, ground.settings).find():
         raise Refused(
             f"an acceptance run was killed: {'; '.join(f'{one.what} at {one.where}: {one.why}' for one in left)}",
-            hint=f"hyops cleanup {ground.place.flag} --apply removes it, and so does the next run",
+            hint="hyops cleanup --apply removes it, and so does the next run",
         )
     source = _source(ground, asked)
     sites, contract = _looked_at(ground, asked, source)

@@ -10,6 +10,7 @@ from typing import Self
 from hyops_assets.cli.checking import module_checks, required_variables
 from hyops_assets.cli.modules.work import Done
 from hyops_assets.cli.prepare import Asked, Prepared, prepare, reach
+from hyops_assets.cli.progress import busy
 from hyops_assets.cli.recorded import PreflightFailed, Recorded, describe, driver_of, status_of
 from hyops_assets.cli.rerun import rerun_path, write_rerun_inputs
 from hyops_assets.cli.usage import before_the_run
@@ -27,6 +28,7 @@ def apply_module(asked: Asked) -> None:
     """
     prepared = prepare(asked)
     with before_the_run():
+        prepared.module.require_site(prepared.work)
         prepared.resolution.require()
         prepared = reach(prepared)
         prepared.module.refuse(prepared.work)
@@ -42,7 +44,8 @@ def apply_module(asked: Asked) -> None:
 def _require_ready(prepared: Prepared, run: Recorded) -> None:
     if not prepared.asked.skip_preflight:
         run.phase("preflight")
-        run.passed(module_checks(prepared))
+        with busy(prepared.work.place.console, "preflight", ends=False):
+            run.passed(module_checks(prepared))
         return
     # What inputs require is no matter of preflight alone.
     missing = [one for one in required_variables(prepared.work.inputs.required_env, os.environ) if one.status != "ok"]

@@ -8,6 +8,7 @@ from hyops_assets.cli.modules.work import Check
 from hyops_assets.cli.prepare import Prepared
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.settings.pipeline import NoSuchSite
 
 
 def module_checks(prepared: Prepared, environ: Mapping[str, str] = os.environ) -> list[Check]:
@@ -17,8 +18,17 @@ def module_checks(prepared: Prepared, environ: Mapping[str, str] = os.environ) -
         *runtime_checks(work.place.root),
         *required_variables(work.inputs.required_env, environ),
         *reference_checks(prepared),
-        *([] if prepared.resolution.unresolved else prepared.module.checks(work)),
+        *(_site_checks(prepared) if prepared.resolution.unresolved else prepared.module.checks(work)),
     ]
+
+
+def _site_checks(prepared: Prepared) -> list[Check]:
+    """Return that the site is not configured, where it is not: known although a reference leads nowhere."""
+    try:
+        prepared.module.require_site(prepared.work)
+    except NoSuchSite as error:
+        return [Check("site", "fail", f"{error.message}; {error.hint}")]
+    return []
 
 
 def runtime_checks(root: RuntimeRoot) -> list[Check]:

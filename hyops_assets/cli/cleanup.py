@@ -16,11 +16,14 @@ from rich.table import Table
 from hyops_assets.assets.leftovers import made_here, seeding_at, site_sweep, working_with
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.cli.acceptance_killed import KilledTrials
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment, redactor_of
+from hyops_assets.cli.progress import shown
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.steps import timed
 from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.partitions import CLOUDS, Cloud
@@ -49,8 +52,9 @@ class Part:
     def findings(self, *, apply: bool) -> list[Finding]:
         """Return what was found, or what became of it; a part that cannot be looked at is a finding too."""
         try:
-            look = self.look()
-            found = look.reap() if apply else look.find()
+            with timed(f"{self.where}: {self.what}"):
+                look = self.look()
+                found = look.reap() if apply else look.find()
         except HyopsError as error:
             return [not_looked_at(self.what, self.where, error)]
         # A sweep knows its site's name only, and two clouds may have a site of one name.
@@ -72,7 +76,7 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
     redactor = redactor_of(settings, None, os.environ)
     record = RunRecord(place.root.path / "logs" / "cleanup" / run_id, below=place.root.path, redactor=redactor)
     typer.echo(f"run record: {record.directory}")
-    with open_instance(place.root) as instance:
+    with shown(place.console, ends=False), open_instance(place.root) as instance:
         parts = list(_parts(place, settings, instance))
         record.write("plan.json", _document(run_id, _all(parts, apply=False)))
         findings = _all(parts, apply=apply)
@@ -80,7 +84,7 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
     place.console.print(_table(findings, apply=apply))
     typer.echo(redactor.text(counted(findings)))
     if not apply and any(finding.verdict == "remove" for finding in findings):
-        typer.echo(f"nothing was changed; remove them: {' '.join(['hyops cleanup', place.flag, '--apply'])}")
+        typer.echo(as_typed("nothing was changed; remove them: hyops cleanup --apply"))
     return 1 if any(finding.verdict in _UNSOLVED for finding in findings) else 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.contract.printable import printable
 
 _PIPE_WIDTH = 200
@@ -16,14 +17,17 @@ _PIPE_WIDTH = 200
 
 
 class PrintableConsole(Console):
-    """A console on which names from a cloud or a disk are letters: orders neither to the terminal nor to rich."""
+    """A console on which names from a cloud or a disk are letters: orders neither to the terminal nor to rich.
+
+    Commands in its lines are as the caller would type them.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a line or a table's cell as it will be shown; rich asks for each of them here."""
-        return super().render_str(printable(text), **options)
+        return super().render_str(as_typed(printable(text)), **options)
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:

@@ -10,10 +10,10 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from hyops_assets.cli.console import console
+from hyops_assets.cli.progress import busy
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.printable import printable
 from hyops_assets.contract.progress import Progress as Report
-from hyops_assets.contract.progress import silent
 from hyops_assets.image.variants import qcow2, raw, rawxz
 from hyops_assets.image.variants.disk_source import DiskFormat, format_of, is_partitioned
 from hyops_assets.image.variants.encoded import Encoded
@@ -143,10 +143,11 @@ def _in_bytes(size: str) -> int:
 
 @contextmanager
 def _bar() -> Iterator[Report]:
-    """Show progress on a terminal; elsewhere nothing."""
+    """Show progress on a terminal; elsewhere a line each half minute."""
     errors = console(stderr=True)
     if not errors.is_terminal:
-        yield silent
+        with busy(errors, "convert", ends=False) as step:
+            yield step
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=errors, transient=True) as bar:

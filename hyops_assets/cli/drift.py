@@ -9,6 +9,8 @@ from rich.table import Table
 from hyops_assets.checks.drift import Drift, drift_at, drift_of_published
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
+from hyops_assets.cli.progress import busy
+from hyops_assets.contract.quantity import quantity
 from hyops_assets.partitions import CLOUDS
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
@@ -16,20 +18,21 @@ from resources.settings import load_settings
 
 
 def run_drift(place: Place) -> int:
-    """Look, print every difference, and return the exit status: 1 where there is one.
+    """Look, print every difference and what to do about it, and return the exit status: 1 where there is one.
 
     Raises:
         SettingsError: `pipeline.yml` does not validate.
     """
     settings, store = load_settings(place.root), ArtifactStore(place.root.artifacts)
     reach_environment(place, settings)
-    with closing(object_repository(settings.repository, place.root, os.environ)) as repository:
+    repository = object_repository(settings.repository, place.root, os.environ)
+    with busy(place.console, "drift", ends=False), closing(repository):
         found: list[Drift] = [
             *(one for cloud in CLOUDS for one in drift_at(cloud, settings, store, cloud.spec.open(settings))),
             *drift_of_published(settings, store, repository, now=time.time()),
         ]
     differing = [one for one in found if not one.others]
-    table = Table(title=f"{len(differing)} differences", title_justify="left")
+    table = Table(title=quantity(len(differing), "difference"), title_justify="left")
     for heading in ("where", "what", "expected", "found"):
         table.add_column(heading, overflow="fold")
     for one in differing:
@@ -38,4 +41,6 @@ def run_drift(place: Place) -> int:
     for one in found:
         if one.others:
             place.console.print(f"{one.where}: {one.what}: {one.found}")
+    for mend in dict.fromkeys(one.mend for one in differing):
+        place.console.print(f"next: {mend}", soft_wrap=True)
     return 1 if differing else 0

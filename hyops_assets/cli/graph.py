@@ -9,7 +9,8 @@ from types import MappingProxyType
 import dagster as dg
 
 from hyops_assets.assets.executing import RunProcess, by_shell
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.documents import SeededAt
+from hyops_assets.contract.errors import NEXT, HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.harmless import is_public_https
@@ -150,6 +151,12 @@ class Graph:
         asset = cloud.spec.asset
         return self._run(f"seed_{asset}", cloud.seed(site, version), _op(asset, asked))
 
+    def standing(self, cloud: Cloud, site: str, version: str) -> str:
+        """Return what a seed left or found at a site, for people: `hetzner/main: snapshot 123`."""
+        store, name = ArtifactStore(self.root.artifacts), str(cloud.seed(site, version))
+        held = store.find_document(cloud.asset.to_user_string(), name, SeededAt)
+        return f"{cloud.name}/{site}: {f'{cloud.spec.thing} {held.ref}' if held else 'nothing'}"
+
     def _have_partition(self, version: str) -> None:
         """Make a version that is seeded a partition: an environment that was restored may have no history in Dagster.
 
@@ -190,9 +197,10 @@ class Graph:
         if _interrupted(result):
             raise RunCancelled(ran)
         if not result.success:
+            why, hint = apart(_why(result))
             raise RunFailed(
-                f"run {result.run_id} of {job} for {partition_key} failed: {_why(result)}",
-                hint="look at the run in the UI (hyops dev), mend the cause, repeat",
+                f"run {result.run_id} of {job} for {partition_key} failed: {why}",
+                hint=f"{hint or 'mend the cause, and repeat'}; the run's log: hyops dev",
                 ran=ran,
             )
         return ran
@@ -239,6 +247,12 @@ def _why(result: dg.JobExecutionResult) -> str:
             # The class stands with its module's path before the text; its name alone is enough for a reader.
             return f"{where}{re.sub(r'^(?:[a-z_0-9]+[.])+', '', error.message.strip())}"
     return "the event log says why"
+
+
+def apart(why: str) -> tuple[str, str]:
+    """Return a cause and its own next step, which is empty where it says none: two of them would contradict."""
+    cause, _, hint = why.rpartition(NEXT)
+    return (cause, hint) if cause else (why, "")
 
 
 def as_sentence(details: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.contract.errors import Refused
@@ -80,7 +81,7 @@ def sites_text(asked: AskedSites) -> str:
         ) from None
     wrong: list[Check] = []
     for check in _looks(settings):
-        typer.echo(f"{check.status} {check.name} {check.detail}".rstrip())
+        typer.echo(as_typed(f"{check.status} {check.name} {check.detail}".rstrip()))
         wrong += [check] if check.status == "fail" else []
     if wrong:
         raise SiteNotReached(

@@ -15,7 +15,9 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.console import console
+from hyops_assets.cli.progress import busy
 from hyops_assets.contract.canonical import Frozen, Sha256
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.printable import printable
@@ -91,7 +93,7 @@ def run_inspect(asked: Asked) -> int:
     try:
         return _inspect(asked)
     except HyopsError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(as_typed(f"error: {error}"), err=True)
     except OSError as error:
         # One without a name comes from a read or a write in the middle: of a disk that fails, or of no real file.
         where = error.filename or "a file could not be read or written"
@@ -222,10 +224,14 @@ def _print(report: Report, diff: PackageDiff | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _shown(asked: Asked) -> Iterator[Progress]:
-    """Tell on a terminal what is going on; a pipe gets the report alone."""
+    """Tell on a terminal what is going on; elsewhere a line each half minute, and beside JSON nothing."""
     errors = console(stderr=True)
-    if asked.as_json or not errors.is_terminal:
+    if asked.as_json:
         yield silent
+        return
+    if not errors.is_terminal:
+        with busy(errors, "inspect", ends=False) as step:
+            yield step
         return
     with errors.status("inspect") as status:
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.commands import disks, host, modules, not_here, sites, upkeep
 from hyops_assets.cli.commands.mistyped import Commands
 from hyops_assets.cli.environment import ANNOUNCED, redacted
@@ -75,17 +76,21 @@ def main() -> None:
         sys.exit(1)
 
 
+def _told(error: HyopsError) -> str:
+    return as_typed(redacted(str(error)))
+
+
 def _run() -> None:
     try:
         app()
     except BadUsage as error:
-        typer.echo(f"ERR: {redacted(str(error))}", err=True)
+        typer.echo(f"ERR: {_told(error)}", err=True)
         sys.exit(2)
     except NotStarted as error:
-        typer.echo(f"ERR: {redacted(str(error))}", err=True)
+        typer.echo(f"ERR: {_told(error)}", err=True)
         sys.exit(1)
     except HyopsError as error:
-        typer.echo(f"error: {redacted(str(error))}", err=True)
+        typer.echo(f"error: {_told(error)}", err=True)
         sys.exit(1)
     except OSError as error:
         # A path that the user named, or that belongs to another user; without a path it is a fault of ours.

@@ -2,6 +2,7 @@
 
 from hyops_assets.cli.checking import module_checks
 from hyops_assets.cli.prepare import Asked, prepare, reach
+from hyops_assets.cli.progress import busy
 from hyops_assets.cli.recorded import Recorded
 from hyops_assets.cli.usage import before_the_run
 
@@ -16,20 +17,23 @@ def plan_module(asked: Asked) -> None:
     """
     prepared = prepare(asked)
     with before_the_run():
+        prepared.module.require_site(prepared.work)
         prepared.resolution.require()
         prepared = reach(prepared)
     with Recorded(prepared) as run:
         for line in prepared.resolution.overruled:
             run.say(f"warning: {line}")
+        work = prepared.work
         if not asked.skip_preflight:
             run.phase("preflight")
-            run.passed(module_checks(prepared))
+            with busy(work.place.console, "preflight", ends=False):
+                run.passed(module_checks(prepared))
         run.phase("plan")
-        work = prepared.work
-        intended = [
-            *((line.action, line.what, line.detail) for line in prepared.module.plan(work)),
-            ("write", "state", str(work.states.path(work.ref))),
-        ]
+        with busy(work.place.console, "plan", ends=False):
+            intended = [
+                *((line.action, line.what, line.detail) for line in prepared.module.plan(work)),
+                ("write", "state", str(work.states.path(work.ref))),
+            ]
         for action, what, detail in intended:
             run.say(f"plan: {action:<8} {what:<20} {detail}".rstrip())
         run.write(

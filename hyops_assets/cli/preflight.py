@@ -9,11 +9,14 @@ from typing import Any
 
 import typer
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.checking import module_checks, runtime_checks
+from hyops_assets.cli.console import console
 from hyops_assets.cli.environment import Place, others, require_there
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
 from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
+from hyops_assets.cli.progress import busy
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
@@ -69,10 +72,13 @@ def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: boo
     if target and target not in TARGETS:
         raise BadUsage(f"--target {target!r} is none", hint=f"use one of: {', '.join(TARGETS)}")
     run_id = new_run_id("preflight")
-    with _own_faults():
+    # What goes on is no part of the report, which may be JSON.
+    with _own_faults(), busy(console(stderr=True), "preflight", ends=False):
         looked, redactor = _look(place, asked, target)
         code = exit_status(looked, strict=strict)
-        lines = [redactor.text(f"{check.status} {check.name} {check.detail}".rstrip()) for check in looked.all]
+        lines = [
+            as_typed(redactor.text(f"{check.status} {check.name} {check.detail}".rstrip())) for check in looked.all
+        ]
         report = redactor.document(_report(place, looked, target, code))
         _record(place, run_id, [*lines, f"exit_code={code}"], report, redactor)
     typer.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else "\n".join([*lines, f"exit_code={code}"]))

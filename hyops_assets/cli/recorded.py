@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import typer
 
+from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_by_both_names, inputs_document
 from hyops_assets.cli.run_record import module_record, now, stamp
@@ -114,7 +115,7 @@ class Recorded:
 
     def say(self, line: str) -> None:
         """Print a line, without secrets."""
-        typer.echo(self.prepared.redactor.text(line))
+        typer.echo(as_typed(self.prepared.redactor.text(line)))
 
     def _say_where(self) -> None:
         if self._record is not None:
@@ -135,7 +136,7 @@ class Recorded:
         Raises:
             PreflightFailed: a check did not pass; all of those are named.
         """
-        wrong = [check for check in checks if check.status != "ok"]
+        asked, wrong = self.prepared.asked, [check for check in checks if check.status != "ok"]
         self.write(
             "preflight_result.json",
             {
@@ -152,7 +153,8 @@ class Recorded:
         )
         self.write("guard_failure.json", {"guard": "preflight", "found": found, "recorded_at": now()})
         raise PreflightFailed(
-            f"preflight failed: {found}", hint="mend it; hyops preflight --module looks at the same without a run"
+            f"preflight failed: {found}",
+            hint=f"mend it; the same is looked at without a run by: hyops preflight --module {asked.module}",
         )
 
     def _decide(self, **what: str) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hyops_assets.assets.steps import timed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.progress import shown
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Evidence, SignedIso
 from hyops_assets.contract.record import VariantFormat
+from hyops_assets.contract.steps import timed
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.build import BUILDER_VERSION, BuiltDisk, build_disk
 from hyops_assets.image.digests import sha256_of_file

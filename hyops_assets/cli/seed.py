@@ -12,6 +12,7 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.prepare import reach_environment
+from hyops_assets.cli.progress import shown
 from hyops_assets.cli.seed_runs import Cell, Ended, SeedRuns
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
@@ -55,7 +56,8 @@ def seed(place: Place, asked: Asked) -> int:
         KeyboardInterrupt: the person at the shell ended it; the seeds at work came to their end.
     """
     reach_environment(place, load_settings(place.root))
-    with ended_as_by_hand(), open_instance(place.root) as instance:
+    # A seed's end is a line of its own: what is shown besides is what goes on for long.
+    with ended_as_by_hand(), shown(place.console, ends=False), open_instance(place.root) as instance:
         graph = Graph(place.root, instance)
         cells = _chosen(place, asked, graph)
         runs = SeedRuns(
@@ -74,7 +76,7 @@ def seed(place: Place, asked: Asked) -> int:
         done = runs.seed(first)
         held = _held(graph, [cell for cell in cells if cell not in first])
         for cell, why in held.items():
-            place.console.print(f"{_place(cell):<24} {cell.version:<32} held back: {why}")
+            place.console.print(f"{_place(cell) + ':':<32} {cell.version:<32} held back: {why}")
         done += runs.seed([cell for cell in cells if cell not in first and cell not in held])
         return _status(done) or int(bool(held))
 
@@ -100,6 +102,8 @@ def print_missing(place: Place) -> int:
 
 
 def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
+    clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
+    _require_sites(clouds, asked.sites, graph.settings)
     named = current_version(StateStore(place.root))
     versions = list(asked.versions) or ([named] if named else [])
     if not versions:
@@ -110,19 +114,30 @@ def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
             f"no contract of {', '.join(unknown)} was published here",
             hint="apply what knows it: hyops apply --module core/shared/vyos-image-build adopts what stands",
         )
-    clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
-    cells = [
+    return [
         Cell(cloud, site, version)
         for cloud in clouds
         for site in _sites(cloud, graph.settings, asked.sites)
         for version in versions
     ]
-    named_sites = {cell.site for cell in cells}
-    if lost := sorted(set(asked.sites) - named_sites):
-        raise Refused(f"no site {', '.join(lost)} is configured", hint="see hyops show env, and --cloud")
-    if not cells:
-        raise Refused("no site is configured", hint="add one to config/pipeline.yml under sites")
-    return cells
+
+
+def _require_sites(clouds: Sequence[Cloud], named: Collection[str], settings: Settings) -> None:
+    """See that every site that is named is there, before a record is looked for: it is the cheaper one to mend.
+
+    Raises:
+        Refused: one is not, or none is configured at all.
+    """
+    there = {cloud.name: sorted(cloud.sites(settings)) for cloud in clouds}
+    known = ", ".join(f"{cloud}/{site}" for cloud, sites in there.items() for site in sites)
+    where = " or ".join(f"sites.{cloud}" for cloud in there)
+    if lost := sorted(set(named) - {site for sites in there.values() for site in sites}):
+        raise Refused(
+            f"no site {', '.join(lost)} is configured (configured: {known or 'none'})",
+            hint=f"name one of them, without its cloud, or add it to config/pipeline.yml under {where}",
+        )
+    if not known:
+        raise Refused("no site is configured", hint=f"add one to config/pipeline.yml under {where}")
 
 
 def _vouched(graph: Graph) -> dict[str, str]:
@@ -162,7 +177,7 @@ def _held(graph: Graph, cells: Sequence[Cell]) -> dict[Cell, str]:
 
 def _print_ended(console: Console, ended: Ended) -> None:
     cell = ended.cell
-    console.print(f"{_place(cell):<24} {cell.version:<32} {ended.outcome:<10} {ended.seconds:>8.1f} s")
+    console.print(f"{ended.where:<32} {cell.version:<32} {ended.outcome:<10} {ended.seconds:>8.1f} s")
     if ended.error is not None:
         console.print(f"  {ended.error}")
 

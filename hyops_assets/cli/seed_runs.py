@@ -28,10 +28,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ended:
-    """A seed that ended: what its run did, or why it failed."""
+    """A seed that ended: what its run did, or why it failed. `where` names the site, and what stands there now."""
 
     cell: Cell
     seconds: float
+    where: str
     ran: Ran | None = None
     error: HyopsError | None = None
 
@@ -103,8 +104,8 @@ class SeedRuns:
             asked = {"over_daily_cap": True} if self.over_daily_cap and cell.cloud.spec.paid else None
             ran = self.graph.seed(cell.cloud, cell.site, cell.version, asked)
         except HyopsError as error:
-            return Ended(cell, time.monotonic() - begun, error=error)
-        return Ended(cell, time.monotonic() - begun, ran=ran)
+            return Ended(cell, time.monotonic() - begun, f"{cell.cloud.name}/{cell.site}:", error=error)
+        return Ended(cell, time.monotonic() - begun, self.graph.standing(cell.cloud, cell.site, cell.version), ran=ran)
 
 
 @contextmanager

@@ -8,6 +8,9 @@ import shlex
 
 from hyops_assets.contract.printable import shown
 
+NEXT = "\n  next: "
+"""What stands between an error's message and its hint, where both are one text."""
+
 
 class HyopsError(Exception):
     """An error a user can act on. What it quotes from elsewhere is printable and bounded as it is.
@@ -23,7 +26,7 @@ class HyopsError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message}\n  next: {self.hint}"
+        return f"{self.message}{NEXT}{self.hint}"
 
 
 class TransientError(HyopsError):

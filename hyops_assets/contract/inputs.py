@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import unquote
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.hybridops_inputs import without_hybridops
-from hyops_assets.contract.names import Text, Words
+from hyops_assets.contract.names import Text, Words, number_as_text
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.template_options import TemplateOptions
@@ -246,7 +246,7 @@ class ImageSeedInputs(SeedInputs):
     takes: ClassVar[VariantFormat] = "raw.xz"
     cloud: ClassVar[str] = "hetzner"
 
-    image_ref: str = Field(
+    image_ref: Annotated[str, BeforeValidator(number_as_text)] = Field(
         default="",
         pattern=IMAGE_REF,
         description="id or description of the snapshot that has to hold the record; then none is made",

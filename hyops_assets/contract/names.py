@@ -173,3 +173,8 @@ Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS)]
 _SAID = r"[^\x00-\x08\x0a-\x1f\x7f]*"
 CommandLine = Annotated[str, StringConstraints(pattern=rf"^{_SAID}[^\x00-\x20\x7f]{_SAID}$", max_length=65_536)]
 """What a shell is given: one line, not empty."""
+
+
+def number_as_text(value: object) -> object:
+    """Return an id as text: YAML reads one without quotes as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -9,6 +9,9 @@ from collections.abc import Callable
 WAITING = "wait for "
 """How the stage begins in which work stands still until another's ends: shown where stages are not, too."""
 
+POWER_ON = "power on "
+"""How the stage begins in which a guest is powered on that takes minutes: shown where stages are not, too."""
+
 Progress = Callable[[str, int, int | None], None]
 
 

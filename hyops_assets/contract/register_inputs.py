@@ -7,12 +7,12 @@ record, by the site's client for a template or a snapshot.
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.names import RecordKey, Words
+from hyops_assets.contract.names import RecordKey, Words, number_as_text
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion
@@ -120,8 +120,8 @@ class ImageRegisterInputs(ModuleInputs):
     cloud: ClassVar[str] = "hetzner"
 
     image_key: RecordKey = "vyos-1.5"
-    image_ref: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,18}$")] = Field(
-        description="the snapshot's id, as text: what the state of a seed calls image_ref"
+    image_ref: Annotated[str, BeforeValidator(number_as_text), StringConstraints(pattern=r"^[1-9][0-9]{0,18}$")] = (
+        Field(description="the snapshot's id: what the state of a seed calls image_ref")
     )
     image_version: Version = ""
     image_source_url: Words = ""

@@ -5,7 +5,6 @@ from collections import Counter
 from rich.table import Table
 from rich.text import Text
 
-from hyops_assets.assets.steps import timed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran, Said
 from hyops_assets.cli.instance import open_instance
@@ -13,6 +12,7 @@ from hyops_assets.cli.progress import in_bytes, shown
 from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.steps import timed
 from hyops_assets.partitions import CLOUDS
 from hyops_lab.cli import lab
 from hyops_lab.ensemble import LabFiles

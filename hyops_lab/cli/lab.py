@@ -6,12 +6,15 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
-from hyops_assets.cli.environment import Place
+from hyops_assets.cli.environment import Place, others
+from hyops_assets.cli.progress import busy
 from hyops_assets.cli.run_record import new_run_id
+from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress, silent
@@ -99,9 +102,33 @@ def lookalike_place(release: str, cache: Path) -> LabIso:
 
 def make_iso(place: Place, release: str) -> None:
     """Make or find a look-alike and print where it lies."""
-    with place.console.status(f"look-alike ISO of {release}"):
-        made = lookalike(release)
+    made = _lookalike_shown(place, release)
     place.console.print(made.iso)
+
+
+def require_lab(place: Place) -> None:
+    """See that an environment has a lab: beside one that is not there, or is no lab's, a name is mistyped.
+
+    Raises:
+        BadUsage: it has none; those that have one are listed.
+    """
+    if place.root.lab.is_dir():
+        return
+    known = [name for name in others(place) if RuntimeRoot(place.root.path.parent / name).lab.is_dir()]
+    raise BadUsage(
+        f"there is no lab in {place.root.path} (environments with a lab: {', '.join(known) or 'none'})",
+        hint="name one of them: --env <name>" if known else f"make one: {command(place, 'up')}",
+    )
+
+
+def _lookalike_shown(place: Place, release: str) -> LabIso:
+    """Return the look-alike of a release; made the first time, it shows what goes on: that takes minutes."""
+    if (found := lookalike_place(release, lab_cache())).public_key.exists():
+        return found
+    with busy(place.console, "look-alike ISO") as step:
+        made = lookalike(release, step)
+        step.ended("made", made.iso.stat().st_size)
+    return made
 
 
 def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
@@ -121,8 +148,7 @@ def announce_iso(root: RuntimeRoot, iso: LabIso) -> None:
 
 def announce(place: Place, release: str) -> None:
     """Put a release into the lab's feed, making its ISO first."""
-    with place.console.status(f"look-alike ISO of {release}"):
-        iso = lookalike(release)
+    iso = _lookalike_shown(place, release)
     _refuse_foreign_settings(place.root)
     announce_iso(place.root, iso)
     place.console.print(f"{release} is in the lab's feed; the sensor vyos_rolling_release finds it")
@@ -161,17 +187,22 @@ def up(place: Place, release: str) -> None:
     """Start the lab in the background, and have its feed and its mirror serve a release; none where it is empty."""
     running = start(place.root)
     if release:
-        with place.console.status(f"look-alike ISO of {release}"):
-            announce_iso(place.root, lookalike(release))
-        place.console.print(f"its feed and its mirror serve {release}")
-    place.console.print(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
+        announce_iso(place.root, _lookalike_shown(place, release))
+    say = partial(place.console.print, soft_wrap=True)
+    say(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
+    none = f"none yet: {command(place, 'release <version>')}"
+    say(f"releases to build: {', '.join(_announced(place.root)) or none}")
     for line in _lacking():
         place.console.print(f"warning: {line}", markup=False)
-    place.console.print(
-        f"records are published into the bucket that {REPOSITORY} names: {_readable_below(place.root)}"
-    )
-    place.console.print(f'reach it from other programs: eval "$({command(place, "env")})"')
-    place.console.print(f"stop it: {command(place, 'down')}")
+    say(f"records are published below {load_settings(place.root).repository.public_base_url}, a directory of the lab")
+    say(f"or, where inputs say repo_state_ref: {REPOSITORY}, into its bucket: {_readable_below(place.root)}")
+    say(f'other programs reach it after eval "$({command(place, "env")})"')
+    say(f"stop it: {command(place, 'down')}")
+
+
+def _announced(root: RuntimeRoot) -> list[str]:
+    """Return the releases that the lab's feed has, newest first."""
+    return sorted((path.parent.name for path in LabFiles(root.lab).feed.glob(f"*/{_KEY_FILE}")), reverse=True)
 
 
 def _lacking() -> list[str]:
@@ -189,7 +220,12 @@ def _readable_below(root: RuntimeRoot) -> str:
 
 
 def down(place: Place) -> None:
-    """Stop the lab."""
+    """Stop the lab; it is no error that it is not up.
+
+    Raises:
+        BadUsage: the environment has no lab.
+    """
+    require_lab(place)
     place.console.print("the lab is down" if process.stop(place.root.lab) else "no lab was up")
 
 
@@ -197,8 +233,10 @@ def print_environment(place: Place) -> None:
     """Print shell exports for the running lab.
 
     Raises:
+        BadUsage: the environment has no lab.
         Refused: the lab is not up.
     """
+    require_lab(place)
     running = process.find(place.root.lab)
     if running is None:
         raise Refused("the lab is not up", hint=command(place, "up"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hyops_assets.contract.errors import HyopsError, LeadsNowhere, TransientError
+from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.image.digests import sha256_of_bytes
@@ -23,6 +23,7 @@ from resources.feed.parse import (
     release_at,
     sibling_of,
 )
+from resources.feed.unknown import ReleaseUnknown, unknown_release
 from resources.public_files import opened_file
 from resources.public_http import AnonymousClient, anonymous_client, opened
 from resources.time_budget import TimeBudget
@@ -33,10 +34,6 @@ MAX_FEED_BYTES = 1 << 20
 
 class FeedUnavailable(TransientError):
     """None of the feed's URLs gave a feed. What VyOS released is unknown; that is not "nothing"."""
-
-
-class ReleaseUnknown(LeadsNowhere):
-    """Neither the feed nor a mirror leads to this release."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +121,16 @@ class ReleaseFeed:
             return mirrored
         found = _look_up(feed, version) or mirrored
         if found is None:
-            announced = ", ".join(release.version for release in feed.good) or "nothing"
-            raise ReleaseUnknown(
-                f"nothing leads to {version}: the feed announces {announced}, and no mirror is configured",
-                hint="name the ISO with source_iso_url, or set feed.mirror in config/pipeline.yml",
-            )
+            raise unknown_release(version, [release.version for release in feed.good])
         return found
+
+    def announced(self) -> list[str]:
+        """Return the releases that the feed announces, newest first; none where it does not answer."""
+        try:
+            feed = self.poll().feed
+        except FeedUnavailable:
+            return []
+        return [release.version for release in feed.good] if feed else []
 
     def places(self, release: Release) -> list[str]:
         """Return where a release's ISO is asked for, in order: the mirror first, unless a user named a place."""

@@ -3,6 +3,7 @@
 What belongs here: two small questions to each place. Taking it in, and whether the signature holds, are intake's.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.settings.feed import FeedSettings
 from resources.answers import Pace, Untrusted
-from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable, Source, sources
 from resources.feed.parse import Release
 from resources.feed.signature_files import local_signature, readable, remote_signature
+from resources.feed.unknown import ReleaseUnknown, unknown_release
 from resources.public_http import AnonymousClient, anonymous_client, opened
 
 
@@ -35,16 +36,23 @@ class StandingIso:
     minisig: str
 
 
-def look_for_iso(release: Release, settings: FeedSettings, *, timeout_seconds: float = 8.0) -> StandingIso:
+def look_for_iso(
+    release: Release,
+    settings: FeedSettings,
+    *,
+    announced: Callable[[], Sequence[str]] = tuple,
+    timeout_seconds: float = 8.0,
+) -> StandingIso:
     """Find the first place that has a release's ISO and its signature; nothing of the ISO is read.
 
     Args:
         release: from `ReleaseFeed.find`.
         settings: mirror and allowed hosts.
+        announced: reads which releases the feed has, newest first; asked where this one is nowhere.
         timeout_seconds: for each of the two questions to a place.
 
     Raises:
-        ReleaseUnknown: no place has both; says what each one answered.
+        ReleaseUnknown: no place has both; says what each one answered, and which releases the feed has.
         IsoUnreachable: a place could not be asked, so that nothing is known.
     """
     failures: list[HyopsError] = []
@@ -57,16 +65,16 @@ def look_for_iso(release: Release, settings: FeedSettings, *, timeout_seconds: f
             )
         except HyopsError as error:
             failures.append(error)
-    message = f"no ISO of {release.version}: {'; '.join(error.message for error in failures)}"
+    asked = [error.message for error in failures]
+    message = f"no ISO of {release.version}: {'; '.join(asked)}"
     for error in failures:
         if isinstance(error, Untrusted):
             raise IsoUnreachable(message, hint=error.hint)
     if any(isinstance(error, TransientError) for error in failures):
         raise IsoUnreachable(message, hint="try again later")
-    raise ReleaseUnknown(
-        message,
-        hint="see whether the version is the one that was meant; an ISO elsewhere is named with source_iso_url",
-    )
+    if release.given:
+        raise ReleaseUnknown(message, hint="correct source_iso_url, or leave it out: the feed is asked then")
+    raise unknown_release(release.version, announced(), asked=asked)
 
 
 def _local(release: Release, iso: Path) -> StandingIso:

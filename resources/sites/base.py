@@ -285,7 +285,8 @@ class CloudSpec:
         word: what a seed leaves there: `template`.
         noun: what its id is called: `VMID`.
         whole: what a site is: `node`.
-        things: what stands there: `templates`.
+        thing: one of what stands there: `template`.
+        things: all of what stands there: `templates`.
         site: the settings of one site.
         options: what may be asked of one seed.
         words: how states speak of what it holds.
@@ -306,6 +307,7 @@ class CloudSpec:
     word: str
     noun: str
     whole: str
+    thing: str
     things: str
     site: type[BaseModel]
     options: type[BaseModel]

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.assets.steps import LOGGER
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.steps import LOGGER
 from hyops_assets.partitions import CLOUDS
 from hyops_lab.cli.lab import SITE
 from tests.assets.house import RELEASE, quick

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.steps import LOGGER
 from hyops_assets.cli.apply import ended_as_by_hand
+from hyops_assets.contract.steps import LOGGER
 from hyops_assets.image.boot.accelerator import Accelerator
 from hyops_assets.image.boot.turns import turn
 from hyops_lab.cli.lab import SITE

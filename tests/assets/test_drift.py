@@ -78,6 +78,8 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
     differing = hyops(os.environ, *words)
     assert differing.returncode == 1
     assert "protection against deletion" in differing.stdout
+    assert "1 difference\n" in differing.stdout
+    assert f"next: protect snapshot {snapshot(seeded).id} there again" in differing.stdout
 
 
 def test_a_missing_snapshot_is_told(seeded: House, images: dict[int, Image]) -> None:

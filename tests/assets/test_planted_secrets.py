@@ -102,7 +102,7 @@ def test_no_secret_stands_in_anything_that_is_written_or_told(released: House, h
     assert "no answer: the certificate is not trusted" in said["hetzner, no trust"]
     assert "holds no path of a file" in said["bucket, HYOPS_VYOS_GCS_SA_JSON_FILE"]
     # Not of the run whose webhook is no URL, nor of those behind a proxy that leads nowhere.
-    assert len(hook.told) == ran.stdout.count("next: look at the run") - 1 - len(PROXIES)
+    assert len(hook.told) == ran.stdout.count("; the run's log: hyops dev") - 1 - len(PROXIES)
     assert "has a line break after its first line" in ran.stderr
 
     basic = [base64.b64encode(part.encode()).rstrip(b"=")[:20] for part in (PROXIES["nobody listens"][7:-12],)]

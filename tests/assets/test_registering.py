@@ -209,8 +209,10 @@ def test_what_this_environment_published_itself_is_not_registered(seeded: House)
     before = seeded.state(BUILD)
     url = seeded.state(BUILD)["outputs"]["record_url"]
     inputs = ArtifactInputs(record_version=RELEASE, record_url=url)
-    with pytest.raises(RunFailed, match=r"published .* itself"):
+    with pytest.raises(RunFailed, match=r"published .* itself") as failed:
         seeded.graph().register(RELEASE, registration(inputs))
+    assert "there is nothing to register" in failed.value.hint
+    assert "next:" not in failed.value.message
     assert seeded.state(BUILD) == before
     assert not (seeded.root.states / STATE).exists()
 

@@ -265,10 +265,9 @@ def test_show_of_a_broken_state_is_one_line(user: Path) -> None:
     [
         (("show", "../../etc"), "is not a state reference"),
         (("show", IMAGE_BUILD, "--env", "../x"), "is not an environment name"),
-        (("lab", "env"), "the lab is not up"),
         (("lab", "up", "--root", "/dev/null/x"), "Not a directory"),
     ],
-    ids=["traversal", "env-name", "no-lab", "no-directory"],
+    ids=["traversal", "env-name", "no-directory"],
 )
 def test_what_cannot_be_done_is_one_line_and_a_next_step(user: Path, words: tuple[str, ...], why: str) -> None:
     assert why in refused(hyops(user, *words))
@@ -296,10 +295,24 @@ def test_a_pipeline_yml_with_a_mistake_stops_every_command_that_reads_it(user: P
     assert sorted(path.name for path in root.path.iterdir()) == ["config"]
 
 
-def test_lab_down_without_a_lab_is_no_error(user: Path) -> None:
-    ran = hyops(user, "lab", "down")
-    assert (ran.returncode, ran.stdout) == (0, "no lab was up\n")
+@pytest.mark.parametrize("what", ["down", "env", "boot"])
+def test_a_lab_that_is_not_there_is_refused_and_those_that_are_there_are_listed(user: Path, what: str) -> None:
+    ran = hyops(user, "lab", what, "--env", "nolab")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "there is no lab in" in ran.stderr
+    assert "(environments with a lab: none)" in ran.stderr
+    assert "hyops lab up --env nolab" in ran.stderr
     assert empty(user)
+    for name, below in (("prod", "config"), ("dev", "work/lab")):
+        (user / ".hybridops/envs" / name / below).mkdir(parents=True)
+    for name in ("nolab", "prod"):
+        assert "(environments with a lab: dev)" in hyops(user, "lab", what, "--env", name).stderr
+
+
+def test_a_lab_that_is_not_up_is_stopped_without_an_error(user: Path) -> None:
+    (user / ".hybridops/envs/dev/work/lab").mkdir(parents=True)
+    ran = hyops(user, "lab", "down", "--env", "dev")
+    assert (ran.returncode, ran.stdout) == (0, "no lab was up\n")
 
 
 def test_lab_up_leaves_a_pipeline_yml_alone_that_no_lab_wrote(user: Path) -> None:
@@ -402,3 +415,14 @@ def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
     assert [name for name in home.published() if RELEASE in name] == []
     assert list((home.root.artifacts / "scratch").iterdir()) == []
     home.graph().build(RELEASE)
+
+
+@pytest.mark.parametrize("command", ["apply", "plan"])
+def test_a_site_that_is_not_configured_is_said_before_a_record_that_is_missing_too(user: Path, command: str) -> None:
+    root = RuntimeRoot(user / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    root.settings_file.write_text("sites: {hetzner: {fsn: {token_env: HCLOUD_TOKEN}}}\n")
+    inputs = user / "inputs.yml"
+    inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\nsite: fns\n")
+    error = not_started(hyops(user, command, "--env", "dev", "--module", IMAGE_SEED, "--inputs", inputs))
+    assert "no hetzner site 'fns' is configured (configured: fsn)" in error

@@ -1,6 +1,6 @@
 """What a shell prints of a check that did not pass: words for people, never a structure of the program."""
 
-from hyops_assets.cli.graph import as_sentence
+from hyops_assets.cli.graph import apart, as_sentence
 
 
 def test_a_boot_that_failed_is_told_by_its_own_words_line_by_line() -> None:
@@ -17,3 +17,11 @@ def test_digests_that_differ_are_named() -> None:
     facts = {"subject_sha256": "a", "expected": "b", "qcow2": "b", "raw.xz": "c", "examined_at": "2026-11-30"}
     assert as_sentence(facts) == "expected b; qcow2 b; raw.xz c"
     assert as_sentence({}) == "it gives no reason"
+
+
+def test_a_cause_s_own_next_step_is_the_only_one() -> None:
+    assert apart("seed: SiteNotReady: the site answers 401\n  next: set HCLOUD_TOKEN") == (
+        "seed: SiteNotReady: the site answers 401",
+        "set HCLOUD_TOKEN",
+    )
+    assert apart("the event log says why") == ("the event log says why", "")

@@ -9,19 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
-from hyops_assets.contract.references import IMAGE_ARTIFACT, TEMPLATE_SEED
+from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD, TEMPLATE_SEED, StateRef
 from hyops_assets.image.digests import sha256_of_file
+from resources.states.store import StateStore
 from tests.assets.house import RELEASE, House
 from tests.cli.shell import files_below, hyops
 
+BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 STATE = "core__shared__vyos-image-artifact/latest.json"
 NAME = f"vyos-1.5-{RELEASE}.qcow2"
 
 
-def apply(house: House, directory: Path, module: str, given: dict[str, Any], **environ: str) -> Any:
+def apply(
+    house: House, directory: Path, module: str, given: dict[str, Any], *, command: str = "apply", **environ: str
+) -> Any:
     inputs = directory / "inputs.yml"
     inputs.write_text(yaml.safe_dump(given))
-    words = ("apply", "--root", house.root.path, "--module", module, "--inputs", inputs)
+    words = (command, "--root", house.root.path, "--module", module, "--inputs", inputs)
     return hyops({**os.environ, "HOME": str(house.root.path), **environ}, *words)
 
 
@@ -64,3 +68,16 @@ def test_registering_from_a_shell_verifies_first_and_a_seed_command_tells_no_sec
     assert trusted not in failed.stdout + failed.stderr
     assert home.state("core__onprem__vyos-template-seed/latest.json")["status"] == "error"
     assert [path for path in files_below(home.root.path) if trusted.encode() in path.read_bytes()] == []
+
+
+def test_what_this_environment_published_itself_is_refused_before_its_slot_says_anything(
+    seeded: House, tmp_path: Path
+) -> None:
+    former = StateStore(seeded.root).find(StateRef(IMAGE_ARTIFACT))
+    own = {"record_version": RELEASE, "record_document_url": seeded.state(BUILD)["outputs"]["record_document_url"]}
+    for command in ("apply", "plan"):
+        ran = apply(seeded, tmp_path, IMAGE_ARTIFACT, own, command=command)
+        assert f"published {RELEASE} itself" in ran.stderr
+        assert ran.stderr.count("next: ") == 1
+        assert f"name record_state_ref: {IMAGE_BUILD}#vyos_default_build" in ran.stderr
+    assert StateStore(seeded.root).find(StateRef(IMAGE_ARTIFACT)) == former

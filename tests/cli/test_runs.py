@@ -87,6 +87,7 @@ def test_an_apply_prints_its_lines_in_order_and_leaves_state_and_record(
         "progress: phase=preflight",
         "progress: phase=apply",
         r"  hetzner_image +adopted .*(?:\n  .+)*",
+        r"  hetzner/lab: snapshot \d+, of \S+",
         rf"module={IMAGE_SEED} status=ok run_id=({RUN})",
         re.escape(f"run record: {directory}"),
         re.escape(f"rerun_inputs: {rerun}"),

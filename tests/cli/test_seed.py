@@ -48,7 +48,8 @@ def test_one_sites_failure_stops_no_other_and_the_next_command_seeds_what_is_mis
     status, said = seed(lab, "--cloud", "hetzner")
     assert status == 1
     assert lab.snapshots() == 2
-    assert re.search(r"site-01 .* failed ", said)
+    assert re.search(r"hetzner/site-01: .* failed ", said)
+    assert len(re.findall(r"^hetzner/site-0[02]: snapshot \d+ .* created ", said, flags=re.M)) == 2
     status, missing = seed(lab, "--missing")
     assert status == 1
     assert re.search(r"site-01 .* failed ", missing)
@@ -86,7 +87,7 @@ def test_without_dagsters_history_an_environment_goes_on_from_its_states_canarie
     shutil.rmtree(lab.root.dagster_home)
     status, said = seed(lab)
     assert (status, lab.snapshots(), lab.servers()) == (0, 3, 0), said
-    assert len(re.findall(r"site-00 .* adopted ", said)) == 1
+    assert len(re.findall(r"site-00: snapshot \d+ .* adopted ", said)) == 1
     assert len(re.findall(r" created ", said)) == 2
 
 
@@ -104,7 +105,7 @@ def test_a_record_of_another_digest_than_its_state_says_is_not_vouched_for(lab: 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--site", "nowhere"), "no site nowhere is configured"),
+        (("--site", "nowhere"), "no site nowhere is configured (configured: hetzner/site-00, "),
         (("--version", "2020.01.01-0027-rolling"), "no contract of 2020.01.01-0027-rolling was published here"),
         (("--cloud", "aws"), "--cloud is no 'aws'"),
     ],

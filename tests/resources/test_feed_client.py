@@ -14,8 +14,9 @@ from hyops_lab.authority import Authority
 from hyops_lab.feed import DOWNLOADS, ReleaseServer
 from hyops_lab.running import running
 from hyops_lab.trace import Trace
-from resources.feed.client import MAX_FEED_BYTES, FeedUnavailable, ReleaseFeed, ReleaseUnknown
+from resources.feed.client import MAX_FEED_BYTES, FeedUnavailable, ReleaseFeed
 from resources.feed.parse import release_at
+from resources.feed.unknown import ReleaseUnknown
 from resources.time_budget import TimeBudget
 from tests.resources.hostile import SLOW, answer, serving
 from tests.resources.redirecting import Redirecting

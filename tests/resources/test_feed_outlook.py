@@ -8,10 +8,10 @@ import pytest
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES, FeedSettings
 from hyops_lab.authority import Authority
-from resources.feed.client import ReleaseUnknown
 from resources.feed.download import IsoUnreachable
 from resources.feed.outlook import StandingIso, look_for_iso
 from resources.feed.parse import release_at
+from resources.feed.unknown import ReleaseUnknown
 from tests.resources.hostile import answer, serving
 
 RELEASE = "2026.03.03-0027-rolling"

@@ -28,7 +28,7 @@ NOT_HERE: Mapping[str, tuple[str, str]] = {
         "no overlay of inputs is made for a module",
         "copy modules/<module>/examples/, edit it, and give it with --inputs",
     ),
-    "runner": ("everything runs on the host where hyops is called", "run hyops on that host"),
+    "runner": ("everything runs on the host where it is called", "run hyops on that host"),
     "setup": ("system packages are installed by the checkout", "make setup; hyops doctor says what is missing"),
     "state": (
         "there is no Terraform state to unlock or to detach from: a run that was killed is begun again",

@@ -6,19 +6,35 @@ from hyops_assets.cli.modules.in_graph import done, graph_of
 from hyops_assets.cli.modules.work import Done, Intended, Work
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.register_inputs import ArtifactInputs
+from resources.artifacts.own_records import refuse_own
+from resources.artifacts.store import ArtifactStore
 
 if TYPE_CHECKING:
     from hyops_assets.cli.graph import Ran
 
 
 def plan(work: Work) -> list[Intended]:
-    """Say what would be read, and under which name it would be known."""
+    """Say what would be read, and under which name it would be known.
+
+    Raises:
+        PublishedHere: the version is this environment's own.
+    """
+    refuse(work)
     inputs = artifact_inputs(work.inputs)
     urls = [inputs.record_document_url] if inputs.record_document_url else [file.url for file in inputs.files.values()]
     return [
         *(Intended(url, "read and verify") for url in urls),
         Intended(f"{inputs.record_key} {inputs.record_version}", "register", f"as {work.ref}"),
     ]
+
+
+def refuse(work: Work) -> None:
+    """Refuse what this environment published itself, before a slot or a run says that it would be registered.
+
+    Raises:
+        PublishedHere: the version is this environment's own.
+    """
+    refuse_own(ArtifactStore(work.place.root.artifacts), artifact_inputs(work.inputs).record_version)
 
 
 def apply(work: Work) -> Done:

@@ -112,7 +112,9 @@ def iso_outlook(work: Work) -> "tuple[StandingIso, str]":
 
     inputs, feed = build_inputs(work), work.settings.feed
     release = RecordVersion.parse(inputs.record_version).release
-    found = look_for_iso(ReleaseFeed(feed).find(release, source_iso_url=inputs.source_iso_url), feed)
+    client = ReleaseFeed(feed)
+    wanted = client.find(release, source_iso_url=inputs.source_iso_url)
+    found = look_for_iso(wanted, feed, announced=client.announced)
     signature = Signature.parse(found.minisig)
     key, _ = trusted_key(signature, work.settings.trusted_keys)
     return found, f"{key.name} ({format_key_id(signature.key_id)})"

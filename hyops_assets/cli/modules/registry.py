@@ -14,7 +14,7 @@ from hyops_assets.cli.modules import (
     seed_outlook,
     seeds,
 )
-from hyops_assets.cli.modules.sites import slot_of
+from hyops_assets.cli.modules.sites import require_site, slot_of
 from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
@@ -49,6 +49,8 @@ class Module:
         credentials: providers whose credentials it needs (`gcp`, `hetzner`, `proxmox`): the spec's requirements.
         checks: what its preflight looks at besides what every module's does; reads only.
         refuse: raises where what is asked may never be applied; reads only. Called before a state is touched.
+        require_site: raises where a site is named that is not configured; reads no state. Called first: beside a
+            record that is missing too, a mistyped site is the cheaper one to mend.
     """
 
     ref: str
@@ -59,6 +61,7 @@ class Module:
     credentials: tuple[str, ...] = ()
     checks: Callable[[Work], list[Check]] = nothing_more
     refuse: Callable[[Work], None] = never
+    require_site: Callable[[Work], None] = never
 
 
 _ROWS = (
@@ -81,7 +84,7 @@ _ROWS = (
         checks=build_outlook.checks,
         refuse=build_outlook.refuse,
     ),
-    Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply),
+    Module(IMAGE_ARTIFACT, ArtifactInputs, plan=artifact.plan, apply=artifact.apply, refuse=artifact.refuse),
     Module(
         TEMPLATE_SEED,
         TemplateSeedInputs,
@@ -91,6 +94,7 @@ _ROWS = (
         credentials=("proxmox",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
+        require_site=require_site,
     ),
     Module(
         IMAGE_SEED,
@@ -101,6 +105,7 @@ _ROWS = (
         credentials=("hetzner",),
         checks=seed_outlook.checks,
         refuse=by_url.refuse,
+        require_site=require_site,
     ),
     Module(
         TEMPLATE_IMPORT,
@@ -109,6 +114,7 @@ _ROWS = (
         apply=found.apply,
         instance=slot_of,
         credentials=("proxmox",),
+        require_site=require_site,
     ),
     Module(
         ONPREM_EDGE,
@@ -133,6 +139,7 @@ _ROWS = (
         apply=found.apply,
         instance=slot_of,
         credentials=("hetzner",),
+        require_site=require_site,
     ),
 )
 MODULES: Mapping[str, Module] = {row.ref: row for row in _ROWS}

@@ -10,6 +10,7 @@ from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs
+from hyops_assets.contract.steps import timed
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import token_of
 from resources.artifacts.store import ArtifactStore
@@ -83,7 +84,8 @@ def _wrapping(work: Work, site: str) -> list[Check]:
 def tried(name: str, look: Callable[[], str]) -> Check:
     """Return a check that tells what looking found, or why it failed, whatever kept it from looking."""
     try:
-        return Check(name, "ok", look())
+        with timed(name):
+            return Check(name, "ok", look())
     except HyopsError as error:
         return Check(name, "fail", f"{error.message}; {error.hint}")
     except Exception as error:  # noqa: BLE001 - a look that fails is a finding; a client's library may raise anything

@@ -22,7 +22,10 @@ def apply(work: Work) -> Done:
     restore_contract(work, version)
     with graph_of(work) as graph:
         inputs = seed_inputs(work.inputs)
-        return done(graph.seed(cloud_named(inputs.cloud), site, version, options_of(inputs)))
+        cloud = cloud_named(inputs.cloud)
+        ran = graph.seed(cloud, site, version, options_of(inputs))
+        work.place.console.print(f"  {graph.standing(cloud, site, version)}, of {version}")
+        return done(ran)
 
 
 def seed_site(work: Work) -> str:

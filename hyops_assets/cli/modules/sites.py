@@ -1,5 +1,6 @@
 """Which site a module works at, and which state slot is that site's."""
 
+from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.settings.pipeline import NoSuchSite, Settings
 from hyops_assets.settings.sites import default_site
@@ -16,6 +17,17 @@ def chosen_site(inputs: ModuleInputs, settings: Settings, instance: str | None) 
     if site is None or site not in sites:
         raise NoSuchSite(inputs.cloud, site or "", sites)
     return site
+
+
+def require_site(work: Work) -> None:
+    """See that the site that the inputs name is configured; where none is named, nothing is asked.
+
+    Raises:
+        NoSuchSite: it is not; those that are there are listed.
+    """
+    sites, named = work.settings.sites.of(work.inputs.cloud), _named(work.inputs)
+    if named and named not in sites:
+        raise NoSuchSite(work.inputs.cloud, named, sites)
 
 
 def slot_of(inputs: ModuleInputs, settings: Settings, asked: str | None) -> str | None:

@@ -17,7 +17,8 @@ from subprocess import Popen
 from pydantic import JsonValue
 
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.progress import POWER_ON, Progress, silent
+from hyops_assets.contract.quantity import quantity
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
 from hyops_assets.image.boot.seed import Challenge, write_seed
 from hyops_assets.image.boot.together import Pause, Paused
@@ -102,7 +103,8 @@ def booting(
         scratch: directory for the guest's writes and the console's log, all removed at the end.
         memory_mib: the guest's memory in MiB.
         silence: seconds without a byte on the console after which the guest counts as hung.
-        progress: called with the bytes that the console printed, as stage `boot bios` or `boot uefi`.
+        progress: called as a guest is powered on, in a stage that says under what and for how long, then with the
+            bytes that the console printed, as stage `boot bios` or `boot uefi`.
 
     Raises:
         BootFailed: a failure on the console, a wrong proof, QEMU ended, or the time ran out.
@@ -124,6 +126,7 @@ def booting(
             console = _Console(firmware, progress)
             watch = _Watch(started + timeout, silence, own / _QEMU_LOG)
             with _powered_on(argv, own) as process:
+                progress(_announced(firmware, used, timeout, count), 0, None)
                 proven = yield from _await_proof(process, judged, console, watch)
             return _Booted(proven.facts, console.text, time.monotonic() - started, count, used)
 
@@ -141,6 +144,14 @@ def booting(
         **booted.facts,
     }
     return BootProof(firmware, booted.accelerator, booted.seconds, console_tail(booted.console), report)
+
+
+def _announced(firmware: Firmware, used: Accelerator, timeout: float, count: int) -> str:
+    """Return what a person reads as a guest is powered on: under what, about how long, and when it is given up."""
+    how = "by KVM, about a minute" if used.kind == "kvm" else "emulated (tcg), usually 2 to 10 minutes"
+    again = ", once more after it fell silent" if count > 1 else ""
+    limit = quantity(round(timeout / 60), "minute")
+    return f"{POWER_ON}the disk under {firmware.upper()}{again}: {how}, given up after {limit}"
 
 
 @dataclass(frozen=True)

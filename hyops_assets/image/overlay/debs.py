@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, Self
+from typing import IO, Literal
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.bounded import Limits, stream_bounded
@@ -26,12 +26,8 @@ MOST_BYTES = 1 << 30
 _MOST_CONTROL_BYTES = 16 << 20
 _MOST_MEMBERS = 50_000
 """Of one archive of a package. The agent and cloud-init have 2,000."""
-_MOST_HEADER_BYTES = 64 << 10
-"""Of what stands before a member and tells its name and more: tarfile reads it into memory, whatever its size."""
-_LONG_HEADERS = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
+_MOST_AT_ONCE_BYTES = 256 << 10
+"""Of an archive into memory: what tarfile reads in one piece is a member's name and attributes, or part of a file."""
 _LEAST_MEMBER_BYTES = 4 << 10
 """What any member takes on a disk, an empty one too."""
 
@@ -193,8 +189,8 @@ def _archive(name: str, deb: Path, which: Literal["--ctrl-tarfile", "--fsys-tarf
     limits = Limits(seconds=120, output_bytes=2 * (_MOST_CONTROL_BYTES if which == "--ctrl-tarfile" else MOST_BYTES))
     try:
         with closing(stream_bounded(["dpkg-deb", which, deb], limits=limits)) as pieces:
-            stream = _Stream(pieces)
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
+            # Not `tarfile.open`: for a stream it puts a buffer of its own between, through which no size is seen.
+            with tarfile.TarFile(fileobj=_Stream(pieces), mode="r") as archive:
                 yield archive
             for _ in pieces:
                 pass
@@ -203,38 +199,55 @@ def _archive(name: str, deb: Path, which: Literal["--ctrl-tarfile", "--fsys-tarf
         raise BadPackage(f"the .deb of {name} cannot be read: {why}", hint="fetch it again") from error
 
 
-class _Member(tarfile.TarInfo):
-    """A member whose headers are of a size that is read into memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read one header block; refuse what announces more of them than any file needs."""
-        member = super().frombuf(buf, encoding, errors)
-        if member.type in _LONG_HEADERS and not 0 <= member.size <= _MOST_HEADER_BYTES:
-            raise BadPackage(
-                f"a member's name and attributes are said to take {member.size} bytes",
-                hint="leave the package out of build.packages",
-            )
-        return member
-
-
 class _Stream(io.RawIOBase):
-    """What a program prints, as a file that tarfile reads from."""
+    """What a program prints, as a file that tarfile reads from: forwards only, a bounded part at a time.
+
+    A name and its like are read in one piece, whatever size their header announces, so the size is refused here: it
+    is the one place that every version of tarfile has to pass. Debian 13's 3.13 calls `TarInfo.frombuf` no more.
+    """
 
     def __init__(self, pieces: Generator[bytes, None, None]) -> None:
         self._pieces = pieces
         self._rest = memoryview(b"")
+        self._at = 0
 
     def readable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        """Return how many bytes were read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Read up to a position; what was read is gone."""
+        if whence != io.SEEK_SET or offset < self._at:
+            raise io.UnsupportedOperation("a stream is read forwards")
+        while self._at < offset and self.read(min(offset - self._at, _MOST_AT_ONCE_BYTES)):
+            pass
+        return self._at
+
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, of one piece; none at the end."""
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        wanted = len(self._rest) if size < 0 else size
-        found, self._rest = bytes(self._rest[:wanted]), self._rest[wanted:]
-        return found
+        """Return `size` bytes; fewer only where the stream ends.
+
+        Raises:
+            BadPackage: that many are never needed at once, or all were asked for.
+        """
+        if not 0 <= size <= _MOST_AT_ONCE_BYTES:
+            raise BadPackage(
+                f"a member's name and attributes are said to take {size} bytes",
+                hint="leave the package out of build.packages",
+            )
+        found = bytearray()
+        while len(found) < size and (self._rest or self._refilled()):
+            wanted = size - len(found)
+            found += self._rest[:wanted]
+            self._rest = self._rest[wanted:]
+        self._at += len(found)
+        return bytes(found)
+
+    def _refilled(self) -> bool:
+        self._rest = memoryview(next(self._pieces, b""))
+        return bool(self._rest)
 
 
 def _path(name: str, shipped: str) -> str:

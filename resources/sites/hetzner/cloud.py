@@ -46,6 +46,7 @@ HETZNER = CloudSpec(
     word="image",
     noun="snapshot",
     whole="project",
+    thing="snapshot",
     things="snapshots",
     site=HetznerSite,
     options=ImageSeedConfig,

@@ -17,7 +17,8 @@ from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.hetzner.client import HetznerClient
-from resources.sites.hetzner.found import registered, require_image
+from resources.sites.hetzner.errors import MissingImage
+from resources.sites.hetzner.found import NotThatImage, registered, require_image
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
 from resources.sites.hetzner.options import ImageSeedConfig
@@ -26,6 +27,7 @@ from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.superseded import superseded_snapshots
 from resources.sites.hetzner.sweep import Sweep
 from resources.sites.links import Link
+from resources.sites.standing import there_instead
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder
@@ -70,10 +72,19 @@ class Project:
         return next((str(snapshot.id) for snapshot in ready), "")
 
     def register(self, claimed: ModuleInputs) -> Registered:
-        """Look at a snapshot that others made. Raises as `require_image`, and MissingImage."""
+        """Look at a snapshot that others made. Raises as `require_image`, where the project has none such too."""
         if not isinstance(claimed, ImageRegisterInputs):
             raise TypeError(type(claimed).__name__)
-        facts, lab = self._seeder().audit(claimed.image_ref), self._site.lab
+        seeder, lab = self._seeder(), self._site.lab
+        try:
+            facts = seeder.audit(claimed.image_ref)
+        except MissingImage as error:
+            raise NotThatImage(
+                f"hetzner/{self._name} has no snapshot {claimed.image_ref}; "
+                f"{there_instead('snapshots', seeder.snapshots())}",
+                hint="set image_ref to one of them; one of another project is seen from that project's site only; "
+                "apply core/hetzner/vyos-image-seed makes this project its own",
+            ) from error
         found = require_image(facts, claimed, lab=lab, environment=self._environment)
         return registered(found, claimed, lab=lab)
 

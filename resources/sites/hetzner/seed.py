@@ -19,6 +19,7 @@ from dataclasses import replace
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.contract.quantity import quantity
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.seed_policy import clock
 from hyops_assets.contract.seeding import Outcome, SeedRequest
@@ -93,6 +94,10 @@ class HetznerSeeder:
                 f"the project has no snapshot {image_ref!r}", hint="seed the record again; it was deleted"
             ) from error
         return ImageFacts.of(snapshot)
+
+    def snapshots(self) -> dict[int, str]:
+        """Return the descriptions of all snapshots of the project, by id."""
+        return {snapshot.id: snapshot.description for snapshot in self._client.list_snapshots()}
 
     def seed(
         self,
@@ -261,7 +266,7 @@ class HetznerSeeder:
         snapshots = self._client.list_snapshots()
         if len(snapshots) >= self._site.snapshot_limit:
             raise LimitReached(
-                f"the project holds {len(snapshots)} snapshots of {self._site.snapshot_limit}",
+                f"the project holds {quantity(len(snapshots), 'snapshot')} of {self._site.snapshot_limit}",
                 hint="delete superseded snapshots, or raise snapshot_limit in the site's settings "
                 "once Hetzner raised the account's",
             )
@@ -364,9 +369,9 @@ def _require_creation(record: Record, options: ImageSeedConfig) -> None:
     name = f"{record.key} {record.version}"
     if options.image_ref:
         raise MissingImage(
-            f"no snapshot with the lineage of {name} is there, so {options.image_ref!r} is none",
-            hint="leave image_ref out to have one made; core/hetzner/vyos-image-register takes in one that others "
-            "made",
+            f"no snapshot of the project says that it holds {name}; image_ref {options.image_ref!r} was expected to",
+            hint="leave image_ref out to have one made; one that others made, or of another record, is taken in "
+            "by core/hetzner/vyos-image-register at its project's site",
         )
     if not options.may_create:
         raise MissingImage(

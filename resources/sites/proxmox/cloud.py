@@ -52,6 +52,7 @@ PROXMOX = CloudSpec(
     word="template",
     noun="VMID",
     whole="node",
+    thing="template",
     things="templates",
     site=ProxmoxSite,
     options=TemplateOptions,

@@ -49,7 +49,8 @@ def require_template(
     if not facts.template:
         raise NotThatTemplate(
             f"{where} ({facts.name or 'no name'}) is a virtual machine, not a template",
-            hint="name a template, or convert it with: qm template",
+            hint=f"set template_vm_id to a template; if this is the one, shut it down and convert it there: "
+            f"qm template {facts.vmid}",
         )
     if facts.lock is not None:
         raise NotThatTemplate(f"{where} is locked ({facts.lock})", hint="wait for the task that holds it")

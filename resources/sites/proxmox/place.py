@@ -19,12 +19,13 @@ from resources.sites.cleanup import Ground, Removal, Standing
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
-from resources.sites.proxmox.found import registered, require_template
+from resources.sites.proxmox.found import NotThatTemplate, registered, require_template
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import superseded_templates
 from resources.sites.proxmox.sweep import Sweep
+from resources.sites.standing import there_instead
 
 
 class Node:
@@ -56,10 +57,19 @@ class Node:
         return str(adopted.vmid) if adopted is not None else ""
 
     def register(self, claimed: ModuleInputs) -> Registered:
-        """Look at a template that others made. Raises as `require_template`, and NoSuchObject."""
+        """Look at a template that others made. Raises as `require_template`, where nothing stands there too."""
         if not isinstance(claimed, TemplateImportInputs):
             raise TypeError(type(claimed).__name__)
-        facts, lab = self._seeder.audit(claimed.template_vm_id), self._seeder.site.lab
+        lab = self._seeder.site.lab
+        try:
+            facts = self._seeder.audit(claimed.template_vm_id)
+        except NoSuchObject as error:
+            templates = {one.vmid: one.name or "" for one in self._seeder.client.list_machines() if one.template}
+            raise NotThatTemplate(
+                f"proxmox/{self._name} has no machine {claimed.template_vm_id} that the token may see; "
+                f"expected a template; {there_instead('templates', templates)}",
+                hint="set template_vm_id to one of them, or have one made: apply core/onprem/vyos-template-seed",
+            ) from error
         found = require_template(facts, claimed, lab=lab, environment=self._environment)
         return registered(found, claimed, lab=lab)
 

@@ -110,7 +110,11 @@ def require_replaceable(
             "is stuck under creation",
             f"as root: {leftovers_gone(wanted)}",
         ),
-        (not facts.template, "is a virtual machine, not a template", "name another template_vm_id, or none"),
+        (
+            not facts.template,
+            "is a virtual machine, not a template",
+            "name another template_vm_id, or none: a free VMID is taken then",
+        ),
         (lineage is None, "does not say that we made it", "name another template_vm_id, or none"),
         (
             lineage is not None and not ours,

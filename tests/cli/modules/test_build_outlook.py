@@ -11,7 +11,7 @@ from hyops_assets.cli.prepare import Asked, prepare
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.image.intake.trust import UnknownKey
 from hyops_assets.partitions import VERSIONS
-from resources.feed.client import ReleaseUnknown
+from resources.feed.unknown import ReleaseUnknown
 from resources.states.store import Begun, StateStore
 from tests.assets.house import RELEASE, House
 
@@ -26,8 +26,13 @@ def work(house: House, tmp_path: Path, version: str, more: str = "") -> Work:
 
 def test_a_release_that_nothing_leads_to_is_refused_before_anything_moves(home: House, tmp_path: Path) -> None:
     for mistyped in ("2026.09.09-0000-rolling", "2026.03.30-0027-rolling-r2"):
-        with pytest.raises(ReleaseUnknown, match=mistyped.removesuffix("-r2")):
+        with pytest.raises(ReleaseUnknown, match=mistyped.removesuffix("-r2")) as refused:
             build_outlook.refuse(work(home, tmp_path, mistyped))
+        assert f"the feed announces {RELEASE}" in refused.value.message
+        assert "https://" not in refused.value.message
+        assert "answers 404" in refused.value.hint
+    # Of the two, one is spelled nearly as what the feed has.
+    assert f"if {RELEASE} was meant, name it" in refused.value.hint
     assert list(home.instance.get_dynamic_partitions(str(VERSIONS.name))) == []
     assert StateStore(home.root).list() == []
 

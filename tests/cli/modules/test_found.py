@@ -16,10 +16,8 @@ from hyops_assets.contract.state import Outputs
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_lab.cli.lab import SITE
 from resources.secrets import MissingSecret
-from resources.sites.hetzner.errors import MissingImage
 from resources.sites.hetzner.found import NotThatImage, require_image
 from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.found import NotThatTemplate, require_template
 from resources.sites.proxmox.resource import ProxmoxSeeders
 from tests.assets.house import RELEASE, House
@@ -168,17 +166,21 @@ def test_a_snapshot_that_contradicts_a_claim_is_refused(
         registered(seeded, image_ref=image_ref, **claim)
 
 
-def test_what_is_not_there_is_named(seeded: House) -> None:
-    with pytest.raises(NoSuchObject, match="9199"):
+def test_what_is_not_there_is_named_beside_what_is(seeded: House, vmid: int, image_ref: str) -> None:
+    with pytest.raises(NotThatTemplate, match=rf"proxmox/{SITE} has no machine 9199 .* its templates: {vmid} \(vyos-"):
         imported(seeded, template_vm_id=9199)
-    with pytest.raises(MissingImage, match="no snapshot '999999'"):
+    there = rf"hetzner/{SITE} has no snapshot 999999; its snapshots: {image_ref} \(hyops-vyos"
+    with pytest.raises(NotThatImage, match=there) as refused:
         registered(seeded, image_ref="999999")
+    assert "one of another project is seen from that project's site only" in refused.value.hint
+    # As YAML reads a number without quotes.
+    assert registered(seeded, image_ref=int(image_ref))["image_ref"] == image_ref
 
 
 def test_an_image_of_the_system_is_no_snapshot(seeded: House) -> None:
     client = HetznerProjects(seeded.settings).seeder(SITE)._client
     system = client._api.images.get_all(type=["system"])[0]
-    with pytest.raises(MissingImage, match="no snapshot"):
+    with pytest.raises(NotThatImage, match="no snapshot"):
         registered(seeded, image_ref=str(system.id))
 
 

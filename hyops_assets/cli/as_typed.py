@@ -1,0 +1,97 @@
+"""Commands in texts for people, as the caller would type them: with the environment and the inputs that he gave.
+
+An error's hint is written where the error is known, on floors that know no command line: it says `hyops seed`. To a
+caller who gave `--env prod`, `hyops seed --env prod` is printed. This is the one place that adds it; lines pass it as
+they are printed (`main.py`, `console.py`, `Recorded.say`). Where a variable names the environment, nothing is missing.
+"""
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+import click
+
+_COMMAND = re.compile(r"\bhyops (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)")
+_ENDS = re.compile(r"[;,)`\n]| (?:and|or|adopts|registers) |\bhyops ")
+"""What ends a command in a sentence; flags of its own are looked for up to there."""
+_PLACES = ("--env", "--root")
+_GIVEN = (*_PLACES, "--module", "--inputs")
+
+
+def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
+    """Return a text whose `hyops` commands carry the `--env` or `--root` that the caller gave, where they take it.
+
+    A command that names another environment stays as it is. One for the caller's own module gets his `--inputs` too.
+
+    Args:
+        text: a line, or an error with its hint.
+        argv: the caller's words, without the program; those of this process where they are not given.
+    """
+    if "hyops " not in text:
+        return text
+    given = given_in(sys.argv[1:] if argv is None else argv)
+    place = next((f"{flag} {shlex.quote(given[flag])}" for flag in _PLACES if flag in given), "")
+    if not place and "--inputs" not in given:
+        return text
+
+    def completed(match: re.Match[str]) -> str:
+        words = command_in(match["words"])
+        if words not in commands_with("--env"):
+            return match[0]
+        rest = f"{match[0].removeprefix(f'hyops {words}')}{text[match.end() :]}"
+        own = rest[: end.start()] if (end := _ENDS.search(rest)) else rest
+        adds = [] if not place or any(flag in own for flag in _PLACES) else [place]
+        if "--inputs" in given and "--inputs" not in own and _names_module(own, given.get("--module", "")):
+            adds.append(f"--inputs {shlex.quote(given['--inputs'])}")
+        return " ".join([f"hyops {words}", *adds]) + match[0].removeprefix(f"hyops {words}")
+
+    return _COMMAND.sub(completed, text)
+
+
+def _names_module(own: str, module: str) -> bool:
+    """Tell whether a command is for the module that the caller named: another module has other inputs."""
+    return bool(module) and f" --module {module.partition('#')[0]}" in own
+
+
+def given_in(argv: Sequence[str]) -> dict[str, str]:
+    """Return which place, module and inputs a command line names, by flag."""
+    given: dict[str, str] = {}
+    for at, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag not in _GIVEN:
+            continue
+        if equals:
+            given[flag] = value
+        elif at + 1 < len(argv):
+            given[flag] = argv[at + 1]
+    return given
+
+
+def command_in(words: str) -> str:
+    """Return the command that one or two words of a sentence name: `lab up`, or `seed` of `seed again`; else empty."""
+    first = words.partition(" ")[0]
+    known = commands_with()
+    return words if words in known else first if first in known else ""
+
+
+@cache
+def commands_with(flag: str = "") -> frozenset[str]:
+    """Return the commands that take a flag; all of them where it is empty."""
+    from typer.main import get_group
+
+    from hyops_assets.cli.main import app
+
+    return frozenset(_below(get_group(app), (), flag))
+
+
+def _below(group: click.Group, above: tuple[str, ...], flag: str) -> list[str]:
+    found: list[str] = []
+    for name, command in group.commands.items():
+        path = (*above, name)
+        if isinstance(command, click.Group):
+            found += _below(command, path, flag)
+        elif not flag or any(flag in one.opts for one in command.params):
+            found.append(" ".join(path))
+    return found
