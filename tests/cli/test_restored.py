@@ -58,6 +58,9 @@ def test_documents_that_are_lost_and_a_published_record_that_is_another_end_in_t
     ran = apply(released, TEMPLATE_SEED, inputs)
     assert ran.returncode == 1, ran
     assert f"the record {RELEASE} is not on this host" in ran.stderr
-    assert f"hyops apply --module {IMAGE_BUILD} adopts what this environment published" in ran.stderr
+    assert (
+        f"hyops apply --root {released.root.path} --module {IMAGE_BUILD} adopts what this environment published"
+        in ran.stderr
+    )
     assert "Traceback" not in ran.stderr
     assert contract(released) is None

@@ -38,7 +38,7 @@ def test_a_full_project_is_refused_before_anything_is_made(tmp_path: Path, monke
         lab.snapshots()[0].labels = {}
         before = lab.mutations()
 
-        with pytest.raises(LimitReached, match="1 snapshots of 1"):
+        with pytest.raises(LimitReached, match="1 snapshot of 1"):
             lab.seeder().seed(lab.request())
         assert lab.mutations() == before
 

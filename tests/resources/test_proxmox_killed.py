@@ -12,7 +12,7 @@ from hyops_assets.image.digests import sha256_of_file
 from resources.sites.proxmox.client import Method, ProxmoxClient
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.killing import kills
-from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 pytestmark = pytest.mark.seconds
 
@@ -87,7 +87,7 @@ def _killed(scene: Scene, nth: int, *, after: bool, counting_reads: bool = False
     if child == 0:
         try:
             site = scene.site()
-            client = MortalClient(site, TOKEN).die(nth, after=after, counting_reads=counting_reads)
+            client = MortalClient(site, TOKEN, timeouts=QUICK).die(nth, after=after, counting_reads=counting_reads)
             ProxmoxSeeder(client, site).seed(scene.request())
             os._exit(0)
         finally:

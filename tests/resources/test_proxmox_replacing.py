@@ -20,7 +20,7 @@ from resources.sites.proxmox.lineage import description_of, template_name
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from tests.hetzner_lab import ENVIRONMENT
 from tests.killing import kills
-from tests.proxmox_scene import TOKEN, Scene, proxmox_scene
+from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 
 pytestmark = pytest.mark.seconds
 
@@ -369,7 +369,7 @@ def killed(
     if child == 0:
         try:
             site = scene.site()
-            client = MortalClient(site, TOKEN).die(nth, after=after, counting_reads=counting_reads)
+            client = MortalClient(site, TOKEN, timeouts=QUICK).die(nth, after=after, counting_reads=counting_reads)
             ProxmoxSeeder(client, site).seed(request or scene.request(), REPLACE)
             os._exit(0)
         finally:
