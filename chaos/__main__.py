@@ -64,10 +64,10 @@ def sum_up(name: str, results: Sequence[Played], console: Console) -> bool:
     rounds = [one for played in results for one in played.rounds]
     points, bad = sum(played.points for played in results), sum(1 for one in rounds if one.problems)
     outcomes = Counter(one.outcome or "failed" for one in rounds if one.killed)
-    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     console.print(
         f"{name}: {points} points (at least {FEWEST_POINTS}), {sum(one.killed for one in rounds)} runs killed;"
-        f" second runs: {told}; changing calls of third runs: {sum(one.mutations for one in rounds)};"
+        f" second runs: {counted}; changing calls of third runs: {sum(one.mutations for one in rounds)};"
         f" bad rounds: {bad}",
         highlight=False,
     )

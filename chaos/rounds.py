@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from chaos.clouds import Cloud
-from chaos.house import Ended, House
+from chaos.environment import ChaosEnvironment, Ended
 from chaos.points import Point, points_of
 from hyops_assets.contract.record import Record
 from hyops_lab.ensemble import Ensemble
@@ -41,20 +41,20 @@ class Round:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        told = f"{self.point}: {self.remained or 'nothing'} -> {self.outcome or 'failed'}"
-        return " | ".join([told, *self.problems])
+        line = f"{self.point}: {self.remained or 'nothing'} -> {self.outcome or 'failed'}"
+        return " | ".join([line, *self.problems])
 
 
-def record_trace(house: House, cloud: Cloud) -> list[Point]:
+def record_trace(environment: ChaosEnvironment, cloud: Cloud) -> list[Point]:
     """Run a seed that is not killed and return the points of its trace.
 
     Raises:
         RuntimeError: it did not create what it should.
     """
-    house.restore()
-    with house.serving() as lab:
+    environment.restore()
+    with environment.serving() as lab:
         before = len(lab.files.trace().requests())
-        ended = house.run(lab, cloud.work)
+        ended = environment.run(lab, cloud.work)
         requests = lab.files.trace().requests()[before:]
         if ended.outcome != "created":
             message = f"an undisturbed seed: {ended.outcome or ended.failure}"
@@ -62,37 +62,37 @@ def record_trace(house: House, cloud: Cloud) -> list[Point]:
     return points_of(requests)
 
 
-def play(house: House, cloud: Cloud, record: Record, point: Point) -> Round:
+def play(environment: ChaosEnvironment, cloud: Cloud, record: Record, point: Point) -> Round:
     """Play one round; where the run did not come to its point, as a late poll may be missed, from the start again."""
     for _ in range(_ATTEMPTS - 1):
-        played = _play(house, cloud, record, point)
+        played = _play(environment, cloud, record, point)
         if played.killed:
             return played
-    return _play(house, cloud, record, point)
+    return _play(environment, cloud, record, point)
 
 
-def _play(house: House, cloud: Cloud, record: Record, point: Point) -> Round:
+def _play(environment: ChaosEnvironment, cloud: Cloud, record: Record, point: Point) -> Round:
     """Play one round on a fresh site.
 
     The second run is started as the UI's run worker starts it, on an instance where the killed run still counts as
     started; the third as the shell does.
     """
     begun = time.monotonic()
-    house.restore()
-    with house.serving() as lab:
-        first = house.run(lab, cloud.work, at=point)
+    environment.restore()
+    with environment.serving() as lab:
+        first = environment.run(lab, cloud.work, at=point)
         if not first.killed:
             return Round(point, killed=False, outcome=first.outcome, problems=[f"never came to it: {first}"])
         remained, committed = cloud.standing(lab), cloud.is_ready(lab)
-        second = house.run(lab, cloud.work, by_shell=False)
+        second = environment.run(lab, cloud.work, by_shell=False)
         problems = [*_lies(second, committed=committed), *cloud.problems(lab, record)]
         mark = len(lab.files.trace().requests())
-        third = house.run(lab, cloud.work)
+        third = environment.run(lab, cloud.work)
         asked = [request for request in lab.files.trace().requests()[mark:] if _changes(request)]
         if third.outcome != "adopted":
             problems.append(f"third run: {third.outcome or third.failure}")
         problems += [f"third run: {request.method} {request.path}" for request in asked]
-        problems += _left_behind(house, lab, cloud, [first, second, third])
+        problems += _left_behind(environment, lab, cloud, [first, second, third])
     seconds = time.monotonic() - begun
     return Round(
         point,
@@ -119,19 +119,19 @@ def _lies(second: Ended, *, committed: bool) -> Iterator[str]:
         yield "second run says adopted; nothing was ready"
 
 
-def _left_behind(house: House, lab: Ensemble, cloud: Cloud, runs: Sequence[Ended]) -> Iterator[str]:
+def _left_behind(environment: ChaosEnvironment, lab: Ensemble, cloud: Cloud, runs: Sequence[Ended]) -> Iterator[str]:
     """Yield what runs left on this host: processes, files, runs that never end, a state that says otherwise."""
     groups = {run.process_group for run in runs}
     for pid, session, command in _processes():
-        if session in groups or str(house.directory) in command:
+        if session in groups or str(environment.directory) in command:
             yield f"process {pid} is left: {command}"
-    for room in (house.root.artifacts / "scratch", house.temporary):
+    for room in (environment.root.artifacts / "scratch", environment.temporary):
         yield from (f"left on this host: {path}" for path in room.glob("*"))
-    with dg.DagsterInstance.from_config(str(house.root.dagster_home)) as instance:
+    with dg.DagsterInstance.from_config(str(environment.root.dagster_home)) as instance:
         for run in instance.get_runs():
             if not run.is_finished:
                 yield f"run {run.run_id} never ended: {run.status.value}"
-    state = StateStore(house.root).find(cloud.state)
+    state = StateStore(environment.root).find(cloud.state)
     if state is None or state.status != "ok":
         yield f"state {cloud.state}: {state.status if state else 'none'}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.clouds import CLOUDS
-from chaos.house import House
+from chaos.environment import ChaosEnvironment
 from chaos.rounds import Round, play, record_trace
 
 
@@ -35,12 +35,12 @@ def play_way(way: Way, only: Sequence[str]) -> Played:
     """Play the rounds of one way whose points have one of some words in their text; a line on stderr tells of each."""
     cloud = CLOUDS[way.cloud]
     with tempfile.TemporaryDirectory(prefix="hyops-chaos-") as scratch:
-        house = House(Path(scratch), private=way.private)
-        record = house.build()
-        points = record_trace(house, cloud)
+        environment = ChaosEnvironment(Path(scratch), private=way.private)
+        record = environment.build()
+        points = record_trace(environment, cloud)
         wanted = [point for point in points if any(words in str(point) for words in only)]
         rounds: list[Round] = []
         for number, point in enumerate(wanted, 1):
-            rounds.append(play(house, cloud, record, point))
+            rounds.append(play(environment, cloud, record, point))
             print(f"{way}: {number}/{len(wanted)} {rounds[-1]}", file=sys.stderr, flush=True)
     return Played(way, len(points), rounds)

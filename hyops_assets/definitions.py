@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from hyops_assets import jobs
-from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets import published_contract, records, upstream
 from hyops_assets.assets.forget_partition import Forgetting
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.run_config import asked
@@ -46,13 +46,13 @@ ASSETS = [
     upstream.vyos_iso,
     records.qcow2_record,
     records.raw_xz_record,
-    publishing.published_contract,
+    published_contract.published_contract,
     leftover_resources,
 ]
 WISHES: Mapping[str, type[BaseModel]] = {
     "vyos_iso": upstream.Intake,
     "qcow2_record": records.HowMade,
-    "published_contract": publishing.Registration,
+    "published_contract": published_contract.Registration,
     **{cloud.spec.asset: cloud.spec.options for cloud in CLOUDS},
     "forget": Forgetting,
 }

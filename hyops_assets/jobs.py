@@ -6,7 +6,7 @@ have other partitions and run on their own, one site at a time.
 
 import dagster as dg
 
-from hyops_assets.assets import publishing, records, upstream
+from hyops_assets.assets import published_contract, records, upstream
 from hyops_assets.assets.forget_partition import forget_partition
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.seeding import SEEDS
@@ -17,7 +17,7 @@ BUILD_TAG = "hyops/build"
 
 build_record = dg.define_asset_job(
     "build_record",
-    selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, publishing.GROUP)
+    selection=dg.AssetSelection.groups(upstream.GROUP, records.GROUP, published_contract.GROUP)
     # One release is built whatever the feed says of others, and whatever became of them.
     - dg.AssetSelection.checks(feed.KEY)
     - dg.AssetSelection.checks(drift.objects_stand),
@@ -27,14 +27,15 @@ build_record = dg.define_asset_job(
 )
 adopt_record = dg.define_asset_job(
     "adopt_record",
-    selection=dg.AssetSelection.groups(records.GROUP, publishing.GROUP)
+    selection=dg.AssetSelection.groups(records.GROUP, published_contract.GROUP)
     - dg.AssetSelection.checks(drift.objects_stand),
     description="Take over a disk that was built elsewhere, pass every gate, publish the contract.",
     tags={BUILD_TAG: "record"},
 )
 register_record = dg.define_asset_job(
     "register_record",
-    selection=dg.AssetSelection.assets(publishing.published_contract) - dg.AssetSelection.checks(drift.objects_stand),
+    selection=dg.AssetSelection.assets(published_contract.published_contract)
+    - dg.AssetSelection.checks(drift.objects_stand),
     description="Take in a record that others published, under its own URLs; publish nothing.",
 )
 

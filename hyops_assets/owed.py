@@ -14,9 +14,9 @@ import dagster as dg
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, clock
 from hyops_assets.partitions import Cloud, cell_of
-from hyops_assets.seed_log import LastRun, Requested, SeedLog
+from hyops_assets.seed_delays import auto_sites, cap_waits, wave_waits
+from hyops_assets.seed_history import LastRun, Requested, SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import auto_sites, cap_waits, wave_waits
 
 MOST_REQUESTS = 2
 """So often a cell is requested for one contract: once, and once more where its run failed or never came to be."""
@@ -271,7 +271,7 @@ def _held(one: Owed, why: str, *, overdue: bool) -> Owed:
 
 
 def _superseded(cloud: Cloud, settings: Settings, log: SeedLog, named: str | None) -> list[Owed]:
-    """Return what was published while a site was in service and never came there; history before it is no debt."""
+    """Return what was published while a site was in service and never came there; what is older is not owed."""
     seeds = log.seed_events()
     in_service: dict[str, int] = {}
     for key, event in seeds.items():

@@ -65,8 +65,8 @@ class ReleaseServer(StaticServer):
             }
             for file in sorted(place.glob("vyos-*"))
         ]
-        told = {"tag_name": tag, "draft": False, "prerelease": False, "assets": assets}
-        return Representation.of_bytes(json.dumps(told).encode())
+        described = {"tag_name": tag, "draft": False, "prerelease": False, "assets": assets}
+        return Representation.of_bytes(json.dumps(described).encode())
 
 
 def publish(directory: Path, release: str, iso: Path, minisig: str, timestamp: datetime) -> None:

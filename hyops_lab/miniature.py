@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from hyops_assets.contract.version import iso_file_name
-from hyops_assets.image.partial import replacing
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.programs import run
 from hyops_lab.grub_modules import PLATFORMS, files_of_core, grub_modules, lab_cache
 from hyops_lab.iso_layout import KERNEL_VERSION, LiveFiles, built_at, set_modes, version_json, write_iso

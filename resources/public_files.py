@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
-from hyops_assets.image.partial import replacing
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.space import space_needed
 from resources.answers import Pace, TooManyBytes
 from resources.public_http import anonymous_client, opened

@@ -10,7 +10,7 @@ from pydantic import ValidationError, create_model
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.names import SiteName
 from hyops_assets.contract.wrong_values import wrong_values
-from hyops_assets.image.partial import replacing
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import Sites

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import JsonValue
 
-from hyops_assets.assets.executing import is_by_shell
+from hyops_assets.assets.run_liveness import is_by_shell
 from resources.border import bordered
 from resources.notify import Notifier
 
@@ -28,14 +28,14 @@ def run_failures() -> dg.SensorDefinition:
             )
             return
         message = message_of(context, notifier)
-        told = notifier.tell(message)
+        sent = notifier.tell(message)
         context.log.error(
             "%s of %s failed at %s: %s%s",
             message["job"],
             message["partition"] or "no partition",
             message["step"] or "no step",
             message["reason"],
-            "" if told else " (no webhook is configured)",
+            "" if sent else " (no webhook is configured)",
         )
 
     return sensor

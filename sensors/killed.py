@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from hyops_assets.assets.executing import fail_killed_runs
+from hyops_assets.assets.run_liveness import fail_killed_runs
 from resources.border import bordered
 
 INTERVAL_SECONDS = 30

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hyops_assets.contract.version import ReleaseLine, release_order
 from hyops_assets.settings.feed import FeedSettings
 from resources.feed.parse import Feed, Release
-from resources.feed.watch import Seen, watch
+from resources.feed.watch import KnownReleases, watch
 from sensors.cursor import Cursor
 
 MAX_NEW_PER_TICK = 2
@@ -19,7 +19,7 @@ MAX_WAITING = 500
 
 @dataclass(frozen=True)
 class Known:
-    """What the house knows, as far as a decision needs it.
+    """What this environment knows, as far as a decision needs it.
 
     Attributes:
         newest: the newest release of each line that the feed announced and that was asked for; counts where the
@@ -75,7 +75,7 @@ def plan(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSettings
     Args:
         cursor: what the tick before left.
         feed: what was read; None where it is unchanged or could not be read.
-        known: what the house knows of these releases.
+        known: what this environment knows of these releases.
         settings: skip list, cooldown, limits.
         now: our clock, with a zone.
     """
@@ -143,13 +143,13 @@ def _taken_up(cursor: Cursor, feed: Feed | None, known: Known, settings: FeedSet
     waiting = [release for release in cursor.waiting if release.version not in known.asked]
     if feed is None:
         return Plan((), cursor.but(waiting=tuple(waiting)), notes=(cursor.refused,) if cursor.refused else ())
-    # A cursor that was lost is replaced by what the house knows: events and partitions are the lasting memory.
+    # A cursor that was lost is replaced by what this environment knows: events and partitions are the lasting memory.
     begun = cursor.newest or known.newest
     passed = cursor.passed if cursor.newest else begun
     newest: dict[ReleaseLine, str] = {**_raised({}, known.unfinished), **begun}
     urls = {**known.urls, **{release.version: release.url for release in cursor.waiting}}
     taken = {*known.taken_up, *urls, *(release.version for release in known.unfinished)}
-    watched = watch(feed, Seen(newest, passed, taken, urls), now)
+    watched = watch(feed, KnownReleases(newest, passed, taken, urls), now)
     named = {release.version for release in watched.fresh}
     fresh = [*(release for release in known.unfinished if release.version not in named), *watched.fresh]
     skipped = [release for release in fresh if release.version in settings.skip]

@@ -17,8 +17,8 @@ from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed
 from resources.time_budget import NoTimeLeft, TimeBudget
 from sensors.cursor import Cursor
-from sensors.known import known_of
 from sensors.plan import Known, Plan, plan
+from sensors.release_history import known_of
 
 _GRACE_SECONDS = 1
 POLL_SECONDS = 24.0
@@ -32,7 +32,7 @@ class FeedAlarm(Exception):
 
 
 @dataclass(frozen=True)
-class Look:
+class FeedLook:
     """What a tick saw of the feed: an answer, `unchanged`, or why there is none; and what the cursor keeps of it."""
 
     cursor: Cursor
@@ -91,23 +91,23 @@ def vyos_rolling_release(settings: FeedSettings, *, clock: Callable[[], datetime
     return sensor
 
 
-def _look(feed: ReleaseFeed, cursor: Cursor, settings: FeedSettings, now: datetime) -> Look:
+def _look(feed: ReleaseFeed, cursor: Cursor, settings: FeedSettings, now: datetime) -> FeedLook:
     """Poll the feed, unless it failed and is left alone for now."""
     if cursor.resting(now) and cursor.not_before is not None:
         until = cursor.not_before.isoformat(timespec="seconds")
         said = f"{cursor.failures} polls failed in a row; the next one is at {until}. Last reason: {cursor.trouble}"
-        return Look(cursor, said, dead=cursor.dead)
+        return FeedLook(cursor, said, dead=cursor.dead)
     try:
         polled = feed.poll(cursor.etag, cursor.url, budget=TimeBudget(POLL_SECONDS))
     except TransientError as error:
-        return Look(cursor.failed(said_of(error), now, settings.poll_seconds), said_of(error))
+        return FeedLook(cursor.failed(said_of(error), now, settings.poll_seconds), said_of(error))
     after = cursor.read(polled.etag, polled.url)
     if polled.feed is None:
-        return Look(after, f"the feed is unchanged since it was last read (etag {polled.etag})")
-    return Look(after, "the feed was read", polled.feed)
+        return FeedLook(after, f"the feed is unchanged since it was last read (etag {polled.etag})")
+    return FeedLook(after, "the feed was read", polled.feed)
 
 
-def _confirmed(look: Look, known: Known, feed: ReleaseFeed, settings: FeedSettings, now: datetime) -> Plan:
+def _confirmed(look: FeedLook, known: Known, feed: ReleaseFeed, settings: FeedSettings, now: datetime) -> Plan:
     """Decide, and have GitHub confirm what is to be built; what it contradicts waits, and others are decided on."""
     contradicted: dict[str, str] = {}
     confirmed: set[str] = set()

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from hyops_assets.jobs import SEED_JOBS
 from hyops_assets.owed import Owed, in_words, owed_seeds
 from hyops_assets.partitions import CLOUDS, Cloud
-from hyops_assets.seed_log import Notes, SeedLog
+from hyops_assets.seed_delays import auto_sites
+from hyops_assets.seed_history import Notes, SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import auto_sites
 from resources.border import bordered
 from resources.states.current_record import current_version
 from resources.states.store import StateStore

@@ -7,7 +7,7 @@ import pytest
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.gates import REQUIRED
+from hyops_assets.gate_results import REQUIRED
 from hyops_assets.image.inspection.questions import QUESTIONS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings

@@ -5,7 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field, StringConstraints
 
-from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.forgetting import Partition, forget, references
 from hyops_assets.settings.pipeline import Settings
@@ -29,7 +29,7 @@ class Forgetting(Frozen):
 @bordered
 def forget_partition_op(
     context: dg.OpExecutionContext,
-    asked: dg.ResourceParam[Asked],
+    asked: dg.ResourceParam[RunOptions],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     states: dg.ResourceParam[StateStore],

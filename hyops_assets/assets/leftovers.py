@@ -9,7 +9,7 @@ from functools import partial
 
 import dagster as dg
 
-from hyops_assets.assets.executing import is_live
+from hyops_assets.assets.run_liveness import is_live
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import Claim

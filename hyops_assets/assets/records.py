@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from hyops_assets.assets.adopting import Elsewhere, adopted_record
-from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.assets.smoke import smoke_verified
 from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
@@ -60,7 +60,7 @@ class HowMade(Elsewhere):
 def qcow2_record(
     context: dg.AssetExecutionContext,
     vyos_iso: SignedIso | None,
-    asked: dg.ResourceParam[Asked],
+    asked: dg.ResourceParam[RunOptions],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],

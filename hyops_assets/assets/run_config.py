@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from hyops_assets.assets.asked import require_sound_tags
+from hyops_assets.assets.run_tags import require_sound_tags
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.wrong_values import wrong_values
@@ -36,7 +36,7 @@ def fields_of(model: type[BaseModel]) -> dict[str, dg.Field]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """What was asked of one run.
 
     Attributes:
@@ -67,12 +67,12 @@ def asked(models: Mapping[str, type[BaseModel]]) -> dg.ResourceDefinition:
     )
 
 
-def read_asked(environment: Environment, models: Mapping[str, type[BaseModel]]) -> Asked:
+def read_asked(environment: Environment, models: Mapping[str, type[BaseModel]]) -> RunOptions:
     """Return what was asked of an environment's run; nothing where there is none. Raises as `asked` says."""
     if environment.run is None:
-        return Asked(HandedOver(), {})
+        return RunOptions(HandedOver(), {})
     require_sound_tags(environment.run)
-    return Asked(environment.handed_over, _wishes(environment.run.run_config, models))
+    return RunOptions(environment.handed_over, _wishes(environment.run.run_config, models))
 
 
 def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> dict[type[BaseModel], BaseModel]:

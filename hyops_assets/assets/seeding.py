@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import BaseModel
 
-from hyops_assets.assets.asked import another_slot, module_run, record_state
-from hyops_assets.assets.by_command import seeded_by
-from hyops_assets.assets.executing import is_live
-from hyops_assets.assets.paying import require_within_cap
-from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.daily_cap import require_within_cap
+from hyops_assets.assets.run_config import RunOptions, fields_of
+from hyops_assets.assets.run_liveness import is_live
+from hyops_assets.assets.run_tags import another_slot, module_run, record_state
+from hyops_assets.assets.seed_command import seeded_by
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.evidence import Contract
@@ -44,7 +44,7 @@ class _Cell:
     context: dg.AssetExecutionContext
     cloud: Cloud
     contract: Contract
-    asked: Asked
+    asked: RunOptions
     settings: Settings
     store: ArtifactStore
     states: StateStore
@@ -77,7 +77,7 @@ class _Cell:
         )
 
     def require_within_cap(self) -> None:
-        """See that what costs money may be made; see `paying.require_within_cap`."""
+        """See that what costs money may be made; see `daily_cap.require_within_cap`."""
         options = self.options
         if isinstance(options, PaidSeed) and options.may_create:
             require_within_cap(self.context, self.cloud, options, self.settings)
@@ -128,7 +128,7 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
     def seed(
         context: dg.AssetExecutionContext,
         published_contract: Contract,
-        asked: dg.ResourceParam[Asked],
+        asked: dg.ResourceParam[RunOptions],
         settings: dg.ResourceParam[Settings],
         store: dg.ResourceParam[ArtifactStore],
         states: dg.ResourceParam[StateStore],

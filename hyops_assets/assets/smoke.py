@@ -8,7 +8,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.steps import Step
-from hyops_assets.gates import GATES_VERSION
+from hyops_assets.gate_results import GATES_VERSION
 from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run_command
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.settings.pipeline import Settings
@@ -44,7 +44,7 @@ def smoke_verified(
         file = scratch / built.qcow2.file_name
         # A copy: what a command does to its file reaches no store of ours.
         shutil.copyfile(store.blob(built.qcow2.sha256, progress=progress), file)
-        told = {
+        variables = {
             "ARTIFACT_KEY": settings.build.key_of(built.release),
             "ARTIFACT_FORMAT": "qcow2",
             "ARTIFACT_VERSION": built.version,
@@ -57,7 +57,7 @@ def smoke_verified(
             run_command(
                 command,
                 stage="smoke verify command",
-                told=hyops_vyos(told),
+                variables=hyops_vyos(variables),
                 scratch=scratch,
                 progress=progress,
             )

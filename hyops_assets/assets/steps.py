@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from hyops_assets.assets.executing import is_by_shell, note_process
+from hyops_assets.assets.run_liveness import is_by_shell, note_process
 from hyops_assets.contract.errors import LeadsNowhere, TransientError
 from hyops_assets.contract.steps import LOGGER, Step, timed
 from hyops_assets.contract.version import BadVersion, RecordVersion

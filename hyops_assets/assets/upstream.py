@@ -9,7 +9,7 @@ from datetime import datetime
 import dagster as dg
 from pydantic import Field
 
-from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
@@ -90,7 +90,7 @@ def announced_url(event: dg.AssetMaterialization) -> str | None:
 @bordered
 def vyos_iso(
     context: dg.AssetExecutionContext,
-    asked: dg.ResourceParam[Asked],
+    asked: dg.ResourceParam[RunOptions],
     settings: dg.ResourceParam[Settings],
     feed: dg.ResourceParam[ReleaseFeed],
     store: dg.ResourceParam[ArtifactStore],

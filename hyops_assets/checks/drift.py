@@ -63,7 +63,7 @@ class SeenObject(Frozen):
     read_at: int
 
 
-class Seen(Frozen):
+class SeenObjects(Frozen):
     """The objects of one version, by URL."""
 
     objects: dict[str, SeenObject]
@@ -131,7 +131,7 @@ def drift_of_published(
         contract = store.find_document(PUBLISHED.to_user_string(), version, Contract)
         if contract is None:
             continue
-        seen = store.find_document(SEEN, version, Seen) or Seen(objects={})
+        seen = store.find_document(SEEN, version, SeenObjects) or SeenObjects(objects={})
         objects = dict(seen.objects)
         anew = f"find who may write there, and publish a revision: hyops rebuild {version} --reason '<why>'"
         for url, promised in promises(contract).items():
@@ -150,7 +150,7 @@ def drift_of_published(
             except HyopsError as error:
                 yield Drift(version, url, "anyone can read it", said_of(error), f"see that {url} is there for anyone")
         if objects != seen.objects:
-            store.write_document(SEEN, version, Seen(objects=objects))
+            store.write_document(SEEN, version, SeenObjects(objects=objects))
 
 
 def _broken(where: str, mend: str, links: Iterable[Link]) -> Iterator[Drift]:

@@ -15,7 +15,7 @@ from hyops_assets.partitions import VERSIONS
 from resources.border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Feed, RefusedEntry
-from resources.feed.watch import Seen, watch
+from resources.feed.watch import KnownReleases, watch
 
 NAME = "feed_is_sound"
 KEY = dg.AssetCheckKey(vyos_release.key, NAME)
@@ -86,5 +86,5 @@ def feed_is_sound(context: dg.AssetCheckExecutionContext, feed: dg.ResourceParam
         release = RecordVersion.parse(key).release
         line = release_line(release)
         newest[line] = max(newest.get(line, release), release, key=release_order)
-    watched = watch(read, Seen(newest=newest, passed=newest), datetime.now(UTC))
+    watched = watch(read, KnownReleases(newest=newest, passed=newest), datetime.now(UTC))
     return verdict(watched.alarms, read.refused)

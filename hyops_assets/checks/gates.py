@@ -14,7 +14,7 @@ from hyops_assets.assets.steps import step
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import GateResult
 from hyops_assets.contract.record import FORMATS
-from hyops_assets.gates import examined, gate, passed_before
+from hyops_assets.gate_results import examined, gate, passed_before
 from hyops_assets.image.boot.together import Paused, together
 from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.inspection import questions

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from hyops_assets.assets.publishing import published_contract
-from hyops_assets.assets.registering import read_in
+from hyops_assets.assets.published_contract import published_contract
+from hyops_assets.assets.register_record import read_in
 from hyops_assets.assets.steps import step
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.evidence import Contract

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 import typer
 
-from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG
+from hyops_assets.assets.run_tags import INSTANCE_TAG, MODULE_RUN_TAG
 from hyops_assets.checks.links import site_links
 from hyops_assets.cli.acceptance_killed import KilledTrials
 from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone, at_work
@@ -46,7 +46,7 @@ _REVISION = "use a revision, which no site holds: hyops rebuild <version> --reas
 
 
 @dataclass(frozen=True)
-class Asked:
+class AcceptanceOptions:
     """What the command line said.
 
     Attributes:
@@ -63,7 +63,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Ground:
+class AcceptanceRun:
     """One run: where it works, and what it is called."""
 
     place: Place
@@ -88,7 +88,7 @@ class Ground:
         return self.store.find_document("published_contract", version, Contract)
 
 
-def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.environ) -> int:
+def run_acceptance(place: Place, asked: AcceptanceOptions, environ: Mapping[str, str] = os.environ) -> int:
     """Seed, audit and remove; print a report and return the exit status: 0 only where all of it held.
 
     Raises:
@@ -106,7 +106,7 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
     run_id = new_run_id("acceptance")
     redactor = redactor_of(settings, None, os.environ)
     record = RunRecord(place.root.path / "logs" / "acceptance" / run_id, below=place.root.path, redactor=redactor)
-    ground = Ground(place, settings, run_id, record, redactor)
+    ground = AcceptanceRun(place, settings, run_id, record, redactor)
     if asked.dry_run:
         _foresee(ground, asked)
         return 0
@@ -118,7 +118,7 @@ def run_acceptance(place: Place, asked: Asked, environ: Mapping[str, str] = os.e
     return 0 if all(trial.held for trial in trials) else 1
 
 
-def _foresee(ground: Ground, asked: Asked) -> None:
+def _foresee(ground: AcceptanceRun, asked: AcceptanceOptions) -> None:
     """Print what a run would do. Reads only."""
     if left := KilledTrials(ground.place.root, ground.settings).find():
         raise Refused(
@@ -130,7 +130,7 @@ def _foresee(ground: Ground, asked: Asked) -> None:
     print_plan(ground.place.console, sites, contract, source=source.source_iso_url or source.release)
 
 
-def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Contract]:
+def _run(ground: AcceptanceRun, asked: AcceptanceOptions) -> tuple[list[Trial], Contract]:
     source = _source(ground, asked)
     sites, contract = _looked_at(ground, asked, source)
     if asked.iso:
@@ -144,7 +144,9 @@ def _run(ground: Ground, asked: Asked) -> tuple[list[Trial], Contract]:
     return _tried(ground, sites, contract), contract
 
 
-def _looked_at(ground: Ground, asked: Asked, source: Source) -> tuple[list[TriedSite], Contract | None]:
+def _looked_at(
+    ground: AcceptanceRun, asked: AcceptanceOptions, source: Source
+) -> tuple[list[TriedSite], Contract | None]:
     """Return the sites, and the record's contract, None as long as it is not built.
 
     Raises:
@@ -157,7 +159,7 @@ def _looked_at(ground: Ground, asked: Asked, source: Source) -> tuple[list[Tried
     return sites, contract
 
 
-def _remove_what_killed_ones_left(ground: Ground) -> None:
+def _remove_what_killed_ones_left(ground: AcceptanceRun) -> None:
     """Remove it before anything else is made.
 
     Raises:
@@ -173,11 +175,11 @@ def _remove_what_killed_ones_left(ground: Ground) -> None:
         )
 
 
-def _source(ground: Ground, asked: Asked) -> Source:
+def _source(ground: AcceptanceRun, asked: AcceptanceOptions) -> Source:
     return source_of(asked.iso) if asked.iso else _named(ground)
 
 
-def _require_consent(asked: Asked, environ: Mapping[str, str]) -> None:
+def _require_consent(asked: AcceptanceOptions, environ: Mapping[str, str]) -> None:
     if environ.get(OPT_IN) != "yes":
         raise Refused(
             "an acceptance run makes things at real sites, and costs money",
@@ -187,14 +189,14 @@ def _require_consent(asked: Asked, environ: Mapping[str, str]) -> None:
         raise Refused("no cap of cost is given", hint="give --max-eur; --dry-run prints the estimate")
 
 
-def _named(ground: Ground) -> Source:
+def _named(ground: AcceptanceRun) -> Source:
     version = current_version(ground.states)
     if version is None or ground.contract(version) is None:
         raise Refused("the build slot names no record that was published here", hint="build one, or give --iso")
     return Source(version)
 
 
-def _sites(ground: Ground, asked: Asked, source: Source) -> list[TriedSite]:
+def _sites(ground: AcceptanceRun, asked: AcceptanceOptions, source: Source) -> list[TriedSite]:
     """Return the sites, each with what it costs at most.
 
     Raises:
@@ -218,7 +220,7 @@ def _sites(ground: Ground, asked: Asked, source: Source) -> list[TriedSite]:
     return sites
 
 
-def _require_affordable(sites: list[TriedSite], asked: Asked) -> None:
+def _require_affordable(sites: list[TriedSite], asked: AcceptanceOptions) -> None:
     eur = sum(site.trial.terms.eur for site in sites if site.trial.terms)
     if asked.max_eur is not None and eur > asked.max_eur:
         raise Refused(
@@ -231,7 +233,7 @@ def _chosen(named: str, default: str | None) -> str | None:
     return None if named == LEFT_OUT else named or default
 
 
-def _require_free(ground: Ground, sites: list[TriedSite], contract: Contract) -> None:
+def _require_free(ground: AcceptanceRun, sites: list[TriedSite], contract: Contract) -> None:
     """See that no site holds the record, or is expected to, and that no run is at work there.
 
     Raises:
@@ -250,7 +252,7 @@ def _require_free(ground: Ground, sites: list[TriedSite], contract: Contract) ->
                 )
 
 
-def _tried(ground: Ground, sites: list[TriedSite], contract: Contract) -> list[Trial]:
+def _tried(ground: AcceptanceRun, sites: list[TriedSite], contract: Contract) -> list[Trial]:
     """Try one site after the other. One's failure stops no other; what was made is removed, whatever happens."""
     root, version = ground.place.root, contract.record.version
     with ExitStack() as stack:
@@ -263,7 +265,7 @@ def _tried(ground: Ground, sites: list[TriedSite], contract: Contract) -> list[T
         return [_try(ground, site, graph, live, contract) for site in sites]
 
 
-def _try(ground: Ground, site: TriedSite, graph: Graph, live: dg.DagsterInstance, contract: Contract) -> Trial:
+def _try(ground: AcceptanceRun, site: TriedSite, graph: Graph, live: dg.DagsterInstance, contract: Contract) -> Trial:
     trial, ref, begun = Trial(site), StateRef(site.cloud.spec.module, INSTANCE), time.monotonic()
     try:
         ground.states.begin(
@@ -281,7 +283,7 @@ def _try(ground: Ground, site: TriedSite, graph: Graph, live: dg.DagsterInstance
     return trial
 
 
-def _judged(ground: Ground, site: TriedSite, ran: Ran, contract: Contract) -> list[str]:
+def _judged(ground: AcceptanceRun, site: TriedSite, ran: Ran, contract: Contract) -> list[str]:
     """Return what of a seed does not hold: that it was made by this run, its lineage, what is read back."""
     said, disk = ran.metadata[site.cloud.spec.asset], contract.record.disk.sha256
     passed, why = ran.checks.get(_LINEAGE, (False, "the check did not run"))
@@ -295,7 +297,7 @@ def _judged(ground: Ground, site: TriedSite, ran: Ran, contract: Contract) -> li
     ]
 
 
-def _broken(ground: Ground, site: TriedSite, ref: str, record: Record) -> list[str]:
+def _broken(ground: AcceptanceRun, site: TriedSite, ref: str, record: Record) -> list[str]:
     """Read what was seeded once more at its site, and return what of it is not the record's."""
     seeded = SeededAt(
         site=site.name, ref=ref, version=record.version, record_digest=record.digest, disk_sha256=record.disk.sha256
@@ -306,9 +308,9 @@ def _broken(ground: Ground, site: TriedSite, ref: str, record: Record) -> list[s
 
 
 def _remove(
-    ground: Ground, trial: Trial, own: dg.DagsterInstance, live: dg.DagsterInstance, contract: Contract
+    ground: AcceptanceRun, trial: Trial, own: dg.DagsterInstance, live: dg.DagsterInstance, contract: Contract
 ) -> None:
-    """Remove what this run made at a site, and look whether it is gone; what is not is told in `trial.wrong`."""
+    """Remove what this run made at a site, and look whether it is gone; what is not is reported in `trial.wrong`."""
     site = trial.site
     made = Made(
         ground.place.root, ground.settings, live, own, ground.run_id, site, contract.record, since=ground.began

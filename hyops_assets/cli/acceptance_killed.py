@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from hyops_assets.assets.asked import MODULE_RUN_TAG
-from hyops_assets.assets.executing import is_live
+from hyops_assets.assets.run_liveness import is_live
+from hyops_assets.assets.run_tags import MODULE_RUN_TAG
 from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.errors import HyopsError, Refused

@@ -13,8 +13,8 @@ from functools import partial
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from hyops_assets.assets.asked import MODULE_RUN_TAG
 from hyops_assets.assets.leftovers import seeding_at
+from hyops_assets.assets.run_tags import MODULE_RUN_TAG
 from hyops_assets.assets.seeding import instance_of
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import Refused
@@ -24,7 +24,7 @@ from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.superseding import mentioned
 from hyops_assets.contract.upkeep import Finding
 from hyops_assets.partitions import Cloud
-from hyops_assets.seed_log import SeedLog
+from hyops_assets.seed_history import SeedLog
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
@@ -94,8 +94,8 @@ class Made:
         needed = partial(who_needs, self.live, states, self.settings, self.site, self.record.version, self.since)
         done = self.site.trial.undo(self.record, runs, needed)
         left = self.site.trial.remaining(runs)
-        told = {finding.what for finding in done if finding.verdict != "removed"}
-        done += [Finding(what, self.site.name, "failed", "it is still there") for what in left if what not in told]
+        reported = {finding.what for finding in done if finding.verdict != "removed"}
+        done += [Finding(what, self.site.name, "failed", "it is still there") for what in left if what not in reported]
         if not left:
             self._forget(states)
             states.destroy(self.state, run_id=self.run_id)

@@ -8,16 +8,16 @@ from types import TracebackType
 from typing import Self
 
 from hyops_assets.cli.checking import module_checks, required_variables
+from hyops_assets.cli.module_run import PreflightFailed, Recorded, describe, driver_of, status_of
 from hyops_assets.cli.modules.work import Done
-from hyops_assets.cli.prepare import Asked, Prepared, prepare, reach
+from hyops_assets.cli.prepare import ModuleCommand, Prepared, prepare, reach
 from hyops_assets.cli.progress import busy
-from hyops_assets.cli.recorded import PreflightFailed, Recorded, describe, driver_of, status_of
-from hyops_assets.cli.rerun import rerun_path, write_rerun_inputs
+from hyops_assets.cli.saved_inputs import rerun_path, write_rerun_inputs
 from hyops_assets.cli.usage import before_the_run
 from resources.states.store import Begun
 
 
-def apply_module(asked: Asked) -> None:
+def apply_module(asked: ModuleCommand) -> None:
     """Apply a module.
 
     Raises:

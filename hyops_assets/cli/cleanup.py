@@ -1,4 +1,4 @@
-"""`hyops cleanup`: what the source document names as safe to remove is looked for, told, and removed if asked.
+"""`hyops cleanup`: what the source document names as safe to remove is looked for, reported, and removed if asked.
 
 What belongs here: which parts there are, the table, and the run record. What may go is decided beside each system.
 """
@@ -35,7 +35,7 @@ from resources.handed_over_remains import HandedOverRemains
 from resources.local_remains import LocalRemains
 from resources.settings import load_settings
 from resources.sites.base import Look, Places
-from resources.sites.cleanup import Ground
+from resources.sites.cleanup import CleanupContext
 from resources.states.store import StateStore
 
 _UNSOLVED = frozenset({"failed", "unknown"})
@@ -91,8 +91,8 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
 def _parts(place: Place, settings: Settings, instance: dg.DagsterInstance) -> Iterator[Part]:
     store, states = ArtifactStore(place.root.artifacts), StateStore(place.root)
 
-    def ground(cloud: Cloud, name: str) -> Ground:
-        return Ground(
+    def ground(cloud: Cloud, name: str) -> CleanupContext:
+        return CleanupContext(
             where=name,
             instance=instance_of(name, default_site(cloud.sites(settings))),
             states=states.list,
@@ -135,7 +135,7 @@ class _ByHand:
         return self.find()
 
 
-def _superseded(places: Places, ground: Ground) -> Look:
+def _superseded(places: Places, ground: CleanupContext) -> Look:
     return places.place(ground.where).superseded(ground)
 
 

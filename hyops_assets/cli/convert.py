@@ -47,9 +47,9 @@ def convert(
     """Write a disk in another format and print sizes and digests of both files.
 
     Args:
-        source: raw, qcow2 or raw.xz; told by its bytes, and a raw disk without a partition table by its name.
+        source: raw, qcow2 or raw.xz; known by its bytes, and a raw disk without a partition table by its name.
         destination: appears when it is complete.
-        format_: a key of `_FORMATS`; told by the destination's name where it is None.
+        format_: a key of `_FORMATS`; known by the destination's name where it is None.
         source_format: a key of `_FORMATS`, whatever the source's bytes and name say.
         threads: encoding threads; all cores by default.
         block_size: uncompressed bytes of a block of a raw.xz, such as `512K`.

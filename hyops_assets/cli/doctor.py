@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hyops_assets.cli import extras
-from hyops_assets.cli.doctor_check import Check
+from hyops_assets.cli.doctor_check import HostCheck
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
@@ -26,12 +26,12 @@ _DISTRIBUTION = "hyops-assets"
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<pin>[\w.]+))?")
 
 
-def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[Check]:
+def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[HostCheck]:
     """Return what this host offers for the environment at `root`. Changes nothing; takes a few seconds.
 
     Args:
         root: runtime root; need not exist.
-        environ: where the tokens of configured sites are looked for. Only whether they are set is told.
+        environ: where the tokens of configured sites are looked for. Only whether they are set is reported.
     """
     return [
         python_packages(metadata.requires(_DISTRIBUTION) or []),
@@ -63,7 +63,7 @@ def run_doctor(root: RuntimeRoot) -> int:
     return 1 if any(not check.ok for check in checks) else 0
 
 
-def host_programs(packages: Mapping[str, str]) -> list[Check]:
+def host_programs(packages: Mapping[str, str]) -> list[HostCheck]:
     """Return a check per Debian package, with the versions of its programs and the line that installs it."""
     programs: dict[str, list[str]] = defaultdict(list)
     for program, package in packages.items():
@@ -71,7 +71,7 @@ def host_programs(packages: Mapping[str, str]) -> list[Check]:
     return [_package(package, names) for package, names in sorted(programs.items())]
 
 
-def python_packages(requirements: Iterable[str]) -> Check:
+def python_packages(requirements: Iterable[str]) -> HostCheck:
     """Return whether the Python packages of the lock are there, those with a pin in that very version."""
     wrong: list[str] = []
     count = 0
@@ -90,57 +90,57 @@ def python_packages(requirements: Iterable[str]) -> Check:
             wrong.append(f"{match['name']} is {version}, not {match['pin']}")
     python = ".".join(str(number) for number in sys.version_info[:3])
     found = f"Python {python}, " + ("; ".join(wrong) or f"{count} packages, dagster {metadata.version('dagster')}")
-    return Check("python packages", not wrong, found, "make setup" if wrong else "")
+    return HostCheck("python packages", not wrong, found, "make setup" if wrong else "")
 
 
-def uefi_firmware() -> Check:
+def uefi_firmware() -> HostCheck:
     """Return whether QEMU can boot a disk under UEFI here."""
     from hyops_assets.image.boot.gate import MissingFirmware, find_uefi_firmware
 
     try:
         code, _ = find_uefi_firmware()
     except MissingFirmware as error:
-        return Check("UEFI firmware", ok=False, found=error.message, hint=error.hint)
-    return Check("UEFI firmware", ok=True, found=str(code))
+        return HostCheck("UEFI firmware", ok=False, found=error.message, hint=error.hint)
+    return HostCheck("UEFI firmware", ok=True, found=str(code))
 
 
-def accelerator() -> Check:
+def accelerator() -> HostCheck:
     """Return what QEMU really runs a guest with here: slow emulation is enough for the gates."""
     from hyops_assets.image.boot.accelerator import probe
 
     try:
         usable = probe()
     except MissingProgram as error:
-        return Check("accelerator", ok=False, found=error.message, hint=error.hint)
-    return Check("accelerator", ok=True, found=usable.outlook)
+        return HostCheck("accelerator", ok=False, found=error.message, hint=error.hint)
+    return HostCheck("accelerator", ok=True, found=usable.outlook)
 
 
-def free_space(path: Path, needed_bytes: int) -> Check:
+def free_space(path: Path, needed_bytes: int) -> HostCheck:
     """Return whether the file system under a path, which need not exist yet, has room."""
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     free = shutil.disk_usage(there).free
     found = f"{free >> 30} GiB free under {there}, {needed_bytes >> 30} GiB advised"
     ok = free >= needed_bytes
-    return Check("disk space", ok, found, "" if ok else f"free some space under {there}, or choose another --root")
+    return HostCheck("disk space", ok, found, "" if ok else f"free some space under {there}, or choose another --root")
 
 
-def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[Check]:
+def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[HostCheck]:
     """Return whether `pipeline.yml` validates, and whether the tokens of its sites are set; a lab sets its own."""
     name = "pipeline.yml"
     try:
         settings = load_settings(root)
     except SettingsError as error:
-        return [Check(name, ok=False, found=error.message, hint=error.hint)]
+        return [HostCheck(name, ok=False, found=error.message, hint=error.hint)]
     found = "it validates" if root.settings_file.exists() else "there is none: defaults hold"
-    return [Check(name, ok=True, found=f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
+    return [HostCheck(name, ok=True, found=f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
 
 
-def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[HostCheck]:
     if settings.lab:
         return []
     named = {f"{cloud} site {name}": token_of(site) for cloud, name, site in settings.sites.each()}
     return [
-        Check(
+        HostCheck(
             site,
             ok=bool(environ.get(variable)),
             found=f"{variable} is {'set' if environ.get(variable) else 'not set'}",
@@ -151,7 +151,7 @@ def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     ]
 
 
-def _package(package: str, programs: list[str]) -> Check:
+def _package(package: str, programs: list[str]) -> HostCheck:
     hint = f"apt-get install {package}"
     try:
         versions = tool_versions(programs)
@@ -159,8 +159,8 @@ def _package(package: str, programs: list[str]) -> Check:
         if set(programs) <= OPTIONAL.keys():
             methods = ", ".join(OPTIONAL[program] for program in programs)
             found = f"{error.message}; only build.method {methods} needs it"
-            return Check(package, ok=True, found=found)
-        return Check(package, ok=False, found=error.message, hint=hint)
+            return HostCheck(package, ok=True, found=found)
+        return HostCheck(package, ok=False, found=error.message, hint=hint)
     except HyopsError as error:
-        return Check(package, ok=False, found=" ".join(error.message.split()), hint=f"{hint} --reinstall")
-    return Check(package, ok=True, found=", ".join(f"{name} {version}" for name, version in versions.items()))
+        return HostCheck(package, ok=False, found=" ".join(error.message.split()), hint=f"{hint} --reinstall")
+    return HostCheck(package, ok=True, found=", ".join(f"{name} {version}" for name, version in versions.items()))

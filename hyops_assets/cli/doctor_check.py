@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Check:
+class HostCheck:
     """One thing that was looked at or tried.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import typer
 
-from hyops_assets.cli.doctor_check import Check
+from hyops_assets.cli.doctor_check import HostCheck
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 
@@ -30,7 +30,7 @@ class Lab(Protocol):
         """Have an environment's lab up for as long as the block lasts; one that was up before stays up."""
         ...
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[HostCheck]:
         """Return what this host offers for the lab."""
         ...
 
@@ -41,7 +41,7 @@ def add_commands(app: typer.Typer) -> None:
         extra.add_commands(app)
 
 
-def checks() -> list[Check]:
+def checks() -> list[HostCheck]:
     """Return what `hyops doctor` looks at for the extras that are installed."""
     return [check for extra in installed().values() for check in extra.checks()]
 

@@ -30,5 +30,5 @@ def tell_fault(fault: BaseException | None) -> None:
 def _said(fault: BaseException) -> str:
     try:
         return f"{type(fault).__name__}: {fault}"
-    except Exception as failed:  # noqa: BLE001 - an error whose text fails is told all the same
+    except Exception as failed:  # noqa: BLE001 - an error whose text fails is printed all the same
         return f"{type(fault).__name__} (its text cannot be had: {type(failed).__name__})"

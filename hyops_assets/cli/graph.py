@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import dagster as dg
 
-from hyops_assets.assets.executing import RunProcess, by_shell
+from hyops_assets.assets.run_liveness import RunProcess, by_shell
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import NEXT, HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
@@ -72,7 +72,7 @@ class Graph:
         root: the environment's runtime root.
         instance: its Dagster instance.
         overrides: resources by name, in place of the real ones.
-        tags: what every run carries besides the process that executes it (`hyops_assets/assets/asked.py`).
+        tags: what every run carries besides the process that executes it (`hyops_assets/assets/run_tags.py`).
         handed_over: what every run is handed over in private: commands, paths, and where to publish.
     """
 
@@ -222,7 +222,7 @@ def _op(name: str, config: Mapping[str, object] | None) -> dict[str, object]:
 
 
 def _interrupted(result: dg.JobExecutionResult) -> bool:
-    """Tell whether the run ended because this shell was told to: Dagster turns that into a failed step."""
+    """Tell whether the run ended because this shell was interrupted: Dagster turns that into a failed step."""
     failures = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
     return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 

@@ -93,7 +93,7 @@ def sites_text(asked: AskedSites) -> str:
 
 def _proxmox(asked: AskedSites) -> dict[str, object]:
     said = asked.proxmox or ""
-    # An IPv6 address has more than one colon, and no port can be told from it.
+    # An IPv6 address has more than one colon, and no port can be read from it.
     host, _, port = said.partition(":") if said.count(":") == 1 else (said, "", "")
     given: dict[str, object] = {
         "host": host,

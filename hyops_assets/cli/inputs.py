@@ -79,7 +79,7 @@ def _from_json(text: str) -> dict[str, Any]:
     try:
         found = parsed_json(text)
     except ValueError as error:
-        # The text may hold anything; the position is all that is told.
+        # The text may hold anything; the position is all that is reported.
         raise BadInputs(f"{WHOLE_ENV} is no JSON: {error.args[0]}", hint="give one JSON object of inputs") from None
     _require_plain(found, WHOLE_ENV)
     return _mapping(found, WHOLE_ENV, "give one JSON object of inputs")

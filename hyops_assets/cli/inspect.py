@@ -24,16 +24,16 @@ from hyops_assets.contract.printable import printable
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.dpkg import installed
 from hyops_assets.image.inspection.arrival import Arrived, opened_disk, release_on
 from hyops_assets.image.inspection.expectations import Promise, expected_of, read_promise
-from hyops_assets.image.inspection.questions import QUESTIONS, Expected, Finding, Outcome, answers, viewed
+from hyops_assets.image.inspection.questions import QUESTIONS, DiskFinding, Expected, Outcome, answers, viewed
 from hyops_assets.image.inspection.view import View
 from hyops_assets.image.intake.iso import OpenedIso, squashfs_epoch
 from hyops_assets.image.overlay.dpkg_status import STATUS
 from hyops_assets.image.package_diff import PackageDiff, package_diff
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.sbom import Subject, sbom
 from resources.public_files import fetch_file, is_url, read_document, require_file
 
@@ -59,7 +59,7 @@ class Answer(Frozen):
 
 
 class Report(Frozen):
-    """The JSON report. `passed` says that no answer is wrong; what was not compared is told by its outcome."""
+    """The JSON report. `passed` says that no answer is wrong; what was not compared is seen by its outcome."""
 
     schema_version: Literal["hyops.inspection/v1"] = "hyops.inspection/v1"
     source: str
@@ -73,7 +73,7 @@ class Report(Frozen):
 
 
 @dataclass(frozen=True)
-class Asked:
+class InspectOptions:
     """What a person asked for; see the command's own help."""
 
     source: str
@@ -88,7 +88,7 @@ class Asked:
     most_bytes: int = 8 << 30
 
 
-def run_inspect(asked: Asked) -> int:
+def run_inspect(asked: InspectOptions) -> int:
     """Inspect a disk and print the report; return the exit status."""
     try:
         return _inspect(asked)
@@ -104,7 +104,7 @@ def run_inspect(asked: Asked) -> int:
     return NOT_ASKED
 
 
-def _inspect(asked: Asked) -> int:
+def _inspect(asked: InspectOptions) -> int:
     with (
         _shown(asked) as progress,
         tempfile.TemporaryDirectory(prefix="hyops-inspect.", dir=asked.scratch) as own,
@@ -127,7 +127,7 @@ def _inspect(asked: Asked) -> int:
 
 @contextmanager
 def _arrived(
-    source: str, room: Path, asked: Asked, progress: Progress, sha256: str | None = None
+    source: str, room: Path, asked: InspectOptions, progress: Progress, sha256: str | None = None
 ) -> Iterator[Arrived]:
     """Give the disk at a path or URL; what was fetched and decoded for it is gone with the block."""
     room.mkdir()
@@ -145,7 +145,7 @@ def _arrived(
         yield arrived
 
 
-def _difference(view: View, asked: Asked, scratch: Path, progress: Progress) -> PackageDiff:
+def _difference(view: View, asked: InspectOptions, scratch: Path, progress: Progress) -> PackageDiff:
     """Compare the packages with those of a former disk: that file, or the qcow2 beside that record."""
     former, sha256 = asked.former or "", None
     if former.endswith(".json"):
@@ -182,11 +182,11 @@ def _write_bill(destination: Path, view: View, promise: Promise | None, iso: Ope
 
 
 def _report(
-    asked: Asked,
+    asked: InspectOptions,
     arrived: Arrived,
     expected: Expected,
     promise: Promise | None,
-    findings: list[Finding],
+    findings: list[DiskFinding],
     diff: PackageDiff | None,
 ) -> Report:
     return Report(
@@ -223,7 +223,7 @@ def _print(report: Report, diff: PackageDiff | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _shown(asked: Asked) -> Iterator[Progress]:
+def _shown(asked: InspectOptions) -> Iterator[Progress]:
     """Tell on a terminal what is going on; elsewhere a line each half minute, and beside JSON nothing."""
     errors = console(stderr=True)
     if asked.as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
-from hyops_assets.assets.executing import fail_killed_runs
+from hyops_assets.assets.run_liveness import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import instance_of
 from hyops_assets.partitions import CLOUDS

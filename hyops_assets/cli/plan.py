@@ -1,13 +1,13 @@
 """`hyops plan`: what apply would do, with reading calls only."""
 
 from hyops_assets.cli.checking import module_checks
-from hyops_assets.cli.prepare import Asked, prepare, reach
+from hyops_assets.cli.module_run import Recorded
+from hyops_assets.cli.prepare import ModuleCommand, prepare, reach
 from hyops_assets.cli.progress import busy
-from hyops_assets.cli.recorded import Recorded
 from hyops_assets.cli.usage import before_the_run
 
 
-def plan_module(asked: Asked) -> None:
+def plan_module(asked: ModuleCommand) -> None:
     """Resolve everything as apply does, and print one line per thing: what would become of it.
 
     Raises:

@@ -15,7 +15,7 @@ from hyops_assets.cli.console import console
 from hyops_assets.cli.environment import Place, others, require_there
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
-from hyops_assets.cli.prepare import Asked, prepare, reach, reach_environment, redactor_of
+from hyops_assets.cli.prepare import ModuleCommand, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.progress import busy
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
@@ -53,7 +53,7 @@ class Looked:
         return [*self.results, *self.module_results]
 
 
-def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: bool, as_json: bool) -> int:
+def run_preflight(place: Place, asked: ModuleCommand | None, *, target: str, strict: bool, as_json: bool) -> int:
     """Look, print what was found, and return the exit status.
 
     Args:
@@ -85,7 +85,7 @@ def run_preflight(place: Place, asked: Asked | None, *, target: str, strict: boo
     return code
 
 
-def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redactor]:
+def _look(place: Place, asked: ModuleCommand | None, target: str) -> tuple[Looked, Redactor]:
     runtime = runtime_checks(place.root)
     try:
         # On a new host there is none yet, and that is fine; beside others, a name that is not there is a mistyped one.
@@ -105,7 +105,7 @@ def _look(place: Place, asked: Asked | None, target: str) -> tuple[Looked, Redac
     return looked, redactor_of(settings, None, os.environ)
 
 
-def _module(asked: Asked, results: list[Check], redactor: Redactor) -> tuple[Looked, Redactor]:
+def _module(asked: ModuleCommand, results: list[Check], redactor: Redactor) -> tuple[Looked, Redactor]:
     try:
         prepared = reach(prepare(asked))
     except BadUsage:

@@ -28,7 +28,7 @@ _MOST_REASON = 500
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModuleCommand:
     """A command line of `validate`, `plan`, `apply` or `preflight --module`, as it was given.
 
     Attributes:
@@ -67,7 +67,7 @@ class Prepared:
         redactor: knows this environment's secrets.
     """
 
-    asked: Asked
+    asked: ModuleCommand
     module: Module
     work: Work
     layers: Layers
@@ -75,7 +75,7 @@ class Prepared:
     redactor: Redactor
 
 
-def prepare(asked: Asked, environ: Mapping[str, str] = os.environ) -> Prepared:
+def prepare(asked: ModuleCommand, environ: Mapping[str, str] = os.environ) -> Prepared:
     """Read, resolve and validate everything that a module's run needs.
 
     References that lead nowhere stand in `resolution.unresolved`: the caller decides whether to go on.
@@ -149,7 +149,7 @@ def inputs_by_both_names(prepared: Prepared) -> dict[str, Any]:
     return ours | artifacts
 
 
-def _slot_asked_for(asked: Asked) -> StateRef:
+def _slot_asked_for(asked: ModuleCommand) -> StateRef:
     """Return module and instance; `--state-instance x` and `#x` are two spellings of one thing."""
     ref = StateRef.parse(asked.module)
     if not asked.state_instance:
@@ -163,7 +163,7 @@ def _slot_asked_for(asked: Asked) -> StateRef:
     return named
 
 
-def _require_reason(asked: Asked) -> None:
+def _require_reason(asked: ModuleCommand) -> None:
     reason = asked.bypass_reason
     if len(reason) > _MOST_REASON or not reason.isprintable():
         raise BadUsage(

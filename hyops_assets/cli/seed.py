@@ -19,9 +19,9 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
 from hyops_assets.owed import owed_seeds
 from hyops_assets.partitions import CLOUDS, Cloud
-from hyops_assets.seed_log import SeedLog
+from hyops_assets.seed_delays import wave_waits
+from hyops_assets.seed_history import SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import wave_waits
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from resources.states.current_record import current_version
@@ -29,7 +29,7 @@ from resources.states.store import StateStore
 
 
 @dataclass(frozen=True)
-class Asked:
+class SeedOptions:
     """What the command line said.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked:
     at_once: int
 
 
-def seed(place: Place, asked: Asked) -> int:
+def seed(place: Place, asked: SeedOptions) -> int:
     """Seed; canaries first unless sites are named. Return the exit status: 1 where a seed failed or was held back.
 
     Raises:
@@ -101,7 +101,7 @@ def print_missing(place: Place) -> int:
     return int(any(one.alarms for _, one in found))
 
 
-def _chosen(place: Place, asked: Asked, graph: Graph) -> list[Cell]:
+def _chosen(place: Place, asked: SeedOptions, graph: Graph) -> list[Cell]:
     clouds = [cloud for cloud in CLOUDS if asked.cloud in ("", cloud.name)]
     _require_sites(clouds, asked.sites, graph.settings)
     named = current_version(StateStore(place.root))

@@ -1,12 +1,12 @@
 """`hyops validate`: a module's inputs, resolved as far as that goes without changing anything. Loads no Dagster."""
 
 from hyops_assets.cli.checking import module_checks, warnings
-from hyops_assets.cli.prepare import Asked, prepare, reach
-from hyops_assets.cli.recorded import Recorded
+from hyops_assets.cli.module_run import Recorded
+from hyops_assets.cli.prepare import ModuleCommand, prepare, reach
 from hyops_assets.cli.usage import before_the_run
 
 
-def validate_module(asked: Asked) -> None:
+def validate_module(asked: ModuleCommand) -> None:
     """Validate a module's inputs and say what is not there yet. Writes a run record, and no state.
 
     With `--skip-preflight`, a state that does not resolve and a variable that is unset are warnings.

@@ -59,7 +59,7 @@ def _bare(source: str) -> str:
     try:
         return Url.parse(bare, schemes=("https", "http")).shown
     except BadUrl:
-        # Whatever it is, a part that is public cannot be told from one that is not.
+        # Whatever it is, a part that is public cannot be distinguished from one that is not.
         return ""
 
 

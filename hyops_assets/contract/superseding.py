@@ -32,7 +32,7 @@ _NEVER = RecordVersion("")
 
 
 @dataclass(frozen=True)
-class Cloud:
+class StateWords:
     """How states speak of what one cloud holds: the modules that name it, those that use it, and the words."""
 
     naming: tuple[str, ...]
@@ -42,8 +42,8 @@ class Cloud:
     version: str
 
 
-IMAGES = Cloud((IMAGE_SEED, IMAGE_REGISTER), (HETZNER_EDGES,), "image_ref", "image_key", "image_version")
-TEMPLATES = Cloud(
+IMAGES = StateWords((IMAGE_SEED, IMAGE_REGISTER), (HETZNER_EDGES,), "image_ref", "image_key", "image_version")
+TEMPLATES = StateWords(
     (TEMPLATE_SEED, TEMPLATE_IMPORT), (ONPREM_EDGE,), "template_vm_id", "template_key", "template_image_version"
 )
 
@@ -59,7 +59,7 @@ class Current:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldImage:
     """An image or template of ours at a site, complete and ready.
 
     Attributes:
@@ -93,7 +93,7 @@ def mentioned(states: States) -> Mapping[str, str]:
     return {text: str(ref) for ref, state in states for text in _texts(state.outputs)}
 
 
-def currents(states: States, cloud: Cloud, instance: str | None) -> list[Current]:
+def currents(states: States, cloud: StateWords, instance: str | None) -> list[Current]:
     """Return what the active states of a site name.
 
     Args:
@@ -125,7 +125,7 @@ def currents(states: States, cloud: Cloud, instance: str | None) -> list[Current
 
 
 def judge_versions(
-    held: Sequence[Held], current: Sequence[Current], policy: Policy, *, now: datetime
+    held: Sequence[HeldImage], current: Sequence[Current], policy: Policy, *, now: datetime
 ) -> dict[str, tuple[Verdict, str]]:
     """Decide about everything that a site holds, by id: superseded or not, and why.
 
@@ -142,7 +142,7 @@ def judge_versions(
 
 
 def _judged(
-    one: Held, named: list[Current], spared: dict[str, int], policy: Policy, now: datetime
+    one: HeldImage, named: list[Current], spared: dict[str, int], policy: Policy, now: datetime
 ) -> tuple[Verdict, str]:
     by_ref = [entry for entry in named if entry.ref == one.ref]
     if by_ref:
@@ -164,7 +164,7 @@ def _judged(
     return "remove", f"superseded by {oldest}"
 
 
-def _current(ref: StateRef, state: ModuleState, cloud: Cloud) -> Current:
+def _current(ref: StateRef, state: ModuleState, cloud: StateWords) -> Current:
     found = {name: state.outputs.get(name) for name in (cloud.key, cloud.version, cloud.ref)}
     if any(value in (None, "") or not isinstance(value, str | int) for value in found.values()):
         raise NotSettled(

@@ -27,7 +27,7 @@ _ENCRYPTED = re.compile(r'^(\s*encrypted-password\s+)(?:"([^"]*)"|(\S+))[ \t]*$'
 _PLAINTEXT = re.compile(r'^(\s*plaintext-password\s+)(?:"([^"]*)"|(\S+))[ \t]*$', re.MULTILINE)
 _DISABLED = ("*", "!")
 _TRYING_SECONDS = 5.0
-# In a process of its own: a hash may ask for billions of rounds, and crypt(3) does what it is told.
+# In a process of its own: a hash may ask for billions of rounds, and crypt(3) computes all of them.
 _TRY = """\
 import ctypes, json, sys
 library = ctypes.CDLL("libcrypt.so.1")
@@ -136,4 +136,4 @@ def _user(statement: Statement) -> str:
     """Return whose login a statement is part of: the tag of the `user` around it."""
     around = statement.inside
     names = [around[at + 1] for at, word in enumerate(around[:-1]) if word == "user"]
-    return f"user {names[-1]}" if names else "nobody by name"
+    return f"user {names[-1]}" if names else "no user by name"

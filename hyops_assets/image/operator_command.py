@@ -79,7 +79,7 @@ def run_command(
     command: OperatorCommand,
     *,
     stage: str,
-    told: Mapping[str, str],
+    variables: Mapping[str, str],
     scratch: Path,
     hidden: Sequence[str] = (),
     progress: Progress = silent,
@@ -89,7 +89,7 @@ def run_command(
     Args:
         command: what to run.
         stage: under which progress is reported.
-        told: variables of ours.
+        variables: variables of ours.
         scratch: where it runs if it names no directory of its own.
         hidden: what must not stand in a log, besides the values of the variables that were named for it.
         progress: cancels by raising; the command's whole process group is then stopped.
@@ -98,14 +98,14 @@ def run_command(
         CommandNotUsable: its directory is none, or a variable that it needs is not set.
         ProgramFailed: it failed or took too long; carries its last lines.
     """
-    return _run(["bash", "-c", command.line], command, stage, told, scratch, hidden, progress)
+    return _run(["bash", "-c", command.line], command, stage, variables, scratch, hidden, progress)
 
 
 def answer_of(
     command: OperatorCommand,
     *,
     stage: str,
-    told: Mapping[str, str],
+    variables: Mapping[str, str],
     scratch: Path,
     hidden: Sequence[str] = (),
     progress: Progress = silent,
@@ -121,7 +121,7 @@ def answer_of(
         ["bash", "-c", _ANSWER_APART, "bash", command.line, str(answer)],
         command,
         stage,
-        told,
+        variables,
         scratch,
         hidden,
         progress,
@@ -134,9 +134,9 @@ def answer_of(
     return answer.read_text(errors="replace")
 
 
-def hyops_vyos(told: Mapping[str, str]) -> dict[str, str]:
+def hyops_vyos(variables: Mapping[str, str]) -> dict[str, str]:
     """Return variables under the names of HybridOps' environment contract: `HYOPS_VYOS_<name>`."""
-    return {f"HYOPS_VYOS_{name}": value for name, value in told.items()}
+    return {f"HYOPS_VYOS_{name}": value for name, value in variables.items()}
 
 
 def inherited() -> dict[str, str]:
@@ -186,7 +186,7 @@ def _run(
     argv: Sequence[str],
     command: OperatorCommand,
     stage: str,
-    told: Mapping[str, str],
+    variables: Mapping[str, str],
     scratch: Path,
     hidden: Sequence[str],
     progress: Progress,
@@ -201,7 +201,7 @@ def _run(
         argv,
         stage=stage,
         timeout=command.timeout_seconds,
-        env={**inherited(), **secrets, **told},
+        env={**inherited(), **secrets, **variables},
         cwd=workdir,
         secrets=[*(form for value in (*secrets.values(), *hidden) for form in (value, *forms_of(value))), *_proxies()],
         progress=progress,

@@ -13,7 +13,7 @@ _QUOTES = "\"'"
 _CLOSING = {'"': '"', "'": "'", "/*": "*/"}
 _MOST_WORDS = 2
 _DEEPEST = 64
-"""VyOS' own configurations nest a dozen levels. What stands deeper is told by the words around it no further."""
+"""VyOS' own configurations nest a dozen levels. What stands deeper is not reported further."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who is told of a failed run, in `pipeline.yml`."""
+"""Who is notified of a failed run, in `pipeline.yml`."""
 
 from pydantic import Field
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from hyops_assets.ui.links import ENTRANCE, Entrance
-from hyops_assets.ui.rules import ANSWER_HEADERS, Asked, Refused, Rules
+from hyops_assets.ui.rules import ANSWER_HEADERS, Refused, Rules, UiRequest
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,7 +45,7 @@ class Guard:
         else:
             await self._application(scope, receive, _guarded(send))
 
-    async def _enter(self, asked: Asked, scope: Message, send: Send) -> None:
+    async def _enter(self, asked: UiRequest, scope: Message, send: Send) -> None:
         codes = parse_qs(asked.query).get("code", [])
         cookie = self._entrance.redeem(codes[0]) if asked.method == "GET" and len(codes) == 1 else None
         if cookie is None:
@@ -62,8 +62,8 @@ class Guard:
         await _answer(send, status, headers, _GO_ON)
 
 
-def _asked(scope: Message) -> Asked:
-    return Asked(
+def _asked(scope: Message) -> UiRequest:
+    return UiRequest(
         kind=scope["type"],
         method=scope.get("method", "GET"),
         path=scope["path"],

@@ -21,7 +21,7 @@ _NAMED = re.compile(r"(?:op=\w{0,100})?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Asked:
+class UiRequest:
     """One request, as the server parsed it. Header names are lower case; a name may stand more than once."""
 
     kind: Literal["http", "websocket"]
@@ -79,19 +79,19 @@ class Rules:
         names = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         return frozenset(names | ({"127.0.0.1", "localhost"} if self.port == 80 else set()))
 
-    def refusal(self, asked: Asked) -> Refused | None:
+    def refusal(self, asked: UiRequest) -> Refused | None:
         """Return why a request is refused; None where it may go on."""
         for rule in (self._wrong_host, self._wrong_origin, self._no_session, self._wrong_use):
             if (refused := rule(asked)) is not None:
                 return refused
         return None
 
-    def _wrong_host(self, asked: Asked) -> Refused | None:
+    def _wrong_host(self, asked: UiRequest) -> Refused | None:
         if asked.header("host") in self.hosts:
             return None
         return Refused(HTTPStatus.MISDIRECTED_REQUEST, "this UI is served under 127.0.0.1 and localhost only")
 
-    def _wrong_origin(self, asked: Asked) -> Refused | None:
+    def _wrong_origin(self, asked: UiRequest) -> Refused | None:
         """Refuse what a page of another origin sends. A client that is no browser sends neither header."""
         forbidden = Refused(HTTPStatus.FORBIDDEN, "a page of another origin asked for this")
         if asked.count("origin") and asked.header("origin") not in {f"http://{host}" for host in self.hosts}:
@@ -107,12 +107,12 @@ class Rules:
             return None
         return forbidden
 
-    def _no_session(self, asked: Asked) -> Refused | None:
+    def _no_session(self, asked: UiRequest) -> Refused | None:
         if asked.path == ENTRANCE or any(self.knows(value) for value in asked.cookies(self.cookie)):
             return None
         return Refused(HTTPStatus.UNAUTHORIZED, "open this UI by the link that `hyops open` prints")
 
-    def _wrong_use(self, asked: Asked) -> Refused | None:
+    def _wrong_use(self, asked: UiRequest) -> Refused | None:
         if asked.kind == "websocket":
             return None if asked.path == GRAPHQL else Refused(HTTPStatus.NOT_FOUND, "no websocket is served here")
         if asked.path == GRAPHQL:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import typer
 
-from hyops_assets.cli.doctor_check import Check
+from hyops_assets.cli.doctor_check import HostCheck
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 
@@ -52,7 +52,7 @@ class LabExtra:
         with lab_running(root):
             yield
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[HostCheck]:
         """Return what this host offers for the lab; nothing where the extra's packages are not installed."""
         if _missing():
             return []

@@ -20,7 +20,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
 from hyops_assets.contract.version import iso_file_name
-from hyops_assets.image.partial import replacing
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.private import make_private_directory
 from hyops_assets.settings.build import BuildSettings
 from hyops_assets.settings.feed import FeedSettings

@@ -1,4 +1,4 @@
-"""The API's manners: errors, pages, tokens, faults and the trace, around every handler.
+"""The API's request_rules: errors, pages, tokens, faults and the trace, around every handler.
 
 Error bodies and codes: https://docs.hetzner.cloud/reference/cloud, "Errors".
 """
@@ -99,7 +99,7 @@ async def body_of(request: web.Request) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class House:
+class ApiState:
     """What holds for every request: tokens, the rate, and how many seconds Hetzner's clock is ahead of this host's."""
 
     tokens: Tokens
@@ -111,7 +111,7 @@ class House:
         return time.time() + self.clock_ahead
 
 
-def manners(house: House, faults: FaultTable, trace: Trace, witness: Witness | None) -> Any:
+def request_rules(api: ApiState, faults: FaultTable, trace: Trace, witness: Witness | None) -> Any:
     """Return the middleware that checks token and rate, commits the faults, words the errors and writes the trace."""
 
     @web.middleware
@@ -122,11 +122,11 @@ def manners(house: House, faults: FaultTable, trace: Trace, witness: Witness | N
         if kills(fault, "before"):
             return _cut(request)
         try:
-            response = await _answer(request, handler, house, fault)
+            response = await _answer(request, handler, api, fault)
         except ApiError as error:
             response = _error(error)
-        response.headers.update(house.rate.headers(house.now()))
-        response.headers["Date"] = formatdate(house.now(), usegmt=True)
+        response.headers.update(api.rate.headers(api.now()))
+        response.headers["Date"] = formatdate(api.now(), usegmt=True)
         await _bear_witness(request, response, path, trace, witness)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
@@ -144,18 +144,18 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _answer(request: web.Request, handler: Handler, house: House, fault: object) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, api: ApiState, fault: object) -> web.StreamResponse:
     # An unknown path is answered before the token is looked at, as the live API does.
     if request.match_info.http_exception is not None:
         raise ApiError(404, "not_found", "api route not found")
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not given:
         raise ApiError(401, "unauthorized", "token is required")
-    if not house.tokens.may_read(given):
+    if not api.tokens.may_read(given):
         raise ApiError(401, "unauthorized", "the token you have provided is invalid")
-    if not house.rate.take():
-        raise ApiError(429, "rate_limit_exceeded", f"limit of {house.rate.limit} requests per hour reached")
-    if request.method not in {"GET", "HEAD"} and not house.tokens.may_write(given):
+    if not api.rate.take():
+        raise ApiError(429, "rate_limit_exceeded", f"limit of {api.rate.limit} requests per hour reached")
+    if request.method not in {"GET", "HEAD"} and not api.tokens.may_write(given):
         raise ApiError(401, "token_readonly", "the token you have provided may only read")
     if isinstance(fault, Answer):
         raise ApiError(fault.status, fault.code, fault.message)

@@ -6,9 +6,9 @@ from base64 import b64decode
 from aiohttp import web
 
 from hyops_lab.hetzner.answers import ROOT, ApiError, body_of, invalid, page_of
-from hyops_lab.hetzner.asked import get, labels_of, selected, text
 from hyops_lab.hetzner.catalogue import LOCATIONS, SERVER_TYPES, location_view, server_type_view
 from hyops_lab.hetzner.image_calls import ImageCalls
+from hyops_lab.hetzner.parameters import get, labels_of, selected, text
 from hyops_lab.hetzner.project import Key, Project
 from hyops_lab.hetzner.server_calls import MOVES, ServerCalls
 from hyops_lab.hetzner.views import key_view, task_view

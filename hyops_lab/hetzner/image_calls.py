@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from hyops_lab.hetzner.answers import ApiError, body_of, invalid, page_of
-from hyops_lab.hetzner.asked import actions_of, announce, get, labels_of, selected
+from hyops_lab.hetzner.parameters import actions_of, announce, get, labels_of, selected
 from hyops_lab.hetzner.project import Image, Project
 from hyops_lab.hetzner.views import image_view
 from hyops_lab.hetzner.work import Worker

@@ -7,8 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from hyops_lab.hetzner.answers import PRETEND, ApiError, body_of, invalid, not_found, page_of
-from hyops_lab.hetzner.asked import actions_of, announce, get, labels_of, selected, text
 from hyops_lab.hetzner.catalogue import LOCATIONS, SERVER_TYPES
+from hyops_lab.hetzner.parameters import actions_of, announce, get, labels_of, selected, text
 from hyops_lab.hetzner.project import Image, Key, Project, Server, Task, by_name
 from hyops_lab.hetzner.views import image_view, server_view, task_view
 from hyops_lab.hetzner.work import Worker

@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.holes import extents
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import find_program, run
 from hyops_lab.grub_modules import grub_modules
 from hyops_lab.installer.cpio import initramfs

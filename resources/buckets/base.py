@@ -64,7 +64,7 @@ class Noted:
 
 
 @dataclass(frozen=True)
-class Held:
+class ObjectHead:
     """What a bucket says of an object, without reading its bytes.
 
     Attributes:
@@ -126,7 +126,7 @@ class Bucket(Protocol):
         """
         ...
 
-    def head(self, name: str) -> Held | None:
+    def head(self, name: str) -> ObjectHead | None:
         """Return what is known of an object, or None where there is none.
 
         Raises:

@@ -2,7 +2,7 @@
 
 Bytes go to a hidden file beside the final name and are hashed on their way; `link(2)` then gives them the name and
 fails where it exists, where `rename(2)` would replace. A hidden file is locked for as long as its writer lives, so
-that leftovers of killed writers can be told from work in progress.
+that leftovers of killed writers can be distinguished from work in progress.
 """
 
 import fcntl

@@ -20,7 +20,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.space import space_needed
-from resources.buckets.base import BucketFailed, Changed, Held, Immutable, Noted, Taken, no_object
+from resources.buckets.base import BucketFailed, Changed, Immutable, Noted, ObjectHead, Taken, no_object
 from resources.buckets.create_only import create_only, partial_beside, sweep, sync_directory
 from resources.buckets.names import require_object_name
 
@@ -126,7 +126,7 @@ class DirectoryBucket:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
                 raise no_object(str(target)) from error
 
-    def head(self, name: str) -> Held | None:
+    def head(self, name: str) -> ObjectHead | None:
         """Return what is known of an object, or None where there is none.
 
         Raises:
@@ -138,7 +138,7 @@ class DirectoryBucket:
                 found = target.stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            return Held(name, found.st_size, _tag_of(found), _read_facts(_facts_path(target)))
+            return ObjectHead(name, found.st_size, _tag_of(found), _read_facts(_facts_path(target)))
 
     def list(self, prefix: str) -> list[str]:
         """Return the names that start with a prefix, sorted."""

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyops_assets.contract.progress import Progress, silent
-from resources.buckets.base import BucketFailed, BucketUnavailable, Changed, Held, Immutable, Noted, Taken, no_object
+from resources.buckets.base import (
+    BucketFailed,
+    BucketUnavailable,
+    Changed,
+    Immutable,
+    Noted,
+    ObjectHead,
+    Taken,
+    no_object,
+)
 from resources.buckets.names import require_object_name
 from resources.buckets.proven_source import ProvenSource, proven
 from resources.buckets.s3_conditions import Conditions
@@ -157,7 +166,7 @@ class S3Bucket:
         self._require_bucket()
         raise no_object(self._where(name))
 
-    def head(self, name: str) -> Held | None:
+    def head(self, name: str) -> ObjectHead | None:
         """Return what is known of an object, or None where there is none.
 
         Raises:
@@ -175,7 +184,7 @@ class S3Bucket:
         metadata = dict(found["Metadata"])
         sha256 = metadata.pop("sha256", None)
         noted = Noted(sha256, found["ContentType"], metadata, found.get("CacheControl", "")) if sha256 else None
-        return Held(name, int(found.get("ContentLength", 0)), found["ETag"], noted)
+        return ObjectHead(name, int(found.get("ContentLength", 0)), found["ETag"], noted)
 
     def list(self, prefix: str) -> list[str]:
         """Return the names that start with a prefix, sorted.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hyops_assets.contract.urls import PREFIX
 from hyops_assets.image.digests import sha256_of_bytes
-from resources.buckets.base import BucketFailed, Held
+from resources.buckets.base import BucketFailed, ObjectHead
 from resources.buckets.s3_errors import CONFLICTS, S3Refused, asked
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Conditions:
         head: looks up an object.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, head: Callable[[str], Held | None]) -> None:
+    def __init__(self, client: "S3Client", bucket: str, head: Callable[[str], ObjectHead | None]) -> None:
         self._client = client
         self._bucket = bucket
         self._head = head

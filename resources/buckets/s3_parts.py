@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyops_assets.image.atomic_write import BeingWritten
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.image.partial import BeingWritten
 from hyops_assets.image.private import make_private_directory
 from resources.buckets.base import BucketUnavailable, Noted, Taken
 from resources.buckets.proven_source import ProvenSource

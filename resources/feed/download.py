@@ -23,7 +23,7 @@ from hyops_assets.settings.feed import FeedSettings
 from resources.answers import Answer, Pace, TooManyBytes, TooSlow, Unreachable
 from resources.entity_tags import strong_tag
 from resources.feed.parse import Release
-from resources.feed.partial import DestinationFailed, PartialFile, file_system_errors
+from resources.feed.partial_file import DestinationFailed, PartialFile, file_system_errors
 from resources.feed.signature_files import local_signature, readable, remote_signature
 from resources.public_http import AnonymousClient, NotAllowed, anonymous_client, opened
 

@@ -18,7 +18,7 @@ from hyops_assets.image.space import space_needed
 from hyops_assets.settings.feed import FeedSettings
 from resources.feed.download import local_path, mirrored_at
 from resources.feed.parse import FeedMalformed, Release, is_upstreams, parse_feed
-from resources.feed.partial import file_system_errors
+from resources.feed.partial_file import file_system_errors
 
 FEED_NAME = "version.json"
 MAX_ANNOUNCED = 500

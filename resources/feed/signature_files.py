@@ -11,7 +11,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.urls import Url
 from hyops_assets.settings.feed import MAX_SIGNATURE_BYTES
 from resources.answers import TooManyBytes
-from resources.feed.partial import TooLarge
+from resources.feed.partial_file import TooLarge
 from resources.public_http import AnonymousClient, NotFound, UnexpectedAnswer, opened
 
 

@@ -18,7 +18,7 @@ the newest one, it would make every later release look old."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class KnownReleases:
     """What is known of a feed from earlier readings.
 
     Attributes:
@@ -50,7 +50,7 @@ class Watched:
     alarms: tuple[str, ...] = ()
 
 
-def watch(feed: Feed, seen: Seen, now: datetime) -> Watched:
+def watch(feed: Feed, seen: KnownReleases, now: datetime) -> Watched:
     """Compare a feed with what is known of it from before.
 
     Args:
@@ -86,7 +86,7 @@ def watch(feed: Feed, seen: Seen, now: datetime) -> Watched:
     return Watched(tuple(fresh), history, tuple(alarms))
 
 
-def _contradiction(release: Release, seen: Seen) -> str | None:
+def _contradiction(release: Release, seen: KnownReleases) -> str | None:
     """Return what is wrong with an entry that is no newer than what was seen before."""
     if release.version in seen.known:
         url = seen.urls.get(release.version, release.url)

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hyops_assets.contract.errors import HyopsError, Refused, said_by_system
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
-from resources.buckets.base import BucketFailed, Held
+from resources.buckets.base import BucketFailed, ObjectHead
 from resources.buckets.names import require_object_name
 
 
@@ -172,7 +172,7 @@ def missing(url: str) -> ObjectMissing:
     return ObjectMissing(f"{url} is not published", hint="materialize published_contract for its version")
 
 
-def facts_of(held: Held, url: str) -> ObjectFacts:
+def facts_of(held: ObjectHead, url: str) -> ObjectFacts:
     """Return what a bucket says of an object, with the URL that anyone reads it at."""
     noted = held.noted
     return ObjectFacts(

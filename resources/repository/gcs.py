@@ -5,7 +5,7 @@ last byte has come; a resumable upload that ends before leaves nothing that anyo
 Google's client alone and kept nowhere: a later run starts a new one, and the service forgets the old one in a week.
 
 Which rights it takes: `roles/storage.objectCreator` to publish, and that anyone may read. With
-`roles/storage.objectViewer` besides, `list` works and an absent object can be told from an unreadable one. Nothing is
+`roles/storage.objectViewer` besides, `list` works and an absent object is known from an unreadable one. Nothing is
 ever removed, so no right to remove is needed (https://cloud.google.com/storage/docs/access-control/iam-roles).
 """
 

@@ -56,7 +56,7 @@ class _NeverDeleted(storage.Blob):
     """A blob whose deletion does nothing.
 
     Where the checksum of a finished upload differs, Google's client deletes the object by its name, whatever stands
-    there by then. What is published is not ours to remove; wrong bytes are told at the next comparison.
+    there by then. What is published is not ours to remove; wrong bytes are found at the next comparison.
     """
 
     def delete(self, *_: Any, **__: Any) -> None:
@@ -82,7 +82,7 @@ def upload(
         noted: what stands beside them; the digest as metadata `sha256`.
         call: from `Patience.arguments`.
         chunk_bytes: of a large object, how much travels at a time; whole 256 KiB.
-        progress: told that the upload begins anew, besides what `source` tells.
+        progress: called when the upload begins anew, besides what `source` reports.
 
     Raises:
         Taken: the name is not free. After a lost answer that may be our own success.

@@ -13,7 +13,7 @@ from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
 from resources.environment import Environment, of_environment
 from resources.repository.base import ObjectRepository
-from resources.repository.by_command import CommandRepository
+from resources.repository.command_repository import CommandRepository
 from resources.repository.directory import DirectoryRepository
 
 
@@ -51,7 +51,7 @@ def command_repository(command: OperatorCommand, settings: Settings, root: Runti
         notes=root.path / "work" / "published-by-command",
         below=root.path,
         keys=[settings.build.record_key, settings.build.stream_record_key],
-        told={
+        variables={
             "HYOPS_VYOS_REPO_BACKEND": "" if settings.repository.kind == "directory" else settings.repository.kind,
             "HYOPS_VYOS_GCS_BUCKET": _bucket_of(settings, "gcs"),
             "HYOPS_VYOS_S3_BUCKET": _bucket_of(settings, "s3"),

@@ -11,7 +11,7 @@ from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.urls import public_url
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.settings.repository import RepositorySettings
-from resources.buckets.base import BucketUnavailable, Held, Noted, Taken
+from resources.buckets.base import BucketUnavailable, Noted, ObjectHead, Taken
 from resources.buckets.create_only import DigestMismatch
 from resources.buckets.names import require_object_name
 from resources.buckets.s3 import S3Bucket
@@ -166,7 +166,9 @@ class S3Repository:
         if held is not None:
             self._adopted(held, MARKER, MARKER_SHA256, silent, sent=0)
 
-    def _adopted(self, held: Held, source: Path | bytes, sha256: str, progress: Progress, *, sent: int) -> Published:
+    def _adopted(
+        self, held: ObjectHead, source: Path | bytes, sha256: str, progress: Progress, *, sent: int
+    ) -> Published:
         """Take what is there for what would be published, if it is: by size and the SHA-256 noted beside it.
 
         Where nothing is noted, as of an object put there by hand, the bytes are read back and hashed.

@@ -20,10 +20,10 @@ from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import Outputs
-from hyops_assets.contract.superseding import Cloud as Words
+from hyops_assets.contract.superseding import StateWords
 from hyops_assets.contract.upkeep import Finding, IsLive
 from hyops_assets.settings.pipeline import Settings
-from resources.sites.cleanup import Ground
+from resources.sites.cleanup import CleanupContext
 from resources.sites.journal import SeedReport
 from resources.sites.links import Link
 from resources.sites.trial import Trial
@@ -229,7 +229,7 @@ class Place(Protocol):
         """Look for what dead runs left. `at_work` returns a live run that seeds here; None where there is none."""
         ...
 
-    def superseded(self, ground: Ground) -> Look:
+    def superseded(self, ground: CleanupContext) -> Look:
         """Look for what newer records have replaced."""
         ...
 
@@ -311,7 +311,7 @@ class CloudSpec:
     things: str
     site: type[BaseModel]
     options: type[BaseModel]
-    words: Words
+    words: StateWords
     environment_output: str
     takes: VariantFormat
     answer: str

@@ -13,12 +13,12 @@ from typing import Generic, Protocol, TypeVar
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import Claim, Owner, owner_of
 from hyops_assets.contract.superseding import (
-    Cloud,
     Current,
-    Held,
+    HeldImage,
     NotSettled,
     Policy,
     States,
+    StateWords,
     currents,
     judge_versions,
     mentioned,
@@ -75,7 +75,7 @@ class Removal(Generic[Thing]):
 
 
 @dataclass(frozen=True)
-class Ground:
+class CleanupContext:
     """What decides besides the site itself.
 
     Attributes:
@@ -106,9 +106,9 @@ class Ground:
 
     def judge(
         self,
-        held: Sequence[Held],
+        held: Sequence[HeldImage],
         states: States,
-        cloud: Cloud,
+        cloud: StateWords,
         confirm: Callable[[Sequence[Current]], None],
         *,
         spent: Mapping[str, str] = MappingProxyType({}),
@@ -135,7 +135,7 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Standing(Generic[Thing]):
+class SiteObject(Generic[Thing]):
     """Something at a site that may be what a seed left, or what a state names.
 
     Attributes:
@@ -158,7 +158,7 @@ class Standing(Generic[Thing]):
     names: tuple[str, ...]
     claim: Claim | None
     by_hand: str
-    held: Held | None = None
+    held: HeldImage | None = None
     beyond: tuple[Verdict, str] | None = None
     unfit: tuple[Verdict, str] | None = None
     protected: str | None = None
@@ -168,22 +168,22 @@ class Standing(Generic[Thing]):
 class Stock(Protocol[Thing]):
     """What seeds left at one site: a cloud's part in the story of what is superseded."""
 
-    words: Cloud
+    words: StateWords
     noun: str
 
-    def list(self) -> Sequence[Standing[Thing]]:
+    def list(self) -> Sequence[SiteObject[Thing]]:
         """Read everything that concerns us, afresh."""
         ...
 
-    def used_by(self, found: Sequence[Standing[Thing]]) -> Mapping[str, str]:
+    def used_by(self, found: Sequence[SiteObject[Thing]]) -> Mapping[str, str]:
         """Read what uses any of it now, as a phrase by id."""
         ...
 
-    def problem(self, entry: Current, found: Sequence[Standing[Thing]]) -> str | None:
+    def problem(self, entry: Current, found: Sequence[SiteObject[Thing]]) -> str | None:
         """Return why what a state names does not stand here whole, as a phrase; None where it does."""
         ...
 
-    def spent(self, ours: Sequence[Standing[Thing]]) -> Mapping[str, str]:
+    def spent(self, ours: Sequence[SiteObject[Thing]]) -> Mapping[str, str]:
         """Return what of ours has served its purpose, whatever its version, by id, and why."""
         ...
 
@@ -202,7 +202,7 @@ class Stock(Protocol[Thing]):
 
 
 def judge(
-    one: Standing[Thing],
+    one: SiteObject[Thing],
     owner: Owner | None,
     *,
     mentions: Mapping[str, str],
@@ -237,16 +237,16 @@ def judge(
     return ("keep", one.protected) if verdict == "remove" and one.protected else (verdict, why)
 
 
-def superseded(stock: Stock[Thing], ground: Ground) -> Removal[Standing[Thing]]:
+def superseded(stock: Stock[Thing], ground: CleanupContext) -> Removal[SiteObject[Thing]]:
     """Return the removal of what is superseded at a site: each looked at again by its id, with all around it."""
 
-    def look() -> list[Judged[Standing[Thing]]]:
+    def look() -> list[Judged[SiteObject[Thing]]]:
         return _look(stock, ground)
 
-    def again(one: Standing[Thing], _finding: Finding) -> Judged[Standing[Thing]] | None:
+    def again(one: SiteObject[Thing], _finding: Finding) -> Judged[SiteObject[Thing]] | None:
         return next((entry for entry in look() if entry[0].ref == one.ref), None)
 
-    def remove(one: Standing[Thing], finding: Finding) -> Finding:
+    def remove(one: SiteObject[Thing], finding: Finding) -> Finding:
         def judged_again() -> Finding:
             now = again(one, finding)
             return finding if now is None else now[1]
@@ -256,7 +256,7 @@ def superseded(stock: Stock[Thing], ground: Ground) -> Removal[Standing[Thing]]:
     return Removal(look, again, remove)
 
 
-def _look(stock: Stock[Thing], ground: Ground) -> list[Judged[Standing[Thing]]]:
+def _look(stock: Stock[Thing], ground: CleanupContext) -> list[Judged[SiteObject[Thing]]]:
     found, states = stock.list(), ground.states()
     owners = {one.ref: ground.owner_of(one.claim, one.ref) for one in found if one.claim is not None}
     ours = [one for one in found if one.held is not None and owners[one.ref].ours]

@@ -53,7 +53,7 @@ class Trial(Protocol):
         """Return the trial with its terms for a disk, by the prices now. Reads only.
 
         Raises:
-            Refused: they cannot be told, so that no cap could hold.
+            Refused: they are unknown, so that no cap could hold.
         """
         ...
 

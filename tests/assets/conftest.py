@@ -6,8 +6,8 @@ import pytest
 from hyops_assets.settings.build import AptSource
 from hyops_lab.miniature import MadeIso
 from hyops_lab.signing import LabKey
+from tests.assets.environment import LabEnvironment
 from tests.assets.ground import Ground, make_ground
-from tests.assets.house import House
 from tests.shared_ground import made_once
 
 
@@ -35,35 +35,35 @@ def miniature(ground: Ground) -> MadeIso:
 
 
 @pytest.fixture
-def home(tmp_path: Path, ground: Ground) -> Iterator[House]:
-    """A house whose lab announced the miniature, and whose instance ran nothing yet."""
+def home(tmp_path: Path, ground: Ground) -> Iterator[LabEnvironment]:
+    """An environment whose lab announced the miniature, and whose instance ran nothing yet."""
     with ground.environment("announced", tmp_path) as copy:
         yield copy
 
 
 @pytest.fixture
-def built(tmp_path: Path, ground: Ground) -> Iterator[House]:
-    """A house in which both records exist and passed their gates; nothing is published."""
+def built(tmp_path: Path, ground: Ground) -> Iterator[LabEnvironment]:
+    """An environment in which both records exist and passed their gates; nothing is published."""
     with ground.environment("built", tmp_path) as copy:
         yield copy
 
 
 @pytest.fixture
-def published(tmp_path: Path, ground: Ground) -> Iterator[House]:
-    """A house whose record was built, gated and published, and is held by no site."""
+def published(tmp_path: Path, ground: Ground) -> Iterator[LabEnvironment]:
+    """An environment whose record was built, gated and published, and is held by no site."""
     with ground.environment("published", tmp_path) as copy:
         yield copy
 
 
 @pytest.fixture
-def released(tmp_path: Path, ground: Ground) -> Iterator[House]:
-    """A house whose record was built, published and seeded at both clouds."""
+def released(tmp_path: Path, ground: Ground) -> Iterator[LabEnvironment]:
+    """An environment whose record was built, published and seeded at both clouds."""
     with ground.environment("seeded", tmp_path) as copy:
         yield copy
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
+def seeded(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[LabEnvironment]:
     """What `released` is, shared by the tests of a module: each puts back what it changes."""
     with ground.environment("seeded", tmp_path_factory.mktemp("seeded")) as copy:
         yield copy

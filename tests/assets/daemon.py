@@ -18,7 +18,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import DagsterEvent
 
-from hyops_assets.assets.publishing import published_contract
+from hyops_assets.assets.published_contract import published_contract
 from hyops_assets.checks.published import anonymous_read_back
 from hyops_assets.cli.graph import Graph, RunFailed
 from hyops_assets.contract.layout import RuntimeRoot

@@ -22,7 +22,7 @@ from hyops_assets.settings.build import AptSource
 from hyops_lab.miniature import MadeIso, make_miniature
 from hyops_lab.packages import make_repository
 from hyops_lab.signing import LabKey
-from tests.assets.house import RELEASE, House, house, moved, reopened
+from tests.assets.environment import RELEASE, LabEnvironment, lab_environment, moved, reopened
 from tests.assets.relocation import LINKED_BYTES
 
 Stage = Literal["announced", "built", "published", "seeded"]
@@ -59,7 +59,7 @@ class Ground:
         return MadeIso(iso, iso.with_name(f"{iso.name}.minisig"))
 
     @contextmanager
-    def environment(self, stage: Stage, directory: Path, *, gcs: bool = False) -> Iterator[House]:
+    def environment(self, stage: Stage, directory: Path, *, gcs: bool = False) -> Iterator[LabEnvironment]:
         """Yield a private copy of the environment at a stage; its lab serves for as long as the block lasts."""
         before = _shared_files(self.directory)
         _copy_tree(self.directory / stage, directory / "root")
@@ -85,7 +85,7 @@ def make_ground(directory: Path) -> None:
     ground = Ground(directory)
     make_miniature(directory / "miniature", RELEASE, ground.key)
     making = directory / _MAKING
-    with house(making, ground.key.trusted_as("lab"), ground.packages) as built:
+    with lab_environment(making, ground.key.trusted_as("lab"), ground.packages) as built:
         built.announce(ground.miniature)
     _copy_tree(making / "root", ground.directory / "announced")
     with reopened(making) as built:

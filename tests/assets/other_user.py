@@ -1,4 +1,4 @@
-"""Builds one record in a house of its own, as whoever runs it, and prints the record's identity.
+"""Builds one record in an environment of its own, as whoever runs it, and prints the record's identity.
 
 Usage: python -m tests.assets.other_user DIRECTORY ISO PUBLIC_KEY PACKAGES_LINE KEYRING
 The signature lies beside the ISO.
@@ -12,13 +12,13 @@ from hyops_assets.settings.build import AptSource
 from hyops_assets.settings.signing_keys import SigningKey
 from hyops_lab.miniature import MadeIso
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, house
+from tests.assets.environment import RELEASE, lab_environment
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 
 def main(directory: Path, iso: Path, public_key: str, packages: AptSource) -> None:
     key = SigningKey(name="lab", public_key=public_key, lab=True)
-    with house(directory, key, packages) as home:
+    with lab_environment(directory, key, packages) as home:
         home.announce(MadeIso(iso, iso.with_name(f"{iso.name}.minisig")))
         home.build_records()
         store = ArtifactStore(home.root.artifacts)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from hyops_assets.assets.executing import SHELL_TAG
+from hyops_assets.assets.run_liveness import SHELL_TAG
 from hyops_assets.cli.faults import tell_fault
 from hyops_assets.cli.graph import Graph, Ran, RunFailed
 from hyops_assets.contract.handed_over import HandedOver
@@ -29,7 +29,7 @@ from resources.sites.hetzner.timeouts import HetznerTimeouts
 from resources.sites.proxmox.resource import proxmox_sites
 from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from sensors.failures import run_failures
-from tests.assets.house import RELEASE, quick
+from tests.assets.environment import RELEASE, quick
 from tests.clouds import HETZNER, PROXMOX
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 

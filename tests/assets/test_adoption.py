@@ -14,12 +14,12 @@ from hyops_assets.image.programs import run
 from hyops_assets.image.variants import qcow2
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.clouds import HETZNER
 
 
 @pytest.fixture(scope="module")
-def elsewhere(seeded: House, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def elsewhere(seeded: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Both variants of a record that others built."""
     record = ArtifactStore(seeded.root.artifacts).read_document("published_contract", RELEASE, Contract).record
     directory = tmp_path_factory.mktemp("elsewhere")
@@ -28,11 +28,13 @@ def elsewhere(seeded: House, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return {format_: directory / variant.file_name for format_, variant in record.variants.items()}
 
 
-def contract_of(home: House) -> Contract:
+def contract_of(home: LabEnvironment) -> Contract:
     return ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
 
 
-def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(home: House, elsewhere: dict[str, Path]) -> None:
+def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(
+    home: LabEnvironment, elsewhere: dict[str, Path]
+) -> None:
     graph = home.graph()
     graph.adopt(RELEASE, path=str(elsewhere["qcow2"]))
     contract = contract_of(home)
@@ -58,20 +60,22 @@ def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(home: House, e
     assert again.metadata["published_contract"]["outcome"] == "adopted"
 
 
-def test_a_raw_xz_built_elsewhere_becomes_both_variants_of_its_disk(home: House, elsewhere: dict[str, Path]) -> None:
+def test_a_raw_xz_built_elsewhere_becomes_both_variants_of_its_disk(
+    home: LabEnvironment, elsewhere: dict[str, Path]
+) -> None:
     sha256 = sha256_of_file(elsewhere["raw.xz"])
     home.graph().adopt(RELEASE, path=str(elsewhere["raw.xz"]), sha256=sha256)
     assert contract_of(home).record.variants["raw.xz"].sha256 == sha256
     assert contract_of(home).record.variants["qcow2"].sha256 == sha256_of_file(elsewhere["qcow2"])
 
 
-def test_another_file_than_the_digest_names_is_refused(home: House, elsewhere: dict[str, Path]) -> None:
+def test_another_file_than_the_digest_names_is_refused(home: LabEnvironment, elsewhere: dict[str, Path]) -> None:
     with pytest.raises(RunFailed, match="has the SHA-256"):
         home.graph().adopt(RELEASE, path=str(elsewhere["qcow2"]), sha256="0" * 64)
     assert home.published() == {}
 
 
-def test_the_disk_of_another_release_is_refused(home: House, elsewhere: dict[str, Path]) -> None:
+def test_the_disk_of_another_release_is_refused(home: LabEnvironment, elsewhere: dict[str, Path]) -> None:
     with pytest.raises(RunFailed, match=f"holds the release {RELEASE}"):
         home.graph().adopt("2026.03.04-0027-rolling", path=str(elsewhere["qcow2"]))
     assert home.published() == {}
@@ -86,14 +90,16 @@ def test_the_disk_of_another_release_is_refused(home: House, elsewhere: dict[str
     ],
 )
 def test_a_url_that_may_not_stand_in_a_contract_is_refused_before_it_is_fetched(
-    home: House, url: str, sha256: str, said: str
+    home: LabEnvironment, url: str, sha256: str, said: str
 ) -> None:
     with pytest.raises(RunFailed, match=said):
         home.graph().adopt(RELEASE, url=url, sha256=sha256)
     assert home.published() == {}
 
 
-def test_the_same_gates_refuse_a_disk_with_a_host_key(home: House, elsewhere: dict[str, Path], tmp_path: Path) -> None:
+def test_the_same_gates_refuse_a_disk_with_a_host_key(
+    home: LabEnvironment, elsewhere: dict[str, Path], tmp_path: Path
+) -> None:
     disk = tmp_path / "disk.raw"
     qcow2.decode(elsewhere["qcow2"], disk)
     key = tmp_path / "key"

@@ -7,7 +7,7 @@ import pytest
 
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.image import programs
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.full_disk import file_size_limit
 
 RECORD = f"network/vyos/vyos-1.5-{RELEASE}.record.json"
@@ -23,7 +23,7 @@ def host_without(program: str, directory: Path) -> Path:
     return directory
 
 
-def nothing_is_half_done(home: House) -> bool:
+def nothing_is_half_done(home: LabEnvironment) -> bool:
     scratch = home.root.artifacts / "scratch"
     return (
         home.published() == {}
@@ -37,7 +37,7 @@ def nothing_is_half_done(home: House) -> bool:
 
 @pytest.mark.slow
 def test_without_a_program_nothing_is_half_published_and_a_run_goes_on_once_it_is_there(
-    home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: LabEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that reads the ISO, one that makes the disk, and one that looks at what was made."""
     for program, package in (("xorriso", "xorriso"), ("mkfs.ext4", "e2fsprogs"), ("xz", "xz-utils")):
@@ -52,7 +52,7 @@ def test_without_a_program_nothing_is_half_published_and_a_run_goes_on_once_it_i
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_said_leaves_nothing_and_a_rerun_with_room_succeeds(home: House) -> None:
+def test_a_full_disk_is_said_leaves_nothing_and_a_rerun_with_room_succeeds(home: LabEnvironment) -> None:
     for size_bytes, step in ((6 << 20, "vyos_iso"), (64 << 20, "qcow2_record")):
         with pytest.raises(RunFailed, match=f"{step}: NoSpace: no space left at"), file_size_limit(size_bytes):
             home.graph().build(RELEASE)

@@ -17,7 +17,7 @@ from hyops_assets.image.boot.turns import turn
 from hyops_lab.cli.lab import SITE
 from resources.boot import BootGate
 from tests import processes
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.assets.test_killed_runs import leftovers
 from tests.clouds import HETZNER
 
@@ -70,17 +70,19 @@ def interrupted(step: str, stage: str, sign: signal.Signals = signal.SIGINT) -> 
 
 
 @pytest.mark.long
-def test_a_build_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next_goes_on(home: House) -> None:
+def test_a_build_that_is_cancelled_at_any_stage_leaves_nothing_behind_and_the_next_goes_on(
+    home: LabEnvironment,
+) -> None:
     cancel_and_go_on(home, BUILD_STAGES)
 
 
 @pytest.mark.slow
-def test_a_build_that_is_cancelled_leaves_nothing_behind_and_the_next_goes_on(home: House) -> None:
+def test_a_build_that_is_cancelled_leaves_nothing_behind_and_the_next_goes_on(home: LabEnvironment) -> None:
     """The stages at which something else is open each: a download, a program, threads, the repository."""
     cancel_and_go_on(home, [one for one in BUILD_STAGES if one[1] in SHORT])
 
 
-def cancel_and_go_on(home: House, stages: list[tuple[str, str]]) -> None:
+def cancel_and_go_on(home: LabEnvironment, stages: list[tuple[str, str]]) -> None:
     graph = home.graph()
     for step, stage in stages:
         with interrupted(step, stage):
@@ -94,7 +96,7 @@ def cancel_and_go_on(home: House, stages: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.slow
-def test_a_seed_that_is_cancelled_leaves_no_server_behind_and_the_next_goes_on(published: House) -> None:
+def test_a_seed_that_is_cancelled_leaves_no_server_behind_and_the_next_goes_on(published: LabEnvironment) -> None:
     home, graph = published, published.graph()
     for step, stage in SEED_STAGES:
         with interrupted(step, stage):
@@ -105,13 +107,13 @@ def test_a_seed_that_is_cancelled_leaves_no_server_behind_and_the_next_goes_on(p
     require_all_ended(home)
 
 
-def require_all_ended(home: House) -> None:
+def require_all_ended(home: LabEnvironment) -> None:
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     assert home.instance.get_runs(unfinished) == []
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(built: House) -> None:
+def test_a_run_that_waits_for_its_turn_to_boot_can_be_cancelled(built: LabEnvironment) -> None:
     home = built
     shutil.rmtree(home.root.artifacts / "documents" / "gates" / "boots_bios")
     locks = home.root.path / "turns"

@@ -13,23 +13,23 @@ from hyops_assets.contract.inputs import BadInputs, BuildInputs, read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.clouds import PROXMOX
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
 
 
-def run(home: House, **given: Any) -> Ran:
+def run(home: LabEnvironment, **given: Any) -> Ran:
     inputs = read_inputs(IMAGE_BUILD, BuildInputs, {"record_version": RELEASE, **given})
     return home.graph(handed_over(inputs)).build(RELEASE)
 
 
-def contract(home: House) -> Contract:
+def contract(home: LabEnvironment) -> Contract:
     return ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
 
 
 @pytest.fixture
-def shelf(built: House) -> Path:
+def shelf(built: LabEnvironment) -> Path:
     """A directory that a web server serves, where a publish command may put files."""
     directory = built.lab.files.objects / "theirs"
     directory.mkdir(parents=True)
@@ -37,7 +37,7 @@ def shelf(built: House) -> Path:
 
 
 @pytest.fixture
-def publish(built: House, shelf: Path) -> str:
+def publish(built: LabEnvironment, shelf: Path) -> str:
     """A publish command that copies a file to a web server and prints where it is."""
     base = str(built.settings.repository.public_base_url).rstrip("/")
     name = '"$(basename "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH")"'
@@ -47,13 +47,13 @@ def publish(built: House, shelf: Path) -> str:
     )
 
 
-def test_a_build_command_that_fails_publishes_nothing(home: House) -> None:
+def test_a_build_command_that_fails_publishes_nothing(home: LabEnvironment) -> None:
     with pytest.raises(RunFailed, match="exit status 3"):
         run(home, build_command="echo no disk >&2; exit 3")
     assert home.published() == {}
 
 
-def test_a_failing_smoke_command_refuses_unless_it_is_not_required(built: House) -> None:
+def test_a_failing_smoke_command_refuses_unless_it_is_not_required(built: LabEnvironment) -> None:
     home = built
     with pytest.raises(RunFailed, match="smoke_verify_command refuses the disk"):
         run(home, smoke_verify_command="echo no boot; false")
@@ -64,7 +64,7 @@ def test_a_failing_smoke_command_refuses_unless_it_is_not_required(built: House)
 
 
 def test_a_publish_command_publishes_every_object_the_commit_point_last(
-    built: House, publish: str, shelf: Path
+    built: LabEnvironment, publish: str, shelf: Path
 ) -> None:
     home = built
     before = home.published()
@@ -86,7 +86,7 @@ def test_a_publish_command_publishes_every_object_the_commit_point_last(
 
 
 def test_a_publish_command_that_uploads_other_bytes_is_found_by_reading_back(
-    built: House, publish: str, shelf: Path
+    built: LabEnvironment, publish: str, shelf: Path
 ) -> None:
     home = built
     with pytest.raises(RunFailed, match=r"answers .* bytes"):

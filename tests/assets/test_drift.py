@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.checks.drift import CHECK, SEEN, Drift, Seen, drift_of_published
+from hyops_assets.checks.drift import CHECK, SEEN, Drift, SeenObjects, drift_of_published
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.definitions import build_definitions
 from hyops_lab.cli.lab import SITE
@@ -15,7 +15,7 @@ from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
 from resources.settings import load_settings
-from tests.assets.house import RELEASE, House, quick
+from tests.assets.environment import RELEASE, LabEnvironment, quick
 from tests.assets.test_lineage import changed, restored, snapshot, template
 from tests.cli.shell import hyops
 from tests.clouds import hetzner_seed
@@ -23,7 +23,7 @@ from tests.clouds import hetzner_seed
 NEXT_YEAR = 1_830_000_000
 
 
-def looked(home: House) -> dict[str, dg.AssetCheckEvaluation]:
+def looked(home: LabEnvironment) -> dict[str, dg.AssetCheckEvaluation]:
     """Run the job as the schedule does; return each asset's evaluation."""
     definitions = build_definitions(home.root, load_settings(home.root), overrides=quick())
     result = definitions.resolve_job_def("look_for_drift").execute_in_process(instance=home.instance)
@@ -38,20 +38,20 @@ def rows(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
     return [dict(record.data) for record in table.records]
 
 
-def differences(home: House, asset: str) -> list[dict[str, Any]]:
+def differences(home: LabEnvironment, asset: str) -> list[dict[str, Any]]:
     evaluation = looked(home)[asset]
     assert not evaluation.passed
     return rows(evaluation)
 
 
-def published(home: House, *, now: float) -> list[Drift]:
+def published(home: LabEnvironment, *, now: float) -> list[Drift]:
     settings, store = load_settings(home.root), ArtifactStore(home.root.artifacts)
     repository = object_repository(settings.repository, home.root, os.environ)
     return list(drift_of_published(settings, store, repository, now=now))
 
 
 @pytest.fixture
-def images(seeded: House) -> Iterator[dict[int, Image]]:
+def images(seeded: LabEnvironment) -> Iterator[dict[int, Image]]:
     """The project's images, put back afterwards."""
     contents = seeded.lab.hetzner.project.contents
     before = {id_: image.model_copy(deep=True) for id_, image in contents.images.items()}
@@ -60,7 +60,7 @@ def images(seeded: House) -> Iterator[dict[int, Image]]:
     contents.images.update(before)
 
 
-def test_what_stands_as_it_was_left_passes_everywhere_and_looking_changes_nothing(seeded: House) -> None:
+def test_what_stands_as_it_was_left_passes_everywhere_and_looking_changes_nothing(seeded: LabEnvironment) -> None:
     before = seeded.mutations(), seeded.published()
     found = looked(seeded)
     assert set(found) == {"proxmox_template", "hetzner_image", "published_contract"}
@@ -69,7 +69,7 @@ def test_what_stands_as_it_was_left_passes_everywhere_and_looking_changes_nothin
 
 
 def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
-    seeded: House, images: dict[int, Image]
+    seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     words = ("drift", "--root", seeded.root.path)
     whole = hyops(os.environ, *words)
@@ -82,27 +82,27 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
     assert f"next: protect snapshot {snapshot(seeded).id} there again" in differing.stdout
 
 
-def test_a_missing_snapshot_is_told(seeded: House, images: dict[int, Image]) -> None:
+def test_a_missing_snapshot_is_told(seeded: LabEnvironment, images: dict[int, Image]) -> None:
     gone = images.pop(snapshot(seeded).id)
     (row,) = differences(seeded, "hetzner_image")
     assert (row["where"], row["what"]) == (f"hetzner/{SITE}", f"snapshot {gone.id} can be read")
 
 
 def test_a_snapshot_that_lost_its_protection_is_told_where_the_site_protects(
-    seeded: House, images: dict[int, Image]
+    seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     images[snapshot(seeded).id].protected = False
     (row,) = differences(seeded, "hetzner_image")
     assert (row["expected"], row["found"]) == ("protected", "not protected")
 
 
-def test_a_relabelled_snapshot_is_told(seeded: House, images: dict[int, Image]) -> None:
+def test_a_relabelled_snapshot_is_told(seeded: LabEnvironment, images: dict[int, Image]) -> None:
     images[snapshot(seeded).id].labels["hyops_disk_sha256_hi"] = "0" * 32
     assert any("holds the record's disk" in row["what"] for row in differences(seeded, "hetzner_image"))
 
 
 def test_a_second_ready_snapshot_of_a_record_is_told_as_extra_and_as_one_too_many(
-    seeded: House, images: dict[int, Image]
+    seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     twin = snapshot(seeded).model_copy(update={"id": 999999}, deep=True)
     images[twin.id] = twin
@@ -112,7 +112,7 @@ def test_a_second_ready_snapshot_of_a_record_is_told_as_extra_and_as_one_too_man
 
 
 def test_what_another_environment_left_ready_is_no_difference_and_the_check_says_whose_it_is(
-    seeded: House, images: dict[int, Image]
+    seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     twin = snapshot(seeded).model_copy(update={"id": 999999}, deep=True)
     twin.labels["hyops_environment"] = "a1" * 10
@@ -128,7 +128,7 @@ def test_what_another_environment_left_ready_is_no_difference_and_the_check_says
     assert str(row["found"]).endswith(f"belongs to environment {'a1' * 10}")
 
 
-def test_what_a_cleanup_removed_is_not_missed(seeded: House, images: dict[int, Image]) -> None:
+def test_what_a_cleanup_removed_is_not_missed(seeded: LabEnvironment, images: dict[int, Image]) -> None:
     images.pop(snapshot(seeded).id)
     name = str(hetzner_seed(SITE, RELEASE))
     path = seeded.root.artifacts / "documents" / "hetzner_image" / f"{SITE}%7C{RELEASE}.json"
@@ -137,7 +137,7 @@ def test_what_a_cleanup_removed_is_not_missed(seeded: House, images: dict[int, I
         assert looked(seeded)["hetzner_image"].passed
 
 
-def test_a_changed_or_missing_template_is_told(seeded: House) -> None:
+def test_a_changed_or_missing_template_is_told(seeded: LabEnvironment) -> None:
     with changed(template(seeded).config, description="our golden image"):
         assert any("seed was committed" in row["what"] for row in differences(seeded, "proxmox_template"))
     machines = seeded.lab.proxmox.inventory.machines
@@ -150,7 +150,7 @@ def test_a_changed_or_missing_template_is_told(seeded: House) -> None:
 
 
 @pytest.fixture
-def rights(seeded: House) -> Iterator[dict[str, frozenset[str]]]:
+def rights(seeded: LabEnvironment) -> Iterator[dict[str, frozenset[str]]]:
     """The token's rights at the lab's node, put back afterwards."""
     access = seeded.lab.proxmox.access
     before, access.privileges = access.privileges, {}
@@ -158,21 +158,23 @@ def rights(seeded: House) -> Iterator[dict[str, frozenset[str]]]:
     access.privileges = before
 
 
-def test_a_token_that_may_only_read_finds_nothing_amiss(seeded: House, rights: dict[str, frozenset[str]]) -> None:
+def test_a_token_that_may_only_read_finds_nothing_amiss(
+    seeded: LabEnvironment, rights: dict[str, frozenset[str]]
+) -> None:
     rights["/"] = frozenset({"VM.Audit", "Datastore.Audit"})
     found = looked(seeded)["proxmox_template"]
     assert (found.passed, rows(found)) == (True, [])
 
 
 def test_a_token_that_sees_no_machine_is_reported_and_no_template_is_missed(
-    seeded: House, rights: dict[str, frozenset[str]]
+    seeded: LabEnvironment, rights: dict[str, frozenset[str]]
 ) -> None:
     rights["/"] = frozenset({"Datastore.Audit"})
     (row,) = differences(seeded, "proxmox_template")
     assert (row["what"], "VM.Audit" in row["found"]) == ("the whole site", True)
 
 
-def test_a_pvestatd_that_hangs_hides_no_template(seeded: House) -> None:
+def test_a_pvestatd_that_hangs_hides_no_template(seeded: LabEnvironment) -> None:
     seeded.lab.proxmox.statistics.hanging = True
     try:
         assert looked(seeded)["proxmox_template"].passed
@@ -181,7 +183,7 @@ def test_a_pvestatd_that_hangs_hides_no_template(seeded: House) -> None:
 
 
 def test_a_site_that_cannot_be_read_is_a_difference_and_stops_no_other(
-    seeded: House, monkeypatch: pytest.MonkeyPatch
+    seeded: LabEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(seeded.settings.hetzner_site(SITE).token_env)
     found = looked(seeded)
@@ -190,7 +192,7 @@ def test_a_site_that_cannot_be_read_is_a_difference_and_stops_no_other(
     assert found["proxmox_template"].passed
 
 
-def test_a_site_that_is_configured_no_more_is_told(seeded: House) -> None:
+def test_a_site_that_is_configured_no_more_is_told(seeded: LabEnvironment) -> None:
     seeded.configure(sites=seeded.settings.sites.model_copy(update={"hetzner": {}}))
     try:
         (row,) = differences(seeded, "hetzner_image")
@@ -199,7 +201,7 @@ def test_a_site_that_is_configured_no_more_is_told(seeded: House) -> None:
     assert "it is not looked at" in row["found"]
 
 
-def test_a_removed_object_and_one_of_another_size_are_told(seeded: House) -> None:
+def test_a_removed_object_and_one_of_another_size_are_told(seeded: LabEnvironment) -> None:
     directory = seeded.lab.files.objects / "network/vyos"
     with restored(directory / f"vyos-1.5-{RELEASE}.qcow2") as qcow2:
         qcow2.chmod(0o600)
@@ -210,7 +212,7 @@ def test_a_removed_object_and_one_of_another_size_are_told(seeded: House) -> Non
         qcow2.touch()
 
 
-def test_an_object_whose_head_changed_is_read_whole_at_once(seeded: House) -> None:
+def test_an_object_whose_head_changed_is_read_whole_at_once(seeded: LabEnvironment) -> None:
     looked(seeded)
     with restored(seeded.lab.files.objects / f"network/vyos/vyos-1.5-{RELEASE}.raw.xz") as raw:
         raw.chmod(0o600)
@@ -220,14 +222,14 @@ def test_an_object_whose_head_changed_is_read_whole_at_once(seeded: House) -> No
         assert any(row["what"].startswith("sha256 of") for row in differences(seeded, "published_contract"))
 
 
-def test_objects_are_read_whole_again_when_their_time_has_come_and_not_before(seeded: House) -> None:
+def test_objects_are_read_whole_again_when_their_time_has_come_and_not_before(seeded: LabEnvironment) -> None:
     store = ArtifactStore(seeded.root.artifacts)
     contract = store.read_document("published_contract", RELEASE, Contract)
     assert published(seeded, now=NEXT_YEAR) == []
-    first = store.read_document(SEEN, RELEASE, Seen)
+    first = store.read_document(SEEN, RELEASE, SeenObjects)
     assert set(first.objects) == {*contract.urls.values(), contract.record_url}
     assert published(seeded, now=NEXT_YEAR + 86400) == []
-    assert store.read_document(SEEN, RELEASE, Seen) == first
+    assert store.read_document(SEEN, RELEASE, SeenObjects) == first
     assert published(seeded, now=NEXT_YEAR + 31 * 86400) == []
-    later = store.read_document(SEEN, RELEASE, Seen)
+    later = store.read_document(SEEN, RELEASE, SeenObjects)
     assert all(later.objects[url].read_at > one.read_at for url, one in first.objects.items())

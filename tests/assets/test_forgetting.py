@@ -15,28 +15,30 @@ from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from resources.states.store import StateStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.clouds import PROXMOX
 
 MISTYPED = "2026.09.09-0000-rolling"
 
 
-def referring(house: House, name: str) -> list[str]:
+def referring(lab_environment: LabEnvironment, name: str) -> list[str]:
     found = references(
         Partition.parse(name),
-        house.instance,
-        ArtifactStore(house.root.artifacts),
-        StateStore(house.root),
-        load_settings(house.root),
+        lab_environment.instance,
+        ArtifactStore(lab_environment.root.artifacts),
+        StateStore(lab_environment.root),
+        load_settings(lab_environment.root),
     )
     return [one.what for one in found]
 
 
-def versions(house: House) -> list[str]:
-    return list(house.instance.get_dynamic_partitions(str(VERSIONS.name)))
+def versions(lab_environment: LabEnvironment) -> list[str]:
+    return list(lab_environment.instance.get_dynamic_partitions(str(VERSIONS.name)))
 
 
-def test_a_mistyped_version_is_forgotten_from_the_shell(home: House, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_version_is_forgotten_from_the_shell(
+    home: LabEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
     add_version(home.instance, MISTYPED)
     place = Place(home.root, "")
     run_forget(place, MISTYPED, apply=False, referred_to=False)
@@ -49,7 +51,7 @@ def test_a_mistyped_version_is_forgotten_from_the_shell(home: House, capsys: pyt
 
 
 @pytest.mark.parametrize("typed", [MISTYPED, "2026.03.03 0027 (röling)"])
-def test_a_mistyped_version_is_forgotten_from_the_ui(home: House, typed: str) -> None:
+def test_a_mistyped_version_is_forgotten_from_the_ui(home: LabEnvironment, typed: str) -> None:
     add_version(home.instance, typed)
     job = build_definitions(home.root, home.settings).resolve_job_def("forget_partition")
     for apply, left in ((False, True), (True, False)):
@@ -58,7 +60,7 @@ def test_a_mistyped_version_is_forgotten_from_the_ui(home: House, typed: str) ->
         assert (typed in versions(home)) is left
 
 
-def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: House) -> None:
+def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: LabEnvironment) -> None:
     found = referring(seeded, RELEASE)
     assert f"document published_contract/{RELEASE}" in found
     assert f"document hetzner_image/{SITE}|{RELEASE}" in found
@@ -68,7 +70,7 @@ def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: House) ->
     assert RELEASE in versions(seeded)
 
 
-def test_a_run_that_has_not_ended_keeps_a_version_whatever_is_asked(home: House) -> None:
+def test_a_run_that_has_not_ended_keeps_a_version_whatever_is_asked(home: LabEnvironment) -> None:
     add_version(home.instance, MISTYPED)
     job = build_definitions(home.root, home.settings).resolve_job_def("build_record")
     run = home.instance.create_run_for_job(
@@ -78,7 +80,7 @@ def test_a_run_that_has_not_ended_keeps_a_version_whatever_is_asked(home: House)
         run_forget(Place(home.root, ""), MISTYPED, apply=True, referred_to=True)
 
 
-def test_a_site_is_forgotten_once_it_is_out_of_the_settings(home: House) -> None:
+def test_a_site_is_forgotten_once_it_is_out_of_the_settings(home: LabEnvironment) -> None:
     home.instance.add_dynamic_partitions(PROXMOX.dimension, [SITE, "old"])
     assert referring(home, f"proxmox/{SITE}") == [f"sites.proxmox.{SITE} of config/pipeline.yml"]
     with pytest.raises(StillReferredTo, match=r"pipeline\.yml"):
@@ -88,7 +90,9 @@ def test_a_site_is_forgotten_once_it_is_out_of_the_settings(home: House) -> None
 
 
 @pytest.mark.parametrize("typed", [MISTYPED, "2026.03.03-27-rolling", "2026.03.03-0027-rolling "])
-def test_a_version_mistyped_in_the_dialog_says_at_the_first_step_how_it_is_forgotten(home: House, typed: str) -> None:
+def test_a_version_mistyped_in_the_dialog_says_at_the_first_step_how_it_is_forgotten(
+    home: LabEnvironment, typed: str
+) -> None:
     add_version(home.instance, typed)
     definitions = build_definitions(home.root, home.settings)
     ran = definitions.resolve_job_def("build_record").execute_in_process(
@@ -105,7 +109,9 @@ def test_a_version_mistyped_in_the_dialog_says_at_the_first_step_how_it_is_forgo
     [(SITE, MISTYPED, MISTYPED), ("lap", RELEASE, "proxmox/lap")],
     ids=["a version that was never published", "a site that is not configured"],
 )
-def test_a_seed_of_a_mistyped_cell_says_what_to_forget(seeded: House, site: str, version: str, forgotten: str) -> None:
+def test_a_seed_of_a_mistyped_cell_says_what_to_forget(
+    seeded: LabEnvironment, site: str, version: str, forgotten: str
+) -> None:
     add_version(seeded.instance, version)
     seeded.instance.add_dynamic_partitions(PROXMOX.dimension, [site])
     ran = (

@@ -15,8 +15,8 @@ from hyops_lab.cli.lab import SITE
 from hyops_lab.miniature import MadeIso, make_miniature
 from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
+from tests.assets.environment import RELEASE, LabEnvironment, NeverBoots
 from tests.assets.ground import own_copy
-from tests.assets.house import RELEASE, House, NeverBoots
 from tests.clouds import HETZNER, PROXMOX
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
@@ -25,11 +25,11 @@ IMAGE = "core__hetzner__vyos-image-seed/latest.json"
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 
 
-def contract_of(home: House, version: str = RELEASE) -> Contract:
+def contract_of(home: LabEnvironment, version: str = RELEASE) -> Contract:
     return ArtifactStore(home.root.artifacts).read_document("published_contract", version, Contract)
 
 
-def test_a_signed_iso_becomes_records_contract_template_and_image(released: House, tmp_path: Path) -> None:
+def test_a_signed_iso_becomes_records_contract_template_and_image(released: LabEnvironment, tmp_path: Path) -> None:
     home = released
     disk = contract_of(home).record.disk
     objects = home.lab.files.objects
@@ -50,14 +50,14 @@ def test_a_signed_iso_becomes_records_contract_template_and_image(released: Hous
     subprocess.run(["cmp", "-n", str(disk.size_bytes), image, raw], check=True)
 
 
-def volume_of(home: House) -> str:
+def volume_of(home: LabEnvironment) -> str:
     events = home.instance.fetch_materializations(dg.AssetKey("proxmox_template"), limit=1).records
     materialization = events[0].asset_materialization
     assert materialization is not None
     return str(materialization.metadata["volume"].value)
 
 
-def test_the_inspection_of_seconds_comes_before_the_boots_of_minutes(released: House) -> None:
+def test_the_inspection_of_seconds_comes_before_the_boots_of_minutes(released: LabEnvironment) -> None:
     begun = [
         record.step_key
         for run in released.instance.get_runs(dg.RunsFilter(job_name="build_record"))
@@ -66,7 +66,7 @@ def test_the_inspection_of_seconds_comes_before_the_boots_of_minutes(released: H
     assert begun.index("disk_inspection") < begun.index("qcow2_record_boots")
 
 
-def test_the_documents_verification_commands_find_the_states(released: House) -> None:
+def test_the_documents_verification_commands_find_the_states(released: LabEnvironment) -> None:
     home = released
     for path in (BUILD, IMAGE, TEMPLATE):
         printed = subprocess.run(
@@ -79,7 +79,7 @@ def test_the_documents_verification_commands_find_the_states(released: House) ->
     assert (home.root.states / BUILD).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_run_adopts_everything_and_changes_nothing(released: House) -> None:
+def test_a_second_run_adopts_everything_and_changes_nothing(released: LabEnvironment) -> None:
     home, graph = released, released.graph()
     before = home.mutations(), home.published(), [home.state(path) for path in (BUILD, IMAGE, TEMPLATE)]
 
@@ -94,7 +94,7 @@ def test_a_second_run_adopts_everything_and_changes_nothing(released: House) -> 
     assert again["published_contract"]["bytes_sent"] == template["bytes_transferred"] == image["bytes_written"] == 0
 
 
-def test_the_published_record_is_the_canonical_identity(published: House) -> None:
+def test_the_published_record_is_the_canonical_identity(published: LabEnvironment) -> None:
     home = published
     text = home.published()[f"{OBJECTS}.record.json"]
     record = Record.model_validate_json(text)
@@ -109,7 +109,7 @@ def test_the_published_record_is_the_canonical_identity(published: House) -> Non
     }
 
 
-def test_a_failed_gate_burns_no_public_name_and_is_asked_again(home: House) -> None:
+def test_a_failed_gate_burns_no_public_name_and_is_asked_again(home: LabEnvironment) -> None:
     with pytest.raises(RunFailed, match="boots_bios"):
         home.graph(boot_gate=NeverBoots()).build(RELEASE)
     assert home.published() == {}
@@ -118,7 +118,7 @@ def test_a_failed_gate_burns_no_public_name_and_is_asked_again(home: House) -> N
     assert f"{OBJECTS}.record.json" in home.published()
 
 
-def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: House, miniature: MadeIso) -> None:
+def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: LabEnvironment, miniature: MadeIso) -> None:
     served = own_copy(home.lab.files.feed / RELEASE / miniature.iso.name)
     content = bytearray(served.read_bytes())
     content[len(content) // 2] ^= 1
@@ -130,7 +130,7 @@ def test_a_tampered_iso_is_refused_and_nothing_of_it_is_kept(home: House, miniat
     assert not list(home.root.artifacts.glob("cache/iso/*.iso"))
 
 
-def test_an_iso_of_an_untrusted_key_is_refused(home: House, tmp_path: Path) -> None:
+def test_an_iso_of_an_untrusted_key_is_refused(home: LabEnvironment, tmp_path: Path) -> None:
     stranger = make_miniature(tmp_path / "stranger", RELEASE, LabKey.generate())
     home.announce(stranger)
     with pytest.raises(RunFailed, match="key"):
@@ -138,6 +138,6 @@ def test_an_iso_of_an_untrusted_key_is_refused(home: House, tmp_path: Path) -> N
     assert home.published() == {}
 
 
-def test_a_missing_site_is_an_error_that_says_how_to_add_one(home: House) -> None:
+def test_a_missing_site_is_an_error_that_says_how_to_add_one(home: LabEnvironment) -> None:
     with pytest.raises(Exception, match=r"sites\.hetzner\.elsewhere"):
         home.graph().seed(HETZNER, "elsewhere", RELEASE)

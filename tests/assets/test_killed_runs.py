@@ -7,8 +7,8 @@ import pytest
 
 from hyops_assets.cli.instance import open_instance
 from tests import processes
-from tests.assets.doomed import Doom, dooming
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
+from tests.assets.failing_runs import Doom, dooming
 
 OBJECTS = f"network/vyos/vyos-1.5-{RELEASE}"
 
@@ -29,7 +29,7 @@ SEEDS = [
 
 
 @pytest.mark.slow
-def test_a_build_that_is_killed_in_each_asset_is_resumed_to_one_record(home: House) -> None:
+def test_a_build_that_is_killed_in_each_asset_is_resumed_to_one_record(home: LabEnvironment) -> None:
     with dooming() as doom:
         for killed, (step, stage) in enumerate(BUILD, start=1):
             kill(home, doom, step, stage, killed=killed)
@@ -44,7 +44,7 @@ def test_a_build_that_is_killed_in_each_asset_is_resumed_to_one_record(home: Hou
 
 
 @pytest.mark.slow
-def test_a_seed_that_is_killed_half_done_is_resumed_to_one_of_each_thing(published: House) -> None:
+def test_a_seed_that_is_killed_half_done_is_resumed_to_one_of_each_thing(published: LabEnvironment) -> None:
     home = published
     before = home.published()
     with dooming() as doom:
@@ -57,7 +57,7 @@ def test_a_seed_that_is_killed_half_done_is_resumed_to_one_of_each_thing(publish
     assert scratches(home) == []
 
 
-def kill(home: House, doom: Doom, step: str, stage: str, *, killed: int) -> None:
+def kill(home: LabEnvironment, doom: Doom, step: str, stage: str, *, killed: int) -> None:
     """Kill a run at a stage: no process of it lives on, and its failure is known like those before it."""
     assert doom(home.root, step, stage) == -signal.SIGKILL, stage
     assert processes.outliving(home.root.path) == {}, stage
@@ -66,11 +66,11 @@ def kill(home: House, doom: Doom, step: str, stage: str, *, killed: int) -> None
         assert len(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))) == killed, stage
 
 
-def scratches(home: House) -> list[str]:
+def scratches(home: LabEnvironment) -> list[str]:
     return [path.name for path in (home.root.artifacts / "scratch").glob("*")]
 
 
-def leftovers(home: House) -> dict[str, int]:
+def leftovers(home: LabEnvironment) -> dict[str, int]:
     """What stands in the lab's clouds."""
     contents = home.lab.hetzner.project.contents
     return {

@@ -16,19 +16,19 @@ from hyops_lab.proxmox.inventory import Machine
 from resources.settings import load_settings
 from resources.sites.hetzner.labels import Labels
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
-from tests.assets.house import RELEASE, House, quick
+from tests.assets.environment import RELEASE, LabEnvironment, quick
 from tests.clouds import proxmox_seed
 
 DIGEST = "ab" * 32
 
 
-def a_run(home: House, status: Status, **tags: str) -> str:
+def a_run(home: LabEnvironment, status: Status, **tags: str) -> str:
     """A run of the instance, as another process left it."""
     job = build_definitions(home.root, home.settings).resolve_job_def("reap_leftovers")
     return home.instance.create_run_for_job(job, status=status, tags=tags).run_id
 
 
-def server(home: House, run_id: str, *, age: timedelta = timedelta(days=2)) -> None:
+def server(home: LabEnvironment, run_id: str, *, age: timedelta = timedelta(days=2)) -> None:
     created = home.lab.hetzner.project.now() - age
     expires = int((created + timedelta(hours=4)).timestamp())
     labels = Labels("seeder", "vyos-1.5", RELEASE, DIGEST, DIGEST, "0123456789abcdef", run_id, "pending", expires)
@@ -47,7 +47,7 @@ def server(home: House, run_id: str, *, age: timedelta = timedelta(days=2)) -> N
     )
 
 
-def machine(home: House, run_id: str, *, expires: int = 1) -> None:
+def machine(home: LabEnvironment, run_id: str, *, expires: int = 1) -> None:
     lineage = TemplateLineage(
         vmid=9210,
         node="pve1",
@@ -65,7 +65,7 @@ def machine(home: House, run_id: str, *, expires: int = 1) -> None:
     home.lab.proxmox.inventory.machines[9210] = Machine(9210, {"name": "x", "description": description_of(lineage)})
 
 
-def reap(home: House) -> tuple[list[dict[str, Any]], dg.AssetCheckEvaluation]:
+def reap(home: LabEnvironment) -> tuple[list[dict[str, Any]], dg.AssetCheckEvaluation]:
     """Run the job; return the table of the materialization, and the check's evaluation."""
     definitions = build_definitions(home.root, load_settings(home.root), overrides=quick())
     result = definitions.resolve_job_def(reap_leftovers.name).execute_in_process(instance=home.instance)
@@ -76,11 +76,11 @@ def reap(home: House) -> tuple[list[dict[str, Any]], dg.AssetCheckEvaluation]:
     return [dict(record.data) for record in table.records], evaluation
 
 
-def left(home: House) -> tuple[int, int]:
+def left(home: LabEnvironment) -> tuple[int, int]:
     return len(home.lab.hetzner.project.contents.servers), len(home.lab.proxmox.inventory.machines)
 
 
-def test_what_an_ended_run_left_is_removed_at_both_clouds_and_the_table_says_so(home: House) -> None:
+def test_what_an_ended_run_left_is_removed_at_both_clouds_and_the_table_says_so(home: LabEnvironment) -> None:
     dead = a_run(home, Status.FAILURE)
     server(home, dead)
     machine(home, dead)
@@ -94,7 +94,7 @@ def test_what_an_ended_run_left_is_removed_at_both_clouds_and_the_table_says_so(
 
 
 @pytest.mark.parametrize("status", [Status.STARTED, Status.STARTING, Status.CANCELING])
-def test_what_a_run_that_has_not_ended_made_stays_past_its_time(home: House, status: Status) -> None:
+def test_what_a_run_that_has_not_ended_made_stays_past_its_time(home: LabEnvironment, status: Status) -> None:
     alive = a_run(home, status)
     server(home, alive)
     machine(home, alive)
@@ -106,7 +106,7 @@ def test_what_a_run_that_has_not_ended_made_stays_past_its_time(home: House, sta
     assert check.passed
 
 
-def test_what_names_no_environment_and_no_run_of_this_one_stays_and_is_left_to_a_person(home: House) -> None:
+def test_what_names_no_environment_and_no_run_of_this_one_stays_and_is_left_to_a_person(home: LabEnvironment) -> None:
     server(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000")
     machine(home, "0a4e1f5e-3c76-4b07-a1c0-000000000000")
 
@@ -117,7 +117,7 @@ def test_what_names_no_environment_and_no_run_of_this_one_stays_and_is_left_to_a
     assert not check.passed
 
 
-def test_a_seed_at_work_at_the_site_keeps_the_machine_that_it_may_have_taken_over(home: House) -> None:
+def test_a_seed_at_work_at_the_site_keeps_the_machine_that_it_may_have_taken_over(home: LabEnvironment) -> None:
     machine(home, a_run(home, Status.FAILURE))
     key = proxmox_seed(SITE, RELEASE)
     tags = {f"dagster/partition/{name}": at for name, at in key.keys_by_dimension.items()}
@@ -130,7 +130,7 @@ def test_a_seed_at_work_at_the_site_keeps_the_machine_that_it_may_have_taken_ove
 
 
 def test_one_site_that_cannot_be_looked_at_stops_no_other_and_the_check_fails(
-    home: House, monkeypatch: pytest.MonkeyPatch
+    home: LabEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(home, a_run(home, Status.FAILURE))
     monkeypatch.delenv(home.settings.hetzner_site(SITE).token_env)
@@ -145,7 +145,7 @@ def test_one_site_that_cannot_be_looked_at_stops_no_other_and_the_check_fails(
     assert not check.passed
 
 
-def test_a_second_run_finds_nothing_and_changes_nothing(home: House) -> None:
+def test_a_second_run_finds_nothing_and_changes_nothing(home: LabEnvironment) -> None:
     server(home, a_run(home, Status.FAILURE))
     reap(home)
     before = home.mutations()
@@ -156,7 +156,9 @@ def test_a_second_run_finds_nothing_and_changes_nothing(home: House) -> None:
     assert home.mutations() == before
 
 
-def test_the_schedule_asks_for_a_run_where_there_are_sites_and_says_why_not_where_there_are_none(home: House) -> None:
+def test_the_schedule_asks_for_a_run_where_there_are_sites_and_says_why_not_where_there_are_none(
+    home: LabEnvironment,
+) -> None:
     definitions = build_definitions(home.root, home.settings)
     schedule = definitions.resolve_schedule_def("leftover_resources")
     for settings, expected in ((home.settings, dg.RunRequest), (Settings(), dg.SkipReason)):

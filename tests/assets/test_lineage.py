@@ -17,7 +17,7 @@ from hyops_lab.hetzner.project import Image
 from hyops_lab.proxmox.inventory import Machine
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
-from tests.assets.house import RELEASE, House, quick
+from tests.assets.environment import RELEASE, LabEnvironment, quick
 from tests.clouds import HETZNER, hetzner_seed, proxmox_seed
 
 TEMPLATE = "proxmox_template"
@@ -25,7 +25,7 @@ IMAGE = "hetzner_image"
 PARTITIONS = {TEMPLATE: proxmox_seed(SITE, RELEASE), IMAGE: hetzner_seed(SITE, RELEASE)}
 
 
-def audit(home: House, asset: str) -> dg.AssetCheckEvaluation:
+def audit(home: LabEnvironment, asset: str) -> dg.AssetCheckEvaluation:
     """Run one lineage check by itself, as "Execute" on the check does in the UI."""
     check = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(asset), "lineage_holds"))
     definitions = dg.Definitions.merge(
@@ -61,20 +61,20 @@ def broken(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return last
 
 
-def contract(home: House) -> Contract:
+def contract(home: LabEnvironment) -> Contract:
     return ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
 
 
-def iso(home: House) -> SignedIso:
+def iso(home: LabEnvironment) -> SignedIso:
     return ArtifactStore(home.root.artifacts).read_document("iso", RELEASE, SignedIso)
 
 
-def snapshot(home: House) -> Image:
+def snapshot(home: LabEnvironment) -> Image:
     (found,) = [image for image in home.lab.hetzner.project.contents.images.values() if image.kind == "snapshot"]
     return found
 
 
-def template(home: House) -> Machine:
+def template(home: LabEnvironment) -> Machine:
     (found,) = home.lab.proxmox.inventory.machines.values()
     return found
 
@@ -104,7 +104,7 @@ def changed(mapping: dict[str, Any], **values: Any) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("asset", [TEMPLATE, IMAGE])
-def test_a_whole_chain_holds_and_its_table_shows_every_link(seeded: House, asset: str) -> None:
+def test_a_whole_chain_holds_and_its_table_shows_every_link(seeded: LabEnvironment, asset: str) -> None:
     evaluation = audit(seeded, asset)
     assert evaluation.passed
     table = rows(evaluation)
@@ -116,7 +116,9 @@ def test_a_whole_chain_holds_and_its_table_shows_every_link(seeded: House, asset
 
 
 @pytest.mark.parametrize("asset", [TEMPLATE, IMAGE])
-def test_the_check_ran_with_the_seed_and_changes_nothing_when_it_runs_again(seeded: House, asset: str) -> None:
+def test_the_check_ran_with_the_seed_and_changes_nothing_when_it_runs_again(
+    seeded: LabEnvironment, asset: str
+) -> None:
     before = seeded.mutations(), seeded.published()
     assert audit(seeded, asset).passed
     assert (seeded.mutations(), seeded.published()) == before
@@ -134,12 +136,12 @@ def test_the_check_ran_with_the_seed_and_changes_nothing_when_it_runs_again(seed
         ("hyops_state", "pending", "says that its seed was committed"),
     ],
 )
-def test_a_relabelled_image_is_found(seeded: House, label: str, value: str, link: str) -> None:
+def test_a_relabelled_image_is_found(seeded: LabEnvironment, label: str, value: str, link: str) -> None:
     with changed(snapshot(seeded).labels, **{label: value}):
         assert link in broken(audit(seeded, IMAGE))["link"]
 
 
-def test_an_image_without_labels_is_found(seeded: House) -> None:
+def test_an_image_without_labels_is_found(seeded: LabEnvironment) -> None:
     image = snapshot(seeded)
     labels = dict(image.labels)
     image.labels.clear()
@@ -149,7 +151,7 @@ def test_an_image_without_labels_is_found(seeded: House) -> None:
         image.labels.update(labels)
 
 
-def test_an_image_that_hybridops_would_not_find_by_its_name_is_found(seeded: House) -> None:
+def test_an_image_that_hybridops_would_not_find_by_its_name_is_found(seeded: LabEnvironment) -> None:
     image = snapshot(seeded)
     name, image.description = image.description, "renamed"
     try:
@@ -158,7 +160,7 @@ def test_an_image_that_hybridops_would_not_find_by_its_name_is_found(seeded: Hou
         image.description = name
 
 
-def test_a_removed_snapshot_is_found(seeded: House) -> None:
+def test_a_removed_snapshot_is_found(seeded: LabEnvironment) -> None:
     images = seeded.lab.hetzner.project.contents.images
     gone = images.pop(snapshot(seeded).id)
     try:
@@ -169,7 +171,7 @@ def test_a_removed_snapshot_is_found(seeded: House) -> None:
     assert "no snapshot" in link["found"]
 
 
-def test_a_removed_template_is_found(seeded: House) -> None:
+def test_a_removed_template_is_found(seeded: LabEnvironment) -> None:
     machines = seeded.lab.proxmox.inventory.machines
     gone = machines.pop(template(seeded).vmid)
     try:
@@ -179,12 +181,12 @@ def test_a_removed_template_is_found(seeded: House) -> None:
     assert link["link"] == f"{SITE}: VMID {gone.vmid} can be read"
 
 
-def test_an_edited_description_of_a_template_is_found(seeded: House) -> None:
+def test_an_edited_description_of_a_template_is_found(seeded: LabEnvironment) -> None:
     with changed(template(seeded).config, description="our golden image"):
         assert "says that its seed was committed" in broken(audit(seeded, TEMPLATE))["link"]
 
 
-def test_a_template_whose_description_names_another_disk_is_found(seeded: House) -> None:
+def test_a_template_whose_description_names_another_disk_is_found(seeded: LabEnvironment) -> None:
     description = str(template(seeded).config["description"])
     disk = contract(seeded).record.disk.sha256
     assert disk in description
@@ -193,12 +195,12 @@ def test_a_template_whose_description_names_another_disk_is_found(seeded: House)
     assert ("holds the record's disk" in link["link"], link["found"]) == (True, "0" * 64)
 
 
-def test_a_template_that_is_no_template_any_more_is_found(seeded: House) -> None:
+def test_a_template_that_is_no_template_any_more_is_found(seeded: LabEnvironment) -> None:
     with changed(template(seeded).config, template=0):
         assert "is a whole template" in broken(audit(seeded, TEMPLATE))["link"]
 
 
-def test_a_templates_disk_of_another_size_is_found(seeded: House) -> None:
+def test_a_templates_disk_of_another_size_is_found(seeded: LabEnvironment) -> None:
     disk = seeded.lab.proxmox.volume_path(str(template(seeded).config["scsi0"]).split(",")[0])
     with restored(disk):
         disk.chmod(0o600)
@@ -209,7 +211,7 @@ def test_a_templates_disk_of_another_size_is_found(seeded: House) -> None:
 
 
 @pytest.mark.parametrize("asset", [TEMPLATE, IMAGE])
-def test_an_altered_public_record_is_found(seeded: House, asset: str) -> None:
+def test_an_altered_public_record_is_found(seeded: LabEnvironment, asset: str) -> None:
     path = seeded.lab.files.objects / f"network/vyos/vyos-1.5-{RELEASE}.record.json"
     with restored(path):
         path.chmod(0o600)
@@ -217,14 +219,14 @@ def test_an_altered_public_record_is_found(seeded: House, asset: str) -> None:
         assert broken(audit(seeded, asset))["link"] == "record: the published document is this record"
 
 
-def test_a_removed_public_record_is_found(seeded: House) -> None:
+def test_a_removed_public_record_is_found(seeded: LabEnvironment) -> None:
     path = seeded.lab.files.objects / f"network/vyos/vyos-1.5-{RELEASE}.record.json"
     with restored(path):
         path.unlink()
         assert "is not published" in broken(audit(seeded, IMAGE))["found"]
 
 
-def test_an_iso_that_is_gone_is_found(seeded: House) -> None:
+def test_an_iso_that_is_gone_is_found(seeded: LabEnvironment) -> None:
     blob = ArtifactStore(seeded.root.artifacts).blob_path(iso(seeded).sha256)
     with restored(blob):
         blob.unlink()
@@ -233,7 +235,7 @@ def test_an_iso_that_is_gone_is_found(seeded: House) -> None:
     assert "lacks" in link["found"]
 
 
-def test_an_iso_that_rotted_is_found_with_the_digest_it_has_now(seeded: House) -> None:
+def test_an_iso_that_rotted_is_found_with_the_digest_it_has_now(seeded: LabEnvironment) -> None:
     blob = ArtifactStore(seeded.root.artifacts).blob_path(iso(seeded).sha256)
     with restored(blob):
         blob.chmod(0o600)
@@ -244,13 +246,13 @@ def test_an_iso_that_rotted_is_found_with_the_digest_it_has_now(seeded: House) -
     assert "held" in link["found"]
 
 
-def test_an_iso_that_was_never_taken_in_is_found(seeded: House) -> None:
+def test_an_iso_that_was_never_taken_in_is_found(seeded: LabEnvironment) -> None:
     with restored(seeded.root.artifacts / "documents" / "iso" / f"{RELEASE}.json") as document:
         document.unlink()
         assert broken(audit(seeded, IMAGE))["link"] == "ISO: taken in by us"
 
 
-def test_a_withdrawn_key_is_found(seeded: House) -> None:
+def test_a_withdrawn_key_is_found(seeded: LabEnvironment) -> None:
     seeded.configure(feed=seeded.settings.feed.model_copy(update={"keys": []}))
     try:
         link = broken(audit(seeded, IMAGE))
@@ -260,7 +262,7 @@ def test_a_withdrawn_key_is_found(seeded: House) -> None:
     assert link["expected"] == iso(seeded).signature.key_id
 
 
-def test_a_site_that_is_not_configured_any_more_is_found(seeded: House) -> None:
+def test_a_site_that_is_not_configured_any_more_is_found(seeded: LabEnvironment) -> None:
     seeded.configure(sites=seeded.settings.sites.model_copy(update={"hetzner": {}}))
     try:
         link = broken(audit(seeded, IMAGE))
@@ -270,7 +272,7 @@ def test_a_site_that_is_not_configured_any_more_is_found(seeded: House) -> None:
     assert "no hetzner site" in link["found"]
 
 
-def test_a_seed_that_finds_its_image_gone_makes_it_again_and_the_chain_holds(seeded: House) -> None:
+def test_a_seed_that_finds_its_image_gone_makes_it_again_and_the_chain_holds(seeded: LabEnvironment) -> None:
     images = seeded.lab.hetzner.project.contents.images
     gone = images.pop(snapshot(seeded).id)
     ran = seeded.graph().seed(HETZNER, SITE, RELEASE)

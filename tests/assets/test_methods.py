@@ -12,7 +12,7 @@ from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.methods.native import build_native
 from hyops_lab.miniature import MadeIso
-from tests.assets.house import DISK_BYTES, RELEASE, House
+from tests.assets.environment import DISK_BYTES, RELEASE, LabEnvironment
 from tests.assets.test_commands import BUILD, contract, run
 
 TAKE = 'cp --sparse=always {disk} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
@@ -38,24 +38,24 @@ def grub_less(installed: Path, tmp_path: Path) -> Path:
     return disk
 
 
-def by_command(home: House, line: str, **command: Any) -> None:
+def by_command(home: LabEnvironment, line: str, **command: Any) -> None:
     configured = {"build_command": line, "build_workdir": str(home.root.path), **command}
     build = {**home.settings.build.model_dump(), "method": "command", "command": configured}
     home.configure(build=type(home.settings.build).model_validate(build))
 
 
-def evidence_of(home: House) -> Evidence:
+def evidence_of(home: LabEnvironment) -> Evidence:
     name = contract(home).evidence_url.rsplit("/", 1)[-1]
     return Evidence.model_validate_json((home.lab.files.objects / "network" / "vyos" / name).read_bytes())
 
 
-def nothing_is_public(home: House) -> bool:
+def nothing_is_public(home: LabEnvironment) -> bool:
     return home.published() == {} and list(home.root.states.rglob("*.json")) == []
 
 
 @pytest.mark.slow
 def test_a_build_command_s_disk_passes_the_same_gates_and_a_smoke_command_is_one_more_that_gets_the_record(
-    home: House, installed: Path, tmp_path: Path
+    home: LabEnvironment, installed: Path, tmp_path: Path
 ) -> None:
     """Commands of the inputs; the disk is a qcow2 with nothing of ours."""
     build = f'qemu-img convert -O qcow2 {installed} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"'
@@ -79,7 +79,7 @@ def test_a_build_command_s_disk_passes_the_same_gates_and_a_smoke_command_is_one
 
 
 def test_a_complete_commands_disk_gets_nothing_from_us_and_is_stopped_by_a_gate_for_each_thing_it_lacks(
-    home: House, grub_less: Path
+    home: LabEnvironment, grub_less: Path
 ) -> None:
     by_command(home, TAKE.format(disk=grub_less), complete=True)
     with pytest.raises(RunFailed) as stopped:
@@ -89,7 +89,7 @@ def test_a_complete_commands_disk_gets_nothing_from_us_and_is_stopped_by_a_gate_
     assert nothing_is_public(home)
 
 
-def test_what_an_earlier_run_left_is_refused(home: House, installed: Path) -> None:
+def test_what_an_earlier_run_left_is_refused(home: LabEnvironment, installed: Path) -> None:
     by_command(home, f'ln -s {installed} "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"')
     with pytest.raises(RunFailed, match=r"no file of its own at \$HYOPS_VYOS_ARTIFACT_LOCAL_PATH"):
         home.graph().build(RELEASE)

@@ -13,11 +13,11 @@ from hyops_assets.definitions import build_definitions
 from hyops_assets.settings.feed import FeedSettings
 from hyops_lab.feed import FEED_NAME
 from resources.feed.parse import release_at
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.assets.ground import own_copy
-from tests.assets.house import RELEASE, House
 
 
-def take_in(home: House, feed: FeedSettings) -> dg.ExecuteInProcessResult:
+def take_in(home: LabEnvironment, feed: FeedSettings) -> dg.ExecuteInProcessResult:
     home.configure(feed=feed)
     definitions = build_definitions(home.root, home.settings.model_copy(update={"feed": feed}))
     job = definitions.resolve_job_def("build_record").get_subset(asset_selection={vyos_iso.key})
@@ -38,13 +38,13 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
 
 
 @pytest.fixture
-def upstream(home: House, tmp_path: Path) -> FeedSettings:
+def upstream(home: LabEnvironment, tmp_path: Path) -> FeedSettings:
     """The lab's feed as upstream, and a mirror of our own."""
     return home.settings.feed.model_copy(update={"mirror": str(tmp_path / "mirror")})
 
 
 def test_intake_fills_the_mirror_and_an_air_gapped_site_works_from_it_alone(
-    home: House, upstream: FeedSettings, tmp_path: Path
+    home: LabEnvironment, upstream: FeedSettings, tmp_path: Path
 ) -> None:
     first = said(take_in(home, upstream))
     assert (first["outcome"], first["mirror"]) == ("taken in", "added")
@@ -65,7 +65,7 @@ def test_intake_fills_the_mirror_and_an_air_gapped_site_works_from_it_alone(
 
 
 def test_a_signed_iso_that_github_has_other_bytes_for_is_refused_and_not_kept(
-    home: House, upstream: FeedSettings, tmp_path: Path
+    home: LabEnvironment, upstream: FeedSettings, tmp_path: Path
 ) -> None:
     mirror = tmp_path / "mirror" / RELEASE
     shutil.copytree(home.lab.files.feed / RELEASE, mirror)
@@ -78,29 +78,29 @@ def test_a_signed_iso_that_github_has_other_bytes_for_is_refused_and_not_kept(
     assert not list((home.root.artifacts / "cache" / "iso").glob("vyos-*"))
 
 
-def announced(home: House, url: str) -> None:
+def announced(home: LabEnvironment, url: str) -> None:
     """Report the release as the sensor does that took it up at a URL."""
     event = release_event(release_at(RELEASE, url), RELEASE, announced=True)
     home.instance.report_runless_asset_event(event)
 
 
-def place_in_the_feed(home: House) -> str:
+def place_in_the_feed(home: LabEnvironment) -> str:
     return f"{home.lab.feed.url}/{RELEASE}/{iso_file_name(RELEASE)}"
 
 
-def test_an_iso_comes_from_where_it_was_announced_whatever_the_feed_says_by_now(home: House) -> None:
+def test_an_iso_comes_from_where_it_was_announced_whatever_the_feed_says_by_now(home: LabEnvironment) -> None:
     place = place_in_the_feed(home)
     announced(home, place)
     (home.lab.files.feed / FEED_NAME).write_text("[]")
     assert said(take_in(home, home.settings.feed))["source"] == place
 
 
-def test_the_feed_is_asked_where_an_iso_is_that_is_no_longer_where_it_was_announced(home: House) -> None:
+def test_the_feed_is_asked_where_an_iso_is_that_is_no_longer_where_it_was_announced(home: LabEnvironment) -> None:
     place = place_in_the_feed(home)
     announced(home, place.replace(f"/{RELEASE}/", "/elsewhere/"))
     assert said(take_in(home, home.settings.feed))["source"] == place
 
 
-def test_an_announced_place_at_a_host_that_is_not_allowed_is_not_asked(home: House) -> None:
+def test_an_announced_place_at_a_host_that_is_not_allowed_is_not_asked(home: LabEnvironment) -> None:
     announced(home, f"https://elsewhere.example/{RELEASE}/{iso_file_name(RELEASE)}")
     assert said(take_in(home, home.settings.feed))["source"] == place_in_the_feed(home)

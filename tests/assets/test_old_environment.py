@@ -11,7 +11,7 @@ from hyops_assets.settings.upkeep import UpkeepSettings
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Image, Server
 from resources.environment_id import find_environment_id
-from tests.assets.house import RELEASE, House, moved
+from tests.assets.environment import RELEASE, LabEnvironment, moved
 from tests.cli.shell import hyops
 from tests.clouds import HETZNER, PROXMOX
 
@@ -23,24 +23,24 @@ CURRENT = f"{RELEASE}-r2"
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Iterator[House]:
+def old(tmp_path: Path) -> Iterator[LabEnvironment]:
     """The environment that commit c79271e made; tests/fixtures/environments/README.md says what it holds."""
     with tarfile.open(FIXTURE) as archive:
         archive.extractall(tmp_path, filter="data")
-    with moved(tmp_path, former=FORMER) as house:
-        yield house
+    with moved(tmp_path, former=FORMER) as lab_environment:
+        yield lab_environment
 
 
-def snapshots(home: House) -> dict[str, Image]:
+def snapshots(home: LabEnvironment) -> dict[str, Image]:
     images = home.lab.hetzner.project.contents.images.values()
     return {image.description: image for image in images if image.kind == "snapshot"}
 
 
-def templates(home: House) -> list[int]:
+def templates(home: LabEnvironment) -> list[int]:
     return sorted(vmid for vmid, machine in home.lab.proxmox.inventory.machines.items() if machine.is_template)
 
 
-def of_nobody_known(home: House) -> tuple[Image, Server]:
+def of_nobody_known(home: LabEnvironment) -> tuple[Image, Server]:
     """A superseded snapshot and a server of an older environment that shares the project."""
     project = home.lab.hetzner.project
     mine = snapshots(home)[f"hyops-vyos-1.5-{RELEASE}"]
@@ -62,7 +62,7 @@ def of_nobody_known(home: House) -> tuple[Image, Server]:
     return image, server
 
 
-def test_it_is_adopted_without_a_changing_call_and_cleaned_up_by_what_its_runs_prove(old: House) -> None:
+def test_it_is_adopted_without_a_changing_call_and_cleaned_up_by_what_its_runs_prove(old: LabEnvironment) -> None:
     assert [sorted(snapshots(old)), templates(old)] == [
         [f"hyops-vyos-1.5-{RELEASE}", f"hyops-vyos-1.5-{CURRENT}"],
         [9200, 9201],

@@ -14,11 +14,11 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.definitions import build_definitions
 from hyops_assets.image.recipe import Recipe
 from hyops_assets.settings.build import BuildSettings
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import hyops
 
 
-def tick(home: House, **build: Any) -> dg.SensorResult:
+def tick(home: LabEnvironment, **build: Any) -> dg.SensorResult:
     changed = home.settings.build.model_copy(update=build)
     home.configure(build=changed)
     definitions = build_definitions(home.root, home.settings)
@@ -33,7 +33,7 @@ def tick(home: House, **build: Any) -> dg.SensorResult:
     return result
 
 
-def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(home: House) -> None:
+def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(home: LabEnvironment) -> None:
     place = Place(home.root, "")
     with pytest.raises(Refused, match="without a reason"):
         rebuild(place, RELEASE, " ")
@@ -44,7 +44,7 @@ def test_a_release_is_not_rebuilt_before_it_is_published_nor_without_a_reason(ho
 
 @pytest.mark.slow
 def test_a_rebuild_is_the_next_free_revision_with_its_reason_and_a_changed_recipe_asks_for_one(
-    published: House,
+    published: LabEnvironment,
 ) -> None:
     home = published
     before = home.published()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.assets.committing import commit
+from hyops_assets.assets.publish_documents import commit
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import RunFailed
 from hyops_assets.cli.modules import by_url
@@ -31,7 +31,7 @@ from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectConflict, Published, RepositoryFailed
 from resources.repository.directory import DirectoryRepository
 from resources.repository.revisions import is_published
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli import shell
 from tests.clouds import HETZNER
 
@@ -40,21 +40,21 @@ VERSION = RecordVersion.parse(RELEASE)
 LATEST_IMAGE = "core__hetzner__vyos-image-seed/latest.json"
 
 
-def hyops(home: House, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def hyops(home: LabEnvironment, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return shell.hyops(os.environ, *words, "--root", home.root.path, within=180)
 
 
-def everything(home: House) -> Mapping[str, bytes]:
+def everything(home: LabEnvironment) -> Mapping[str, bytes]:
     return {
         str(path.relative_to(home.root.states)): path.read_bytes() for path in sorted(home.root.states.rglob("*.json"))
     }
 
 
-def candidate_of(home: House) -> CandidateRecord:
+def candidate_of(home: LabEnvironment) -> CandidateRecord:
     return ArtifactStore(home.root.artifacts).read_document("raw_xz_record", RELEASE, CandidateRecord)
 
 
-def contract_of(home: House) -> Contract:
+def contract_of(home: LabEnvironment) -> Contract:
     return ArtifactStore(home.root.artifacts).read_document("published_contract", RELEASE, Contract)
 
 
@@ -62,7 +62,7 @@ def contract_of(home: House) -> Contract:
 
 
 def test_apply_does_not_build_a_published_version_again_and_names_the_free_revision(
-    seeded: House, tmp_path: Path
+    seeded: LabEnvironment, tmp_path: Path
 ) -> None:
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(f"record_version: {RELEASE}\nrebuild_if_exists: true\n")
@@ -75,14 +75,14 @@ def test_apply_does_not_build_a_published_version_again_and_names_the_free_revis
     assert (everything(seeded), seeded.published()) == before
 
 
-def test_the_graph_does_not_build_a_published_version_again_either(seeded: House) -> None:
+def test_the_graph_does_not_build_a_published_version_again_either(seeded: LabEnvironment) -> None:
     with pytest.raises(RunFailed, match=f"AlreadyPublished.*(?s:.*)record_version: {RELEASE}-r2"):
         seeded.graph().build(RELEASE, rebuild_if_exists=True)
 
 
 @pytest.mark.slow
 def test_a_revision_is_built_under_its_own_name_without_the_base_and_never_over_other_bytes(
-    built: House, miniature: MadeIso
+    built: LabEnvironment, miniature: MadeIso
 ) -> None:
     home = built
     taken = home.lab.files.objects / f"{OBJECTS}.qcow2"
@@ -153,7 +153,9 @@ class Dying(DirectoryRepository):
         )
 
 
-def test_the_record_is_the_last_object_and_without_it_nothing_is_published(seeded: House, tmp_path: Path) -> None:
+def test_the_record_is_the_last_object_and_without_it_nothing_is_published(
+    seeded: LabEnvironment, tmp_path: Path
+) -> None:
     candidate = candidate_of(seeded)
     urls: dict[VariantFormat, str] = dict(contract_of(seeded).urls)
     store = ArtifactStore(seeded.root.artifacts)
@@ -168,7 +170,7 @@ def test_the_record_is_the_last_object_and_without_it_nothing_is_published(seede
     assert is_published(whole, candidate.record.key, VERSION)
 
 
-def test_a_publication_that_stopped_before_its_record_is_resumed_and_says_so(seeded: House) -> None:
+def test_a_publication_that_stopped_before_its_record_is_resumed_and_says_so(seeded: LabEnvironment) -> None:
     before = seeded.published()
     (seeded.lab.files.objects / f"{OBJECTS}.record.json").unlink()
     said = seeded.graph().build(RELEASE).metadata["published_contract"]
@@ -180,7 +182,7 @@ def test_a_publication_that_stopped_before_its_record_is_resumed_and_says_so(see
 
 
 @pytest.mark.parametrize("changed", ["", "record_sha256", "image_source_url", "record_version"])
-def test_a_seed_by_url_takes_only_the_bytes_that_a_contract_names(seeded: House, changed: str) -> None:
+def test_a_seed_by_url_takes_only_the_bytes_that_a_contract_names(seeded: LabEnvironment, changed: str) -> None:
     contract = contract_of(seeded)
     given = {
         "image_source_url": contract.urls["raw.xz"],
@@ -208,8 +210,8 @@ def test_a_seed_by_url_takes_only_the_bytes_that_a_contract_names(seeded: House,
 
 
 @pytest.fixture
-def two_projects(seeded: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    """The seeded house with a second Hetzner site: another token, which leads to a project that holds the record."""
+def two_projects(seeded: LabEnvironment, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabEnvironment]:
+    """The seeded environment and a second Hetzner site: another token, which leads to a project with the record."""
     sites = seeded.settings.sites
     own = sites.hetzner[SITE]
     monkeypatch.setenv("HYOPS_BERLIN_TOKEN", os.environ[own.token_env])
@@ -222,7 +224,7 @@ def two_projects(seeded: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hou
     seeded.configure()
 
 
-def test_another_site_writes_its_own_slot_and_leaves_the_default_sites_alone(two_projects: House) -> None:
+def test_another_site_writes_its_own_slot_and_leaves_the_default_sites_alone(two_projects: LabEnvironment) -> None:
     home = two_projects
     before = (home.root.states / LATEST_IMAGE).read_bytes()
     said = home.graph().seed(HETZNER, "berlin", RELEASE).metadata["hetzner_image"]

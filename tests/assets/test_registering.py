@@ -20,7 +20,7 @@ from hyops_assets.image.disk.gpt import read_table
 from hyops_assets.image.variants import qcow2, rawxz
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.clouds import HETZNER, PROXMOX
 
 STATE = "core__shared__vyos-image-artifact/latest.json"
@@ -29,7 +29,7 @@ QCOW2, RAW_XZ, DOCUMENT = (f"vyos-1.5-{RELEASE}.{suffix}" for suffix in ("qcow2"
 
 
 @pytest.fixture(scope="module")
-def theirs(seeded: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def theirs(seeded: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What another pipeline published: both variants and the record's document."""
     store = ArtifactStore(seeded.root.artifacts)
     record = store.read_document("published_contract", RELEASE, Contract).record
@@ -41,14 +41,14 @@ def theirs(seeded: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shelf(home: House, theirs: Path) -> "Shelf":
+def shelf(home: LabEnvironment, theirs: Path) -> "Shelf":
     return Shelf(home, theirs)
 
 
 class Shelf:
     """A web server's directory with what others published, and a graph that has built nothing."""
 
-    def __init__(self, home: House, theirs: Path) -> None:
+    def __init__(self, home: LabEnvironment, theirs: Path) -> None:
         self.home = home
         self.directory = home.lab.files.objects / "theirs"
         self.directory.mkdir(parents=True)
@@ -88,7 +88,9 @@ def refused(shelf: Shelf, said: str, **given: Any) -> None:
     assert ArtifactStore(shelf.home.root.artifacts).find_document("published_contract", RELEASE, Contract) is None
 
 
-def test_a_record_by_its_document_is_registered_and_seeded_at_both_clouds(shelf: Shelf, seeded: House) -> None:
+def test_a_record_by_its_document_is_registered_and_seeded_at_both_clouds(
+    shelf: Shelf, seeded: LabEnvironment
+) -> None:
     graph = shelf.home.graph()
     said = shelf.register(graph, record_document_url=shelf.url(DOCUMENT))
     assert (said["outcome"], said["warnings"]) == ("registered", [])
@@ -205,7 +207,7 @@ def test_a_labs_document_is_refused_outside_a_lab(shelf: Shelf) -> None:
     refused(shelf, "is a lab's record", record_document_url=shelf.url(DOCUMENT))
 
 
-def test_what_this_environment_published_itself_is_not_registered(seeded: House) -> None:
+def test_what_this_environment_published_itself_is_not_registered(seeded: LabEnvironment) -> None:
     before = seeded.state(BUILD)
     url = seeded.state(BUILD)["outputs"]["record_url"]
     inputs = ArtifactInputs(record_version=RELEASE, record_url=url)

@@ -9,8 +9,8 @@ from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.references import StateRef
 from resources.buckets.s3_client import KEY, KEY_ID
 from resources.states.store import StateStore
+from tests.assets.environment import RELEASE
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE
 from tests.s3_scene import BUCKET, PUBLISHER, s3_scene
 
 REPOSITORY = StateRef("org/aws/object-repo", "vyos_records")

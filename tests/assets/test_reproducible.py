@@ -17,7 +17,7 @@ from hyops_lab.miniature import MadeIso
 from hyops_lab.packages import make_repository
 from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 
 CHECKOUT = Path(__file__).parents[2]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -42,7 +42,7 @@ def can_run(words: list[str], environment: dict[str, str]) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_builds_the_same_record(
-    seeded: House, miniature: MadeIso, lab_key: LabKey, open_directory: Path
+    seeded: LabEnvironment, miniature: MadeIso, lab_key: LabKey, open_directory: Path
 ) -> None:
     store = ArtifactStore(seeded.root.artifacts)
     expected = store.read_document("published_contract", RELEASE, Contract).record

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from hyops_assets.assets import steps
-from hyops_assets.assets.executing import by_shell
+from hyops_assets.assets.run_liveness import by_shell
 from hyops_assets.assets.steps import RETRIES, again, step
 from hyops_assets.contract.errors import HyopsError, TransientError
 

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.asked import BadTag
-from hyops_assets.assets.executing import PROCESS_TAG, RunProcess
-from hyops_assets.assets.run_config import Asked, BadRunConfig, read_asked
+from hyops_assets.assets.run_config import BadRunConfig, RunOptions, read_asked
+from hyops_assets.assets.run_liveness import PROCESS_TAG, RunProcess
+from hyops_assets.assets.run_tags import BadTag
 from hyops_assets.cli.graph import Graph
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
@@ -24,7 +24,7 @@ from hyops_assets.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from resources.environment import Environment
 from resources.handed_over import HANDED_OVER_TAG, MAX_BYTES, HandedOverRoom, NotHandedOver, handed_over_to
-from tests.assets.house import House
+from tests.assets.environment import LabEnvironment
 
 RELEASE, OTHER = "2026.03.03-0027-rolling", "2026.03.04-0027-rolling"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -162,7 +162,7 @@ class Launcher:
         return self.started == [] and not self.marker.exists()
 
 
-def asked_of(run: dg.DagsterRun) -> Asked:
+def asked_of(run: dg.DagsterRun) -> RunOptions:
     return read_asked(Environment(RuntimeRoot(Path("/nowhere")), run), WISHES)
 
 
@@ -436,7 +436,7 @@ def test_a_key_that_others_can_read_is_not_used(launcher: Launcher, room: Handed
 
 
 @pytest.mark.slow
-def test_a_run_executed_again_is_handed_over_the_same(built: House, tmp_path: Path) -> None:
+def test_a_run_executed_again_is_handed_over_the_same(built: LabEnvironment, tmp_path: Path) -> None:
     line = f"echo $HYOPS_VYOS_ARTIFACT_VERSION >> {tmp_path}/ran"
     graph: Graph = built.graph(HandedOver(smoke_verify_command=line))
     first = graph.build(RELEASE)

@@ -10,13 +10,13 @@ from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import TemplateSeedInputs
 from hyops_lab.cli.lab import SITE
 from resources.sites.proxmox.resource import ProxmoxSeeders
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.clouds import HETZNER, PROXMOX
 
 TEMPLATE = "core__onprem__vyos-template-seed/latest.json"
 
 
-def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: House, tmp_path: Path) -> None:
+def test_a_seed_command_seeds_once_and_what_it_made_is_looked_up(published: LabEnvironment, tmp_path: Path) -> None:
     home = published
     client = ProxmoxSeeders(home.settings).seeder(SITE).client
     machine = client._api.nodes(home.settings.sites.proxmox[SITE].node).qemu

@@ -12,8 +12,8 @@ from hyops_assets.settings.sites import Sites
 from hyops_lab.cli.lab import SITE
 from hyops_lab.ensemble import HETZNER_TOKEN_ENV
 from resources.artifacts.store import ArtifactStore
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE, House
 from tests.clouds import HETZNER, PROXMOX
 
 SECOND = f"{RELEASE}-r2"
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def revised(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
-    """A house that published two records, whose build slot names the second, and whose project makes one image a day.
+def revised(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[LabEnvironment]:
+    """Two records were published, the build slot names the second, and the project makes one image a day.
 
     The second has a package less. Each cloud is one test's.
     """
@@ -44,7 +44,9 @@ def revised(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterato
         yield home
 
 
-def test_a_record_has_its_bill_of_materials_and_a_revision_tells_which_packages_changed(revised: House) -> None:
+def test_a_record_has_its_bill_of_materials_and_a_revision_tells_which_packages_changed(
+    revised: LabEnvironment,
+) -> None:
     home = revised
     store = ArtifactStore(home.root.artifacts)
     first, second = (store.read_document("published_contract", version, Contract) for version in (RELEASE, SECOND))
@@ -65,11 +67,11 @@ def test_a_record_has_its_bill_of_materials_and_a_revision_tells_which_packages_
     assert home.state(BUILD)["outputs"]["sbom_url"] == second.sbom_url
 
 
-def read(home: House, url: str) -> bytes:
+def read(home: LabEnvironment, url: str) -> bytes:
     return next(content for name, content in home.published().items() if url.endswith(f"/{name}"))
 
 
-def shown(home: House) -> str:
+def shown(home: LabEnvironment) -> str:
     """What the UI shows of the packages of the second record."""
     wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("published_contract"), asset_partitions=[SECOND])
     (published,) = home.instance.fetch_materializations(wanted, limit=1).records
@@ -78,7 +80,7 @@ def shown(home: House) -> str:
 
 
 def test_an_older_record_moves_no_slot_and_a_seed_over_the_daily_cap_asks_for_nothing_until_a_person_goes_over_it(
-    revised: House,
+    revised: LabEnvironment,
 ) -> None:
     home, graph = revised, revised.graph()
     graph.seed(HETZNER, SITE, RELEASE)
@@ -100,7 +102,9 @@ def test_an_older_record_moves_no_slot_and_a_seed_over_the_daily_cap_asks_for_no
     assert home.state(IMAGE)["outputs"]["image_version"] == SECOND
 
 
-def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_names_it(revised: House) -> None:
+def test_a_vmid_is_replaced_when_that_is_asked_for_and_never_under_a_state_that_names_it(
+    revised: LabEnvironment,
+) -> None:
     home, graph = revised, revised.graph()
     # The build slot names the second record: seeding the first writes no state.
     graph.seed(PROXMOX, SITE, RELEASE, {**AT, "template_name": "edge", "cpu_cores": 3})

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: well-chosen points of one way into each cloud, on one house."""
+"""The short form of `make chaos`: well-chosen points of one way into each cloud, on one environment."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pytest
 
 from chaos.__main__ import FEWEST_POINTS
 from chaos.clouds import CLOUDS
-from chaos.house import House
+from chaos.environment import ChaosEnvironment
 from chaos.points import Point
 from chaos.rounds import play, record_trace
 from hyops_assets.contract.record import Record
@@ -39,7 +39,7 @@ NOISE_BYTES = 8 << 20
 
 @dataclass
 class Scene:
-    house: House
+    environment: ChaosEnvironment
     record: Record
     points: dict[str, list[Point]]
 
@@ -54,9 +54,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    house = House(tmp_path_factory.mktemp("chaos"), private=False, noise_bytes=NOISE_BYTES)
-    record = house.build()
-    return Scene(house, record, {name: record_trace(house, cloud) for name, cloud in CLOUDS.items()})
+    environment = ChaosEnvironment(tmp_path_factory.mktemp("chaos"), private=False, noise_bytes=NOISE_BYTES)
+    record = environment.build()
+    return Scene(environment, record, {name: record_trace(environment, cloud) for name, cloud in CLOUDS.items()})
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_a_run_has_enough_places_to_be_killed_at(scene: Scene, cloud: str) -> No
 def test_a_killed_run_is_finished_by_the_next_and_the_third_changes_nothing(
     scene: Scene, cloud: str, wanted: str
 ) -> None:
-    played = play(scene.house, CLOUDS[cloud], scene.record, scene.point(cloud, wanted))
+    played = play(scene.environment, CLOUDS[cloud], scene.record, scene.point(cloud, wanted))
     assert played.killed
     assert list(played.problems) == []
     assert played.mutations == 0

@@ -12,8 +12,8 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.build import BuildSettings
 from hyops_lab.cli.lab import lookalike_place
 from resources.settings import load_settings, save_settings
+from tests.assets.environment import DISK_BYTES, RELEASE
 from tests.assets.ground import Ground
-from tests.assets.house import DISK_BYTES, RELEASE
 from tests.cli.home import Home, boots_in
 
 

@@ -21,8 +21,8 @@ from hyops_lab.faults import Answer, Rule
 from hyops_lab.trace import Request
 from resources.sites.hetzner.trial import hetzner_trial
 from resources.states.store import StateStore
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE, House
 from tests.clouds import HETZNER
 
 CONSENT = {"HYOPS_ACCEPTANCE": "yes"}
@@ -30,8 +30,8 @@ CAP = ("--max-eur", "5")
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[House]:
-    """A house whose record was built and published, and is held by no site. Its tests share it."""
+def published(tmp_path_factory: pytest.TempPathFactory, ground: Ground) -> Iterator[LabEnvironment]:
+    """An environment whose record was built and published, and is held by no site. Its tests share it."""
     with ground.environment("published", tmp_path_factory.mktemp("published")) as copy:
         yield copy
 
@@ -43,7 +43,7 @@ class Ended:
     stderr: str
 
 
-def command(home: House, *words: str, consent: Mapping[str, str] = CONSENT) -> Ended:
+def command(home: LabEnvironment, *words: str, consent: Mapping[str, str] = CONSENT) -> Ended:
     """Run `hyops` in this process: a fresh one loads Dagster for seconds."""
     before = dict(os.environ)
     os.environ.update(consent)
@@ -55,17 +55,17 @@ def command(home: House, *words: str, consent: Mapping[str, str] = CONSENT) -> E
     return Ended(ran.exit_code, ran.stdout, f"{ran.stderr}{ran.exception or ''}")
 
 
-def acceptance(home: House, *words: str, consent: Mapping[str, str] = CONSENT) -> Ended:
+def acceptance(home: LabEnvironment, *words: str, consent: Mapping[str, str] = CONSENT) -> Ended:
     return command(home, "acceptance", *words, consent=consent)
 
 
-def changing(home: House, since: int = 0) -> list[Request]:
+def changing(home: LabEnvironment, since: int = 0) -> list[Request]:
     """The changing calls that both clouds answered."""
     requests = home.lab.files.trace().requests()[since:]
     return [one for one in requests if one.mutating and one.system in ("proxmox", "hetzner")]
 
 
-def held(home: House) -> tuple[list[int], int, int, int]:
+def held(home: LabEnvironment) -> tuple[list[int], int, int, int]:
     """What stands at both sites: machines, snapshots, servers, keys."""
     contents = home.lab.hetzner.project.contents
     snapshots = [image for image in contents.images.values() if image.kind == "snapshot"]
@@ -73,13 +73,13 @@ def held(home: House) -> tuple[list[int], int, int, int]:
     return machines, len(snapshots), len(contents.servers), len(contents.keys)
 
 
-def slots(home: House) -> dict[str, bytes]:
+def slots(home: LabEnvironment) -> dict[str, bytes]:
     """Every state file but those of acceptance runs."""
     found = home.root.states.rglob("*.json")
     return {str(path): path.read_bytes() for path in found if path.name != "acceptance.json" and path.name[0] != "."}
 
 
-def state(home: House, module: str) -> dict[str, Any]:
+def state(home: LabEnvironment, module: str) -> dict[str, Any]:
     return home.state(f"{module}/instances/acceptance.json")
 
 
@@ -107,7 +107,7 @@ def printed(said: str) -> list[tuple[str, str]]:
     ],
 )
 def test_what_is_not_agreed_to_is_refused_and_nothing_is_made(
-    published: House, words: tuple[str, ...], consent: dict[str, str], why: str
+    published: LabEnvironment, words: tuple[str, ...], consent: dict[str, str], why: str
 ) -> None:
     before = len(changing(published)), slots(published)
     ran = acceptance(published, *words, consent=consent)
@@ -115,7 +115,9 @@ def test_what_is_not_agreed_to_is_refused_and_nothing_is_made(
     assert (len(changing(published)), slots(published)) == before
 
 
-def test_a_dry_run_changes_nothing_and_lists_the_calls_of_the_run_that_then_leaves_nothing(published: House) -> None:
+def test_a_dry_run_changes_nothing_and_lists_the_calls_of_the_run_that_then_leaves_nothing(
+    published: LabEnvironment,
+) -> None:
     before, stands, count = slots(published), held(published), len(published.lab.files.trace().requests())
     dry = acceptance(published, "--dry-run", consent={})
     assert dry.returncode == 0, dry
@@ -156,7 +158,7 @@ def test_the_calls_for_a_record_that_this_host_sends_itself_are_listed_too(tmp_p
     assert any(path.endswith("/upload") for _, path in asked)
 
 
-def test_a_dry_run_with_an_iso_says_that_its_build_asks_no_site(published: House) -> None:
+def test_a_dry_run_with_an_iso_says_that_its_build_asks_no_site(published: LabEnvironment) -> None:
     count = len(changing(published))
     iso = "/nowhere/vyos-2026.03.09-0027-rolling-generic-amd64.iso"
     dry = acceptance(published, "--dry-run", "--iso", iso, consent={})
@@ -164,7 +166,7 @@ def test_a_dry_run_with_an_iso_says_that_its_build_asks_no_site(published: House
     assert len(changing(published)) == count
 
 
-def test_what_is_removed_again_does_not_count_as_seeded(published: House) -> None:
+def test_what_is_removed_again_does_not_count_as_seeded(published: LabEnvironment) -> None:
     assert acceptance(published, *CAP, "--proxmox-site", "-").returncode == 0
     missing = command(published, "seed", "--missing")
     assert re.search(rf"hetzner .*{SITE} .*{RELEASE}", missing.stdout), missing
@@ -182,7 +184,7 @@ def test_what_is_removed_again_does_not_count_as_seeded(published: House) -> Non
     ],
 )
 def test_a_seed_that_fails_leaves_nothing_and_ends_with_1(
-    published: House, words: tuple[str, ...], rule: Rule, system: str
+    published: LabEnvironment, words: tuple[str, ...], rule: Rule, system: str
 ) -> None:
     stands, before = held(published), slots(published)
     faults = getattr(published.lab, system).faults
@@ -197,7 +199,9 @@ def test_a_seed_that_fails_leaves_nothing_and_ends_with_1(
     assert (held(published), slots(published)) == (stands, before)
 
 
-def test_what_cannot_be_removed_is_named_stops_the_next_run_and_goes_with_the_cleanup(published: House) -> None:
+def test_what_cannot_be_removed_is_named_stops_the_next_run_and_goes_with_the_cleanup(
+    published: LabEnvironment,
+) -> None:
     stands = held(published)
     rule = Rule("DELETE", "/images/[0-9]+", Answer(422, "invalid_input"), nth=frozenset())
     published.lab.hetzner.faults.add(rule)
@@ -218,7 +222,7 @@ def test_what_cannot_be_removed_is_named_stops_the_next_run_and_goes_with_the_cl
     assert list(published.root.artifacts.rglob("hetzner_image/*")) == []
 
 
-def test_a_site_that_is_called_as_the_slot_is_refused(published: House) -> None:
+def test_a_site_that_is_called_as_the_slot_is_refused(published: LabEnvironment) -> None:
     site = published.settings.hetzner_site(SITE)
     published.configure(sites=Sites(hetzner={"acceptance": site}))
     ran = acceptance(published, *CAP)
@@ -226,7 +230,7 @@ def test_a_site_that_is_called_as_the_slot_is_refused(published: House) -> None:
     assert (ran.returncode, "rename the site" in ran.stderr) == (1, True), ran
 
 
-def test_what_the_environment_came_to_need_meanwhile_is_known(published: House) -> None:
+def test_what_the_environment_came_to_need_meanwhile_is_known(published: LabEnvironment) -> None:
     site = published.settings.hetzner_site(SITE)
     other = site.model_copy(update={"token_env": "OTHER_TOKEN", "default": False})
     two = published.settings.model_copy(update={"sites": Sites(hetzner={SITE: site, "other": other})})

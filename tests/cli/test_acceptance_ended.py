@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from hyops_lab.faults import Delay, Rule
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import hyops_in_a_terminal
 from tests.cli.test_acceptance import CAP, CONSENT, Ended, acceptance, changing, command, held, published, slots, state
 from tests.hetzner_scene import wait_until
@@ -28,11 +28,11 @@ COMMIT = frozenset({2})
 """Of the changes of a machine's configuration: the first sets its tags."""
 
 
-def started(home: House, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+def started(home: LabEnvironment, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
     return hyops_in_a_terminal({**os.environ, **CONSENT}, "acceptance", "--root", home.root.path, *CAP, *words)
 
 
-def ended(home: House, cloud: str, rule: Rule, sign: signal.Signals) -> Ended:
+def ended(home: LabEnvironment, cloud: str, rule: Rule, sign: signal.Signals) -> Ended:
     """Run one at a cloud, and send a signal to its group while a call of its is held up after its commit."""
     system = home.lab.hetzner if cloud == "hetzner" else home.lab.proxmox
     system.faults.add(rule)
@@ -47,7 +47,7 @@ def ended(home: House, cloud: str, rule: Rule, sign: signal.Signals) -> Ended:
     return Ended(process.returncode, said, wrong)
 
 
-def documents(home: House) -> list[str]:
+def documents(home: LabEnvironment) -> list[str]:
     """What is expected to stand at a site."""
     return [
         path.name for kind in ("hetzner_image", "proxmox_template") for path in home.root.artifacts.rglob(f"{kind}/*")
@@ -65,7 +65,7 @@ def documents(home: House) -> list[str]:
     ids=["the-server-boots", "the-image-is-ready", "a-machine-is-made", "the-template-is-ready"],
 )
 def test_one_that_is_ended_by_hand_removes_what_it_made(
-    published: House, cloud: str, rule: Rule, sign: signal.Signals
+    published: LabEnvironment, cloud: str, rule: Rule, sign: signal.Signals
 ) -> None:
     stands, before, count = held(published), slots(published), len(changing(published))
     ran = ended(published, cloud, rule, sign)
@@ -92,7 +92,7 @@ def test_one_that_is_ended_by_hand_removes_what_it_made(
     ids=["the-server-boots", "the-image-is-ready", "the-template-is-ready"],
 )
 def test_what_a_killed_one_left_is_named_exactly_and_removed_by_the_cleanup(
-    published: House, cloud: str, rule: Rule, what: str
+    published: LabEnvironment, cloud: str, rule: Rule, what: str
 ) -> None:
     stands, before = held(published), slots(published)
     assert ended(published, cloud, rule, signal.SIGKILL).returncode == -signal.SIGKILL
@@ -108,7 +108,7 @@ def test_what_a_killed_one_left_is_named_exactly_and_removed_by_the_cleanup(
     assert state(published, IMAGE if cloud == "hetzner" else TEMPLATE)["status"] == "destroyed"
 
 
-def test_the_next_one_removes_what_a_killed_one_left_and_then_holds(published: House) -> None:
+def test_the_next_one_removes_what_a_killed_one_left_and_then_holds(published: LabEnvironment) -> None:
     stands = held(published)
     ended(published, "hetzner", Rule("DELETE", "/servers/[0-9]+", Delay(HELD_UP)), signal.SIGKILL)
     ran = acceptance(published, *CAP, *HETZNER)
@@ -118,7 +118,7 @@ def test_the_next_one_removes_what_a_killed_one_left_and_then_holds(published: H
     assert (held(published), documents(published)) == (stands, [])
 
 
-def test_what_a_live_one_makes_is_nobodys_to_remove(published: House) -> None:
+def test_what_a_live_one_makes_is_nobodys_to_remove(published: LabEnvironment) -> None:
     rule = Rule("DELETE", "/servers/[0-9]+", Delay(HELD_UP))
     published.lab.hetzner.faults.add(rule)
     with started(published, *HETZNER) as process:

@@ -15,7 +15,7 @@ from hyops_assets.settings.upkeep import UpkeepSettings
 from hyops_lab.cli.lab import SITE
 from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import hyops
 from tests.clouds import hetzner_seed
 
@@ -23,17 +23,17 @@ OLD = "2026.03.01-0027-rolling"
 IMAGE_STATE = "core__hetzner__vyos-image-seed/latest.json"
 
 
-def cleanup(home: House, *words: str) -> subprocess.CompletedProcess[str]:
+def cleanup(home: LabEnvironment, *words: str) -> subprocess.CompletedProcess[str]:
     return hyops(os.environ, "cleanup", "--root", home.root.path, *words)
 
 
-def record(home: House, name: str) -> list[dict[str, Any]]:
+def record(home: LabEnvironment, name: str) -> list[dict[str, Any]]:
     """The findings that the newest run record holds."""
     newest = max((home.root.path / "logs" / "cleanup").iterdir(), key=lambda path: path.stat().st_mtime)
     return json.loads((newest / name).read_text())["findings"]
 
 
-def reasons(home: House) -> str:
+def reasons(home: LabEnvironment) -> str:
     """Why the newest cleanup judged as it did: the table that it prints breaks long lines."""
     return "\n".join(str(finding["why"]) for finding in record(home, "result.json"))
 
@@ -44,7 +44,7 @@ def verdict(findings: list[dict[str, Any]], what: str) -> str:
 
 
 @pytest.fixture
-def superseded(seeded: House) -> int:
+def superseded(seeded: LabEnvironment) -> int:
     """The id of a snapshot of an older version, as a seed left it three months ago."""
     seeded.configure(upkeep=UpkeepSettings(keep=0))
     project = seeded.lab.hetzner.project
@@ -60,12 +60,12 @@ def superseded(seeded: House) -> int:
     return id_
 
 
-def snapshots(home: House) -> list[int]:
+def snapshots(home: LabEnvironment) -> list[int]:
     images = home.lab.hetzner.project.contents.images.values()
     return sorted(image.id for image in images if image.kind == "snapshot")
 
 
-def test_a_plan_tells_and_changes_nothing_and_apply_does_it(seeded: House, superseded: int) -> None:
+def test_a_plan_tells_and_changes_nothing_and_apply_does_it(seeded: LabEnvironment, superseded: int) -> None:
     before = seeded.mutations()
     planned = cleanup(seeded)
     assert planned.returncode == 0, planned
@@ -88,7 +88,9 @@ def test_a_plan_tells_and_changes_nothing_and_apply_does_it(seeded: House, super
     assert {finding["verdict"] for finding in record(seeded, "result.json")} == {"keep", "by hand"}
 
 
-def test_what_the_states_name_stays_and_the_older_leftovers_on_a_node_are_named_with_commands(seeded: House) -> None:
+def test_what_the_states_name_stays_and_the_older_leftovers_on_a_node_are_named_with_commands(
+    seeded: LabEnvironment,
+) -> None:
     seeded.configure(upkeep=UpkeepSettings(keep=0, keep_days=0))
     assert cleanup(seeded, "--apply").returncode == 0
     findings = record(seeded, "result.json")
@@ -103,7 +105,7 @@ def test_what_the_states_name_stays_and_the_older_leftovers_on_a_node_are_named_
 
 
 def test_an_active_state_that_is_missing_or_broken_keeps_everything_and_ends_with_1(
-    seeded: House, superseded: int
+    seeded: LabEnvironment, superseded: int
 ) -> None:
     path = seeded.root.states / IMAGE_STATE
     kept = path.read_bytes()
@@ -123,7 +125,7 @@ def test_an_active_state_that_is_missing_or_broken_keeps_everything_and_ends_wit
 
 
 def test_a_site_that_cannot_be_reached_stops_no_other_and_ends_with_1(
-    seeded: House, superseded: int, monkeypatch: pytest.MonkeyPatch
+    seeded: LabEnvironment, superseded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(seeded.settings.proxmox_site(SITE).token_env, "wrong")
     ran = cleanup(seeded, "--apply")
@@ -133,7 +135,7 @@ def test_a_site_that_cannot_be_reached_stops_no_other_and_ends_with_1(
     assert verdict(findings, "superseded templates") == "unknown"
 
 
-def test_no_secret_is_printed_or_kept(seeded: House) -> None:
+def test_no_secret_is_printed_or_kept(seeded: LabEnvironment) -> None:
     token = os.environ[seeded.settings.hetzner_site(SITE).token_env]
     ran = cleanup(seeded)
     assert token not in ran.stdout + ran.stderr

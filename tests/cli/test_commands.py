@@ -17,7 +17,7 @@ from hyops_assets.contract.state import record_outputs
 from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import StateStore
 from tests import processes
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli import shell
 from tests.cli.shell import CHECKOUT, HYOPS, environment
 from tests.contract.samples import contract
@@ -381,7 +381,7 @@ def test_lab_up_twice_is_one_lab_and_lab_down_ends_it(resident: Path, lab: subpr
     ],
 )
 def test_an_interrupted_apply_exits_130_leaves_no_process_and_is_resumed(
-    home: House, tmp_path: Path, moment: str, stop: signal.Signals
+    home: LabEnvironment, tmp_path: Path, moment: str, stop: signal.Signals
 ) -> None:
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(f"record_version: {RELEASE}\n")

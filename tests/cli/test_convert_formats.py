@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.cli.convert import BadConversion, convert
-from hyops_assets.cli.inspect import NOT_ASKED, Asked, run_inspect
+from hyops_assets.cli.inspect import NOT_ASKED, InspectOptions, run_inspect
 from hyops_assets.image.variants.disk_source import ForeignFormat
 
 DISK = (b"HYOPS" * 1024).ljust(1 << 20, b"\0")
@@ -45,7 +45,7 @@ def test_a_disk_of_a_foreign_format_is_refused_by_its_name(
     with pytest.raises(ForeignFormat, match=r"^d is (a|packed)"):
         convert(source, raw.with_name("o.qcow2"))
     assert not raw.with_name("o.qcow2").exists()
-    assert run_inspect(Asked(str(source))) == NOT_ASKED
+    assert run_inspect(InspectOptions(str(source))) == NOT_ASKED
     assert "not a raw disk, a qcow2 or a raw.xz" in capsys.readouterr().err
 
 

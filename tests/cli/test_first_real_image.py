@@ -20,8 +20,8 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_lab.cli.lab import SITE
 from resources.settings import load_settings
+from tests.assets.environment import LabEnvironment
 from tests.assets.ground import Ground
-from tests.assets.house import House
 from tests.cli.shell import CHECKOUT
 
 PAGE = (CHECKOUT / "docs/first-real-image.md").read_text()
@@ -39,7 +39,7 @@ def words_of(command: str) -> list[str]:
 
 
 @pytest.fixture
-def at_the_lab(seeded: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def at_the_lab(seeded: LabEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """An empty home with the token of step 2; the flags that stand for the reader's node.
 
     The lab's Hetzner endpoint is not https, which only a lab's settings take: without a token it is not looked at.
@@ -122,10 +122,10 @@ def test_from_the_release_on_the_page_s_commands_lead_to_both_sites(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps 5 to 8 in an empty home whose environment is a lab's: its disk was built and had passed its gates."""
-    with ground.environment("built", tmp_path / "house") as house:
+    with ground.environment("built", tmp_path / "lab_environment") as lab_environment:
         environments = tmp_path / "home/.hybridops/envs"
         environments.mkdir(parents=True)
-        (environments / "prod").symlink_to(house.root.path)
+        (environments / "prod").symlink_to(lab_environment.root.path)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.chdir(tmp_path)
         Path("build.yml").write_text(lines_of("yaml"))

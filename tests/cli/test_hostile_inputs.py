@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyops_assets.cli.environment import named_place
 from hyops_assets.cli.modules.registry import MODULES
-from hyops_assets.cli.prepare import Asked, inputs_document, prepare
+from hyops_assets.cli.prepare import ModuleCommand, inputs_document, prepare
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD, IMAGE_SEED
 from tests.cli import shell
@@ -65,7 +65,7 @@ def printable(error: HyopsError) -> str:
 def validated(directory: Path, module: str, path: Path | None, environ: dict[str, str] | None = None) -> str:
     """What the inputs come to: a document that can be written, or an error that can be printed."""
     try:
-        prepared = prepare(Asked("validate", named_place(directory, None), module, path), environ or {})
+        prepared = prepare(ModuleCommand("validate", named_place(directory, None), module, path), environ or {})
     except HyopsError as error:
         return printable(error)
     json.dumps(prepared.redactor.document(inputs_document(prepared)), allow_nan=False).encode()

@@ -8,7 +8,7 @@ import yaml
 
 from hyops_assets.cli.inputs import read_layers
 from hyops_assets.cli.modules.registry import MODULES
-from hyops_assets.cli.rerun import lasting_inputs, rerun_path, write_rerun_inputs
+from hyops_assets.cli.saved_inputs import lasting_inputs, rerun_path, write_rerun_inputs
 from hyops_assets.contract.inputs import BadInputs
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.redaction import Redactor

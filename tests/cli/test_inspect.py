@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.cli.inspect import NOT_ASKED, Asked, run_inspect
+from hyops_assets.cli.inspect import NOT_ASKED, InspectOptions, run_inspect
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.record import Record, Variant
 from hyops_assets.image.build import BuiltDisk
@@ -244,7 +244,10 @@ def test_a_url_that_answers_more_than_allowed_is_refused(tmp_path: Path) -> None
 def test_what_is_neither_a_file_nor_a_url_is_refused_in_two_lines(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for asked in (Asked(source, scratch=tmp_path), Asked(str(CHECKOUT / "README.md"), record=source)):
+    for asked in (
+        InspectOptions(source, scratch=tmp_path),
+        InspectOptions(str(CHECKOUT / "README.md"), record=source),
+    ):
         assert run_inspect(asked) == NOT_ASKED
         printed = capsys.readouterr()
         assert printed.out == ""

@@ -12,15 +12,15 @@ from hyops_lab.cli import lab
 from hyops_lab.cli.lab import LabIso, lookalike
 from hyops_lab.hetzner.project import Project
 from resources.settings import load_settings
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE, House
 from tests.boots import turn_to_boot
 from tests.cli.miniature_home import cache_with_miniature
 from tests.cli.shell import environment, hyops
 
 
 def test_a_release_is_put_into_the_feed_with_the_key_that_signed_it(
-    ground: Ground, home: House, tmp_path: Path
+    ground: Ground, home: LabEnvironment, tmp_path: Path
 ) -> None:
     shutil.rmtree(home.lab.files.feed / RELEASE)
     environ = environment(tmp_path) | {"XDG_CACHE_HOME": str(cache_with_miniature(ground, tmp_path / "cache"))}
@@ -55,7 +55,7 @@ def test_two_that_ask_for_a_look_alike_at_once_get_the_one_that_its_key_signed(
     assert len(made) == 1
 
 
-def test_a_snapshot_that_does_not_boot_is_refused_with_its_console_s_last_words(released: House) -> None:
+def test_a_snapshot_that_does_not_boot_is_refused_with_its_console_s_last_words(released: LabEnvironment) -> None:
     """That one boots to the end of cloud-init is the long form in tests/cli/test_demo.py."""
     outputs = released.state("core__hetzner__vyos-image-seed/latest.json")["outputs"]
     snapshot = Project(released.root.lab / "hetzner").image_disk(int(outputs["image_ref"]))

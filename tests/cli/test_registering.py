@@ -12,7 +12,7 @@ import yaml
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD, TEMPLATE_SEED, StateRef
 from hyops_assets.image.digests import sha256_of_file
 from resources.states.store import StateStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import files_below, hyops
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
@@ -21,17 +21,23 @@ NAME = f"vyos-1.5-{RELEASE}.qcow2"
 
 
 def apply(
-    house: House, directory: Path, module: str, given: dict[str, Any], *, command: str = "apply", **environ: str
+    lab_environment: LabEnvironment,
+    directory: Path,
+    module: str,
+    given: dict[str, Any],
+    *,
+    command: str = "apply",
+    **environ: str,
 ) -> Any:
     inputs = directory / "inputs.yml"
     inputs.write_text(yaml.safe_dump(given))
-    words = (command, "--root", house.root.path, "--module", module, "--inputs", inputs)
-    return hyops({**os.environ, "HOME": str(house.root.path), **environ}, *words)
+    words = (command, "--root", lab_environment.root.path, "--module", module, "--inputs", inputs)
+    return hyops({**os.environ, "HOME": str(lab_environment.root.path), **environ}, *words)
 
 
 @pytest.mark.slow
 def test_registering_from_a_shell_verifies_first_and_a_seed_command_tells_no_secret(
-    home: House, seeded: House, tmp_path: Path
+    home: LabEnvironment, seeded: LabEnvironment, tmp_path: Path
 ) -> None:
     theirs = home.lab.files.objects / "theirs"
     theirs.mkdir(parents=True)
@@ -71,7 +77,7 @@ def test_registering_from_a_shell_verifies_first_and_a_seed_command_tells_no_sec
 
 
 def test_what_this_environment_published_itself_is_refused_before_its_slot_says_anything(
-    seeded: House, tmp_path: Path
+    seeded: LabEnvironment, tmp_path: Path
 ) -> None:
     former = StateStore(seeded.root).find(StateRef(IMAGE_ARTIFACT))
     own = {"record_version": RELEASE, "record_document_url": seeded.state(BUILD)["outputs"]["record_document_url"]}

@@ -17,14 +17,14 @@ from hyops_lab.miniature import MadeIso, Oddities, make_miniature
 from hyops_lab.signing import LabKey
 from resources.artifacts.store import ArtifactStore
 from resources.settings import save_settings
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import hyops
 
 Reproduce = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, seeded: House, packages: AptSource) -> RuntimeRoot:
+def elsewhere(tmp_path: Path, seeded: LabEnvironment, packages: AptSource) -> RuntimeRoot:
     """Another environment, which trusts the same key, has the .debs, and no archive that would answer."""
     root = RuntimeRoot(tmp_path / "elsewhere")
     closed = packages.model_copy(update={"line": "deb [arch=amd64] http://127.0.0.1:9/ bookworm main"})
@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, seeded: House, packages: AptSource) -> RuntimeRoot
 
 
 @pytest.fixture
-def evidence_url(seeded: House) -> str:
+def evidence_url(seeded: LabEnvironment) -> str:
     return ArtifactStore(seeded.root.artifacts).read_document("published_contract", RELEASE, Contract).evidence_url
 
 
@@ -48,7 +48,7 @@ def reproduce(elsewhere: RuntimeRoot, tmp_path: Path) -> Reproduce:
     return run
 
 
-def changed(seeded: House, url: str, directory: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+def changed(seeded: LabEnvironment, url: str, directory: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """The published evidence with something changed in it, as a file."""
     evidence = json.loads(next(content for name, content in seeded.published().items() if url.endswith(name)))
     change(evidence)
@@ -95,7 +95,7 @@ def test_another_iso_is_refused(reproduce: Reproduce, evidence_url: str, tmp_pat
 )
 def test_evidence_that_cannot_be_built_from_is_refused_before_anything_is_built(
     reproduce: Reproduce,
-    seeded: House,
+    seeded: LabEnvironment,
     evidence_url: str,
     miniature: MadeIso,
     tmp_path: Path,
@@ -109,7 +109,7 @@ def test_evidence_that_cannot_be_built_from_is_refused_before_anything_is_built(
 
 
 def test_another_result_is_named_part_by_part(
-    reproduce: Reproduce, seeded: House, evidence_url: str, miniature: MadeIso, tmp_path: Path
+    reproduce: Reproduce, seeded: LabEnvironment, evidence_url: str, miniature: MadeIso, tmp_path: Path
 ) -> None:
     def other_speed(evidence: dict[str, Any]) -> None:
         evidence["build"]["recipe"]["console_speed"] = 9600

@@ -11,7 +11,7 @@ import pytest
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED
 from resources.artifacts.store import ArtifactStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import hyops
 
 BUILD = "core__shared__vyos-image-build/instances/vyos_default_build.json"
@@ -24,17 +24,17 @@ def inputs(tmp_path: Path) -> Path:
     return path
 
 
-def apply(house: House, module: str, inputs: Path) -> subprocess.CompletedProcess[str]:
-    words = ("apply", "--root", house.root.path, "--module", module, "--inputs", inputs)
-    return hyops({**os.environ, "HOME": str(house.root.path)}, *words)
+def apply(lab_environment: LabEnvironment, module: str, inputs: Path) -> subprocess.CompletedProcess[str]:
+    words = ("apply", "--root", lab_environment.root.path, "--module", module, "--inputs", inputs)
+    return hyops({**os.environ, "HOME": str(lab_environment.root.path)}, *words)
 
 
-def contract(house: House) -> Contract | None:
-    return ArtifactStore(house.root.artifacts).find_document("published_contract", RELEASE, Contract)
+def contract(lab_environment: LabEnvironment) -> Contract | None:
+    return ArtifactStore(lab_environment.root.artifacts).find_document("published_contract", RELEASE, Contract)
 
 
 def test_without_dagsters_history_and_the_documents_a_seed_is_applied_from_what_was_published(
-    released: House, inputs: Path
+    released: LabEnvironment, inputs: Path
 ) -> None:
     before, calls = contract(released), released.mutations()
     released.instance.dispose()
@@ -49,7 +49,7 @@ def test_without_dagsters_history_and_the_documents_a_seed_is_applied_from_what_
 
 
 def test_documents_that_are_lost_and_a_published_record_that_is_another_end_in_the_apply_that_helps(
-    released: House, inputs: Path
+    released: LabEnvironment, inputs: Path
 ) -> None:
     shutil.rmtree(released.root.artifacts / "documents")
     state = released.root.states / BUILD

@@ -1,4 +1,4 @@
-"""Runs of a module from a shell: lines, exit statuses, run records, states, slots; on a house that was seeded once."""
+"""Runs of a module from a shell: lines, exit statuses, run records, states, slots; on one seeded environment."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import Begun, StateStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.cli.shell import files_below, hyops
 
 INPUTS = f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\nrecord_key: vyos-1.5\n"
@@ -29,12 +29,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(house: House, command: str, *words: str | Path, module: str = IMAGE_SEED, **environ: str) -> Any:
-    where = ("--root", house.root.path, "--module", module)
-    return hyops({**os.environ, "HOME": str(house.root.path), **environ}, command, *where, *words)
+def run(
+    lab_environment: LabEnvironment, command: str, *words: str | Path, module: str = IMAGE_SEED, **environ: str
+) -> Any:
+    where = ("--root", lab_environment.root.path, "--module", module)
+    return hyops({**os.environ, "HOME": str(lab_environment.root.path), **environ}, command, *where, *words)
 
 
-def record(house: House, ran: Any) -> Path:
+def record(lab_environment: LabEnvironment, ran: Any) -> Path:
     """The run record that a run names first and, again, at its end."""
     lines = [line.removeprefix("run record: ") for line in ran.stdout.splitlines() if line.startswith("run record: ")]
     assert len(lines) == 2, ran
@@ -61,7 +63,7 @@ class Applied:
 
 
 @pytest.fixture(scope="module")
-def applied(seeded: House, inputs: Path) -> Applied:
+def applied(seeded: LabEnvironment, inputs: Path) -> Applied:
     """A seed of what is there, applied over a state that a killed run left running; its reader came before."""
     calls, outputs = seeded.mutations(), seeded.state(LATEST)["outputs"]
     StateStore(seeded.root).begin(StateRef(IMAGE_SEED), Begun("apply-killed", "apply", "/gone"), lab=True)
@@ -76,7 +78,7 @@ def applied(seeded: House, inputs: Path) -> Applied:
 
 
 def test_an_apply_prints_its_lines_in_order_and_leaves_state_and_record(
-    seeded: House, inputs: Path, applied: Applied
+    seeded: LabEnvironment, inputs: Path, applied: Applied
 ) -> None:
     ran, directory = applied.ran, applied.directory
     assert (ran.returncode, ran.stderr) == (0, ""), ran
@@ -105,7 +107,7 @@ def test_an_apply_prints_its_lines_in_order_and_leaves_state_and_record(
     assert run_of_graph.tags["hyops/run_id"] == directory.name
 
 
-def test_a_run_record_is_complete_and_private(seeded: House, applied: Applied) -> None:
+def test_a_run_record_is_complete_and_private(seeded: LabEnvironment, applied: Applied) -> None:
     directory = applied.directory
     assert {path.name for path in directory.iterdir()} == {
         *("meta.json", "preflight_decision.json", "preflight_result.json", "inputs_resolved.json"),
@@ -133,7 +135,7 @@ def test_what_a_killed_run_left_running_is_no_source_and_is_begun_again(applied:
     assert (state["status"], {**state["outputs"], "image_seeded": None}) == ("ok", was)
 
 
-def test_another_slot_is_written_and_the_modules_own_stays(seeded: House, inputs: Path) -> None:
+def test_another_slot_is_written_and_the_modules_own_stays(seeded: LabEnvironment, inputs: Path) -> None:
     own = seeded.state(LATEST)
     ran = run(seeded, "apply", "--inputs", inputs, "--state-instance", "Trial.1")
     assert ran.returncode == 0, ran
@@ -144,7 +146,7 @@ def test_another_slot_is_written_and_the_modules_own_stays(seeded: House, inputs
     assert "instances/trial.1.inputs.yml" in ran.stdout
 
 
-def test_a_plan_says_what_is_there_and_changes_nothing(seeded: House, inputs: Path) -> None:
+def test_a_plan_says_what_is_there_and_changes_nothing(seeded: LabEnvironment, inputs: Path) -> None:
     before = seeded.mutations(), seeded.state(LATEST), seeded.published()
     ran = run(seeded, "plan", "--inputs", inputs)
     assert ran.returncode == 0, ran
@@ -160,7 +162,7 @@ def test_a_plan_says_what_is_there_and_changes_nothing(seeded: House, inputs: Pa
     assert not list(record(seeded, ran).glob("driver_result.json"))
 
 
-def test_a_plan_of_a_build_that_is_not_there_names_what_it_would_make(seeded: House, inputs: Path) -> None:
+def test_a_plan_of_a_build_that_is_not_there_names_what_it_would_make(seeded: LabEnvironment, inputs: Path) -> None:
     build = inputs.with_name("next.yml")
     build.write_text(f"record_version: {RELEASE}-r2\n")
     ran = run(seeded, "plan", "--inputs", build, module=IMAGE_BUILD)
@@ -169,7 +171,7 @@ def test_a_plan_of_a_build_that_is_not_there_names_what_it_would_make(seeded: Ho
     assert re.search(rf"^plan: publish  qcow2 +https://\S+/vyos-1.5-{re.escape(RELEASE)}-r2.qcow2$", ran.stdout, re.M)
 
 
-def test_a_preflight_that_fails_touches_no_state(seeded: House, inputs: Path) -> None:
+def test_a_preflight_that_fails_touches_no_state(seeded: LabEnvironment, inputs: Path) -> None:
     before = seeded.state(LATEST)
     ran = run(seeded, "apply", "--inputs", inputs, **{HETZNER_TOKEN_ENV: ""})
     assert ran.returncode == 1
@@ -184,7 +186,9 @@ def test_a_preflight_that_fails_touches_no_state(seeded: House, inputs: Path) ->
     assert not read(directory / "preflight_result.json")["ok"]
 
 
-def test_required_variables_are_asked_for_even_where_preflight_is_skipped(seeded: House, inputs: Path) -> None:
+def test_required_variables_are_asked_for_even_where_preflight_is_skipped(
+    seeded: LabEnvironment, inputs: Path
+) -> None:
     before = seeded.state(LATEST)
     asked = inputs.with_name("asked.yml")
     asked.write_text(INPUTS + "required_env: [NO_SUCH_VARIABLE]\n")
@@ -196,7 +200,7 @@ def test_required_variables_are_asked_for_even_where_preflight_is_skipped(seeded
     assert run(seeded, "validate", *words).returncode == 0
 
 
-def test_no_secret_of_the_environment_is_written_or_printed(seeded: House, inputs: Path) -> None:
+def test_no_secret_of_the_environment_is_written_or_printed(seeded: LabEnvironment, inputs: Path) -> None:
     """Every command, good and bad, with secrets in the environment, in a reason, and a token that the site refuses."""
     private = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
     held = {
@@ -234,7 +238,7 @@ def test_no_secret_of_the_environment_is_written_or_printed(seeded: House, input
         assert [path for path in own if secret.encode() in path.read_bytes()] == []
 
 
-def test_an_error_is_mended_by_the_next_run(seeded: House, inputs: Path) -> None:
+def test_an_error_is_mended_by_the_next_run(seeded: LabEnvironment, inputs: Path) -> None:
     words = ("--inputs", inputs, "--skip-preflight", "--preflight-bypass-reason", "a test")
     outputs = seeded.state(LATEST)["outputs"]
     failed = run(seeded, "apply", *words, **{HETZNER_TOKEN_ENV: "wrong-token"})
@@ -253,7 +257,7 @@ def test_an_error_is_mended_by_the_next_run(seeded: House, inputs: Path) -> None
     assert seeded.state(LATEST)["status"] == "ok"
 
 
-def test_two_applies_of_one_slot_at_once_both_end_well(seeded: House, inputs: Path) -> None:
+def test_two_applies_of_one_slot_at_once_both_end_well(seeded: LabEnvironment, inputs: Path) -> None:
     run(seeded, "validate", "--inputs", inputs, "--skip-preflight")  # What both are forked from is there after one.
     with ThreadPoolExecutor(2) as threads:
         ended = list(threads.map(lambda _: run(seeded, "apply", "--inputs", inputs), range(2)))
@@ -261,21 +265,21 @@ def test_two_applies_of_one_slot_at_once_both_end_well(seeded: House, inputs: Pa
     assert seeded.state(LATEST)["status"] == "ok"
 
 
-def test_a_record_goes_where_it_is_told_to(seeded: House, inputs: Path, tmp_path: Path) -> None:
+def test_a_record_goes_where_it_is_told_to(seeded: LabEnvironment, inputs: Path, tmp_path: Path) -> None:
     ran = run(seeded, "validate", "--inputs", inputs, "--out-dir", tmp_path / "out", "--skip-preflight")
     directory = record(seeded, ran)
     assert directory.parent == tmp_path / "out/module/core__hetzner__vyos-image-seed"
     assert re.fullmatch(RUN.replace("apply", "validate"), directory.name)
 
 
-def test_what_a_reference_overrules_is_said(seeded: House, inputs: Path) -> None:
+def test_what_a_reference_overrules_is_said(seeded: LabEnvironment, inputs: Path) -> None:
     stale = inputs.with_name("stale.yml")
     stale.write_text(INPUTS + "image_source_url: https://stale.example.com/vyos-1.5-2020.01.raw.xz\n")
     ran = run(seeded, "validate", "--inputs", stale, "--skip-preflight")
     assert "warning: image_source_url is ignored" in ran.stdout
 
 
-def test_preflight_of_a_module_looks_at_its_site(seeded: House, inputs: Path) -> None:
+def test_preflight_of_a_module_looks_at_its_site(seeded: LabEnvironment, inputs: Path) -> None:
     ran = run(seeded, "preflight", "--inputs", inputs)
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "exit_code=0"), ran
     assert re.search(r"^ok readiness:hetzner/lab the token works; \d+ snapshots of 30$", ran.stdout, re.MULTILINE)
@@ -289,7 +293,9 @@ def test_preflight_of_a_module_looks_at_its_site(seeded: House, inputs: Path) ->
     assert {path.name for path in kept.iterdir()} == {"output.log", "result.json"}
 
 
-def test_preflight_of_a_refused_token_is_a_failure_and_of_a_missing_one_too(seeded: House, inputs: Path) -> None:
+def test_preflight_of_a_refused_token_is_a_failure_and_of_a_missing_one_too(
+    seeded: LabEnvironment, inputs: Path
+) -> None:
     wrong = run(seeded, "preflight", "--inputs", inputs, **{HETZNER_TOKEN_ENV: "wrong-token"})
     assert wrong.returncode == 11
     assert "fail readiness:hetzner/lab " in wrong.stdout

@@ -1,6 +1,6 @@
 import pytest
 
-from hyops_assets.cli.modules.said import SAID
+from hyops_assets.cli.modules.spec_texts import SAID
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, TemplateSeedInputs, read_inputs
 from tests.contract.hybridops_specs import SPECS, Spec
 

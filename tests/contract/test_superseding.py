@@ -19,7 +19,7 @@ from hyops_assets.contract.superseding import (
     IMAGES,
     TEMPLATES,
     Current,
-    Held,
+    HeldImage,
     NotSettled,
     Policy,
     currents,
@@ -48,11 +48,11 @@ def seeded(version: str = VERSIONS[5], ref: str = "6", **changes: object) -> tup
     return state(IMAGE_SEED, **outputs)  # type: ignore[arg-type]
 
 
-def held(*versions: str, key: str = KEY, made_at: datetime | None = OLD) -> list[Held]:
-    return [Held(str(VERSIONS.index(version) + 1), key, version, made_at) for version in versions]
+def held(*versions: str, key: str = KEY, made_at: datetime | None = OLD) -> list[HeldImage]:
+    return [HeldImage(str(VERSIONS.index(version) + 1), key, version, made_at) for version in versions]
 
 
-def removed(found: list[Held], current: list[Current], policy: Policy = NONE_KEPT) -> list[str]:
+def removed(found: list[HeldImage], current: list[Current], policy: Policy = NONE_KEPT) -> list[str]:
     decided = judge_versions(found, current, policy, now=NOW)
     return [one.version for one in found if decided[one.ref][0] == "remove"]
 
@@ -69,7 +69,7 @@ def test_a_newer_one_is_not_it_may_be_a_canary() -> None:
 
 
 def test_another_image_of_the_current_version_is_not() -> None:
-    twin = Held("99", KEY, VERSIONS[5], OLD)
+    twin = HeldImage("99", KEY, VERSIONS[5], OLD)
     decided = judge_versions([*held(VERSIONS[5]), twin], CURRENT, NONE_KEPT, now=NOW)
     assert {verdict for verdict, _ in decided.values()} == {"keep"}
 
@@ -80,7 +80,7 @@ def test_a_key_that_no_state_names_is_left_alone() -> None:
 
 def test_revisions_are_ordered_by_number_not_by_text() -> None:
     release = VERSIONS[0]
-    found = [Held(str(n), KEY, release if n == 1 else f"{release}-r{n}", OLD) for n in (1, 2, 9, 10)]
+    found = [HeldImage(str(n), KEY, release if n == 1 else f"{release}-r{n}", OLD) for n in (1, 2, 9, 10)]
     current = [Current("state", KEY, f"{release}-r10", "10")]
     assert removed(found, current, Policy(keep=1, keep_days=0)) == [release, f"{release}-r2"]
 
@@ -105,7 +105,7 @@ def test_two_states_that_name_a_key_keep_what_lies_between_them() -> None:
 
 @pytest.mark.parametrize("version", ["", "latest", "2026.02.31-0027-rolling"])
 def test_a_version_without_an_order_is_left_alone(version: str) -> None:
-    assert removed([Held("1", KEY, version, OLD)], CURRENT) == []
+    assert removed([HeldImage("1", KEY, version, OLD)], CURRENT) == []
     assert removed(held(VERSIONS[0]), [Current("state", KEY, version or "x", "6")]) == []
 
 

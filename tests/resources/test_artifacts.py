@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-import hyops_assets.image.partial
+import hyops_assets.image.atomic_write
 import resources.artifacts.store
 import resources.settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact, RottenArtifact, StoreBusy
@@ -147,7 +147,7 @@ def test_a_write_killed_at_any_line_leaves_the_old_document_or_the_new_one(store
         lambda: store.write_document("notes", "x", new),
         resources.artifacts.store,
         resources.settings,
-        hyops_assets.image.partial,
+        hyops_assets.image.atomic_write,
     ):
         seen.add(store.read_document("notes", "x", Note).text)
         store.write_document("notes", "x", old)

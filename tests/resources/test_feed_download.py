@@ -17,10 +17,10 @@ from hyops_lab.feed import ReleaseServer
 from hyops_lab.running import running
 from hyops_lab.trace import Trace
 from resources.answers import Pace
-from resources.feed import download, partial
+from resources.feed import download, partial_file
 from resources.feed.download import ATTEMPTS, DownloadedIso, IsoUnavailable, IsoUnreachable, fetch_iso
 from resources.feed.parse import Release, release_at
-from resources.feed.partial import DestinationFailed, TooLarge
+from resources.feed.partial_file import DestinationFailed, TooLarge
 from resources.public_http import NotAllowed
 from tests.killing import killed_at_each_line
 from tests.resources.hostile import SLOW, answer, dripping, serving
@@ -148,7 +148,7 @@ def test_bytes_of_unknown_origin_are_never_built_upon(scene: Scene):
 
 
 def leave_partial(scene: Scene, content: bytes, etag: str | None = None) -> None:
-    left = partial.PartialFile(scene.destination / NAME)
+    left = partial_file.PartialFile(scene.destination / NAME)
     found = scene.server.represent(f"{RELEASE}/{NAME}")
     assert found is not None
     scene.destination.mkdir()
@@ -295,7 +295,7 @@ def test_killed_at_any_line_a_rerun_has_the_iso_whole(scene: Scene):
     place.write_bytes(b"small")
     given = release_at(RELEASE, str(place), given=True)
     kills = 0
-    for line in killed_at_each_line(lambda: scene.fetch(given), download, partial, every=2):
+    for line in killed_at_each_line(lambda: scene.fetch(given), download, partial_file, every=2):
         kills += 1
         final = scene.destination / NAME
         assert not final.exists() or final.read_bytes() == b"small"
@@ -308,7 +308,7 @@ def test_killed_at_any_line_a_rerun_has_the_iso_whole(scene: Scene):
 def test_killed_at_any_line_of_a_transfer_over_https_a_rerun_has_the_iso_whole(scene: Scene):
     (scene.server.directory / RELEASE / NAME).write_bytes(b"small" * 100)
     kills = 0
-    for line in killed_at_each_line(scene.fetch, partial, every=4):
+    for line in killed_at_each_line(scene.fetch, partial_file, every=4):
         kills += 1
         final = scene.destination / NAME
         assert not final.exists() or final.read_bytes() == b"small" * 100
@@ -396,5 +396,5 @@ def test_an_origin_with_a_tag_that_is_no_strong_one_counts_as_none(scene: Scene,
     leave_partial(scene, b"x" * 1000)
     origin = scene.destination / f".{NAME}.origin.json"
     origin.write_text(json.dumps({"url": scene.release.url, "etag": etag}))
-    assert partial.PartialFile(scene.destination / NAME).conditions(scene.release.url) == {}
+    assert partial_file.PartialFile(scene.destination / NAME).conditions(scene.release.url) == {}
     assert scene.fetch().iso.read_bytes() == CONTENT

@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.executing import RunProcess
 from hyops_assets.assets.leftovers import working_with
+from hyops_assets.assets.run_liveness import RunProcess
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom, NotHandedOver

@@ -16,7 +16,7 @@ from hyops_assets.contract.upkeep import Finding
 from hyops_lab.faults import Answer
 from hyops_lab.hetzner.project import Image, Server
 from resources.sites import cleanup
-from resources.sites.cleanup import Ground, Removal, Standing
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject
 from resources.sites.hetzner import superseded
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
@@ -74,8 +74,8 @@ def pruned(
     at_work: Callable[[], str | None] = lambda: None,
     forget: Callable[[str], None] = lambda version: None,
     keep: int = 0,
-) -> Removal[Standing[Snapshot]]:
-    ground = Ground(
+) -> Removal[SiteObject[Snapshot]]:
+    ground = CleanupContext(
         where="lab",
         instance=None,
         states=states if callable(states) else lambda: states,

@@ -15,7 +15,7 @@ from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
 from hyops_lab.faults import Answer, Rule
 from resources.sites import cleanup
-from resources.sites.cleanup import Ground, Removal, Standing
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject
 from resources.sites.proxmox import removal, superseded
 from resources.sites.proxmox.answers import Volume
 from resources.sites.proxmox.facts import TemplateFacts, linked_volumes
@@ -63,8 +63,8 @@ def pruned(
     *,
     at_work: Callable[[], str | None] = lambda: None,
     forget: Callable[[str], None] = lambda version: None,
-) -> Removal[Standing[TemplateFacts]]:
-    ground = Ground(
+) -> Removal[SiteObject[TemplateFacts]]:
+    ground = CleanupContext(
         where="lab",
         instance=None,
         states=states if callable(states) else lambda: states,

@@ -18,7 +18,7 @@ from resources.repository.anonymous import MOST_BYTES, read_public
 from resources.repository.base import NotPublic
 from resources.repository.heads import head_published
 from resources.repository.marker import require_marker
-from tests.assets.house import free_ports
+from tests.assets.environment import free_ports
 from tests.resources.hostile import SLOW, answer, dripping, serving
 
 SOON = Pace(answer_seconds=0.3, silence_seconds=0.3, bytes_per_second=1 << 20, behind_seconds=0.3)

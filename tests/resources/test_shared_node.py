@@ -17,7 +17,7 @@ from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import Policy, States
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict
-from resources.sites.cleanup import Ground
+from resources.sites.cleanup import CleanupContext
 from resources.sites.proxmox.errors import SeedBusy, TaskFailed, VmidTaken
 from resources.sites.proxmox.facts import TemplateFacts
 from resources.sites.proxmox.lineage import TemplateLineage, description_of, parse_lineage
@@ -81,7 +81,7 @@ def naming(vmid: int, version: str) -> States:
 def cleaned(
     scene: Scene, states: States, proves: Callable[[Claim, str], bool] = lambda claim, ref: False
 ) -> dict[str, tuple[str, str]]:
-    ground = Ground(
+    ground = CleanupContext(
         where="lab",
         instance=None,
         states=lambda: states,

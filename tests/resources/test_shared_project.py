@@ -14,10 +14,10 @@ from hyops_assets.contract.ownership import Claim
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import ModuleState
-from hyops_assets.contract.superseding import IMAGES, Held, Policy, States
+from hyops_assets.contract.superseding import IMAGES, HeldImage, Policy, States
 from hyops_assets.contract.upkeep import Finding, Verdict
 from hyops_lab.hetzner.project import Image, Server
-from resources.sites.cleanup import Ground, judge
+from resources.sites.cleanup import CleanupContext, judge
 from resources.sites.hetzner.errors import SeedBusy
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import Labels
@@ -99,7 +99,7 @@ def naming(id_: int) -> States:
 def cleaned(
     lab: Lab, environment: str | None, states: States, proves: Callable[[Claim, str], bool] = lambda claim, ref: False
 ) -> list[Finding]:
-    ground = Ground(
+    ground = CleanupContext(
         where="lab",
         instance=None,
         states=lambda: states,
@@ -303,7 +303,7 @@ def test_in_no_world_is_anything_removed_that_another_environment_made(things: l
         seal = labels.made_by(thing.sealed_for).seal if thing.sealed_for else None
         written = replace(labels, environment=thing.said, seal=seal)
         shown.append((thing, _shown(number, written, protected=thing.protected)))
-    ground = Ground(
+    ground = CleanupContext(
         where="lab",
         instance=None,
         states=lambda: naming(99),
@@ -318,7 +318,7 @@ def test_in_no_world_is_anything_removed_that_another_environment_made(things: l
         labels = Labels.parse(one.labels)
         assert labels is not None
         owner = ground.owner_of(labels.claim, str(one.id))
-        held = [Held(str(one.id), KEY, thing.version, BORN)] if owner.ours and thing.state == "ready" else []
+        held = [HeldImage(str(one.id), KEY, thing.version, BORN)] if owner.ours and thing.state == "ready" else []
         versions = ground.judge(held, naming(99), IMAGES, lambda current: None)
         judged = judge(standing(one, protect=True), owner, mentions={}, used={}, versions=versions)
         assert judged is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-import hyops_assets.image.partial
+import hyops_assets.image.atomic_write
 import resources.settings
 import resources.states.store
 from hyops_assets.contract.errors import Refused
@@ -201,7 +201,7 @@ def test_a_write_killed_at_any_line_leaves_the_former_state_or_the_new_one(state
         lambda: states.commit(BUILD, run_id="new", outputs=new),
         resources.states.store,
         resources.settings,
-        hyops_assets.image.partial,
+        hyops_assets.image.atomic_write,
         every=every,
     ):
         seen.add(payload(states)["run_id"])
@@ -353,7 +353,7 @@ def test_a_begin_killed_at_any_line_leaves_outputs_and_is_begun_again(states: St
         lambda: states.begin(BUILD, BEGUN, lab=False),
         resources.states.store,
         resources.settings,
-        hyops_assets.image.partial,
+        hyops_assets.image.atomic_write,
         every=every,
     ):
         found = payload(states)

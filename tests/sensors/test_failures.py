@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.executing import by_shell
+from hyops_assets.assets.run_liveness import by_shell
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.settings.notify import NotifySettings
 from resources.notify import ATTEMPTS, Notifier, NotTold, NotToldYet

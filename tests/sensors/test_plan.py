@@ -33,7 +33,7 @@ def decided(
 
 
 def after(day: int) -> Cursor:
-    """The cursor of a house that took up one release and built it."""
+    """The cursor of an environment that took up one release and built it."""
     newest = release(day).version
     return Cursor(newest={"rolling": newest}, passed={"rolling": newest})
 

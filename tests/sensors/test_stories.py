@@ -34,8 +34,8 @@ pytestmark = pytest.mark.seconds
 SETTINGS = FeedSettings(urls=[], github_api=None, poll_seconds=3600, max_builds_in_flight=3)
 
 
-class House(Protocol):
-    """What a story needs of a house, whether its Dagster is real or a few sets."""
+class LabEnvironment(Protocol):
+    """What a story needs of an environment, whether its Dagster is real or a few sets."""
 
     def reads(self, now: datetime) -> bool: ...
     def visit(self, document: bytes | None, now: datetime, killed_after: str) -> list[str] | None:
@@ -50,7 +50,7 @@ class House(Protocol):
 
 
 class Paper:
-    """A house of sets around the pure plan: what an instance would remember, written into the order of a daemon."""
+    """Sets around the pure plan: what an instance would remember, written in the order of a daemon."""
 
     def __init__(self) -> None:
         self.cursor = Cursor()
@@ -193,24 +193,24 @@ class Real(Daemon):
         self.cursor = None
 
 
-def live(house: House, story: Sequence[Hour], *, quiet: int = 48) -> Counter[str]:
+def live(lab_environment: LabEnvironment, story: Sequence[Hour], *, quiet: int = 48) -> Counter[str]:
     """Live through a story and so many quiet hours after it; return what had to be built, each once."""
     world, by_hand = World(), set[str]()
     for hour in [*story, *[QUIET] * quiet]:
         document, now = world.document(hour), world.clock(hour)
         if hour.by_hand is not None:
             version = world.published[-1 - min(hour.by_hand, len(world.published) - 1)]
-            if version not in house.built() and version not in house.announced():
-                house.by_hand(version)
+            if version not in lab_environment.built() and version not in lab_environment.announced():
+                lab_environment.by_hand(version)
                 by_hand.add(version)
-        house.end(hour.ended)
+        lab_environment.end(hour.ended)
         if hour.daemon == "asleep":
             continue
         if hour.daemon == "cursor reset":
-            house.reset()
-            world.forget(house.announced(), house.built())
-        answered = house.reads(now) and hour.feed not in ("gone", "no JSON")
-        asked = house.visit(document, now, KILLS.get(hour.daemon, ""))
+            lab_environment.reset()
+            world.forget(lab_environment.announced(), lab_environment.built())
+        answered = lab_environment.reads(now) and hour.feed not in ("gone", "no JSON")
+        asked = lab_environment.visit(document, now, KILLS.get(hour.daemon, ""))
         if asked is not None:
             world.killed(asked)
         elif answered and document is not None:
@@ -224,9 +224,9 @@ KILLS = {"events": "events", "partitions": "partitions", "runs killed": "runs"}
 
 def live_on_paper(story: Sequence[Hour], *, quiet: int = 48) -> None:
     """Live through a story with the plan alone."""
-    house = Paper()
-    due = live(house, story, quiet=quiet)
-    assert Counter(house.built()) == due
+    lab_environment = Paper()
+    due = live(lab_environment, story, quiet=quiet)
+    assert Counter(lab_environment.built()) == due
 
 
 @settings(max_examples=15, deadline=None)
@@ -245,10 +245,10 @@ def test_in_a_thousand_times_72_hours_every_good_release_is_built_once(story: li
 def live_for_real(story: Sequence[Hour], *, quiet: int = 48) -> None:
     """Live through a story with the real sensor, the automation of seeds, and a Dagster instance."""
     with tempfile.TemporaryDirectory() as directory, dg.DagsterInstance.ephemeral() as instance:
-        house = Real(Path(directory), instance)
-        due = live(house, story, quiet=quiet)
-        assert Counter(house.built()) == due
-        assert house.seeds == Counter(f"auto|{version}" for version in due for _ in ("proxmox", "hetzner"))
+        lab_environment = Real(Path(directory), instance)
+        due = live(lab_environment, story, quiet=quiet)
+        assert Counter(lab_environment.built()) == due
+        assert lab_environment.seeds == Counter(f"auto|{version}" for version in due for _ in ("proxmox", "hetzner"))
 
 
 EVERY_KIND_OF_HOUR = [

@@ -67,7 +67,7 @@ def entry(version: str, base: str = DOWNLOADS) -> dict[str, str]:
 
 @dataclass
 class World:
-    """VyOS, and the book of what a house that reads its feed has to build."""
+    """VyOS, and the book of what an environment that reads its feed has to build."""
 
     hour: int = 0
     published: list[str] = field(default_factory=lambda: ["2026.02.27-0027-rolling", "2026.02.28-0027-rolling"])

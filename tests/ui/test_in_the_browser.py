@@ -17,9 +17,9 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
-from hyops_assets.assets.executing import is_by_shell
+from hyops_assets.assets.run_liveness import is_by_shell
 from hyops_assets.cli.instance import environment_of
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.ui.browsing import empty_page, visit
 from tests.ui.served import Ui, serving, ui_alone, wait_until
 
@@ -93,7 +93,7 @@ def curl(ui: Ui, *words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def ui(seeded: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+def ui(seeded: LabEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """The UI of an environment that published and seeded, without a daemon: what it is asked to run waits in line."""
     log = tmp_path_factory.mktemp("ui") / "ui.log"
     with serving(ui_alone(), environment_of(seeded.root), seeded.root, log, within=180) as ui:
@@ -119,7 +119,7 @@ def test_no_trace_of_the_link_is_left_in_the_page(page: Page) -> None:
 
 @pytest.mark.slow
 def test_the_browser_shows_every_asset_and_the_materialized_partition(
-    seeded: House, page: Page, tmp_path: Path
+    seeded: LabEnvironment, page: Page, tmp_path: Path
 ) -> None:
     visit(page, "/asset-groups/")
     expect(page.get_by_text("upstream").first).to_be_visible(timeout=SECONDS)
@@ -152,7 +152,7 @@ def test_the_browser_shows_every_asset_and_the_materialized_partition(
 
 
 @pytest.mark.slow
-def test_only_the_real_page_starts_a_run(seeded: House, ui: Ui, page: Page) -> None:
+def test_only_the_real_page_starts_a_run(seeded: LabEnvironment, ui: Ui, page: Page) -> None:
     def runs() -> int:
         return seeded.instance.get_runs_count()
 

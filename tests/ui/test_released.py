@@ -9,8 +9,8 @@ import pytest
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_lab.feed import publish
 from hyops_lab.iso_layout import built_at
+from tests.assets.environment import RELEASE
 from tests.assets.ground import Ground
-from tests.assets.house import RELEASE
 from tests.cli.home import BUILD, SEEDS, Home
 from tests.cli.miniature_home import build_as_the_ground, ground_boots
 from tests.ui.served import Ui, serving, wait_until

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.ui.rules import Asked, Rules
+from hyops_assets.ui.rules import Rules, UiRequest
 
 PORT = 3000
 OURS = "127.0.0.1:3000"
@@ -21,12 +21,12 @@ def asked(
     host: str = OURS,
     cookie: str = "hyops_ui_3000=right",
     kind: Any = "http",
-) -> Asked:
+) -> UiRequest:
     own = [("host", host), *([("cookie", cookie)] if cookie else [])]
-    return Asked(kind, method, path, query, [*own, *headers])
+    return UiRequest(kind, method, path, query, [*own, *headers])
 
 
-def status(request: Asked, rules: Rules = RULES) -> int:
+def status(request: UiRequest, rules: Rules = RULES) -> int:
     refused = rules.refusal(request)
     return 200 if refused is None else int(refused.status)
 
@@ -46,7 +46,7 @@ def status(request: Asked, rules: Rules = RULES) -> int:
         asked(JSON, method="POST", path="/report_asset_materialization/x"),
     ],
 )
-def test_what_the_real_page_and_a_client_with_the_cookie_ask_goes_on(request_: Asked) -> None:
+def test_what_the_real_page_and_a_client_with_the_cookie_ask_goes_on(request_: UiRequest) -> None:
     assert status(request_) == 200
 
 
@@ -68,7 +68,7 @@ def test_another_host_is_not_served(host: str) -> None:
 
 def test_two_hosts_or_none_are_not_served() -> None:
     assert status(asked(("host", OURS))) == 421
-    assert status(Asked("http", "GET", "/", "", [("cookie", "hyops_ui_3000=right")])) == 421
+    assert status(UiRequest("http", "GET", "/", "", [("cookie", "hyops_ui_3000=right")])) == 421
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_read_only_takes_graphql_alone() -> None:
 
 
 def test_the_entrance_needs_no_cookie_and_takes_links_from_anywhere_but_no_other_request() -> None:
-    def opened(site: str) -> Asked:
+    def opened(site: str) -> UiRequest:
         sent = [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]
         return asked(*sent, path="/enter", cookie="")
 

@@ -55,9 +55,9 @@ def inspect(
     most_gib: Annotated[int, typer.Option("--most-gib", min=1, help="Most that a URL may answer, in GiB.")] = 8,
 ) -> None:
     """Ask a disk every question of the gates, without mounting it. Ends with 1 where an answer is wrong."""
-    from hyops_assets.cli.inspect import Asked, run_inspect
+    from hyops_assets.cli.inspect import InspectOptions, run_inspect
 
-    asked = Asked(disk, json_, record, iso, sha256, console, sbom, former, scratch, most_gib << 30)
+    asked = InspectOptions(disk, json_, record, iso, sha256, console, sbom, former, scratch, most_gib << 30)
     raise typer.Exit(run_inspect(asked))
 
 

@@ -106,10 +106,10 @@ def preflight(
 ) -> None:
     """Look whether host, repository, sites and a module's inputs are ready. Ends with 0, 11, 12 or 30."""
     from hyops_assets.cli.preflight import run_preflight
-    from hyops_assets.cli.prepare import Asked
+    from hyops_assets.cli.prepare import ModuleCommand
 
     where = named_place(root, env) if module else place(root, env)
-    asked = Asked("preflight", where, module, inputs, state_instance, module_root) if module else None
+    asked = ModuleCommand("preflight", where, module, inputs, state_instance, module_root) if module else None
     raise typer.Exit(run_preflight(where, asked, target=target, strict=strict, as_json=json_))
 
 

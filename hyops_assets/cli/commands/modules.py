@@ -33,12 +33,14 @@ def validate(
     root: Root = None,
 ) -> None:
     """Resolve and validate a module's inputs; write a run record, and no state."""
-    from hyops_assets.cli.prepare import Asked
+    from hyops_assets.cli.prepare import ModuleCommand
     from hyops_assets.cli.validate import validate_module
 
     where = named_place(root, env)
     validate_module(
-        Asked("validate", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+        ModuleCommand(
+            "validate", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir
+        )
     )
 
 
@@ -56,11 +58,13 @@ def plan(
 ) -> None:
     """Say what apply would do: what is adopted, what is made, under which names. Changes nothing."""
     from hyops_assets.cli.plan import plan_module
-    from hyops_assets.cli.prepare import Asked
+    from hyops_assets.cli.prepare import ModuleCommand
 
     where = known_place(root, env)
     plan_module(
-        Asked("plan", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+        ModuleCommand(
+            "plan", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir
+        )
     )
 
 
@@ -79,11 +83,13 @@ def apply(
 ) -> None:
     """Run a module: the same graph, on the same Dagster instance, as in the UI."""
     from hyops_assets.cli.apply import apply_module
-    from hyops_assets.cli.prepare import Asked
+    from hyops_assets.cli.prepare import ModuleCommand
 
     where = known_place(root, env)
     apply_module(
-        Asked("apply", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir)
+        ModuleCommand(
+            "apply", where, module, inputs, state_instance, module_root, skip_preflight, bypass_reason, out_dir
+        )
     )
 
 

@@ -58,7 +58,7 @@ def options_of(inputs: SeedInputs) -> dict[str, object]:
 
 
 def _tags(work: Work) -> dict[str, str]:
-    from hyops_assets.assets.asked import INSTANCE_TAG, MODULE_RUN_TAG, RECORD_STATE_TAG
+    from hyops_assets.assets.run_tags import INSTANCE_TAG, MODULE_RUN_TAG, RECORD_STATE_TAG
 
     tags = {MODULE_RUN_TAG: work.run_id}
     if isinstance(work.inputs, SeedInputs) and work.inputs.record_state_ref:

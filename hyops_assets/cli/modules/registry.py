@@ -9,8 +9,8 @@ from hyops_assets.cli.modules import (
     build_outlook,
     by_url,
     edges,
-    found,
     object_repo,
+    registration,
     seed_outlook,
     seeds,
 )
@@ -110,8 +110,8 @@ _ROWS = (
     Module(
         TEMPLATE_IMPORT,
         TemplateImportInputs,
-        plan=found.plan,
-        apply=found.apply,
+        plan=registration.plan,
+        apply=registration.apply,
         instance=slot_of,
         credentials=("proxmox",),
         require_site=require_site,
@@ -135,8 +135,8 @@ _ROWS = (
     Module(
         IMAGE_REGISTER,
         ImageRegisterInputs,
-        plan=found.plan,
-        apply=found.apply,
+        plan=registration.plan,
+        apply=registration.apply,
         instance=slot_of,
         credentials=("hetzner",),
         require_site=require_site,

@@ -70,10 +70,10 @@ def _published(version: str, state: ModuleState) -> Contract:
 def _urls(record: Record, state: ModuleState, url: str) -> dict[VariantFormat, str]:
     """Return where the files are: as the state says, or beside the document."""
     said = state.outputs.get("record_variants")
-    told = said if isinstance(said, dict) else {}
+    stated = said if isinstance(said, dict) else {}
     urls: dict[VariantFormat, str] = {}
     for format_, variant in record.variants.items():
-        entry = told.get(format_)
+        entry = stated.get(format_)
         named = entry.get("url") if isinstance(entry, dict) else None
         where = named if isinstance(named, str) else public_url(url.rpartition("/")[0], variant.file_name)
         urls[format_] = require_contract_url(where, record.record_version)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hyops_assets.cli.modules.registry import MODULES, Module
-from hyops_assets.cli.modules.said import SAID, Said
+from hyops_assets.cli.modules.spec_texts import SAID, SpecText
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.resolution import decided_by
 from hyops_assets.settings.pipeline import Settings
@@ -90,7 +90,7 @@ def _state(module: Module) -> dict[str, Any]:
     return {"default_instance": own or LATEST, "one_per_site": "site" in module.inputs.model_fields}
 
 
-def _execution(said: Said) -> dict[str, Any]:
+def _execution(said: SpecText) -> dict[str, Any]:
     if said.job:
         return {"driver": "dagster", "profile": "asset-graph", "pack_ref": {"id": said.job}}
     return {"driver": "hyops", "profile": "client", "pack_ref": {"id": ""}}

@@ -20,7 +20,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import POWER_ON, Progress, silent
 from hyops_assets.contract.quantity import quantity
 from hyops_assets.image.boot.accelerator import QEMU, Accelerator, qemu_value
-from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.boot.nocloud import Challenge, write_seed
 from hyops_assets.image.boot.together import Pause, Paused
 from hyops_assets.image.boot.verdict import Failed, Firmware, Proven, verdict
 from hyops_assets.image.console import console_tail, plain

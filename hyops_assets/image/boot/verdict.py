@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hyops_assets.image.boot.seed import Challenge
+from hyops_assets.image.boot.nocloud import Challenge
 
 Firmware = Literal["bios", "uefi"]
 FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")

@@ -38,7 +38,7 @@ def write_esp(slot: Slot, files: Mapping[str, bytes], *, volume_id: int, epoch: 
     Raises:
         ProgramFailed: mkfs.fat or mtools ended otherwise, out of space for example.
     """
-    # mtools takes the time from the clock unless told.
+    # mtools takes the time from the clock unless it is given.
     env = {"SOURCE_DATE_EPOCH": str(epoch), **MTOOLS}
     sector = slot.offset // SECTOR_BYTES
     run(

@@ -1,6 +1,6 @@
 """What firmware starts under UEFI: our own GRUB core or, where the ISO has them, the signed shim and the signed GRUB.
 
-A signed program cannot be told where its menu lies: GRUB signed by Debian carries a directory of the EFI partition
+A signed program looks for its menu where it was built to: Debian's GRUB carries a directory of the EFI partition
 (`/EFI/debian`) and reads `grub.cfg` there. That directory is read out of the program itself, and gets a few lines
 that go on to the menu on the file system `persistence`. Whether the kernel may start under Secure Boot is for its
 own signature to say: shim asks for it, with the keys in the firmware, in shim, or enrolled by the machine's owner.

@@ -20,7 +20,7 @@ from hyops_assets.image.inspection import boot, credentials, digest, disk, guest
 from hyops_assets.image.inspection.view import Expected, NotCompared, View
 from hyops_assets.image.programs import MissingProgram
 
-__all__ = ["QUESTIONS", "Expected", "Finding", "answers", "inspect", "viewed"]
+__all__ = ["QUESTIONS", "DiskFinding", "Expected", "answers", "inspect", "viewed"]
 
 Check = Callable[[View], str]
 """Answers a question: returns what was found, raises `Fault` or a reader's error where it is wrong."""
@@ -42,7 +42,7 @@ QUESTIONS: Mapping[str, str] = {name: " ".join((check.__doc__ or "").split()) fo
 
 
 @dataclass(frozen=True)
-class Finding:
+class DiskFinding:
     """The answer to one question. `detail` says what was found, printable as it is; it holds no secret."""
 
     name: str
@@ -57,7 +57,7 @@ class Finding:
 
 def inspect(
     disk: Path, expected: Expected, scratch: Path, *, container: Path | None = None, progress: Progress = silent
-) -> list[Finding]:
+) -> list[DiskFinding]:
     """Ask every question of a raw disk.
 
     Args:
@@ -102,9 +102,9 @@ def viewed(disk: Path, expected: Expected, scratch: Path, *, container: Path | N
             stopped.now = True
 
 
-def answers(view: View, *, progress: Progress = silent) -> list[Finding]:
+def answers(view: View, *, progress: Progress = silent) -> list[DiskFinding]:
     """Ask every question of a view; as `inspect` does."""
-    findings: list[Finding] = []
+    findings: list[DiskFinding] = []
     for name, check in _CHECKS.items():
         progress("inspect", len(findings), len(_CHECKS))
         findings.append(_answer(name, check, view))
@@ -112,16 +112,16 @@ def answers(view: View, *, progress: Progress = silent) -> list[Finding]:
     return findings
 
 
-def _answer(name: str, check: Check, view: View) -> Finding:
+def _answer(name: str, check: Check, view: View) -> DiskFinding:
     try:
-        return Finding(name, "passed", printable(check(view)))
+        return DiskFinding(name, "passed", printable(check(view)))
     except NotCompared as error:
-        return Finding(name, "not compared", error.message)
+        return DiskFinding(name, "not compared", error.message)
     except (MissingProgram, TransientError):
         # The host's fault, not the disk's.
         raise
     except HyopsError as error:
-        return Finding(name, "failed", error.message)
+        return DiskFinding(name, "failed", error.message)
 
 
 class _Stopped(Exception):

@@ -41,7 +41,7 @@ def build_with_command(request: BuildRequest) -> MadeDisk:
     transcript = run_command(
         line,
         stage="build command",
-        told=environment_contract(request, promised),
+        variables=environment_contract(request, promised),
         scratch=promised.parent,
         progress=request.progress,
     )
@@ -74,7 +74,7 @@ def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str
     """
     settings = request.settings
     allow_tcg = settings.command is not None and settings.command.allow_tcg
-    told = {
+    variables = {
         "ARTIFACT_KEY": settings.key_of(request.opened.release),
         "ARTIFACT_FORMAT": "qcow2",
         "ARTIFACT_VERSION": request.version,
@@ -91,7 +91,7 @@ def environment_contract(request: BuildRequest, promised: Path) -> dict[str, str
         "ALLOW_ISO_BUILD": "1",
         "ALLOW_TCG": "1" if allow_tcg else "0",
     }
-    return hyops_vyos(told) | {"HYOPS_CC_VYOS_SOURCE": str(request.helper.absolute())}
+    return hyops_vyos(variables) | {"HYOPS_CC_VYOS_SOURCE": str(request.helper.absolute())}
 
 
 def _require_own(promised: Path, begun: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""What decides a disk's bytes besides the common settings: what a method is told, and the files that it follows."""
+"""What decides a disk's bytes besides the common settings: what a method is given, and the files that it follows."""
 
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.methods.packer import template_of

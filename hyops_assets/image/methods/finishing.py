@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.bounded import Limits, run_bounded
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.disk.ext4 import Slot, write_ext4
@@ -22,7 +23,6 @@ from hyops_assets.image.inspection.files import Entry, Ext4Files
 from hyops_assets.image.intake.iso import OpenedIso
 from hyops_assets.image.methods.method import BuildFailed
 from hyops_assets.image.methods.native import LABEL, upper_directory
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 
 _SUPERBLOCK_AT, _SUPERBLOCK = 1024, struct.Struct("<56xH46x16s16s")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.credentials import CONFIG_DIRECTORY, disarm
 from hyops_assets.image.disk.esp import write_esp
 from hyops_assets.image.disk.ext4 import BLOCK_BYTES, Slot, write_ext4
@@ -43,7 +44,6 @@ from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.intake.iso import OpenedIso
 from hyops_assets.image.intake.layout import default_configs
 from hyops_assets.image.overlay.layers import Layers
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.squashfs import MissingMember, Squashfs
 

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.holes import extents
 from hyops_assets.image.methods.method import BuildFailed
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants import qcow2, stock_xz
 from hyops_assets.image.variants.disk_source import DiskFormat, format_of, is_partitioned

@@ -281,7 +281,7 @@ def _require_md5_sums(opened: OpenedIso) -> None:
 
 
 def _require_clean(transcript: Transcript) -> int:
-    """Refuse a play that ended well after a failure; return how many failures it was told to ignore."""
+    """Refuse a play that ended well after a failure; return how many failures it was set to ignore."""
     if any(_NO_HOSTS in line for line in transcript.noted):
         raise NoHostsMatched(
             "the play ended well and ran nothing: no host of the inventory is in the group that it names",

@@ -21,7 +21,7 @@ class OverlayConflict(HyopsError):
 
 
 @dataclass(frozen=True)
-class Standing:
+class PathEntry:
     """What stands at a path: its kind, and a symlink's text."""
 
     kind: str
@@ -140,12 +140,12 @@ class Layers:
             return node
         return replace(node, mode=member.mode, uid=member.uid, gid=member.gid)
 
-    def _standing(self, at: str) -> Standing | None:
+    def _standing(self, at: str) -> PathEntry | None:
         node = self.tree.nodes.get(at)
         if node is not None:
-            return Standing(node.kind, node.target)
+            return PathEntry(node.kind, node.target)
         member = self._below.get(at)
-        return None if member is None else Standing(member.kind, member.target)
+        return None if member is None else PathEntry(member.kind, member.target)
 
     def _walk(self, path: PurePosixPath) -> Way:
         """Follow the links of a path whose last components need not exist yet. Kept: packages share directories."""
@@ -165,7 +165,7 @@ class Layers:
         return self._ways[path]
 
 
-def _conflict(path: str, kind: str, standing: Standing) -> OverlayConflict:
+def _conflict(path: str, kind: str, standing: PathEntry) -> OverlayConflict:
     return OverlayConflict(
         f"a {kind} is to be added at {path}, where a {standing.kind} stands",
         hint="leave the package out of build.packages, or use an ISO that lacks it",

@@ -12,9 +12,9 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json, digest_of
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.wrong_values import wrong_values
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.dpkg import suite_of
-from hyops_assets.image.partial import replacing
 
 SCHEMA = "hyops.package-lock/v1"
 

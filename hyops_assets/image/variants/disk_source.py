@@ -206,8 +206,8 @@ class DigestAside:
         return digest.hexdigest()
 
 
-class Told:
-    """Tells one progress of two cursors on the same disk: the bytes that both have passed."""
+class EncodingProgress:
+    """Reports one progress of two cursors on the same disk: the bytes that both have passed."""
 
     def __init__(self, progress: Progress, stage: str, digest: DigestAside, total: int) -> None:
         self._progress, self._stage, self._digest, self._total = progress, stage, digest, total
@@ -216,13 +216,13 @@ class Told:
     def encoded(self, size_bytes: int) -> None:
         """Note that the encoder passed so many bytes more."""
         self._encoded += size_bytes
-        self._tell(self._digest.done)
+        self._report(self._digest.done)
 
     def disk(self) -> Disk:
-        """Wait for the digest, telling how far it is, and return the disk."""
-        return self._digest.disk(self._tell)
+        """Wait for the digest, reporting how far it is, and return the disk."""
+        return self._digest.disk(self._report)
 
-    def _tell(self, hashed: int) -> None:
+    def _report(self, hashed: int) -> None:
         self._progress(self._stage, min(self._encoded, hashed), self._total)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
-from hyops_assets.image.variants.disk_source import DiskFormat, Told, digest_aside, open_disk
+from hyops_assets.image.variants.disk_source import DiskFormat, EncodingProgress, digest_aside, open_disk
 from hyops_assets.image.variants.encoded import Encoded, digest_of_file
-from hyops_assets.image.variants.in_order import in_order
+from hyops_assets.image.variants.ordered_map import ordered_map
 from hyops_assets.image.variants.qcow2_header import BadQcow2, NotPlainQcow2
 from hyops_assets.image.variants.qcow2_writer import CLUSTER_BYTES, Qcow2Writer, clusters_of
 from hyops_assets.image.variants.qemu_img import decode, require_sound
@@ -59,17 +59,17 @@ def encode(
         partial.open("r+b", buffering=0) as output,
         digest_aside(source) as digest,
     ):
-        told = Told(progress, "encode qcow2", digest, source.size_bytes)
+        encoding = EncodingProgress(progress, "encode qcow2", digest, source.size_bytes)
         writer = Qcow2Writer(output.fileno(), source.size_bytes)
         pieces = source.pieces(_BLOCK_BYTES)
-        with closing(in_order(pieces, clusters_of, threads=threads or os.cpu_count() or 1)) as results:
+        with closing(ordered_map(pieces, clusters_of, threads=threads or os.cpu_count() or 1)) as results:
             for piece, clusters in results:
                 writer.add(clusters)
-                told.encoded(piece.size_bytes)
+                encoding.encoded(piece.size_bytes)
         writer.finish()
         require_sound(partial, source.size_bytes)
         written = digest_of_file(partial, stage="hash qcow2", progress=progress)
-        found = told.disk()
+        found = encoding.disk()
         source.require_unchanged()
         return written.encoded(found)
 

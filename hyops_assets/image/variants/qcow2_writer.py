@@ -15,7 +15,7 @@ from array import array
 from dataclasses import dataclass
 
 from hyops_assets.image.variants.disk_pieces import Piece
-from hyops_assets.image.variants.noise import is_noise
+from hyops_assets.image.variants.entropy import is_noise
 
 CLUSTER_BYTES = 1 << 16
 _CLUSTER_BITS = 16

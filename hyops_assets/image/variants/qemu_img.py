@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.decoding import limits_for, require_modest

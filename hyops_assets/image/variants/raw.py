@@ -4,8 +4,8 @@ from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import CHUNK_BYTES
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.disk_source import DiskFormat, open_disk
 from hyops_assets.image.variants.encoded import Encoded, FileDigest

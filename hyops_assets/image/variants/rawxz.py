@@ -22,14 +22,14 @@ from pathlib import Path
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
-from hyops_assets.image.partial import replacing
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants import lzma_zeros, rawxz_format
 from hyops_assets.image.variants.disk_pieces import Piece
-from hyops_assets.image.variants.disk_source import DiskFormat, Told, digest_aside, open_disk
+from hyops_assets.image.variants.disk_source import DiskFormat, EncodingProgress, digest_aside, open_disk
 from hyops_assets.image.variants.encoded import Encoded, FileDigest
-from hyops_assets.image.variants.in_order import in_order
-from hyops_assets.image.variants.noise import is_noise
+from hyops_assets.image.variants.entropy import is_noise
+from hyops_assets.image.variants.ordered_map import ordered_map
 from hyops_assets.image.variants.stock_xz import BadRawXz, decode, decoded_disk
 
 __all__ = ["BadBlockSize", "BadRawXz", "Encoded", "VariantDiffers", "decode", "decoded_disk", "encode"]
@@ -99,7 +99,7 @@ def encode(
         partial.open("wb") as output,
         digest_aside(source) as digest,
     ):
-        told = Told(progress, "encode raw.xz", digest, source.size_bytes)
+        encoding = EncodingProgress(progress, "encode raw.xz", digest, source.size_bytes)
         file_digest = FileDigest()
 
         def write(data: bytes) -> None:
@@ -109,13 +109,13 @@ def encode(
         stream = _Stream(write)
         compressor = _Compressor(block_bytes)
         pieces = source.pieces(block_bytes)
-        with closing(in_order(pieces, compressor.block, threads=threads or os.cpu_count() or 1)) as blocks:
+        with closing(ordered_map(pieces, compressor.block, threads=threads or os.cpu_count() or 1)) as blocks:
             for piece, block in blocks:
                 stream.add(piece, block)
-                told.encoded(piece.size_bytes)
+                encoding.encoded(piece.size_bytes)
         stream.finish()
         output.flush()
-        found = told.disk()
+        found = encoding.disk()
         source.require_unchanged()
         return file_digest.encoded(found)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
+from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
-from hyops_assets.image.partial import replacing
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.decoding import limits_for, require_modest
@@ -44,15 +44,15 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
     with space_needed(raw.absolute().parent, 0), replacing(raw) as partial, _as_bad_raw_xz(packed):
         total = require_disk_size(promised_bytes(packed), packed.name)
 
-        def told() -> None:
+        def report() -> None:
             require_modest(partial, packed.name)
             progress(_STAGE, min(partial.stat().st_size, total), total)
 
         with partial.open("wb") as output:
             # xz leaves runs of zeros out where its standard output is a regular file: a disk is mostly zeros.
             limits = limits_for(total, output_bytes=0)
-            run_bounded([*_DECODE, packed.resolve()], limits=limits, stdout=output, waiting=told)
-        told()
+            run_bounded([*_DECODE, packed.resolve()], limits=limits, stdout=output, waiting=report)
+        report()
 
 
 def decoded_disk(packed: Path, *, progress: Progress = silent) -> Disk:

@@ -52,7 +52,7 @@ class HetznerClient:
         self._transport = travelling(self._api, self.timeouts)
 
     def now(self) -> float:
-        """Return the time at Hetzner, in epoch seconds; this host's until an answer told it."""
+        """Return the time at Hetzner, in epoch seconds; this host's until an answer said it."""
         return self._transport.now()
 
     def __repr__(self) -> str:

@@ -15,13 +15,13 @@ from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
-from resources.sites.cleanup import Ground, Removal, Standing
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.errors import MissingImage
-from resources.sites.hetzner.found import NotThatImage, registered, require_image
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
 from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.registration import NotThatImage, registered, require_image
 from resources.sites.hetzner.report import ImageFacts, SeededImage
 from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.superseded import superseded_snapshots
@@ -155,7 +155,7 @@ class Project:
         """Look for servers and keys: whose they are says the run in their labels, also while others are at work."""
         return Sweep(self._client, self._name, environment=self._environment, is_live=self._is_live)
 
-    def superseded(self, ground: Ground) -> Removal[Standing[Snapshot]]:
+    def superseded(self, ground: CleanupContext) -> Removal[SiteObject[Snapshot]]:
         """Look for snapshots that newer records have replaced."""
         return superseded_snapshots(self._client, self._site, ground)
 

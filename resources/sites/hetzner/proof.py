@@ -75,15 +75,15 @@ printf 'host_key=%s\n' "$own"
 if [ "$own" = own ]; then
   while IFS=: read -r name hash _; do
     [ "$name" = root ] || continue
-    # Only the setting is told, and only where the hash has one: $id$salt$hash, or $id$parameters$salt$hash.
+    # Only the setting is reported, and only where the hash has one: $id$salt$hash, or $id$parameters$salt$hash.
     case $hash in '$'?*'$'?*'$'?*)
       printf 'shadow_setting=%s\n' "${hash%\$*}"
       printf 'shadow_mac=%s\n' "$(mac shadow "$hash")"
     esac
     break
   done </etc/shadow
-  told=$(curl -fsS --noproxy '*' --max-time 10 http://169.254.169.254/hetzner/v1/userdata | tr -d '\0')
-  if [[ $told =~ $WORD\ ([0-9a-f]{64}) ]]; then
+  data=$(curl -fsS --noproxy '*' --max-time 10 http://169.254.169.254/hetzner/v1/userdata | tr -d '\0')
+  if [[ $data =~ $WORD\ ([0-9a-f]{64}) ]]; then
     printf 'user_data_mac=%s\n' "$(mac user_data "${BASH_REMATCH[1]}")"
   fi
 fi

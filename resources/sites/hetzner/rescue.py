@@ -61,7 +61,7 @@ fetch() {
   fi
 }
 blkdiscard -f "$disk" || echo 'blkdiscard failed; the readback will tell' >&2
-# tee -p goes on hashing when xz has given up, so that wrong bytes are told from a failing disk.
+# tee -p goes on hashing when xz has given up, so that wrong bytes are distinguished from a failing disk.
 fetch | tee -p "$room/transport" | xz -T0 -dc | dd of="$disk" bs=4M $conv status=progress
 statuses=("${PIPESTATUS[@]}")
 wait "$hash_id"

@@ -7,17 +7,19 @@ looking and removing, and the judge, are every cloud's (`resources/sites/cleanup
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hyops_assets.contract.superseding import IMAGES, Current, Held
+from hyops_assets.contract.superseding import IMAGES, Current, HeldImage
 from hyops_assets.contract.upkeep import Finding, Verdict
 from hyops_assets.settings.sites import HetznerSite
-from resources.sites.cleanup import Ground, Removal, Standing, superseded
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject, superseded
 from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import MANAGED_BY, Labels
 from resources.sites.hetzner.removal import delete_snapshot
 
 
-def superseded_snapshots(client: HetznerClient, site: HetznerSite, ground: Ground) -> Removal[Standing[Snapshot]]:
+def superseded_snapshots(
+    client: HetznerClient, site: HetznerSite, ground: CleanupContext
+) -> Removal[SiteObject[Snapshot]]:
     """Return what is superseded in a site's project."""
     return superseded(Snapshots(client, protect=site.protect), ground)
 
@@ -37,17 +39,17 @@ class Snapshots:
         self._client = client
         self._protect = protect
 
-    def list(self) -> list[Standing[Snapshot]]:
+    def list(self) -> list[SiteObject[Snapshot]]:
         """Read every snapshot of the project: states may name those of others."""
         return [standing(snapshot, protect=self._protect) for snapshot in self._client.list_snapshots()]
 
-    def used_by(self, found: Sequence[Standing[Snapshot]]) -> Mapping[str, str]:
+    def used_by(self, found: Sequence[SiteObject[Snapshot]]) -> Mapping[str, str]:
         """Read which servers were made from one."""
         servers = self._client.list_servers()
         made = {str(one.image_id): one.name for one in servers if one.image_id is not None}
         return {ref: f"server {name} was made from it" for ref, name in made.items()}
 
-    def problem(self, entry: Current, found: Sequence[Standing[Snapshot]]) -> str | None:
+    def problem(self, entry: Current, found: Sequence[SiteObject[Snapshot]]) -> str | None:
         """Return why what a state names does not stand in the project, whole."""
         snapshot = next((one.thing for one in found if one.ref == entry.ref), None)
         labels = Labels.parse(snapshot.labels) if snapshot else None
@@ -59,7 +61,7 @@ class Snapshots:
             return f"which is labelled {labels.version}, {labels.state}, not {entry.version}, ready"
         return None
 
-    def spent(self, ours: Sequence[Standing[Snapshot]]) -> Mapping[str, str]:
+    def spent(self, ours: Sequence[SiteObject[Snapshot]]) -> Mapping[str, str]:
         """Return nothing: each snapshot is made for its own sake."""
         return {}
 
@@ -73,7 +75,7 @@ class Snapshots:
         return delete_snapshot(self._client, thing, finding, again)
 
 
-def standing(snapshot: Snapshot, *, protect: bool) -> Standing[Snapshot]:
+def standing(snapshot: Snapshot, *, protect: bool) -> SiteObject[Snapshot]:
     """Return what a snapshot says, as the project shows it; `protect` as the site's settings say."""
     labels, ref = Labels.parse(snapshot.labels), str(snapshot.id)
     unfit: tuple[Verdict, str] | None = None
@@ -82,14 +84,14 @@ def standing(snapshot: Snapshot, *, protect: bool) -> Standing[Snapshot]:
     elif snapshot.status != "available":
         unfit = "by hand", f"it is {snapshot.status}: look at it in the Hetzner console"
     ready = labels is not None and (labels.role, labels.state) == ("image", "ready")
-    return Standing(
+    return SiteObject(
         thing=snapshot,
         ref=ref,
         what=f"snapshot {snapshot.description or 'without a name'} ({snapshot.id})",
         names=(ref, snapshot.description),
         claim=labels.claim if labels else None,
         by_hand=f"hcloud image delete {snapshot.id}",
-        held=Held(ref, labels.key, labels.version, snapshot.created) if labels and ready else None,
+        held=HeldImage(ref, labels.key, labels.version, snapshot.created) if labels and ready else None,
         beyond=_beyond(snapshot, labels),
         unfit=unfit,
         protected="somebody protected it: the site's settings do not" if snapshot.protected and not protect else None,

@@ -46,7 +46,7 @@ class PatientAdapter(BoundedAdapter):
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Return the time at Hetzner, in epoch seconds, as the last answer told it: this host's clock may be wrong."""
+        """Return the time at Hetzner, in epoch seconds, as the last answer said it: this host's clock may be wrong."""
         return time.time() + self._ahead
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
@@ -94,10 +94,10 @@ class PatientAdapter(BoundedAdapter):
 
     def _set_clock(self, response: requests.Response) -> None:
         try:
-            told = parsedate_to_datetime(response.headers["Date"])
+            theirs = parsedate_to_datetime(response.headers["Date"])
         except (KeyError, ValueError):
             return
-        self._ahead = told.replace(tzinfo=told.tzinfo or UTC).timestamp() - time.time()
+        self._ahead = theirs.replace(tzinfo=theirs.tzinfo or UTC).timestamp() - time.time()
 
 
 def pace(headers: Mapping[str, str], *, now: float, at_least: float) -> float:

@@ -110,7 +110,7 @@ class Workbench:
         self.login.expect_boot(self.client.enable_rescue(self.server, self.key))
 
     def _start(self) -> None:
-        """Start the server. Some stay off although the action succeeded: those are told again, once."""
+        """Start the server. Some stay off although the action succeeded: those are asked again, once."""
         for _ in range(2):
             self.client.power_on(self.server)
             if self._becomes("running", within=self.client.timeouts.boot):

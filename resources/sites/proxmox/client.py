@@ -44,7 +44,7 @@ from resources.sites.proxmox.errors import (
     SiteNotReady,
     error_for,
 )
-from resources.sites.proxmox.reading import Bodies, Said, Unreadable
+from resources.sites.proxmox.reading import Bodies, ErrorBody, Unreadable
 from resources.sites.proxmox.silence import error_without_answer, require_authority
 from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from resources.sites.proxmox.upload import ImageUpload
@@ -343,7 +343,7 @@ class ProxmoxClient:
 
     def _refusal(self, call: str, error: ResourceException, *, changing: bool) -> HyopsError:
         status, reason = error.status_code, str(error.content).strip()
-        said = error.errors if isinstance(error.errors, Said) else Said()
+        said = error.errors if isinstance(error.errors, ErrorBody) else ErrorBody()
         if not said.page or status in {502, 503, 504}:
             return error_for(call, status, said.message or reason, said.fields, changing=changing)
         if status < 500:

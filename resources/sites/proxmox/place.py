@@ -15,12 +15,12 @@ from hyops_assets.contract.state import template_outputs
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
-from resources.sites.cleanup import Ground, Removal, Standing
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject
 from resources.sites.links import Link
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
-from resources.sites.proxmox.found import NotThatTemplate, registered, require_template
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
+from resources.sites.proxmox.registration import NotThatTemplate, registered, require_template
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import superseded_templates
@@ -146,7 +146,7 @@ class Node:
             clock=time.time,
         )
 
-    def superseded(self, ground: Ground) -> Removal[Standing[TemplateFacts]]:
+    def superseded(self, ground: CleanupContext) -> Removal[SiteObject[TemplateFacts]]:
         """Look for templates that newer records have replaced."""
         return superseded_templates(self._client, ground)
 

@@ -11,7 +11,7 @@ from hyops_assets.contract.template_options import TemplateOptions
 from resources.sites.proxmox.errors import TemplateChanged, TemplateMissing, VmidTaken, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts
 from resources.sites.proxmox.lineage import TemplateLineage, digest_tag, template_name
-from resources.sites.proxmox.survey import Standing
+from resources.sites.proxmox.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plan:
         return any(part is not None for part in (self.resume, self.scratch, self.resume_scratch))
 
 
-def plan_of(standing: Standing, record: Record, options: TemplateOptions) -> Plan:
+def plan_of(standing: Survey, record: Record, options: TemplateOptions) -> Plan:
     """Return what is to be done.
 
     Raises:
@@ -148,7 +148,7 @@ def _environment(lineage: TemplateLineage | None) -> str:
     return f"environment {lineage.environment}"
 
 
-def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool) -> Plan:
+def _explicit(standing: Survey, record: Record, wanted: int, *, rebuild: bool) -> Plan:
     ours = [facts for facts in standing.complete if facts.vmid not in standing.others]
     scratch = next((facts for facts in ours if scratch_for(facts) == wanted), None)
     if standing.complete and scratch is None:
@@ -170,7 +170,7 @@ def _explicit(standing: Standing, record: Record, wanted: int, *, rebuild: bool)
     return Plan(at=wanted, replaces=replaces, scratch=scratch, resume_scratch=half, spare=spare)
 
 
-def _refuse_changed(standing: Standing, record: Record, wanted: int | None) -> None:
+def _refuse_changed(standing: Survey, record: Record, wanted: int | None) -> None:
     """Refuse to make a second template beside one that was changed; which one is meant would be unknown."""
     for facts in standing.changed:
         # What became of another environment's template is not for this one to mend.

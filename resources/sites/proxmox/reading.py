@@ -16,7 +16,7 @@ _MOST_SAID = 2000
 
 
 @dataclass(frozen=True)
-class Said:
+class ErrorBody:
     """What an error's body says.
 
     Attributes:
@@ -56,15 +56,15 @@ class Bodies:
             raise Unreadable(_media_type(response))
         return document["data"]
 
-    def loads_errors(self, response: requests.Response) -> Said:
+    def loads_errors(self, response: requests.Response) -> ErrorBody:
         """Return what an error says."""
         document = _document(response)
         if document is None:
-            return Said(page=_media_type(response) if response.content.strip() else "")
+            return ErrorBody(page=_media_type(response) if response.content.strip() else "")
         given, message = document.get("errors"), document.get("message")
         named: dict[object, object] = given if isinstance(given, dict) else {}
         fields = {str(name): _on_one_line(str(text)) for name, text in named.items()}
-        return Said(fields=fields, message=_on_one_line(message) if isinstance(message, str) else "")
+        return ErrorBody(fields=fields, message=_on_one_line(message) if isinstance(message, str) else "")
 
 
 def _document(response: requests.Response) -> dict[str, Any] | None:

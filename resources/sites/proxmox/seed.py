@@ -30,7 +30,7 @@ from resources.sites.proxmox.preflight import require_readable, require_version,
 from resources.sites.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
 from resources.sites.proxmox.report import SeededTemplate, report
 from resources.sites.proxmox.smoke import boot_a_clone, remove_clone
-from resources.sites.proxmox.survey import IsOurs, Standing, active_tasks, survey
+from resources.sites.proxmox.survey import IsOurs, Survey, active_tasks, survey
 from resources.sites.proxmox.tasks import NodeJournal
 
 
@@ -141,7 +141,7 @@ class ProxmoxSeeder:
         return self._carry_out(plan, build, standing)
 
     def _adopt(
-        self, plan: Plan, template: TemplateFacts, standing: Standing, journal: NodeJournal, request: SeedRequest
+        self, plan: Plan, template: TemplateFacts, standing: Survey, journal: NodeJournal, request: SeedRequest
     ) -> SeededTemplate:
         superseded = [scratch for scratch in plan.superseded if not linked_clones(journal.client, scratch)]
         changes = bool(superseded or plan.spare or standing.smoke_clones)
@@ -152,7 +152,7 @@ class ProxmoxSeeder:
         gate, owner = journal.client.site.template_smoke_gate, self._owner(request, template)
         return report("resumed" if changes else "adopted", template, journal, owner=owner, gate=gate)
 
-    def _carry_out(self, plan: Plan, build: Build, standing: Standing) -> SeededTemplate:
+    def _carry_out(self, plan: Plan, build: Build, standing: Survey) -> SeededTemplate:
         """Make what is missing; where a template is replaced, its successor stands before it goes."""
         client, journal, scratch = build.client, build.journal, plan.scratch
         is_ours = self._ours(build.request)
@@ -173,7 +173,7 @@ class ProxmoxSeeder:
         gate = client.site.template_smoke_gate
         return report(outcome, template, journal, owner=OURS, gate=gate, sent=build.sent or 0, replaced=replaced)
 
-    def _make(self, build: Build, begun: TemplateFacts | None, standing: Standing, *, at: int | None) -> TemplateFacts:
+    def _make(self, build: Build, begun: TemplateFacts | None, standing: Survey, *, at: int | None) -> TemplateFacts:
         """Take the steps that are left, from the first or from where a killed run was; return the ready template."""
         client, journal = build.client, build.journal
         if begun is not None:
@@ -215,7 +215,7 @@ class ProxmoxSeeder:
             raise Refused(f"record {record.version} has no qcow2 variant", hint="publish the record's qcow2")
         require_contract_url(request.url, record.record_version)
 
-    def _require_idle(self, standing: Standing, run_id: str) -> None:
+    def _require_idle(self, standing: Survey, run_id: str) -> None:
         """Refuse to take over, or to make twice, what a live run is making."""
         scratches = [facts for facts in standing.complete if scratch_for(facts) is not None]
         for facts in (*standing.unfinished, *standing.smoke_clones, *standing.rivals, *scratches):
@@ -223,7 +223,7 @@ class ProxmoxSeeder:
             if other != run_id and self._is_live(other):
                 raise SeedBusy(f"run {other} is seeding this record as VMID {facts.vmid}", hint="wait for it")
 
-    def _require_alone(self, standing: Standing) -> None:
+    def _require_alone(self, standing: Survey) -> None:
         """Refuse to make twice what another environment is making of the same record here.
 
         Raises:
@@ -254,7 +254,7 @@ class ProxmoxSeeder:
             except TaskFailed as error:
                 journal.warn(f"a task of an earlier seed failed: {error.message}")
 
-    def _reap(self, journal: NodeJournal, plan: Plan, standing: Standing, request: SeedRequest) -> None:
+    def _reap(self, journal: NodeJournal, plan: Plan, standing: Survey, request: SeedRequest) -> None:
         """Destroy what this seed left and is not needed, after reading once more that it is that."""
         with journal.step("reap"):
             for clone in standing.smoke_clones:
@@ -267,7 +267,7 @@ class ProxmoxSeeder:
                 if building and ours and now.lock is None:
                     journal.work("reap", partial(journal.client.delete_machine, machine.vmid))
 
-    def _warn(self, journal: NodeJournal, standing: Standing) -> None:
+    def _warn(self, journal: NodeJournal, standing: Survey) -> None:
         for node in standing.unread:
             journal.warn(
                 f"node {node} does not answer and is written off: whether it holds this record's template on storage"

@@ -7,16 +7,16 @@ on the node, whole. The order of looking and removing, and the judge, are every 
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hyops_assets.contract.superseding import TEMPLATES, Current, Held
+from hyops_assets.contract.superseding import TEMPLATES, Current, HeldImage
 from hyops_assets.contract.upkeep import Finding, Verdict
-from resources.sites.cleanup import Ground, Removal, Standing, superseded
+from resources.sites.cleanup import CleanupContext, Removal, SiteObject, superseded
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import destroyed_by_hand
 from resources.sites.proxmox.facts import TemplateFacts, linked_volumes, read_machines, visible_volumes
 from resources.sites.proxmox.removal import remove
 
 
-def superseded_templates(client: ProxmoxClient, ground: Ground) -> Removal[Standing[TemplateFacts]]:
+def superseded_templates(client: ProxmoxClient, ground: CleanupContext) -> Removal[SiteObject[TemplateFacts]]:
     """Return what is superseded on a site's node."""
     return superseded(Templates(client), ground)
 
@@ -34,11 +34,11 @@ class Templates:
     def __init__(self, client: ProxmoxClient) -> None:
         self._client = client
 
-    def list(self) -> list[Standing[TemplateFacts]]:
+    def list(self) -> list[SiteObject[TemplateFacts]]:
         """Read every template, wherever its VMID lies: a state may name one that others made."""
         return [_standing(facts) for facts in read_machines(self._client, lambda machine: machine.template)]
 
-    def used_by(self, found: Sequence[Standing[TemplateFacts]]) -> Mapping[str, str]:
+    def used_by(self, found: Sequence[SiteObject[TemplateFacts]]) -> Mapping[str, str]:
         """Read which volumes are linked to a disk of those that are ready."""
         ready = [one.thing for one in found if one.ours]
         storages = sorted({facts.volid.partition(":")[0] for facts in ready if facts.volid})
@@ -46,7 +46,7 @@ class Templates:
         linked = {str(facts.vmid): linked_volumes(volumes, facts.vmid) for facts in ready}
         return {ref: f"machines are linked to its disk: {', '.join(links)}" for ref, links in linked.items() if links}
 
-    def problem(self, entry: Current, found: Sequence[Standing[TemplateFacts]]) -> str | None:
+    def problem(self, entry: Current, found: Sequence[SiteObject[TemplateFacts]]) -> str | None:
         """Return why what a state names does not stand on the node, whole."""
         facts = next((one.thing for one in found if one.ref == entry.ref), None)
         if facts is None:
@@ -59,7 +59,7 @@ class Templates:
             return f"which says {facts.lineage.version}, {facts.lineage.state}, not {entry.version}, ready"
         return None
 
-    def spent(self, ours: Sequence[Standing[TemplateFacts]]) -> Mapping[str, str]:
+    def spent(self, ours: Sequence[SiteObject[TemplateFacts]]) -> Mapping[str, str]:
         """Return the templates that were made only until another one of the same record stands, which it does."""
         whole = {one.thing.vmid: one.thing.lineage for one in ours if one.thing.converted}
         found: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Templates:
         return done
 
 
-def _standing(facts: TemplateFacts) -> Standing[TemplateFacts]:
+def _standing(facts: TemplateFacts) -> SiteObject[TemplateFacts]:
     lineage, ref = facts.lineage, str(facts.vmid)
     unfit: tuple[Verdict, str] | None = None
     if facts.protection:
@@ -92,14 +92,14 @@ def _standing(facts: TemplateFacts) -> Standing[TemplateFacts]:
     elif not facts.converted:
         unfit = "by hand", f"it says that it is ready, and is no whole template: qm config {facts.vmid}"
     ready = lineage is not None and _is_ready(facts)
-    return Standing(
+    return SiteObject(
         thing=facts,
         ref=ref,
         what=f"template {facts.name} ({facts.vmid})",
         names=(ref, facts.name or ""),
         claim=lineage.claim if lineage and ready else None,
         by_hand=destroyed_by_hand(facts.vmid),
-        held=Held(ref, lineage.key, lineage.version, lineage.seeded_at) if lineage and ready else None,
+        held=HeldImage(ref, lineage.key, lineage.version, lineage.seeded_at) if lineage and ready else None,
         unfit=unfit,
         ours=ready,
     )

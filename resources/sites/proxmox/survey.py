@@ -21,7 +21,7 @@ IsOurs = Callable[[TemplateLineage], bool]
 
 
 @dataclass(frozen=True)
-class Standing:
+class Survey:
     """What a seed finds.
 
     Attributes:
@@ -54,7 +54,7 @@ class Standing:
 
 def survey(
     client: ProxmoxClient, record: Record, seed_id: str, *, is_ours: IsOurs, wanted: int | None = None
-) -> Standing:
+) -> Survey:
     """Read every machine that could be a template of the record, or a leftover of its seed.
 
     On the site's node: every template, every machine of the range and under `wanted`. On other nodes of the cluster,
@@ -85,7 +85,7 @@ def survey(
     seeds = [entry for entry in here if entry.lineage is not None and entry.lineage.seed_id == seed_id]
     mine = [entry for entry in seeds if entry.vmid not in others]
     unfinished = [entry for entry in building if entry in mine]
-    return Standing(
+    return Survey(
         complete=sorted(
             complete,
             key=lambda entry: (

@@ -65,7 +65,7 @@ def judge_machine(
 
 def _of_unknown_origin(facts: TemplateFacts) -> tuple[Verdict, str] | None:
     if facts.lock == "create" and facts.volid is None:
-        # While it is being created a machine has neither name nor description: whose it is cannot be told.
+        # While it is being created a machine has neither name nor description: whose it is cannot be known.
         return "by hand", f"half created, and no worker: {leftovers_gone(facts.vmid)}"
     if _SMOKE_NAME.fullmatch(facts.name or ""):
         return "by hand", (

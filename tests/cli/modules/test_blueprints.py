@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.prepare import Asked, inputs_by_both_names, prepare
+from hyops_assets.cli.prepare import ModuleCommand, inputs_by_both_names, prepare
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.state import record_outputs
@@ -73,7 +73,7 @@ def resolved(root: RuntimeRoot, module: str, given: dict[str, Any]) -> dict[str,
     """The inputs as the file holds them after a run with these."""
     path = root.path.parent / "inputs.yml"
     path.write_text(yaml.safe_dump(given))
-    return inputs_by_both_names(prepare(Asked("apply", Place(root, ""), module, path), {}))
+    return inputs_by_both_names(prepare(ModuleCommand("apply", Place(root, ""), module, path), {}))
 
 
 @pytest.mark.parametrize("module", STEPS)
@@ -108,5 +108,5 @@ def test_another_key_of_the_step_is_another_record(root: RuntimeRoot) -> None:
 def prepare_with_key(root: RuntimeRoot, given: dict[str, Any]) -> str:
     path = root.path.parent / "inputs.yml"
     path.write_text(yaml.safe_dump(given))
-    unresolved = prepare(Asked("validate", Place(root, ""), IMAGE_SEED, path), {}).resolution.unresolved
+    unresolved = prepare(ModuleCommand("validate", Place(root, ""), IMAGE_SEED, path), {}).resolution.unresolved
     return "".join(error.message for error in unresolved)

@@ -7,24 +7,26 @@ import pytest
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.modules import build_outlook
 from hyops_assets.cli.modules.work import Work
-from hyops_assets.cli.prepare import Asked, prepare
+from hyops_assets.cli.prepare import ModuleCommand, prepare
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.image.intake.trust import UnknownKey
 from hyops_assets.partitions import VERSIONS
 from resources.feed.unknown import ReleaseUnknown
 from resources.states.store import Begun, StateStore
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 
 BUILD = StateRef(IMAGE_BUILD, "vyos_default_build")
 
 
-def work(house: House, tmp_path: Path, version: str, more: str = "") -> Work:
+def work(lab_environment: LabEnvironment, tmp_path: Path, version: str, more: str = "") -> Work:
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(f"record_version: {version}\n{more}")
-    return prepare(Asked("apply", Place(house.root, ""), IMAGE_BUILD, inputs), {}).work
+    return prepare(ModuleCommand("apply", Place(lab_environment.root, ""), IMAGE_BUILD, inputs), {}).work
 
 
-def test_a_release_that_nothing_leads_to_is_refused_before_anything_moves(home: House, tmp_path: Path) -> None:
+def test_a_release_that_nothing_leads_to_is_refused_before_anything_moves(
+    home: LabEnvironment, tmp_path: Path
+) -> None:
     for mistyped in ("2026.09.09-0000-rolling", "2026.03.30-0027-rolling-r2"):
         with pytest.raises(ReleaseUnknown, match=mistyped.removesuffix("-r2")) as refused:
             build_outlook.refuse(work(home, tmp_path, mistyped))
@@ -37,19 +39,25 @@ def test_a_release_that_nothing_leads_to_is_refused_before_anything_moves(home: 
     assert StateStore(home.root).list() == []
 
 
-def test_an_iso_that_is_not_where_it_was_named_is_refused_before_anything_moves(home: House, tmp_path: Path) -> None:
+def test_an_iso_that_is_not_where_it_was_named_is_refused_before_anything_moves(
+    home: LabEnvironment, tmp_path: Path
+) -> None:
     named = f"source_iso_url: {tmp_path}/vyos.iso\nallow_iso_build: true\n"
     with pytest.raises(ReleaseUnknown, match=r"vyos\.iso is no file"):
         build_outlook.refuse(work(home, tmp_path, RELEASE, named))
 
 
-def test_an_iso_of_a_key_that_is_not_trusted_is_refused_before_anything_moves(home: House, tmp_path: Path) -> None:
+def test_an_iso_of_a_key_that_is_not_trusted_is_refused_before_anything_moves(
+    home: LabEnvironment, tmp_path: Path
+) -> None:
     home.configure(feed=home.settings.feed.model_copy(update={"keys": []}))
     with pytest.raises(UnknownKey):
         build_outlook.refuse(work(home, tmp_path, RELEASE))
 
 
-def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(home: House, tmp_path: Path) -> None:
+def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(
+    home: LabEnvironment, tmp_path: Path
+) -> None:
     iso, record, gates, *objects, template, image = build_outlook.plan(work(home, tmp_path, RELEASE))
     size = home.lab.files.feed.joinpath(RELEASE).glob("*.iso")
     assert (iso.what, iso.action) == ("iso", "take in")
@@ -66,7 +74,7 @@ def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(home:
     assert f"{RELEASE} at hetzner/lab" in image.detail
 
 
-def test_an_iso_that_is_held_asks_nothing_of_the_feed(built: House, tmp_path: Path) -> None:
+def test_an_iso_that_is_held_asks_nothing_of_the_feed(built: LabEnvironment, tmp_path: Path) -> None:
     built.configure(feed=built.settings.feed.model_copy(update={"urls": ["https://127.0.0.1:1/feed.json"]}))
     asked = work(built, tmp_path, f"{RELEASE}-r2")
     build_outlook.refuse(asked)
@@ -74,14 +82,16 @@ def test_an_iso_that_is_held_asks_nothing_of_the_feed(built: House, tmp_path: Pa
 
 
 def test_after_a_failed_run_the_former_record_is_taken_with_version_and_cause(
-    published: House, tmp_path: Path
+    published: LabEnvironment, tmp_path: Path
 ) -> None:
     states = StateStore(published.root)
     states.begin(BUILD, Begun("apply-1", "apply", ""), lab=True)
     states.fail(BUILD, run_id="apply-1", error="run 1 of build_record for 2026.09.09-0000-rolling failed: no room")
     inputs = tmp_path / "inputs.yml"
     inputs.write_text(f"record_state_ref: {BUILD}\n")
-    resolution = prepare(Asked("apply", Place(published.root, ""), IMAGE_SEED, inputs), {}).resolution.require()
+    resolution = prepare(
+        ModuleCommand("apply", Place(published.root, ""), IMAGE_SEED, inputs), {}
+    ).resolution.require()
     assert resolution.inputs["record_version"] == RELEASE
     assert resolution.overruled == (
         f"the last run of {BUILD} failed: run 1 of build_record for 2026.09.09-0000-rolling failed: no room; "

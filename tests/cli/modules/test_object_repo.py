@@ -11,7 +11,7 @@ import yaml
 
 from hyops_assets.cli.apply import apply_module
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.prepare import Asked
+from hyops_assets.cli.prepare import ModuleCommand
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
@@ -36,7 +36,7 @@ class Shell:
         given = {"project_id": "hyops-lab", "bucket_name": BUCKET, "endpoint": self.scene.stand_in.url, **inputs}
         file = self.directory / "inputs.yml"
         file.write_text(yaml.safe_dump(given))
-        apply_module(Asked("apply", Place(self.root, ""), module, file))
+        apply_module(ModuleCommand("apply", Place(self.root, ""), module, file))
 
     def state(self, ref: StateRef = RECORDS) -> dict[str, Any]:
         return json.loads((self.root.states / ref.path).read_text())

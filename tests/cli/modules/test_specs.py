@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from hyops_assets.cli.modules.registry import MODULES, Module
-from hyops_assets.cli.modules.said import SAID
+from hyops_assets.cli.modules.spec_texts import SAID
 from hyops_assets.cli.modules.specs import LATEST, SCHEMA, SPEC, defaults_of, made_files, spec_of, write_made
 from hyops_assets.contract.inputs import read_inputs
 from hyops_assets.contract.references import IMAGE_BUILD

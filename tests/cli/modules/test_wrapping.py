@@ -20,7 +20,7 @@ from hyops_assets.contract.inputs import ImageSeedInputs
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_SEED, StateRef
 from hyops_assets.image.digests import sha256_of_file
 from resources.sites.hetzner.staging import STAGING
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 from tests.contract.samples import contract
 
 NAME = f"vyos-1.5-{RELEASE}.qcow2"
@@ -39,7 +39,7 @@ class Ended:
 class Shell:
     """One seed's inputs, asked of `hyops` in this process."""
 
-    home: House
+    home: LabEnvironment
     directory: Path
     given: dict[str, Any]
 
@@ -71,8 +71,8 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def shell(home: House, seeded: House, tmp_path: Path) -> Shell:
-    """A house that knows a record by its qcow2 alone."""
+def shell(home: LabEnvironment, seeded: LabEnvironment, tmp_path: Path) -> Shell:
+    """An environment that knows a record by its qcow2 alone."""
     theirs = home.lab.files.objects / "theirs"
     theirs.mkdir(parents=True)
     shutil.copy(seeded.lab.files.objects / "network/vyos" / NAME, theirs)

@@ -13,7 +13,7 @@ from pathlib import Path
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.boot import gate
 from hyops_assets.image.boot.accelerator import probe
-from hyops_assets.image.boot.seed import Challenge, write_seed
+from hyops_assets.image.boot.nocloud import Challenge, write_seed
 from hyops_assets.image.boot.turns import host_directory, turn
 from hyops_assets.image.boot.verdict import Firmware, verdict
 from hyops_assets.image.build import build_disk

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hyops_assets.image.boot.seed import MARK, Challenge
+from hyops_assets.image.boot.nocloud import MARK, Challenge
 from hyops_assets.image.boot.verdict import Failed, Firmware, Proven, verdict, wrong_facts
 from tests.conftest import LOOKALIKE_RELEASE
 from tests.image.boot.damage import DAMAGES, OTHER_RELEASE

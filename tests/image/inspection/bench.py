@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.disk.gpt import read_table
-from hyops_assets.image.inspection.questions import Expected, Finding
+from hyops_assets.image.inspection.questions import DiskFinding, Expected
 from hyops_assets.image.programs import run
 from tests.image.conftest import RELEASE
 
@@ -132,5 +132,5 @@ def expected(built: BuiltDisk, **changes: object) -> Expected:
     return Expected(**promised)  # type: ignore[arg-type]
 
 
-def failed(findings: list[Finding]) -> list[str]:
+def failed(findings: list[DiskFinding]) -> list[str]:
     return [finding.name for finding in findings if finding.outcome == "failed"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyops_assets.image import partial
+from hyops_assets.image import atomic_write
 from hyops_assets.image.programs import find_program, run
 from hyops_assets.image.variants import qcow2, qcow2_writer, raw
 from hyops_assets.image.variants.disk_source import open_disk
@@ -144,7 +144,9 @@ def test_a_writer_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_pat
     disk.write_bytes(_TEXT[:CLUSTER_BYTES] + bytes(CLUSTER_BYTES) + _NOISE[:CLUSTER_BYTES])
     whole = qcow2.encode(disk, tmp_path / "whole.qcow2")
     deaths = 0
-    for _ in killed_at_each_line(lambda: qcow2.encode(disk, packed, threads=1), qcow2, qcow2_writer, partial, every=5):
+    for _ in killed_at_each_line(
+        lambda: qcow2.encode(disk, packed, threads=1), qcow2, qcow2_writer, atomic_write, every=5
+    ):
         deaths += 1
         if packed.exists():
             assert hashlib.sha256(packed.read_bytes()).hexdigest() == whole.sha256

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk
-from hyops_assets.image import partial
+from hyops_assets.image import atomic_write
 from hyops_assets.image.holes import ChangedWhileRead
 from hyops_assets.image.programs import find_program
 from hyops_assets.image.space import NoSpace
@@ -258,7 +258,7 @@ def test_an_encoder_killed_at_any_line_leaves_what_the_next_run_takes_over(tmp_p
     whole = encode(disk, tmp_path / "whole.raw.xz", block_bytes=BLOCK)
     deaths = 0
     work = lambda: encode(disk, packed, block_bytes=BLOCK, threads=1)  # noqa: E731
-    for _ in killed_at_each_line(work, rawxz, partial, every=every):
+    for _ in killed_at_each_line(work, rawxz, atomic_write, every=every):
         deaths += 1
         if packed.exists():
             assert hashlib.sha256(packed.read_bytes()).hexdigest() == whole.sha256

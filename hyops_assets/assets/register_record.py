@@ -104,12 +104,12 @@ def registered_contract(
     held = store.find_document("published_contract", str(version), Contract)
     document = _document(version, claimed, settings) if claimed.record_document_url else None
     urls = _urls(claimed, document)
-    told = _told(claimed, document)
+    stated = _stated(claimed, document)
     for url in urls.values():
         require_contract_url(url, version)
-    found = _seen_before(version, urls, told, store, run_id, progress)
+    found = _seen_before(version, urls, stated, store, run_id, progress)
     if found is None:
-        found = _examined(version, urls, told, settings, store, run_id, progress)
+        found = _examined(version, urls, stated, settings, store, run_id, progress)
         progress.ended("registered", sum(file.size_bytes for file in found.files.values()))
     record = document or _record(version, claimed, found, settings)
     _require_agreement(record, found, held)
@@ -160,7 +160,7 @@ def _urls(claimed: Registration, document: Record | None) -> dict[VariantFormat,
     return {format_: claimed.urls[format_] for format_ in FORMATS if format_ in claimed.urls}
 
 
-def _told(claimed: Registration, document: Record | None) -> dict[VariantFormat, str]:
+def _stated(claimed: Registration, document: Record | None) -> dict[VariantFormat, str]:
     if document is not None:
         return {format_: variant.sha256 for format_, variant in document.variants.items()}
     return {format_: claimed.sha256[format_] for format_ in FORMATS if claimed.sha256.get(format_)}
@@ -169,7 +169,7 @@ def _told(claimed: Registration, document: Record | None) -> dict[VariantFormat,
 def _seen_before(
     version: RecordVersion,
     urls: Mapping[VariantFormat, str],
-    told: Mapping[VariantFormat, str],
+    stated: Mapping[VariantFormat, str],
     store: ArtifactStore,
     run_id: str,
     progress: Step,
@@ -178,7 +178,7 @@ def _seen_before(
     held = store.find_document(REGISTRATION, str(version), Registered)
     if held is None or {format_: file.url for format_, file in held.files.items()} != urls:
         return None
-    if any(told.get(format_, file.sha256) != file.sha256 for format_, file in held.files.items()):
+    if any(stated.get(format_, file.sha256) != file.sha256 for format_, file in held.files.items()):
         return None
     for format_, file in held.files.items():
         found = read_public(file.url, progress=progress)
@@ -188,14 +188,14 @@ def _seen_before(
                 hint=f"ask the publisher of this {format_}: a published name must never change",
             )
     progress.ended("adopted", sum(file.size_bytes for file in held.files.values()))
-    computed = [format_ for format_ in held.files if format_ not in told]
+    computed = [format_ for format_ in held.files if format_ not in stated]
     return held.model_copy(update={"run_id": run_id, "computed": computed})
 
 
 def _examined(
     version: RecordVersion,
     urls: Mapping[VariantFormat, str],
-    told: Mapping[VariantFormat, str],
+    stated: Mapping[VariantFormat, str],
     settings: Settings,
     store: ArtifactStore,
     run_id: str,
@@ -215,7 +215,7 @@ def _examined(
                 version=version,
                 destination=disk,
                 scratch=scratch,
-                sha256=told.get(format_),
+                sha256=stated.get(format_),
                 progress=progress,
             )
             if arrived.format != format_:
@@ -231,7 +231,7 @@ def _examined(
             f"the variants of {version} hold different disks: {text}",
             hint="one record is one disk: register the variant that you need, or have both made from one disk",
         )
-    computed: list[VariantFormat] = [format_ for format_ in files if format_ not in told]
+    computed: list[VariantFormat] = [format_ for format_ in files if format_ not in stated]
     disk = next(iter(disks.values()))
     return Registered(run_id=run_id, files=files, disk=disk, computed=computed, warnings=warnings)
 

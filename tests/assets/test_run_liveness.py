@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.executing import (
+from hyops_assets.assets.run_liveness import (
     PROCESS_TAG,
     RunProcess,
     fail_killed_runs,

@@ -23,7 +23,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.steps import LOGGER
 from hyops_assets.partitions import CLOUDS
 from hyops_lab.cli.lab import SITE
-from tests.assets.house import RELEASE, quick
+from tests.assets.environment import RELEASE, quick
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync
 
 Doom = Callable[[RuntimeRoot, str, str], int]
@@ -34,7 +34,7 @@ Doom = Callable[[RuntimeRoot, str, str], int]
 def dooming() -> Iterator[Doom]:
     """Yield what dooms runs, for as long as the block lasts."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.assets.doomed"],
+        [sys.executable, "-W", "ignore", "-m", "tests.assets.failing_runs"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

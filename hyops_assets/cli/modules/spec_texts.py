@@ -17,7 +17,7 @@ from hyops_assets.settings.object_repo import ObjectRepoInputs, repository_outpu
 
 
 @dataclass(frozen=True)
-class Said:
+class SpecText:
     """What a spec says besides what the models say.
 
     Attributes:
@@ -55,8 +55,8 @@ def _edge_outputs(*names: str) -> Callable[[], Iterable[str]]:
     return lambda: names
 
 
-SAID: Mapping[str, Said] = {
-    known.IMAGE_BUILD: Said(
+SAID: Mapping[str, SpecText] = {
+    known.IMAGE_BUILD: SpecText(
         "Shared VyOS image build",
         "Build one canonical VyOS record, publish it, and publish the state contract that both seeds consume.",
         "build_record",
@@ -73,21 +73,21 @@ SAID: Mapping[str, Said] = {
         ),
         ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON"),
     ),
-    known.IMAGE_ARTIFACT: Said(
+    known.IMAGE_ARTIFACT: SpecText(
         "Shared VyOS image artifact",
         "Register a record that others published; its files are read and verified once, nothing is published.",
         "register_record",
         lambda: record_outputs(contract()),
         (_REGISTER_ONLY, "One of record_document_url, record_url and record_variants."),
     ),
-    known.TEMPLATE_SEED: Said(
+    known.TEMPLATE_SEED: SpecText(
         "VyOS template seed",
         "Bring the record of a build to a Proxmox site as a template.",
         "seed_proxmox_template",
         lambda: template_outputs(contract(), vmid=0, name="", node="", seeded=True),
         (*_RECORD_DECIDES, _SEED_SLOT),
     ),
-    known.TEMPLATE_IMPORT: Said(
+    known.TEMPLATE_IMPORT: SpecText(
         "VyOS template import",
         "Register a template that stands on a Proxmox site; it is read and compared, nothing is changed.",
         "",
@@ -97,14 +97,14 @@ SAID: Mapping[str, Said] = {
         ],
         (_REGISTER_ONLY, "The VMID exists on the site and is a template."),
     ),
-    known.IMAGE_SEED: Said(
+    known.IMAGE_SEED: SpecText(
         "VyOS image seed",
         "Bring the record of a build to a Hetzner Cloud project as a snapshot.",
         "seed_hetzner_image",
         lambda: image_outputs(contract(), image_ref="", name="", description="", seeded=True),
         (*_RECORD_DECIDES, _SEED_SLOT),
     ),
-    known.IMAGE_REGISTER: Said(
+    known.IMAGE_REGISTER: SpecText(
         "VyOS image register",
         "Register a snapshot of a Hetzner Cloud project; it is read and compared, nothing is changed.",
         "",
@@ -114,7 +114,7 @@ SAID: Mapping[str, Said] = {
         ],
         (_REGISTER_ONLY, "The snapshot exists in the project and is available."),
     ),
-    known.OBJECT_REPO: Said(
+    known.OBJECT_REPO: SpecText(
         "Object repository on Google Cloud Storage",
         "Create or adopt the bucket that records are published into, and the state that repo_state_ref resolves to.",
         "",
@@ -126,7 +126,7 @@ SAID: Mapping[str, Said] = {
             "Keys of the account that publishes are neither created nor stored.",
         ),
     ),
-    known.ONPREM_EDGE: Said(
+    known.ONPREM_EDGE: SpecText(
         "On-prem VyOS edge",
         "Routers on Proxmox VE, cloned from a seeded template. Validated and planned here; applying comes later.",
         "",
@@ -151,7 +151,7 @@ SAID: Mapping[str, Said] = {
             "Exactly one of ssh_keys_from_init and ssh_keys.",
         ),
     ),
-    known.HETZNER_EDGES: Said(
+    known.HETZNER_EDGES: SpecText(
         "Hetzner VyOS edge foundation",
         "Two routers in a Hetzner project, started from a seeded image. Validated and planned here; applying comes "
         "later.",

@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from hyops_assets.image.variants.in_order import in_order
+from hyops_assets.image.variants.ordered_map import ordered_map
 
 
 def test_results_come_in_the_order_of_their_items_whoever_is_ready_first() -> None:
@@ -17,7 +17,7 @@ def test_results_come_in_the_order_of_their_items_whoever_is_ready_first() -> No
             second_is_done.set()
         return item * item
 
-    assert list(in_order(iter(range(50)), work, threads=2)) == [(item, item * item) for item in range(50)]
+    assert list(ordered_map(iter(range(50)), work, threads=2)) == [(item, item * item) for item in range(50)]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -30,7 +30,7 @@ def test_only_so_many_items_are_taken_ahead(threads: int) -> None:
             taken += 1
             yield taken
 
-    with closing(in_order(items(), lambda item: item, threads=threads)) as results:
+    with closing(ordered_map(items(), lambda item: item, threads=threads)) as results:
         for count, _ in enumerate(results, 1):
             assert taken - count <= 8 * threads
             if count > 100:
@@ -44,7 +44,7 @@ def test_an_error_comes_where_its_item_would_have_and_ends_the_work() -> None:
             raise ValueError(item)
         return item
 
-    with closing(in_order(iter(range(100)), work, threads=2)) as results:
+    with closing(ordered_map(iter(range(100)), work, threads=2)) as results:
         assert [next(results)[0] for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ValueError, match="3"):
             next(results)

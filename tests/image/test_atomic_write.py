@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.partial import BeingWritten, replacing
+from hyops_assets.image.atomic_write import BeingWritten, replacing
 
 
 def test_a_file_appears_under_its_name_when_the_block_ends(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_second_writer_of_the_same_file_is_refused_and_the_first_one_finishes(
 
 def test_a_killed_writers_leftover_is_taken_over(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from hyops_assets.image.partial import replacing\n"
+        "import sys; from pathlib import Path; from hyops_assets.image.atomic_write import replacing\n"
         "with replacing(Path(sys.argv[1])) as partial:\n"
         "    partial.write_bytes(b'long half of a file'); print('written', flush=True); sys.stdin.read()\n"
     )

@@ -1,4 +1,4 @@
-"""A whole house for tests: a lab that serves, a runtime root that points at it, and the graph on a real instance."""
+"""An environment for tests: a lab that serves, a runtime root that points at it, the graph on a real instance."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def quick() -> dict[str, object]:
 
 
 @dataclass(frozen=True)
-class House:
+class LabEnvironment:
     """One environment with its lab."""
 
     root: RuntimeRoot
@@ -101,8 +101,10 @@ class House:
 
 
 @contextmanager
-def house(directory: Path, key: SigningKey, packages: AptSource, *, gcs: bool = False) -> Iterator[House]:
-    """Yield a house whose lab serves for as long as the block lasts; with a bucket, if it is wanted."""
+def lab_environment(
+    directory: Path, key: SigningKey, packages: AptSource, *, gcs: bool = False
+) -> Iterator[LabEnvironment]:
+    """Yield an environment whose lab serves for as long as the block lasts; with a bucket, if it is wanted."""
     root = RuntimeRoot(directory / "root")
     with _lab_up(root, gcs=gcs) as lab:
         base = lab_settings(lab.files)
@@ -114,20 +116,20 @@ def house(directory: Path, key: SigningKey, packages: AptSource, *, gcs: bool = 
         )
         save_settings(root, settings, heading="test")
         with open_instance(root) as instance:
-            yield House(root, lab, instance, settings)
+            yield LabEnvironment(root, lab, instance, settings)
 
 
 @contextmanager
-def reopened(directory: Path) -> Iterator[House]:
-    """Yield the house that an earlier block made in a directory."""
+def reopened(directory: Path) -> Iterator[LabEnvironment]:
+    """Yield the environment that an earlier block made in a directory."""
     root = RuntimeRoot(directory / "root")
     with _lab_up(root) as lab, open_instance(root) as instance:
-        yield House(root, lab, instance, load_settings(root))
+        yield LabEnvironment(root, lab, instance, load_settings(root))
 
 
 @contextmanager
-def moved(directory: Path, *, former: Path, gcs: bool = False) -> Iterator[House]:
-    """Yield the house whose files were copied into a directory, at ports of its own.
+def moved(directory: Path, *, former: Path, gcs: bool = False) -> Iterator[LabEnvironment]:
+    """Yield the environment whose files were copied into a directory, at ports of its own.
 
     Args:
         directory: holds the copy below `root`.
@@ -145,7 +147,7 @@ def moved(directory: Path, *, former: Path, gcs: bool = False) -> Iterator[House
     # Before the stand-ins read what they kept: an inventory names URLs as well.
     relocate(root.path, {str(former): str(root.path), **addresses, **own})
     with _lab_up(root, gcs=gcs) as lab, open_instance(root) as instance:
-        yield House(root, lab, instance, load_settings(root))
+        yield LabEnvironment(root, lab, instance, load_settings(root))
 
 
 def free_ports(count: int) -> list[int]:

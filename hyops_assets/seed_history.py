@@ -72,7 +72,7 @@ class Requested:
     Attributes:
         times: how often.
         at: when last.
-        before: the cell's last run before that, by which the requested run is told from an older one.
+        before: the cell's last run before that, which distinguishes the requested run from an older one.
     """
 
     times: int = 0

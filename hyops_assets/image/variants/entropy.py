@@ -1,4 +1,4 @@
-"""Whether bytes are compressed or encrypted already, told from a few places of them.
+"""Whether bytes are compressed or encrypted already, judged by a few places of them.
 
 Nothing but counting: the answer decides how a block is written, and so is part of a variant's bytes. A compressor
 as judge would bring its own version into them, and takes ten times as long.

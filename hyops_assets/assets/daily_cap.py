@@ -4,12 +4,12 @@ import time
 
 import dagster as dg
 
-from hyops_assets.assets.executing import is_live
+from hyops_assets.assets.run_liveness import is_live
 from hyops_assets.contract.seed_policy import require_affordable
 from hyops_assets.partitions import Cloud, site_of
-from hyops_assets.seed_log import SeedLog
+from hyops_assets.seed_delays import caps_of
+from hyops_assets.seed_history import SeedLog
 from hyops_assets.settings.pipeline import Settings
-from hyops_assets.waiting import caps_of
 from resources.sites.base import PaidSeed
 
 

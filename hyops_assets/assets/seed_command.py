@@ -32,7 +32,7 @@ def seeded_by(
         CommandNotUsable, ProgramFailed: it could not be run, or failed.
     """
     record = contract.record
-    told = {
+    variables = {
         "ARTIFACT_KEY": record.key,
         "ARTIFACT_FORMAT": format_,
         "ARTIFACT_VERSION": record.version,
@@ -48,7 +48,7 @@ def seeded_by(
         said = run_command(
             command,
             stage="seed command",
-            told=hyops_vyos(told),
+            variables=hyops_vyos(variables),
             scratch=Path(scratch),
             progress=progress,
         )

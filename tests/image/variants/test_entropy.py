@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.programs import find_program
-from hyops_assets.image.variants.noise import is_noise
+from hyops_assets.image.variants.entropy import is_noise
 
 BLOCK = 1 << 16
 

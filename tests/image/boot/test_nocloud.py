@@ -1,6 +1,6 @@
 import hashlib
 
-from hyops_assets.image.boot.seed import MARK, Challenge, write_seed
+from hyops_assets.image.boot.nocloud import MARK, Challenge, write_seed
 from hyops_assets.image.programs import run
 
 

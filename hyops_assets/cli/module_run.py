@@ -27,7 +27,7 @@ from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_by_both_names, i
 from hyops_assets.cli.run_record import module_record, now, stamp
 from hyops_assets.cli.usage import NotStarted
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.image.partial import BeingWritten
+from hyops_assets.image.atomic_write import BeingWritten
 
 
 class PreflightFailed(HyopsError):

@@ -55,7 +55,7 @@ class CommandRepository:
         notes: directory of what was published by commands; appears with the first object.
         below: the runtime root, below which directories of ours are private.
         keys: record keys that a name may begin with.
-        told: variables that are the same for every object.
+        variables: variables that are the same for every object.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class CommandRepository:
         notes: Path,
         below: Path,
         keys: Sequence[str],
-        told: Mapping[str, str],
+        variables: Mapping[str, str],
     ) -> None:
         self._command = command
         self._notes = notes
         self._below = below
         self._keys = sorted(keys, key=len, reverse=True)
-        self._told = told
+        self._variables = variables
         self._just_read: dict[str, ReadBack] = {}
 
     def url(self, name: str) -> str:
@@ -153,7 +153,7 @@ class CommandRepository:
 
     def _published(self, name: str, file: Path, sha256: str, scratch: Path, progress: Progress) -> str:
         key, version, suffix = self._parts(name)
-        told = {
+        variables = {
             "ARTIFACT_KEY": key,
             "ARTIFACT_FORMAT": suffix,
             "ARTIFACT_VERSION": str(version),
@@ -166,7 +166,7 @@ class CommandRepository:
             answer = answer_of(
                 self._command,
                 stage="publish command",
-                told={**self._told, **hyops_vyos(told), **key_file},
+                variables={**self._variables, **hyops_vyos(variables), **key_file},
                 scratch=scratch,
                 hidden=_key_lines(key_file),
                 progress=progress,

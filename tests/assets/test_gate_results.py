@@ -9,10 +9,10 @@ import pytest
 
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.definitions import build_definitions
-from hyops_assets.gates import REQUIRED, gate
+from hyops_assets.gate_results import REQUIRED, gate
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
-from tests.assets.house import RELEASE, House, NeverBoots, quick
+from tests.assets.environment import RELEASE, LabEnvironment, NeverBoots, quick
 
 SUBJECT = "0" * 64
 
@@ -22,7 +22,9 @@ def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path)
 
 
-def materialize(home: House, assets: Sequence[str], *, checks: bool, **overrides: object) -> dg.ExecuteInProcessResult:
+def materialize(
+    home: LabEnvironment, assets: Sequence[str], *, checks: bool, **overrides: object
+) -> dg.ExecuteInProcessResult:
     """Materialize some assets only, as anyone can in the UI."""
     selection = dg.AssetSelection.assets(*assets)
     definitions = dg.Definitions.merge(
@@ -43,7 +45,7 @@ def reason(result: dg.ExecuteInProcessResult) -> str:
     return (failure.cause or failure).message
 
 
-def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_bytes(built: House) -> None:
+def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_bytes(built: LabEnvironment) -> None:
     home = built
     shutil.rmtree(home.root.artifacts / "documents" / "gates")
     alone = materialize(home, ["published_contract"], checks=False)
@@ -59,7 +61,7 @@ def test_the_contract_alone_is_not_published_without_every_gates_pass_for_its_by
     assert list(home.root.states.rglob("*.json")) == []
 
 
-def test_what_may_have_been_emulated_passed_every_gate_and_is_not_published(built: House) -> None:
+def test_what_may_have_been_emulated_passed_every_gate_and_is_not_published(built: LabEnvironment) -> None:
     store = ArtifactStore(built.root.artifacts)
     made = store.read_document("raw_xz_record", RELEASE, CandidateRecord)
     facts = {**made.built.build, "method": "command", "accelerator": "tcg", "publishable": False}
@@ -73,7 +75,7 @@ def test_what_may_have_been_emulated_passed_every_gate_and_is_not_published(buil
     assert list(built.root.states.rglob("*.json")) == []
 
 
-def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(built: House) -> None:
+def test_a_lab_record_is_refused_by_a_repository_that_is_no_lab(built: LabEnvironment) -> None:
     built.configure(repository=built.settings.repository.model_copy(update={"lab": False}))
     assert "lab key" in reason(materialize(built, ["published_contract"], checks=True))
     assert built.published() == {}

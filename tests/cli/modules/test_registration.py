@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hyops_assets.cli.environment import Place
-from hyops_assets.cli.modules import found
+from hyops_assets.cli.modules import registration
 from hyops_assets.cli.modules.sites import slot_of
 from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.inputs import BadInputs, ModuleInputs, read_inputs
@@ -16,47 +16,47 @@ from hyops_assets.contract.state import Outputs
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_lab.cli.lab import SITE
 from resources.secrets import MissingSecret
-from resources.sites.hetzner.found import NotThatImage, require_image
+from resources.sites.hetzner.registration import NotThatImage, require_image
 from resources.sites.hetzner.resource import HetznerProjects
-from resources.sites.proxmox.found import NotThatTemplate, require_template
+from resources.sites.proxmox.registration import NotThatTemplate, require_template
 from resources.sites.proxmox.resource import ProxmoxSeeders
-from tests.assets.house import RELEASE, House
+from tests.assets.environment import RELEASE, LabEnvironment
 
 
-def work(home: House, module: str, inputs: ModuleInputs, settings: Settings | None = None) -> Work:
+def work(home: LabEnvironment, module: str, inputs: ModuleInputs, settings: Settings | None = None) -> Work:
     return Work(Place(home.root, ""), StateRef(module), inputs, settings or home.settings, {}, run_id="apply-1")
 
 
-def imported(home: House, settings: Settings | None = None, **given: Any) -> Outputs:
+def imported(home: LabEnvironment, settings: Settings | None = None, **given: Any) -> Outputs:
     inputs = read_inputs(TEMPLATE_IMPORT, TemplateImportInputs, given)
-    outputs = found.apply(work(home, TEMPLATE_IMPORT, inputs, settings)).outputs
+    outputs = registration.apply(work(home, TEMPLATE_IMPORT, inputs, settings)).outputs
     assert outputs is not None
     return outputs
 
 
-def registered(home: House, settings: Settings | None = None, **given: Any) -> Outputs:
+def registered(home: LabEnvironment, settings: Settings | None = None, **given: Any) -> Outputs:
     inputs = read_inputs(IMAGE_REGISTER, ImageRegisterInputs, given)
-    outputs = found.apply(work(home, IMAGE_REGISTER, inputs, settings)).outputs
+    outputs = registration.apply(work(home, IMAGE_REGISTER, inputs, settings)).outputs
     assert outputs is not None
     return outputs
 
 
-def seeded_outputs(home: House, module: str) -> Outputs:
+def seeded_outputs(home: LabEnvironment, module: str) -> Outputs:
     return home.state(str(StateRef(module).path))["outputs"]
 
 
 @pytest.fixture
-def vmid(seeded: House) -> int:
+def vmid(seeded: LabEnvironment) -> int:
     return int(str(seeded_outputs(seeded, TEMPLATE_SEED)["template_vm_id"]))
 
 
 @pytest.fixture
-def image_ref(seeded: House) -> str:
+def image_ref(seeded: LabEnvironment) -> str:
     return str(seeded_outputs(seeded, IMAGE_SEED)["image_ref"])
 
 
 def test_an_imported_template_has_the_state_of_its_seed(
-    seeded: House, vmid: int, capsys: pytest.CaptureFixture[str]
+    seeded: LabEnvironment, vmid: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = seeded.mutations()
     outputs = imported(seeded, template_vm_id=vmid)
@@ -68,7 +68,7 @@ def test_an_imported_template_has_the_state_of_its_seed(
 
 
 def test_a_token_that_may_only_read_imports_the_same(
-    seeded: House, vmid: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    seeded: LabEnvironment, vmid: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = imported(seeded, template_vm_id=vmid)
     monkeypatch.setattr(seeded.lab.proxmox.access, "privileges", {"/": frozenset({"VM.Audit", "Datastore.Audit"})})
@@ -76,7 +76,7 @@ def test_a_token_that_may_only_read_imports_the_same(
     assert capsys.readouterr().out == ""
 
 
-def test_a_registered_snapshot_has_the_state_of_its_seed(seeded: House, image_ref: str) -> None:
+def test_a_registered_snapshot_has_the_state_of_its_seed(seeded: LabEnvironment, image_ref: str) -> None:
     before = seeded.mutations()
     source = str(seeded_outputs(seeded, IMAGE_SEED)["image_source_url"])
     outputs = registered(seeded, image_ref=image_ref, image_version=RELEASE, image_source_url=source)
@@ -86,11 +86,11 @@ def test_a_registered_snapshot_has_the_state_of_its_seed(seeded: House, image_re
     assert seeded.mutations() == before
 
 
-def test_a_plan_looks_and_names_the_record(seeded: House, vmid: int, image_ref: str) -> None:
+def test_a_plan_looks_and_names_the_record(seeded: LabEnvironment, vmid: int, image_ref: str) -> None:
     template = read_inputs(TEMPLATE_IMPORT, TemplateImportInputs, {"template_vm_id": vmid})
     image = read_inputs(IMAGE_REGISTER, ImageRegisterInputs, {"image_ref": image_ref})
-    lines = found.plan(work(seeded, TEMPLATE_IMPORT, template))
-    lines += found.plan(work(seeded, IMAGE_REGISTER, image))
+    lines = registration.plan(work(seeded, TEMPLATE_IMPORT, template))
+    lines += registration.plan(work(seeded, IMAGE_REGISTER, image))
     assert [(line.what, line.action, line.detail) for line in lines] == [
         (f"VMID {vmid}", "register", RELEASE),
         (f"snapshot {image_ref}", "register", RELEASE),
@@ -98,7 +98,7 @@ def test_a_plan_looks_and_names_the_record(seeded: House, vmid: int, image_ref: 
 
 
 @pytest.fixture
-def foreign(seeded: House) -> Any:
+def foreign(seeded: LabEnvironment) -> Any:
     """A machine that is nobody's template, made by hand; the tests convert it."""
     client = ProxmoxSeeders(seeded.settings).seeder(SITE).client
     node, vmid = seeded.settings.sites.proxmox[SITE].node, 9100
@@ -109,7 +109,7 @@ def foreign(seeded: House) -> Any:
 
 
 def test_a_template_that_says_nothing_of_a_record_is_imported_with_a_warning(
-    seeded: House, foreign: Any, capsys: pytest.CaptureFixture[str]
+    seeded: LabEnvironment, foreign: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine, vmid = foreign
     with pytest.raises(NotThatTemplate, match="is a virtual machine, not a template"):
@@ -120,7 +120,7 @@ def test_a_template_that_says_nothing_of_a_record_is_imported_with_a_warning(
     assert "its disk is not vouched for" in capsys.readouterr().out
 
 
-def test_a_clone_of_a_template_does_not_pass_for_the_template_of_its_record(seeded: House, vmid: int) -> None:
+def test_a_clone_of_a_template_does_not_pass_for_the_template_of_its_record(seeded: LabEnvironment, vmid: int) -> None:
     facts = ProxmoxSeeders(seeded.settings).seeder(SITE).audit(vmid)
     assert facts.lineage is not None
     clone = replace(facts, vmid=vmid + 1)
@@ -146,7 +146,7 @@ def test_a_clone_of_a_template_does_not_pass_for_the_template_of_its_record(seed
     ],
 )
 def test_a_template_that_contradicts_a_claim_is_refused(
-    seeded: House, vmid: int, claim: dict[str, Any], said: str
+    seeded: LabEnvironment, vmid: int, claim: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(NotThatTemplate, match=said):
         imported(seeded, template_vm_id=vmid, **claim)
@@ -160,13 +160,13 @@ def test_a_template_that_contradicts_a_claim_is_refused(
     ],
 )
 def test_a_snapshot_that_contradicts_a_claim_is_refused(
-    seeded: House, image_ref: str, claim: dict[str, Any], said: str
+    seeded: LabEnvironment, image_ref: str, claim: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(NotThatImage, match=said):
         registered(seeded, image_ref=image_ref, **claim)
 
 
-def test_what_is_not_there_is_named_beside_what_is(seeded: House, vmid: int, image_ref: str) -> None:
+def test_what_is_not_there_is_named_beside_what_is(seeded: LabEnvironment, vmid: int, image_ref: str) -> None:
     with pytest.raises(NotThatTemplate, match=rf"proxmox/{SITE} has no machine 9199 .* its templates: {vmid} \(vyos-"):
         imported(seeded, template_vm_id=9199)
     there = rf"hetzner/{SITE} has no snapshot 999999; its snapshots: {image_ref} \(hyops-vyos"
@@ -177,7 +177,7 @@ def test_what_is_not_there_is_named_beside_what_is(seeded: House, vmid: int, ima
     assert registered(seeded, image_ref=int(image_ref))["image_ref"] == image_ref
 
 
-def test_an_image_of_the_system_is_no_snapshot(seeded: House) -> None:
+def test_an_image_of_the_system_is_no_snapshot(seeded: LabEnvironment) -> None:
     client = HetznerProjects(seeded.settings).seeder(SITE)._client
     system = client._api.images.get_all(type=["system"])[0]
     with pytest.raises(NotThatImage, match="no snapshot"):
@@ -185,7 +185,7 @@ def test_an_image_of_the_system_is_no_snapshot(seeded: House) -> None:
 
 
 def test_an_unknown_site_and_a_missing_token_are_told(
-    seeded: House, vmid: int, image_ref: str, monkeypatch: pytest.MonkeyPatch
+    seeded: LabEnvironment, vmid: int, image_ref: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match="no proxmox site 'nowhere'"):
         imported(seeded, template_vm_id=vmid, site="nowhere")
@@ -224,7 +224,7 @@ def test_wrong_inputs_are_named(module: str, model: type[ModuleInputs], given: d
         read_inputs(module, model, given)
 
 
-def test_a_pending_and_an_unfinished_snapshot_are_refused(seeded: House, image_ref: str) -> None:
+def test_a_pending_and_an_unfinished_snapshot_are_refused(seeded: LabEnvironment, image_ref: str) -> None:
     facts = HetznerProjects(seeded.settings).seeder(SITE).audit(image_ref)
     assert facts.labels is not None
     claimed = ImageRegisterInputs(image_ref=image_ref)
@@ -238,7 +238,7 @@ def test_a_pending_and_an_unfinished_snapshot_are_refused(seeded: House, image_r
     assert "is not vouched for" in bare.warnings[0]
 
 
-def test_a_site_of_another_name_has_a_slot_of_its_own(seeded: House) -> None:
+def test_a_site_of_another_name_has_a_slot_of_its_own(seeded: LabEnvironment) -> None:
     site = seeded.settings.sites.proxmox[SITE]
     sites = seeded.settings.sites.model_copy(
         update={"proxmox": {"berlin": site.model_copy(update={"default": True}), "hamburg": site}}

@@ -6,10 +6,10 @@ consume the contract.
 
 import dagster as dg
 
-from hyops_assets.assets.asked import another_slot, module_run
-from hyops_assets.assets.committing import commit, package_changes
-from hyops_assets.assets.registering import Registration, metadata_of, registered_contract
-from hyops_assets.assets.run_config import Asked, fields_of
+from hyops_assets.assets.publish_documents import commit, package_changes
+from hyops_assets.assets.register_record import Registration, metadata_of, registered_contract
+from hyops_assets.assets.run_config import RunOptions, fields_of
+from hyops_assets.assets.run_tags import another_slot, module_run
 from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.documents import CandidateRecord
 from hyops_assets.contract.errors import Refused
@@ -21,7 +21,7 @@ from hyops_assets.contract.seeding import Outcome
 from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name, require_contract_url
-from hyops_assets.gates import passed_gates
+from hyops_assets.gate_results import passed_gates
 from hyops_assets.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
@@ -51,7 +51,7 @@ class PublishedBytesDiffer(Refused):
 def published_contract(
     context: dg.AssetExecutionContext,
     raw_xz_record: CandidateRecord | None,
-    asked: dg.ResourceParam[Asked],
+    asked: dg.ResourceParam[RunOptions],
     settings: dg.ResourceParam[Settings],
     store: dg.ResourceParam[ArtifactStore],
     repository: dg.ResourceParam[ObjectRepository],
@@ -125,7 +125,7 @@ def _outcome(objects: list[Published], *, committed: bool) -> Outcome:
 
 def _registered(
     context: dg.AssetExecutionContext,
-    asked: Asked,
+    asked: RunOptions,
     settings: Settings,
     store: ArtifactStore,
     states: StateStore,

@@ -13,7 +13,7 @@ from hyops_assets.settings.pipeline import Settings
 from resources.buckets.create_only import DigestMismatch
 from resources.buckets.names import BadObjectName
 from resources.repository.base import ObjectMissing
-from resources.repository.by_command import CommandRepository
+from resources.repository.command_repository import CommandRepository
 from resources.repository.resource import command_repository
 
 RELEASE = "2026.03.03-0027-rolling"

@@ -1,4 +1,4 @@
-"""What the house knows of the releases of a feed, read from the Dagster instance: a few look-ups, no scan of history.
+"""What is known of the releases of a feed, read from the Dagster instance: a few look-ups, no scan of history.
 
 All partitions are listed only where a feed holds something new.
 """
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from hyops_assets.assets.publishing import published_contract
+from hyops_assets.assets.published_contract import published_contract
 from hyops_assets.assets.upstream import announced_url, vyos_release
 from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.jobs import BUILDS, build_record

@@ -50,7 +50,7 @@ class Ended:
     failure: str = ""
 
 
-class House:
+class ChaosEnvironment:
     """An environment below a directory.
 
     Args:
