@@ -63,7 +63,7 @@ def disk_inspection(
 ) -> Iterator[dg.AssetCheckResult]:
     """Look into the disk without mounting it: every question about its effective files has a check of its own."""
     built = qcow2_record
-    findings: dict[str, questions.Finding] = {}
+    findings: dict[str, questions.DiskFinding] = {}
 
     def examine(name: str) -> tuple[bool, dict[str, JsonValue]]:
         if not findings:

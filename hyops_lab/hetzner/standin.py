@@ -55,7 +55,7 @@ class HetznerStandIn:
         self.project = Project(state_dir, clock_ahead=clock_ahead)
         self._directory = state_dir
         self._trace = trace
-        self._api = ApiState(Tokens(token, read_only_token), self.rate, clock_ahead)
+        self._state = ApiState(Tokens(token, read_only_token), self.rate, clock_ahead)
         self._witness = witness
         self._rescue = rescue or RescueHost()
         self.worker = Worker(self.project, self._rescue, delays or {})
@@ -89,7 +89,7 @@ class HetznerStandIn:
             OSError: the port is taken.
         """
         self._rescue.prepare(self._directory, self._trace, self.faults)
-        app = web.Application(middlewares=[request_rules(self._api, self.faults, self._trace, self._witness)])
+        app = web.Application(middlewares=[request_rules(self._state, self.faults, self._trace, self._witness)])
         app.add_routes(self._api.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

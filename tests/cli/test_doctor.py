@@ -5,7 +5,7 @@ import pytest
 
 from hyops_assets.cli import doctor
 from hyops_assets.cli.doctor import (
-    Check,
+    HostCheck,
     configuration,
     examine,
     free_space,
@@ -42,7 +42,9 @@ def test_a_prepared_host_passes_and_every_program_tells_its_version(tmp_path: Pa
 
 def test_a_missing_program_comes_with_the_line_that_installs_it():
     (check,) = host_programs({"no-such-program": "some-package"})
-    assert check == Check("some-package", False, "no-such-program is not installed", "apt-get install some-package")
+    assert check == HostCheck(
+        "some-package", False, "no-such-program is not installed", "apt-get install some-package"
+    )
 
 
 def test_a_missing_or_wrong_python_package_is_named():
@@ -78,7 +80,7 @@ def test_a_site_without_its_token_is_told_and_a_token_is_never_shown(tmp_path: P
 def test_the_table_names_what_is_wrong_once_and_the_exit_status_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    good, bad = Check("disk", True, "roomy"), Check("tool", False, "gone", "apt-get install tool")
+    good, bad = HostCheck("disk", True, "roomy"), HostCheck("tool", False, "gone", "apt-get install tool")
     monkeypatch.setattr(doctor, "examine", lambda _: [good, bad, bad])
     assert run_doctor(RuntimeRoot(tmp_path)) == 1
     printed = capsys.readouterr().out
@@ -94,4 +96,4 @@ def test_what_one_build_method_alone_needs_is_named_and_no_fault(monkeypatch: py
 
     monkeypatch.setattr(doctor, "tool_versions", missing)
     (check,) = host_programs({"packer": "packer"})
-    assert check == Check("packer", True, "packer is not installed; only build.method packer needs it")
+    assert check == HostCheck("packer", True, "packer is not installed; only build.method packer needs it")

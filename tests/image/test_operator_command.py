@@ -23,7 +23,7 @@ from hyops_assets.image.operator_command import OperatorCommand, publishing_key,
 
 with publishing_key(os.environ) as key:
     line = sys.argv[1]
-    print(run_command(OperatorCommand(line), stage="try", told=key, scratch=Path(sys.argv[2])).text)
+    print(run_command(OperatorCommand(line), stage="try", variables=key, scratch=Path(sys.argv[2])).text)
 """
 
 
@@ -70,11 +70,11 @@ def test_a_proxys_password_reaches_a_command_only_where_its_variable_is_named(
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     monkeypatch.setenv("no_proxy", "a@b.example")
     line = 'echo "$HTTPS_PROXY $no_proxy" | tee seen'
-    assert run_command(OperatorCommand(line), stage="x", told={}, scratch=tmp_path).text == (
+    assert run_command(OperatorCommand(line), stage="x", variables={}, scratch=tmp_path).text == (
         "http://proxy.example:3128 a@b.example"
     )
     named = OperatorCommand(line, environment=["HTTPS_PROXY"])
-    printed = run_command(named, stage="x", told={}, scratch=tmp_path).text
+    printed = run_command(named, stage="x", variables={}, scratch=tmp_path).text
     assert (tmp_path / "seen").read_text().split()[0] == PROXY
     assert PASSWORD not in printed
 
@@ -87,7 +87,7 @@ def test_a_transcript_holds_neither_a_proxys_password_nor_a_line_of_a_key(
     basic = base64.b64encode(b"user:s3cr3t/proxy-4711").decode()
     line = f'echo "Proxy-Authorization: Basic {basic}, {PASSWORD}, s3cr3t/proxy-4711"; echo "$THE_KEY"'
     command = OperatorCommand(line, environment=["THE_KEY"])
-    printed = run_command(command, stage="x", told={}, scratch=tmp_path).text
+    printed = run_command(command, stage="x", variables={}, scratch=tmp_path).text
     for secret in (basic, PASSWORD, "s3cr3t/proxy-4711", "KEYLINE0123456789"):
         assert secret not in printed
     assert "Proxy-Authorization: Basic" in printed

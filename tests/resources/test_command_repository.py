@@ -26,7 +26,7 @@ def repository(tmp_path: Path, line: str, **options: object) -> CommandRepositor
         notes=tmp_path / "notes",
         below=tmp_path,
         keys=["vyos-1.5", "vyos-1.5-stream"],
-        told={"HYOPS_VYOS_REPO_BACKEND": "gcs"},
+        variables={"HYOPS_VYOS_REPO_BACKEND": "gcs"},
     )
 
 

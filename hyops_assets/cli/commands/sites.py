@@ -29,7 +29,7 @@ def seed(
     root: Root = None,
 ) -> None:
     """Seed published records to many sites at once, one seed at a time per site; canaries first."""
-    from hyops_assets.cli.seed import AcceptanceOptions, print_missing
+    from hyops_assets.cli.seed import SeedOptions, print_missing
     from hyops_assets.cli.seed import seed as seed_sites
     from hyops_assets.cli.usage import BadUsage
     from resources.sites.registry import CLOUDS
@@ -40,7 +40,7 @@ def seed(
     where = known_place(root, env)
     if missing:
         raise typer.Exit(print_missing(where))
-    raise typer.Exit(seed_sites(where, AcceptanceOptions(cloud, site or [], version or [], over_daily_cap, at_once)))
+    raise typer.Exit(seed_sites(where, SeedOptions(cloud, site or [], version or [], over_daily_cap, at_once)))
 
 
 @commands.command()

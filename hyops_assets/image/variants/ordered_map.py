@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
+def ordered_map(
     items: Iterator[Item], work: Callable[[Item], Result], *, threads: int
 ) -> Generator[tuple[Item, Result], None, None]:
     """Do some work on every item, several at a time; yield items with their results in the items' order.
