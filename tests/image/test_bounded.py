@@ -100,7 +100,7 @@ READERS = frozenset(
         *("xorriso", "osirrox", "isoinfo", "7z", "bsdtar", "tar", "dpkg-deb", "ar", "sgdisk", "fsck.fat", "fsck.vfat"),
     }
 )
-OWN_BYTES = {("disk/ext4.py", "debugfs"), ("disk/esp.py", "mcopy"), ("boot/seed.py", "xorriso")}
+OWN_BYTES = {("disk/ext4.py", "debugfs"), ("disk/esp.py", "mcopy"), ("boot/nocloud.py", "xorriso")}
 """They fill what was made a moment before, by the same function."""
 
 
