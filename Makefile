@@ -20,7 +20,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/all.txt pyproject.toml t
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/all.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q hyops_assets resources sensors
+	@$(BIN)/python -m compileall -q hyops_assets hyops_lab resources sensors
 	@touch $@
 
 .PHONY: setup

@@ -44,12 +44,10 @@ def named(text: str) -> int:
 
 
 def product() -> list[Path]:
-    """Every file of the product that is neither a cloud's nor the lab's, nor a command about the lab."""
+    """Every file of the product that is no cloud's."""
     files = [file for package in ("hyops_assets", "resources", "sensors") for file in (ROOT / package).rglob("*.py")]
     clouds = {ROOT / "resources/sites" / name for name in NAMES}
-    commands = {ROOT / f"hyops_assets/cli/{name}.py" for name in ("demo", "lab", "lab_boot")}
-    lab = {ROOT / "hyops_lab", *commands}
-    return [file for file in files if not (clouds | lab) & {file, *file.parents}]
+    return [file for file in files if not clouds & set(file.parents)]
 
 
 def test_no_file_speaks_of_a_cloud_without_a_reason() -> None:

@@ -183,13 +183,17 @@ def _strays(
         digest, said = ready[ref]
         whose = f"; belongs to environment {said}" if ref in theirs else "" if said else "; it names no environment"
         found = f"ready, of record {digest}{whose}"
-        mend = f"remove {kind} {ref} there if nothing is made of it"
+        mend = (
+            f"find out whose {kind} {ref} is, and leave it until then"
+            if said is None
+            else f"hyops seed adopts it where it holds a current record; else remove {kind} {ref} there by hand"
+        )
         yield Drift(where, f"{kind} {ref}", "left by a seed of this environment", found, mend, others=ref in theirs)
     ours = {ref: digest for ref, (digest, _) in ready.items() if ref not in theirs}
     for digest, count in sorted(Counter(ours.values()).items()):
         if count > 1:
             refs = ", ".join(sorted(ref for ref, of in ours.items() if of == digest))
-            one_too_many = f"keep one of {refs}, and remove the others there"
+            one_too_many = f"see which of {refs} this environment made; one of them is enough"
             yield Drift(where, f"record {digest}", f"one ready {kind}", f"{count}: {refs}", one_too_many)
 
 

@@ -1,4 +1,4 @@
-"""Commands in texts for people, as the caller would type them: with the environment and the inputs that he gave.
+"""Commands in texts for people, as the caller would type them: with the environment and the inputs that they gave.
 
 An error's hint is written where the error is known, on floors that know no command line: it says `hyops seed`. To a
 caller who gave `--env prod`, `hyops seed --env prod` is printed. This is the one place that adds it; lines pass it as
@@ -13,6 +13,8 @@ from functools import cache
 
 import click
 
+from hyops_assets.contract.printable import printable
+
 _COMMAND = re.compile(r"\bhyops (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)")
 _ENDS = re.compile(r"[;,)`\n]| (?:and|or|adopts|registers) |\bhyops ")
 """What ends a command in a sentence; flags of its own are looked for up to there."""
@@ -23,7 +25,7 @@ _GIVEN = (*_PLACES, "--module", "--inputs")
 def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
     """Return a text whose `hyops` commands carry the `--env` or `--root` that the caller gave, where they take it.
 
-    A command that names another environment stays as it is. One for the caller's own module gets his `--inputs` too.
+    A command that names another environment stays as it is. One for the caller's own module gets their `--inputs` too.
 
     Args:
         text: a line, or an error with its hint.
@@ -32,7 +34,7 @@ def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
     if "hyops " not in text:
         return text
     given = given_in(sys.argv[1:] if argv is None else argv)
-    place = next((f"{flag} {shlex.quote(given[flag])}" for flag in _PLACES if flag in given), "")
+    place = next((f"{flag} {_shown(given[flag])}" for flag in _PLACES if flag in given), "")
     if not place and "--inputs" not in given:
         return text
 
@@ -44,7 +46,7 @@ def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
         own = rest[: end.start()] if (end := _ENDS.search(rest)) else rest
         adds = [] if not place or any(flag in own for flag in _PLACES) else [place]
         if "--inputs" in given and "--inputs" not in own and _names_module(own, given.get("--module", "")):
-            adds.append(f"--inputs {shlex.quote(given['--inputs'])}")
+            adds.append(f"--inputs {_shown(given['--inputs'])}")
         return " ".join([f"hyops {words}", *adds]) + match[0].removeprefix(f"hyops {words}")
 
     return _COMMAND.sub(completed, text)
@@ -52,20 +54,27 @@ def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
 
 def _names_module(own: str, module: str) -> bool:
     """Tell whether a command is for the module that the caller named: another module has other inputs."""
-    return bool(module) and f" --module {module.partition('#')[0]}" in own
+    named = re.escape(module.partition("#")[0])
+    return bool(module) and re.search(rf" --module {named}(?![\w/-])", own) is not None
+
+
+def _shown(value: str) -> str:
+    """Return a value as it stands in a line: quoted, nothing in it that a terminal obeys, and no secret."""
+    from hyops_assets.cli.environment import redacted
+
+    return shlex.quote(printable(redacted(value)).replace("\n", "\\n"))
 
 
 def given_in(argv: Sequence[str]) -> dict[str, str]:
     """Return which place, module and inputs a command line names, by flag."""
     given: dict[str, str] = {}
     for at, word in enumerate(argv):
+        if word == "--":
+            break
         flag, equals, value = word.partition("=")
-        if flag not in _GIVEN:
-            continue
-        if equals:
+        value = value if equals else next(iter(argv[at + 1 :]), "")
+        if flag in _GIVEN and value:
             given[flag] = value
-        elif at + 1 < len(argv):
-            given[flag] = argv[at + 1]
     return given
 
 

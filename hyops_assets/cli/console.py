@@ -27,7 +27,11 @@ class PrintableConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a line or a table's cell as it will be shown; rich asks for each of them here."""
-        return super().render_str(as_typed(printable(text)), **options)
+        return super().render_str(printable(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print lines and tables; in a table's cells stand names, and no commands."""
+        super().print(*(as_typed(one) if isinstance(one, str) else one for one in objects), **options)
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:

@@ -13,8 +13,12 @@ import typer
 from hyops_assets.cli.doctor_check import HostCheck
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.printable import printable
 
 GROUP = "hyops.extras"
+INSTALL = "make setup, in a checkout; elsewhere install the wheel with its extra: pip install '<wheel>[lab]'"
+"""How an extra is installed."""
+_TAKES_ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 class Lab(Protocol):
@@ -39,6 +43,9 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of every extra that is installed."""
     for extra in installed().values():
         extra.add_commands(app)
+    if "lab" not in installed():
+        for name in ("demo", "lab"):
+            app.command(name, hidden=True, context_settings=_TAKES_ANYTHING)(_refused)
 
 
 def checks() -> list[HostCheck]:
@@ -56,11 +63,22 @@ def lab() -> Lab:
         return installed()["lab"]
     except KeyError:
         raise Refused(
-            "the environment is a lab's, and the lab is not installed", hint="pip install 'hyops-assets[lab]'"
+            "the lab is not installed, or this environment was installed before it was an extra", hint=INSTALL
         ) from None
 
 
 @cache
 def installed() -> dict[str, Lab]:
-    """Return the extras by name, each looked for once in a process."""
-    return {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+    """Return the extras by name, each looked for once in a process; one that cannot be loaded is said and left out."""
+    found: dict[str, Lab] = {}
+    for entry in entry_points(group=GROUP):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:  # noqa: BLE001 - a broken extra keeps no other command from working
+            typer.echo(printable(f"warning: the extra {entry.name} cannot be loaded: {error}"), err=True)
+    return found
+
+
+def _refused() -> None:
+    """Say that the lab is not there; see `lab`."""
+    lab()

@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _told(error: HyopsError) -> str:
-    return as_typed(redacted(str(error)))
+    return redacted(as_typed(str(error)))
 
 
 def _run() -> None:

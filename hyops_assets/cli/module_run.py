@@ -115,7 +115,7 @@ class Recorded:
 
     def say(self, line: str) -> None:
         """Print a line, without secrets."""
-        typer.echo(as_typed(self.prepared.redactor.text(line)))
+        typer.echo(self.prepared.redactor.text(as_typed(line)))
 
     def _say_where(self) -> None:
         if self._record is not None:

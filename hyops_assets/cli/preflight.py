@@ -77,7 +77,7 @@ def run_preflight(place: Place, asked: ModuleCommand | None, *, target: str, str
         looked, redactor = _look(place, asked, target)
         code = exit_status(looked, strict=strict)
         lines = [
-            as_typed(redactor.text(f"{check.status} {check.name} {check.detail}".rstrip())) for check in looked.all
+            redactor.text(as_typed(f"{check.status} {check.name} {check.detail}".rstrip())) for check in looked.all
         ]
         report = redactor.document(_report(place, looked, target, code))
         _record(place, run_id, [*lines, f"exit_code={code}"], report, redactor)

@@ -14,7 +14,6 @@ commands = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     suggest_commands=False,
-    callback=require_installed,
     help="Local stand-ins: object repository, Proxmox VE, Hetzner Cloud, feed.",
 )
 
@@ -37,6 +36,7 @@ def demo(
 @commands.command("iso")
 def lab_iso(release: Version = "2026.03.03-0027-rolling", env: Env = None, root: Root = None) -> None:
     """Make a signed VyOS look-alike ISO from Debian packages, or find the one made before."""
+    require_installed()
     from hyops_lab.cli.lab import make_iso
 
     make_iso(place(root, env), release)
@@ -54,6 +54,7 @@ def lab_up(
 
     The first time, the release's look-alike ISO is made from Debian packages, which takes minutes.
     """
+    require_installed()
     from hyops_lab.cli.lab import up
 
     up(place(root, env), release)
@@ -62,6 +63,7 @@ def lab_up(
 @commands.command("down")
 def lab_down(env: Env = None, root: Root = None) -> None:
     """Stop the lab. What it holds stays for the next start."""
+    require_installed()
     from hyops_lab.cli.lab import down
 
     down(place(root, env))
@@ -70,6 +72,7 @@ def lab_down(env: Env = None, root: Root = None) -> None:
 @commands.command("release")
 def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
     """Put a release into the lab's feed, with a look-alike ISO of that version."""
+    require_installed()
     from hyops_lab.cli.lab import announce
 
     announce(require_there(place(root, env)), release)
@@ -78,6 +81,7 @@ def lab_release(release: Version, env: Env = None, root: Root = None) -> None:
 @commands.command("env")
 def lab_env(env: Env = None, root: Root = None) -> None:
     """Print the exports that let other programs reach the running lab: eval "$(hyops lab env)"."""
+    require_installed()
     from hyops_lab.cli.lab import print_environment
 
     print_environment(place(root, env))
@@ -90,6 +94,7 @@ def lab_boot(
     root: Root = None,
 ) -> None:
     """Boot the snapshot that was seeded into the lab's Hetzner project, and show what cloud-init came to."""
+    require_installed()
     from hyops_lab.cli.boot import boot_image
 
     boot_image(place(root, env), uefi=uefi)

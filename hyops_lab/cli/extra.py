@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import typer
 
 from hyops_assets.cli.doctor_check import HostCheck
+from hyops_assets.cli.extras import INSTALL
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 
@@ -71,7 +72,7 @@ def require_installed() -> None:
         Refused: one is missing.
     """
     if missing := _missing():
-        raise Refused(f"the lab needs {' and '.join(missing)}", hint="pip install 'hyops-assets[lab]'")
+        raise Refused(f"the lab needs {' and '.join(missing)}", hint=INSTALL)
 
 
 def _missing() -> list[str]:

@@ -57,7 +57,7 @@ def texts_in(path: Path) -> Iterator[str]:
 TEXTS = sorted(
     {
         (str(path.relative_to(CHECKOUT)), text)
-        for floor in ("hyops_assets", "resources", "sensors")
+        for floor in ("hyops_assets", "hyops_lab", "resources", "sensors")
         for path in (CHECKOUT / floor).rglob("*.py")
         for text in texts_in(path)
         if re.search(r"\bhyops [a-z]", text) and not text.lstrip().startswith("Written by")
@@ -81,3 +81,28 @@ def test_every_hint_names_commands_that_are_there_and_is_printed_with_the_caller
                 if not re.search(rf"\bhyops {command} (?:--env prod\b|[^;,)\n]*(?:--env|--root|{{}}))", printed):
                     wrong.append(f"{where}: {printed}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--root", "/tmp/\x1b[31m\nx"], "hyops seed --root '/tmp/\\x1b[31m\\nx'"),
+        (["--root", "/tmp/r\udcff"], "hyops seed --root '/tmp/r\\udcff'"),
+        (["--env="], "hyops seed"),
+        (["--", "--env", "dev"], "hyops seed"),
+    ],
+    ids=["orders to a terminal", "bytes of no encoding", "an empty name", "words behind the options"],
+)
+def test_what_is_added_is_one_quoted_value_that_changes_no_terminal(argv: list[str], said: str) -> None:
+    assert as_typed("hyops seed", argv) == said
+    said.encode()
+
+
+def test_a_secret_that_was_typed_as_a_name_is_not_printed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HCLOUD_TOKEN", "s3cretvalue9999zz")
+    assert "s3cretvalue" not in as_typed("make it: hyops init", ["--env", "s3cretvalue9999zz"])
+
+
+def test_inputs_are_those_of_the_module_that_was_named_and_of_no_longer_name() -> None:
+    given = ["--module", "core/onprem/vyos-template", "--inputs", "i.yml"]
+    assert as_typed("hyops apply --module core/onprem/vyos-template-seed", given).endswith("vyos-template-seed")

@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from hyops_assets.cli import extras
 from hyops_assets.cli.environment import place
@@ -15,7 +18,7 @@ from hyops_assets.settings.pipeline import Settings
 from hyops_lab.cli import extra
 from tests.test_floors import loaded_by
 
-INSTALL = "next: pip install 'hyops-assets[lab]'"
+INSTALL = f"next: {extras.INSTALL}"
 
 
 @pytest.fixture
@@ -60,6 +63,28 @@ def test_where_the_lab_is_not_there_an_environment_of_it_says_so_and_any_other_w
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
     assert extras.checks() == []
+
+
+@pytest.mark.usefixtures("without_the_lab")
+@pytest.mark.parametrize("command", [["lab", "up", "--env", "dev"], ["demo"], ["lab", "--help"]], ids=" ".join)
+def test_where_the_lab_is_not_there_its_commands_say_how_it_is_installed(command: list[str]) -> None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    extras.add_commands(app)
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, Refused)
+    assert ended.exception.hint == extras.INSTALL
+
+
+def test_an_extra_that_cannot_be_loaded_keeps_no_other_from_working(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = EntryPoint("other", "no_such_module:X", extras.GROUP)
+    monkeypatch.setattr(extras, "entry_points", lambda group: [broken, *entry_points(group=group)])
+    extras.installed.cache_clear()
+    assert list(extras.installed()) == ["lab"]
+    extras.installed.cache_clear()
+    assert "the extra other cannot be loaded: No module named 'no_such_module'" in capsys.readouterr().err
 
 
 def test_the_command_loads_nothing_of_what_the_lab_needs_before_it_is_used(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`core/onprem/vyos-template-import` and `core/hetzner/vyos-image-register`: what stands at a site becomes a state.
 
 Read at the site, compared with what is claimed, written down; nothing is downloaded, seeded or changed there. What is
-compared stands in the cloud's folder (`resources/sites/<cloud>/found.py`).
+compared stands in the cloud's folder (`resources/sites/<cloud>/registration.py`).
 """
 
 from hyops_assets.cli.modules.sites import chosen_site

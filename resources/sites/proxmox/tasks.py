@@ -50,7 +50,7 @@ class NodeJournal(Journal):
     upids: list[str] = field(default_factory=list[str], kw_only=True)
 
     def work(self, stage: str, ask: Callable[[], str]) -> TaskEnd:
-        """Ask for a worker and wait for it; again, within the site's patience, where it did not get a lock."""
+        """Ask for a worker and wait for it; again, for as long as an outage may last, where it did not get a lock."""
         return self.client.patiently(TaskBusy)(lambda: self.wait(stage, ask()))
 
     def wait(self, stage: str, upid: str) -> TaskEnd:
