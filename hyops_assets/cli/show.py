@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from hyops_assets.cli.environment import Place
+from hyops_assets.cli.modules.registry import find_module
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.references import StateRef
@@ -43,6 +44,8 @@ def _show_state(place: Place, reference: str, *, as_json: bool) -> None:
     store = StateStore(place.root)
     state = store.find(ref)
     if state is None:
+        # A state of another project's module is shown; without one, a name that is no module of ours is mistyped.
+        find_module(ref.module)
         raise Refused(
             f"{ref} has no state in {place.root.path}",
             hint=f"hyops apply --module {ref.module}, or name an instance: {ref.module}#<instance>",

@@ -187,6 +187,14 @@ def test_a_command_line_that_cannot_be_followed_ends_with_2_and_changes_nothing(
     assert list(root.iterdir()) == []
 
 
+def test_showing_a_module_that_is_none_lists_those_that_are(user: Path) -> None:
+    environment_of(user)
+    ran = hyops(user, "show", "module", "core/onprem/vyos-template-sead", "--env", "dev")
+    assert ran.returncode != 0
+    assert "no module 'core/onprem/vyos-template-sead'" in ran.stderr
+    assert "core/onprem/vyos-template-seed" in ran.stderr
+
+
 @pytest.mark.parametrize("words", [("apply",), ("no-such-command",), ("validate", "--no-such-flag"), ("apply", "x")])
 def test_what_the_parser_refuses_ends_with_2(user: Path, words: tuple[str, ...]) -> None:
     ran = hyops(user, *words)
