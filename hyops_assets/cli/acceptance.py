@@ -287,8 +287,7 @@ def _judged(ground: AcceptanceRun, site: TriedSite, ran: Ran, contract: Contract
     """Return what of a seed does not hold: that it was made by this run, its lineage, what is read back."""
     said, disk = ran.metadata[site.cloud.spec.asset], contract.record.disk.sha256
     passed, why = ran.checks.get(_LINEAGE, (False, "the check did not run"))
-    # A cloud that reads the disk back says what it read.
-    read_back = said.get("readback_sha256", disk) == disk
+    read_back = not site.trial.reads_back or said["readback_sha256"] == disk
     return [
         *([] if said["outcome"] == "created" else [f"it was {said['outcome']}, not created"]),
         *([] if passed else [f"{_LINEAGE}: {why}"]),

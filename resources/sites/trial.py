@@ -49,6 +49,11 @@ class Trial(Protocol):
         """What the seed is asked for, by field of the cloud's options: what was priced, and nothing dearer."""
         ...
 
+    @property
+    def reads_back(self) -> bool:
+        """Whether a seed that made something here says what it read back, as `readback_sha256`."""
+        ...
+
     def priced(self, disk_bytes: int) -> Self:
         """Return the trial with its terms for a disk, by the prices now. Reads only.
 

@@ -31,6 +31,8 @@ class HetznerTrial:
         client: of the project.
         environment: the id of the one that asks; None where it has none.
         offer: the server that writes; None where none was fixed.
+        terms: what was fixed for it.
+        reads_back: the server reads the disk that it wrote.
     """
 
     name: str
@@ -39,6 +41,7 @@ class HetznerTrial:
     environment: str | None
     offer: Offer | None = None
     terms: Terms | None = None
+    reads_back: bool = True
 
     @property
     def options(self) -> Mapping[str, object]:

@@ -26,6 +26,8 @@ class ProxmoxTrial:
         seeder: of the site.
         environment: the id of the one that asks; None where it has none.
         upload: whether a record that is not built yet will be sent there from this host.
+        terms: none: a template costs nothing.
+        reads_back: the node compares what it took itself.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ProxmoxTrial:
     environment: str | None
     upload: bool
     terms: Terms | None = None
+    reads_back: bool = False
     options: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def priced(self, disk_bytes: int) -> Self:
