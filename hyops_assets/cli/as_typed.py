@@ -42,12 +42,13 @@ def as_typed(text: str, argv: Sequence[str] | None = None) -> str:
         words = command_in(match["words"])
         if words not in commands_with("--env"):
             return match[0]
-        rest = f"{match[0].removeprefix(f'hyops {words}')}{text[match.end() :]}"
+        tail = match[0].removeprefix(f"hyops {words}")
+        rest = tail + text[match.end() :]
         own = rest[: end.start()] if (end := _ENDS.search(rest)) else rest
         adds = [] if not place or any(flag in own for flag in _PLACES) else [place]
         if "--inputs" in given and "--inputs" not in own and _names_module(own, given.get("--module", "")):
             adds.append(f"--inputs {_shown(given['--inputs'])}")
-        return " ".join([f"hyops {words}", *adds]) + match[0].removeprefix(f"hyops {words}")
+        return " ".join([f"hyops {words}", *adds]) + tail
 
     return _COMMAND.sub(completed, text)
 
