@@ -102,17 +102,24 @@ def forget(partition: Partition, found: list[Reference], instance: dg.DagsterIns
     Raises:
         StillReferredTo: something holds it, or refers to it and `referred_to` is false.
     """
+    if (kept := refusal(partition, found, referred_to=referred_to)) is not None:
+        raise kept
+    instance.delete_dynamic_partition(partition.dimension, partition.key)
+
+
+def refusal(partition: Partition, found: list[Reference], *, referred_to: bool) -> StillReferredTo | None:
+    """Return why a partition would not be forgotten; None where it would. See `forget`."""
     holding = [one.what for one in found if one.holds]
     if holding:
-        raise StillReferredTo(
+        return StillReferredTo(
             f"{partition} is not forgotten: {'; '.join(holding)}", hint="wait for its runs, or take the site out first"
         )
     if found and not referred_to:
-        raise StillReferredTo(
+        return StillReferredTo(
             f"{partition} is not forgotten: {'; '.join(one.what for one in found)}",
             hint="what refers to it stays usable from a shell; forget it all the same with --referred-to",
         )
-    instance.delete_dynamic_partition(partition.dimension, partition.key)
+    return None
 
 
 def _unfinished(partition: Partition, instance: dg.DagsterInstance) -> list[str]:

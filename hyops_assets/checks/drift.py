@@ -27,6 +27,7 @@ from resources.border import bordered, said_of
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 from resources.repository.heads import head_published
+from resources.secrets import MissingSecret
 from resources.sites.base import Audited, CloudSpec, Place, Places
 from resources.sites.links import Link
 from resources.sites.resource import OpenSites
@@ -84,7 +85,8 @@ def drift_at(cloud: Cloud, settings: Settings, store: ArtifactStore, places: Pla
             with timed(f"{cloud.name}/{name}"):
                 found += site_drift(cloud.spec, name, places.place(name), here, store, settings.environment_id)
         except HyopsError as error:
-            ask = f"see whether the site answers: hyops preflight --target {cloud.name}"
+            unset = isinstance(error, MissingSecret)
+            ask = error.hint if unset else f"see whether the site answers: hyops preflight --target {cloud.name}"
             found.append(Drift(name, "the whole site", "can be read", said_of(error), ask))
     for site in sorted({one.site for one in expected} - cloud.sites(settings).keys()):
         what = "not in pipeline.yml: it is not looked at"
@@ -151,6 +153,12 @@ def drift_of_published(
                 yield Drift(version, url, "anyone can read it", said_of(error), f"see that {url} is there for anyone")
         if objects != seen.objects:
             store.write_document(SEEN, version, SeenObjects(objects=objects))
+
+
+def anything_left(store: ArtifactStore) -> bool:
+    """Say whether this environment published or seeded anything: else there is nothing that could stand."""
+    kinds = [PUBLISHED.to_user_string(), *(cloud.asset.to_user_string() for cloud in CLOUDS)]
+    return any(store.list_names(kind) for kind in kinds)
 
 
 def _broken(where: str, mend: str, links: Iterable[Link]) -> Iterator[Drift]:

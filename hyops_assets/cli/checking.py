@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hyops_assets.cli.modules.sites import WhichSite
 from hyops_assets.cli.modules.work import Check
 from hyops_assets.cli.prepare import Prepared
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
@@ -18,17 +19,17 @@ def module_checks(prepared: Prepared, environ: Mapping[str, str] = os.environ) -
         *runtime_checks(work.place.root),
         *required_variables(work.inputs.required_env, environ),
         *reference_checks(prepared),
-        *(_site_checks(prepared) if prepared.resolution.unresolved else prepared.module.checks(work)),
+        *_own_checks(prepared),
     ]
 
 
-def _site_checks(prepared: Prepared) -> list[Check]:
-    """Return that the site is not configured, where it is not: known although a reference leads nowhere."""
+def _own_checks(prepared: Prepared) -> list[Check]:
+    """Return what the module's row adds: nothing where its site is none, or where a reference leads nowhere."""
     try:
         prepared.module.require_site(prepared.work)
-    except NoSuchSite as error:
+    except (NoSuchSite, WhichSite) as error:
         return [Check("site", "fail", f"{error.message}; {error.hint}")]
-    return []
+    return [] if prepared.resolution.unresolved else prepared.module.checks(prepared.work)
 
 
 def runtime_checks(root: RuntimeRoot) -> list[Check]:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from rich.table import Table
 
-from hyops_assets.checks.drift import Drift, drift_at, drift_of_published
+from hyops_assets.checks.drift import Drift, anything_left, drift_at, drift_of_published
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
 from hyops_assets.cli.progress import busy
@@ -37,7 +37,8 @@ def run_drift(place: Place) -> int:
         table.add_column(heading, overflow="fold")
     for one in differing:
         table.add_row(one.where, one.what, one.expected, one.found)
-    place.console.print(table if differing else "everything stands as it was left")
+    stands = "everything stands as it was left" if anything_left(store) else "nothing was published or seeded here yet"
+    place.console.print(table if differing else stands)
     for one in found:
         if one.others:
             place.console.print(f"{one.where}: {one.what}: {one.found}")

@@ -2,7 +2,7 @@
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
-from hyops_assets.forgetting import Partition, forget, references
+from hyops_assets.forgetting import Partition, forget, references, refusal
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from resources.states.store import StateStore
@@ -28,7 +28,9 @@ def run_forget(place: Place, name: str, *, apply: bool, referred_to: bool) -> No
         if not found:
             place.console.print(f"{partition}: nothing refers to it")
         if not apply:
-            place.console.print("plan: nothing is changed; --apply forgets it")
+            kept = refusal(partition, found, referred_to=referred_to)
+            then = "--apply forgets it" if kept is None else f"--apply would be refused; {kept.hint}"
+            place.console.print(f"plan: nothing is changed; {then}", soft_wrap=True)
             return
         forget(partition, found, instance, referred_to=referred_to)
     place.console.print(f"{partition} is forgotten; its runs stay in the event log")

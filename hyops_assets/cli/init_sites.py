@@ -15,8 +15,10 @@ import yaml
 from pydantic import ValidationError
 
 from hyops_assets.cli.as_typed import as_typed
+from hyops_assets.cli.console import console
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.progress import shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.settings.pipeline import Settings
@@ -80,9 +82,11 @@ def sites_text(asked: AskedSites) -> str:
             f"these sites cannot be used: {wrong_values(error, 'they')}", hint="correct the flags of hyops init"
         ) from None
     wrong: list[Check] = []
-    for check in _looks(settings):
-        typer.echo(as_typed(f"{check.status} {check.name} {check.detail}".rstrip()))
-        wrong += [check] if check.status == "fail" else []
+    # A host without an answer keeps a client waiting for minutes.
+    with shown(console(stderr=True), ends=False):
+        for check in _looks(settings):
+            typer.echo(as_typed(f"{check.status} {check.name} {check.detail}".rstrip()))
+            wrong += [check] if check.status == "fail" else []
     if wrong:
         raise SiteNotReached(
             f"nothing was written: {', '.join(check.name for check in wrong)}",
@@ -124,4 +128,4 @@ def _looks(settings: Settings) -> Iterator[Check]:
         if os.environ.get(token, "").strip():
             yield tried(f"readiness:{kind}/{name}", lambda kind=kind, name=name: reached(settings, kind, name))
         else:
-            yield Check(f"readiness:{kind}/{name}", "missing", f"not looked at: export {token}=… holds its token")
+            yield Check(f"readiness:{kind}/{name}", "missing", f"not looked at: export its token as {token}")

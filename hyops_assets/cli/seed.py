@@ -27,6 +27,9 @@ from resources.settings import load_settings
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
 
+_MOST_LISTED = 5
+"""Versions that a refusal names."""
+
 
 @dataclass(frozen=True)
 class SeedOptions:
@@ -110,9 +113,11 @@ def _chosen(place: Place, asked: SeedOptions, graph: Graph) -> list[Cell]:
         raise Refused("the build slot names no record", hint="build one, or name it: --version")
     published = {*SeedLog(graph.instance, CLOUDS[0]).published(), *_vouched(graph)}
     if unknown := [version for version in versions if version not in published]:
+        newest = ", ".join(sorted(published, reverse=True)[:_MOST_LISTED]) or "none"
         raise Refused(
-            f"no contract of {', '.join(unknown)} was published here",
-            hint="apply what knows it: hyops apply --module core/shared/vyos-image-build adopts what stands",
+            f"no contract of {', '.join(unknown)} was published here (published, the newest: {newest})",
+            hint="name one of them; one that stands and is not known here is adopted by: "
+            "hyops apply --module core/shared/vyos-image-build",
         )
     return [
         Cell(cloud, site, version)

@@ -122,7 +122,7 @@ class BuildSettings(Frozen):
         default=None, description="a hyops.package-lock/v1 of this ISO; without one apt solves the packages"
     )
     boot_timeout_seconds: int = Field(
-        default=600, ge=30, le=MOST_SECONDS, description="until a gate's boot must have answered"
+        default=1200, ge=30, le=MOST_SECONDS, description="until a gate's boot must have answered"
     )
     boot_memory_mib: int = Field(
         default=1024, ge=1024, le=1 << 20, description="of a gate's guest; VyOS documents 1024 MiB as its minimum"

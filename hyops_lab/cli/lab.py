@@ -125,6 +125,7 @@ def _lookalike_shown(place: Place, release: str) -> LabIso:
     """Return the look-alike of a release; made the first time, it shows what goes on: that takes minutes."""
     if (found := lookalike_place(release, lab_cache())).public_key.exists():
         return found
+    place.console.print("making the look-alike ISO, once on this host: 1 to 4 minutes")
     with busy(place.console, "look-alike ISO") as step:
         made = lookalike(release, step)
         step.ended("made", made.iso.stat().st_size)

@@ -11,6 +11,7 @@ from hyops_assets.checks.drift import CHECK, SEEN, Drift, SeenObjects, drift_of_
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.definitions import build_definitions
 from hyops_lab.cli.lab import SITE
+from hyops_lab.ensemble import PROXMOX_TOKEN_ENV
 from hyops_lab.hetzner.project import Image
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
@@ -80,6 +81,13 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
     assert "protection against deletion" in differing.stdout
     assert "1 difference\n" in differing.stdout
     assert f"next: protect snapshot {snapshot(seeded).id} there again" in differing.stdout
+
+
+def test_a_lab_that_is_down_is_told_with_how_it_is_started(seeded: LabEnvironment) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != PROXMOX_TOKEN_ENV}
+    ran = hyops(environ, "drift", "--root", seeded.root.path)
+    assert ran.returncode == 1
+    assert "next: hyops lab up" in ran.stdout
 
 
 def test_a_missing_snapshot_is_told(seeded: LabEnvironment, images: dict[int, Image]) -> None:

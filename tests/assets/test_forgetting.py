@@ -60,7 +60,9 @@ def test_a_mistyped_version_is_forgotten_from_the_ui(home: LabEnvironment, typed
         assert (typed in versions(home)) is left
 
 
-def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: LabEnvironment) -> None:
+def test_what_still_refers_to_a_version_is_listed_and_keeps_it(
+    seeded: LabEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = referring(seeded, RELEASE)
     assert f"document published_contract/{RELEASE}" in found
     assert f"document hetzner_image/{SITE}|{RELEASE}" in found
@@ -68,6 +70,9 @@ def test_what_still_refers_to_a_version_is_listed_and_keeps_it(seeded: LabEnviro
     with pytest.raises(StillReferredTo, match="state core/shared/vyos-image-build#vyos_default_build"):
         run_forget(Place(seeded.root, ""), RELEASE, apply=True, referred_to=False)
     assert RELEASE in versions(seeded)
+    for referred_to, then in ((False, "--apply would be refused; what refers to it"), (True, "--apply forgets it")):
+        run_forget(Place(seeded.root, ""), RELEASE, apply=False, referred_to=referred_to)
+        assert f"plan: nothing is changed; {then}" in capsys.readouterr().out
 
 
 def test_a_run_that_has_not_ended_keeps_a_version_whatever_is_asked(home: LabEnvironment) -> None:

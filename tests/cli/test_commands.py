@@ -434,3 +434,49 @@ def test_a_site_that_is_not_configured_is_said_before_a_record_that_is_missing_t
     inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\nsite: fns\n")
     error = not_started(hyops(user, command, "--env", "dev", "--module", IMAGE_SEED, "--inputs", inputs))
     assert "no hetzner site 'fns' is configured (configured: fsn)" in error
+
+
+@pytest.mark.parametrize(
+    ("slot", "site", "why"),
+    [
+        ("berlim", "", "no hetzner site 'berlim' is configured (configured: berlin, munich)"),
+        ("trial", "", "no hetzner site 'trial' is configured (configured: berlin, munich)"),
+        ("munich", "berlin", "the state instance munich is the slot of site munich, and the inputs name site berlin"),
+        ("trial", "berlin", None),
+        ("berlin", "berlin", None),
+        ("munich", "", None),
+    ],
+)
+def test_a_slot_that_leaves_its_site_open_is_refused(user: Path, slot: str, site: str, why: str | None) -> None:
+    inputs = user / "inputs.yml"
+    inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\n" + (f"site: {site}\n" if site else ""))
+    settings_of(user, "berlin", "munich")
+    ran = hyops(
+        user, "plan", "--env", "dev", "--module", IMAGE_SEED, "--state-instance", slot, "--inputs", inputs
+    )  # fmt: skip
+    error = not_started(ran)
+    assert error.startswith(why or f"{IMAGE_BUILD}#vyos_default_build has no state")
+
+
+@pytest.mark.parametrize(("slot", "refused"), [("berlim", True), ("trial", False)])
+def test_beside_one_site_a_slot_of_almost_its_name_is_taken_for_mistyped(user: Path, slot: str, refused: bool) -> None:
+    settings_of(user, "berlin")
+    inputs = user / "inputs.yml"
+    inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\n")
+    ran = hyops(user, "preflight", "--env", "dev", "--module", f"{IMAGE_SEED}#{slot}", "--inputs", inputs)
+    assert (f"no hetzner site '{slot}'" in ran.stdout) is refused
+    assert ran.returncode == 11
+
+
+def settings_of(user: Path, *sites: str) -> None:
+    """Write the settings of environment dev: Hetzner sites of these names."""
+    root = RuntimeRoot(user / ".hybridops/envs/dev")
+    root.settings_file.parent.mkdir(parents=True)
+    lines = ", ".join(f"{name}: {{token_env: HCLOUD_{name.upper()}}}" for name in sites)
+    root.settings_file.write_text(f"sites: {{hetzner: {{{lines}}}}}\n")
+
+
+def test_where_nothing_was_seeded_yet_drift_says_so(user: Path) -> None:
+    settings_of(user)
+    ran = hyops(user, "drift", "--env", "dev")
+    assert (ran.returncode, ran.stdout) == (0, "nothing was published or seeded here yet\n")

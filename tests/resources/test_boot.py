@@ -69,7 +69,7 @@ def test_a_second_process_boots_once_the_first_is_gone_and_its_time_begins_then(
     assert [stage.partition(" (")[0] for stage in stages[:2]] == [f"wait for the guest of process {other.pid}"] * 2
     assert stages[-1] == "boot bios"
     powered = next(stage for stage in stages if stage.startswith("power on"))
-    assert powered.startswith("power on the disk under BIOS: emulated (tcg), usually 2 to 10 minutes, given up after")
+    assert powered.startswith("power on the disk under BIOS: emulated (tcg), usually 1 to 5 minutes, given up after")
     assert not passed
     assert "no proof before the time ran out" in str(detail["failure"])
 

@@ -148,7 +148,7 @@ def booting(
 
 def _announced(firmware: Firmware, used: Accelerator, timeout: float, count: int) -> str:
     """Return what a person reads as a guest is powered on: under what, about how long, and when it is given up."""
-    how = "by KVM, about a minute" if used.kind == "kvm" else "emulated (tcg), usually 2 to 10 minutes"
+    how = "by KVM, about a minute" if used.kind == "kvm" else "emulated (tcg), usually 1 to 5 minutes"
     again = ", once more after it fell silent" if count > 1 else ""
     limit = quantity(round(timeout / 60), "minute")
     return f"{POWER_ON}the disk under {firmware.upper()}{again}: {how}, given up after {limit}"
