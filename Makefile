@@ -36,7 +36,12 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 	@$(BIN)/hyops dev
 
 .PHONY: test
-test: setup lint ## everything, the slow tests too: several workers, then what needs the machine alone
+test: setup ## everything, the slow tests too: lint beside them, then what needs the machine alone
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 lint pytest
+
+# Both passes run, whatever the first came to.
+.PHONY: pytest
+pytest: setup
 	@status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
 	$(BIN)/pytest -m "alone" $$(grep -rlF "mark.alone" tests) || status=$$?; \
