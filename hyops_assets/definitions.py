@@ -50,8 +50,8 @@ ASSETS = [
     leftover_resources,
 ]
 WISHES: Mapping[str, type[BaseModel]] = {
-    "vyos_iso": upstream.Intake,
-    "qcow2_record": records.HowMade,
+    "vyos_iso": upstream.IsoOptions,
+    "qcow2_record": records.BuildOptions,
     "published_contract": published_contract.Registration,
     **{cloud.spec.asset: cloud.spec.options for cloud in CLOUDS},
     "forget": Forgetting,

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from resources.sites.registry import CLOUDS
+from tests.sources import PRODUCT
 
 ROOT = Path(__file__).parents[1]
 NAMES = frozenset(cloud.name for cloud in CLOUDS)
@@ -37,6 +38,7 @@ def named(text: str) -> int:
         return 0
     return sum(
         (isinstance(node, ast.ImportFrom) and (node.module or "").startswith(IMPORTS))
+        or (isinstance(node, ast.Import) and any(alias.name.startswith(IMPORTS) for alias in node.names))
         or (isinstance(node, ast.Constant) and node.value in NAMES)
         or (isinstance(node, ast.Attribute) and node.attr in NAMES)
         for node in ast.walk(ast.parse(text))
@@ -45,7 +47,7 @@ def named(text: str) -> int:
 
 def product() -> list[Path]:
     """Every file of the product that is no cloud's."""
-    files = [file for package in ("hyops_assets", "resources", "sensors") for file in (ROOT / package).rglob("*.py")]
+    files = [file for package in PRODUCT for file in (ROOT / package).rglob("*.py")]
     clouds = {ROOT / "resources/sites" / name for name in NAMES}
     return [file for file in files if not clouds & set(file.parents)]
 

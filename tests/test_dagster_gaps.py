@@ -8,6 +8,7 @@ import pytest
 from starlette.applications import Starlette
 
 from hyops_assets import dagster_gaps
+from tests.sources import PACKAGES
 
 pytestmark = pytest.mark.seconds
 
@@ -16,7 +17,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 def test_no_other_file_of_the_product_imports_a_private_part_of_dagster() -> None:
     private: list[str] = []
-    for package in ("hyops_assets", "resources", "sensors"):
+    for package in PACKAGES:
         for path in sorted((CHECKOUT / package).rglob("*.py")):
             names = [
                 name

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 import hyops_assets
+import hyops_lab
 import resources
 import sensors
+from tests.sources import PACKAGES, PRODUCT
 
 pytestmark = pytest.mark.seconds
 
 CHECKOUT = Path(__file__).parents[1]
-PACKAGES = ("hyops_assets", "resources", "sensors")
-SOURCES = sorted(path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py"))
+
+
+def sources(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (CHECKOUT / package).rglob("*.py"))
 
 
 def imported_by(path: Path) -> set[str]:
@@ -43,18 +47,18 @@ def loaded_by(statement: str, home: Path) -> set[str]:
     return set(ran.stdout.split())
 
 
-@pytest.mark.parametrize("package", [hyops_assets, resources, sensors], ids=PACKAGES)
+@pytest.mark.parametrize("package", [hyops_assets, resources, sensors, hyops_lab], ids=PACKAGES)
 def test_top_level_packages_are_ours_and_nobody_elses_of_that_name(package: object) -> None:
     assert Path(str(vars(package)["__file__"])).parent.parent == CHECKOUT
 
 
 def test_nothing_of_the_product_imports_the_lab() -> None:
-    for path in SOURCES:
+    for path in sources(*PRODUCT):
         assert not any(name.partition(".")[0] == "hyops_lab" for name in imported_by(path)), path
 
 
 def test_nothing_of_the_product_imports_a_test_or_a_tool() -> None:
-    for path in SOURCES:
+    for path in sources(*PACKAGES):
         roots = {name.partition(".")[0] for name in imported_by(path)}
         assert not roots & {"tests", "benchmarks", "chaos", "tools", "pytest"}, path
 
@@ -81,4 +85,4 @@ def test_the_ground_and_the_clients_load_no_dagster(package: str, tmp_path: Path
 
 
 def test_every_module_says_what_lives_in_it() -> None:
-    assert [str(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))] == []
+    assert [str(path) for path in sources(*PACKAGES) if not ast.get_docstring(ast.parse(path.read_text()))] == []

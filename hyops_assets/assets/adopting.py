@@ -28,7 +28,7 @@ from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file
 
 
-class Elsewhere(Frozen):
+class DiskElsewhere(Frozen):
     """A disk that was built elsewhere, if one is to be taken over. The path of one on this host is handed over."""
 
     record_url: PublicUrl = Field(default="", description="https URL of a versioned qcow2 or raw.xz")
@@ -37,7 +37,7 @@ class Elsewhere(Frozen):
 
 def adopted_record(
     version: RecordVersion,
-    elsewhere: Elsewhere,
+    elsewhere: DiskElsewhere,
     local_path: str,
     settings: Settings,
     store: ArtifactStore,
@@ -97,7 +97,7 @@ def adopted_record(
     return built
 
 
-def _fetched(elsewhere: Elsewhere, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:
+def _fetched(elsewhere: DiskElsewhere, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:
     if local_path:
         return Path(local_path).expanduser()
     file = scratch / Path(elsewhere.record_url).name

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from hyops_assets.assets.adopting import Elsewhere, adopted_record
+from hyops_assets.assets.adopting import DiskElsewhere, adopted_record
 from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.assets.smoke import smoke_verified
 from hyops_assets.assets.steps import record_version, step
@@ -37,7 +37,7 @@ from resources.repository.revisions import refuse_rebuild
 GROUP = "records"
 
 
-class HowMade(Elsewhere):
+class BuildOptions(DiskElsewhere):
     """Whether a disk is built, built again, or taken over."""
 
     rebuild_if_exists: bool = Field(
@@ -54,7 +54,7 @@ class HowMade(Elsewhere):
     kinds={"qemu", "file"},
     code_version="1",
     io_manager_key="documents",
-    config_schema=fields_of(HowMade),
+    config_schema=fields_of(BuildOptions),
 )
 @bordered
 def qcow2_record(
@@ -72,7 +72,7 @@ def qcow2_record(
     be taken over instead (`record_url`, `record_local_path`): the same gates decide about it.
     """
     version, parsed = context.partition_key, record_version(context)
-    config, handed_over = asked.of(HowMade), asked.handed_over
+    config, handed_over = asked.of(BuildOptions), asked.handed_over
     if config.rebuild_if_exists:
         refuse_rebuild(repository, settings.build.key_of(parsed.release), parsed)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):

@@ -1,6 +1,6 @@
 """What a run's configuration and tags may ask, checked once, before any step of the run begins.
 
-What belongs here: how an asset's wishes become fields of its op, and where they are validated. None of them has power
+What belongs here: how an asset's options become fields of its op, and where they are validated. None of them has power
 (docs/decisions/0019); what has is handed over in private (`resources/handed_over.py`), and found here as well.
 """
 
@@ -19,7 +19,7 @@ from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.wrong_values import wrong_values
 from resources.environment import Environment, of_environment
 
-Wishes = TypeVar("Wishes", bound=BaseModel)
+Options = TypeVar("Options", bound=BaseModel)
 
 
 class BadRunConfig(Refused):
@@ -27,7 +27,7 @@ class BadRunConfig(Refused):
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, dg.Field]:
-    """Return the config schema of an asset whose wishes are a model.
+    """Return the config schema of an asset whose options are a model.
 
     Dagster's own `Config` would take `{"env": NAME}` for each text and number: the value of any variable of the host,
     secrets included, would stand in a record's evidence. These fields take plain values.
@@ -41,15 +41,15 @@ class RunOptions:
 
     Attributes:
         handed_over: the inputs with power, as `hyops apply` handed them over; all empty where it did not.
-        wishes: of each op that the run's configuration names, validated.
+        options: of each op that the run's configuration names, validated.
     """
 
     handed_over: HandedOver
-    wishes: Mapping[type[BaseModel], BaseModel]
+    options: Mapping[type[BaseModel], BaseModel]
 
-    def of(self, model: type[Wishes]) -> Wishes:
-        """Return what was asked of the asset whose wishes are this model; its defaults where nothing was."""
-        found = self.wishes.get(model)
+    def of(self, model: type[Options]) -> Options:
+        """Return what was asked of the asset whose options are this model; its defaults where nothing was."""
+        found = self.options.get(model)
         return found if isinstance(found, model) else model()
 
 
@@ -72,10 +72,10 @@ def read_asked(environment: Environment, models: Mapping[str, type[BaseModel]]) 
     if environment.run is None:
         return RunOptions(HandedOver(), {})
     require_sound_tags(environment.run)
-    return RunOptions(environment.handed_over, _wishes(environment.run.run_config, models))
+    return RunOptions(environment.handed_over, _options(environment.run.run_config, models))
 
 
-def _wishes(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> dict[type[BaseModel], BaseModel]:
+def _options(run_config: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> dict[type[BaseModel], BaseModel]:
     ops: Mapping[str, Any] = run_config.get("ops") or {}
     found: dict[type[BaseModel], BaseModel] = {}
     for op, model in models.items():

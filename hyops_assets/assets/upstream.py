@@ -47,7 +47,7 @@ class GithubDiffers(HyopsError):
     """An ISO that a trusted key signed is another one than GitHub has for its release."""
 
 
-class Intake(Frozen):
+class IsoOptions(Frozen):
     """Where an ISO is taken from, if not from the mirror or the feed. A path is handed over."""
 
     source_iso_url: PublicUrl = Field(
@@ -85,7 +85,7 @@ def announced_url(event: dg.AssetMaterialization) -> str | None:
     kinds={"vyos", "iso"},
     code_version="1",
     io_manager_key="documents",
-    config_schema=fields_of(Intake),
+    config_schema=fields_of(IsoOptions),
 )
 @bordered
 def vyos_iso(
@@ -100,7 +100,7 @@ def vyos_iso(
     Upstream keeps only thirty builds; from here on a rebuild needs nothing of theirs.
     """
     version = record_version(context)
-    source_iso_url = asked.handed_over.source_iso_url or asked.of(Intake).source_iso_url
+    source_iso_url = asked.handed_over.source_iso_url or asked.of(IsoOptions).source_iso_url
     with step(context, "vyos_iso") as progress, store.lock(f"vyos_iso {version.release}"):
         signed = _stored(version, source_iso_url, settings, feed, store, progress)
         if signed is None:

@@ -48,7 +48,7 @@ def _require_ready(prepared: Prepared, run: Recorded) -> None:
             run.passed(module_checks(prepared))
         return
     # What inputs require is no matter of preflight alone.
-    missing = [one for one in required_variables(prepared.work.inputs.required_env, os.environ) if one.status != "ok"]
+    missing = [one for one in required_variables(prepared.work.inputs.required_env, os.environ) if not one.ok]
     if missing:
         names = ", ".join(one.name.removeprefix("env:") for one in missing)
         raise PreflightFailed(f"missing required env vars: {names}", hint="export them where hyops runs")

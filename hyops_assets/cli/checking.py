@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.modules.sites import WhichSite
-from hyops_assets.cli.modules.work import Check
 from hyops_assets.cli.prepare import Prepared
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
 from hyops_assets.contract.layout import RuntimeRoot
@@ -28,7 +28,7 @@ def _own_checks(prepared: Prepared) -> list[Check]:
     try:
         prepared.module.require_site(prepared.work)
     except (NoSuchSite, WhichSite) as error:
-        return [Check("site", "fail", f"{error.message}; {error.hint}")]
+        return [Check.of("site", error)]
     return [] if prepared.resolution.unresolved else prepared.module.checks(prepared.work)
 
 
@@ -67,9 +67,7 @@ def reference_checks(prepared: Prepared) -> list[Check]:
         Check(f"state:{name}", "ok", f"{state.module_ref} is ok, run {state.run_id}")
         for name, state in prepared.resolution.states.items()
     ]
-    return resolved + [
-        Check("state", "missing", f"{error.message}; {error.hint}") for error in prepared.resolution.unresolved
-    ]
+    return resolved + [Check.of("state", error, "missing") for error in prepared.resolution.unresolved]
 
 
 def _meta(path: Path) -> tuple[str, str]:
@@ -81,9 +79,7 @@ def _meta(path: Path) -> tuple[str, str]:
 
 def warnings(prepared: Prepared, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return what an operator should know although it keeps nothing from being validated."""
-    missing = [
-        check for check in required_variables(prepared.work.inputs.required_env, environ) if check.status != "ok"
-    ]
+    missing = [check for check in required_variables(prepared.work.inputs.required_env, environ) if not check.ok]
     return [
         *prepared.resolution.overruled,
         *(f"{error.message}; {error.hint}" for error in prepared.resolution.unresolved),

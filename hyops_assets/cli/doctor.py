@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hyops_assets.cli import extras
-from hyops_assets.cli.doctor_check import HostCheck
+from hyops_assets.cli.check import Check, accelerator_check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
@@ -26,7 +26,7 @@ _DISTRIBUTION = "hyops-assets"
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<pin>[\w.]+))?")
 
 
-def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[HostCheck]:
+def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[Check]:
     """Return what this host offers for the environment at `root`. Changes nothing; takes a few seconds.
 
     Args:
@@ -37,7 +37,7 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
         python_packages(metadata.requires(_DISTRIBUTION) or []),
         *host_programs(PACKAGES),
         uefi_firmware(),
-        accelerator(),
+        accelerator_check(),
         *extras.checks(),
         free_space(root.path, FREE_BYTES),
         *configuration(root, environ),
@@ -63,7 +63,7 @@ def run_doctor(root: RuntimeRoot) -> int:
     return 1 if any(not check.ok for check in checks) else 0
 
 
-def host_programs(packages: Mapping[str, str]) -> list[HostCheck]:
+def host_programs(packages: Mapping[str, str]) -> list[Check]:
     """Return a check per Debian package, with the versions of its programs and the line that installs it."""
     programs: dict[str, list[str]] = defaultdict(list)
     for program, package in packages.items():
@@ -71,7 +71,7 @@ def host_programs(packages: Mapping[str, str]) -> list[HostCheck]:
     return [_package(package, names) for package, names in sorted(programs.items())]
 
 
-def python_packages(requirements: Iterable[str]) -> HostCheck:
+def python_packages(requirements: Iterable[str]) -> Check:
     """Return whether the Python packages of the lock are there, those with a pin in that very version."""
     wrong: list[str] = []
     count = 0
@@ -90,68 +90,56 @@ def python_packages(requirements: Iterable[str]) -> HostCheck:
             wrong.append(f"{match['name']} is {version}, not {match['pin']}")
     python = ".".join(str(number) for number in sys.version_info[:3])
     found = f"Python {python}, " + ("; ".join(wrong) or f"{count} packages, dagster {metadata.version('dagster')}")
-    return HostCheck("python packages", not wrong, found, "make setup" if wrong else "")
+    return Check("python packages", "missing" if wrong else "ok", found, "make setup" if wrong else "")
 
 
-def uefi_firmware() -> HostCheck:
+def uefi_firmware() -> Check:
     """Return whether QEMU can boot a disk under UEFI here."""
     from hyops_assets.image.boot.gate import MissingFirmware, find_uefi_firmware
 
     try:
         code, _ = find_uefi_firmware()
     except MissingFirmware as error:
-        return HostCheck("UEFI firmware", ok=False, found=error.message, hint=error.hint)
-    return HostCheck("UEFI firmware", ok=True, found=str(code))
+        return Check.of("UEFI firmware", error)
+    return Check("UEFI firmware", "ok", str(code))
 
 
-def accelerator() -> HostCheck:
-    """Return what QEMU really runs a guest with here: slow emulation is enough for the gates."""
-    from hyops_assets.image.boot.accelerator import probe
-
-    try:
-        usable = probe()
-    except MissingProgram as error:
-        return HostCheck("accelerator", ok=False, found=error.message, hint=error.hint)
-    return HostCheck("accelerator", ok=True, found=usable.outlook)
-
-
-def free_space(path: Path, needed_bytes: int) -> HostCheck:
+def free_space(path: Path, needed_bytes: int) -> Check:
     """Return whether the file system under a path, which need not exist yet, has room."""
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     free = shutil.disk_usage(there).free
     found = f"{free >> 30} GiB free under {there}, {needed_bytes >> 30} GiB advised"
     ok = free >= needed_bytes
-    return HostCheck("disk space", ok, found, "" if ok else f"free some space under {there}, or choose another --root")
+    if ok:
+        return Check("disk space", "ok", found)
+    return Check("disk space", "fail", found, f"free some space under {there}, or choose another --root")
 
 
-def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[HostCheck]:
+def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[Check]:
     """Return whether `pipeline.yml` validates, and whether the tokens of its sites are set; a lab sets its own."""
     name = "pipeline.yml"
     try:
         settings = load_settings(root)
     except SettingsError as error:
-        return [HostCheck(name, ok=False, found=error.message, hint=error.hint)]
+        return [Check.of(name, error)]
     found = "it validates" if root.settings_file.exists() else "there is none: defaults hold"
-    return [HostCheck(name, ok=True, found=f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
+    return [Check(name, "ok", f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
 
 
-def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[HostCheck]:
+def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     if settings.lab:
         return []
     named = {f"{cloud} site {name}": token_of(site) for cloud, name, site in settings.sites.each()}
     return [
-        HostCheck(
-            site,
-            ok=bool(environ.get(variable)),
-            found=f"{variable} is {'set' if environ.get(variable) else 'not set'}",
-            hint="" if environ.get(variable) else f"export {variable}=…",
-        )
+        Check(site, "ok", f"{variable} is set")
+        if environ.get(variable)
+        else Check(site, "missing", f"{variable} is not set", f"export {variable}=…")
         for site, variable in sorted(named.items())
         if variable
     ]
 
 
-def _package(package: str, programs: list[str]) -> HostCheck:
+def _package(package: str, programs: list[str]) -> Check:
     hint = f"apt-get install {package}"
     try:
         versions = tool_versions(programs)
@@ -159,8 +147,8 @@ def _package(package: str, programs: list[str]) -> HostCheck:
         if set(programs) <= OPTIONAL.keys():
             methods = ", ".join(OPTIONAL[program] for program in programs)
             found = f"{error.message}; only build.method {methods} needs it"
-            return HostCheck(package, ok=True, found=found)
-        return HostCheck(package, ok=False, found=error.message, hint=hint)
+            return Check(package, "ok", found)
+        return Check(package, "missing", error.message, hint)
     except HyopsError as error:
-        return HostCheck(package, ok=False, found=" ".join(error.message.split()), hint=f"{hint} --reinstall")
-    return HostCheck(package, ok=True, found=", ".join(f"{name} {version}" for name, version in versions.items()))
+        return Check(package, "fail", error.message, f"{hint} --reinstall")
+    return Check(package, "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))

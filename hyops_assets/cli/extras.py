@@ -10,7 +10,7 @@ from typing import Protocol
 
 import typer
 
-from hyops_assets.cli.doctor_check import HostCheck
+from hyops_assets.cli.check import Check
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.printable import printable
@@ -34,7 +34,7 @@ class Lab(Protocol):
         """Have an environment's lab up for as long as the block lasts; one that was up before stays up."""
         ...
 
-    def checks(self) -> list[HostCheck]:
+    def checks(self) -> list[Check]:
         """Return what this host offers for the lab."""
         ...
 
@@ -48,9 +48,10 @@ def add_commands(app: typer.Typer) -> None:
             app.command(name, hidden=True, context_settings=_TAKES_ANYTHING)(_refused)
 
 
-def checks() -> list[HostCheck]:
-    """Return what `hyops doctor` looks at for the extras that are installed."""
-    return [check for extra in installed().values() for check in extra.checks()]
+def checks() -> list[Check]:
+    """Return what `hyops doctor` looks at for the extras; one that is not installed is no fault."""
+    absent = [] if "lab" in installed() else [Check("lab", "ok", "not installed; hyops lab and hyops demo need it")]
+    return [*absent, *(check for extra in installed().values() for check in extra.checks())]
 
 
 def lab() -> Lab:

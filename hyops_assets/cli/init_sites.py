@@ -15,9 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 from hyops_assets.cli.as_typed import as_typed
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.console import console
 from hyops_assets.cli.modules.seed_outlook import reached, tried
-from hyops_assets.cli.modules.work import Check
 from hyops_assets.cli.progress import shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.wrong_values import wrong_values

@@ -22,7 +22,7 @@ from typing import Any, Self
 import typer
 
 from hyops_assets.cli.as_typed import as_typed
-from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.prepare import MUTATING, Prepared, inputs_by_both_names, inputs_document
 from hyops_assets.cli.run_record import module_record, now, stamp
 from hyops_assets.cli.usage import NotStarted
@@ -136,12 +136,12 @@ class Recorded:
         Raises:
             PreflightFailed: a check did not pass; all of those are named.
         """
-        asked, wrong = self.prepared.asked, [check for check in checks if check.status != "ok"]
+        asked, wrong = self.prepared.asked, [check for check in checks if not check.ok]
         self.write(
             "preflight_result.json",
             {
                 "ok": not wrong,
-                "results": [{"name": one.name, "ok": one.status == "ok", "detail": one.detail} for one in checks],
+                "results": [{"name": one.name, "ok": one.ok, "detail": one.detail} for one in checks],
             },
         )
         if not wrong:

@@ -10,11 +10,11 @@ from typing import Any
 import typer
 
 from hyops_assets.cli.as_typed import as_typed
+from hyops_assets.cli.check import Check, accelerator_check, program_check
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.console import console
 from hyops_assets.cli.environment import Place, others, require_there
 from hyops_assets.cli.modules.seed_outlook import reached, tried
-from hyops_assets.cli.modules.work import Check, accelerator_check, program_check
 from hyops_assets.cli.prepare import ModuleCommand, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.progress import busy
 from hyops_assets.cli.run_record import RunRecord, new_run_id, now
@@ -93,7 +93,7 @@ def _look(place: Place, asked: ModuleCommand | None, target: str) -> tuple[Looke
         reach_environment(place, settings)
         configured = Check("config:pipeline.yml", "ok", str(place.root.settings_file))
     except HyopsError as error:
-        broken = Check("config:pipeline.yml", "fail", f"{error.message}; {error.hint}")
+        broken = Check.of("config:pipeline.yml", error)
         return Looked([*runtime, broken], "", []), Redactor(os.environ)
     if asked is not None:
         return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
@@ -111,10 +111,10 @@ def _module(asked: ModuleCommand, results: list[Check], redactor: Redactor) -> t
     except BadUsage:
         raise
     except HyopsError as error:
-        failed = Check(f"module:{asked.module}", "fail", f"{error.message}; {error.hint}")
+        failed = Check.of(f"module:{asked.module}", error)
         return Looked([*results, failed], asked.module, []), redactor
     checks = [check for check in module_checks(prepared) if not check.name.startswith("runtime:")]
-    wrong = [check for check in checks if check.status != "ok"]
+    wrong = [check for check in checks if not check.ok]
     summary = Check(
         f"module:{prepared.module.ref}",
         "fail" if wrong else "ok",
@@ -150,7 +150,7 @@ def exit_status(looked: Looked, *, strict: bool) -> int:
 def _report(place: Place, looked: Looked, target: str, code: int) -> dict[str, Any]:
     module: dict[str, Any] = {}
     if looked.module:
-        failing = any(check.status != "ok" for check in looked.module_results)
+        failing = any(not check.ok for check in looked.module_results)
         module = {"module_ref": looked.module, "ok": not failing, "results": _rows(looked.module_results)}
     return {
         "ok": code == OK,
@@ -163,7 +163,7 @@ def _report(place: Place, looked: Looked, target: str, code: int) -> dict[str, A
 
 
 def _rows(checks: list[Check]) -> list[dict[str, Any]]:
-    return [{"name": check.name, "ok": check.status == "ok", "detail": check.detail} for check in checks]
+    return [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
 
 
 def _record(place: Place, run_id: str, lines: list[str], report: dict[str, Any], redactor: Redactor) -> None:

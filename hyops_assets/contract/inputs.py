@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import unquote
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.hybridops_inputs import without_hybridops
-from hyops_assets.contract.names import Text, Words, number_as_text
+from hyops_assets.contract.names import Text, Words
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
+from hyops_assets.contract.snapshot_options import SnapshotOptions
 from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
@@ -27,11 +28,6 @@ GCS_KEY_VARIABLES = ("HYOPS_VYOS_GCS_SA_JSON_FILE", "HYOPS_VYOS_GCS_SA_JSON")
 """Where a service account's key is taken from: the file before the text (source document, prerequisites)."""
 S3_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """The two halves of a key of an S3 service, as every tool for one reads them."""
-
-IMAGE_REF = r"^([A-Za-z0-9][A-Za-z0-9._:@/-]{0,126})?$"
-SEED_LOCATION = r"^([a-z0-9][a-z0-9-]{1,31})?$"
-SEED_SERVER_TYPE = r"^([a-z][a-z0-9-]{1,31})?$"
-"""What may name a snapshot, a location and a server type of Hetzner Cloud; or nothing."""
 
 _PLACEHOLDER = re.compile(r"CHANGE_ME|REPLACE_ME|YOUR_VALUE", re.IGNORECASE)
 
@@ -237,7 +233,7 @@ class TemplateSeedInputs(SeedInputs, TemplateOptions):
         return own | super()._source_urls()
 
 
-class ImageSeedInputs(SeedInputs):
+class ImageSeedInputs(SeedInputs, SnapshotOptions):
     """`core/hetzner/vyos-image-seed`: one record as a snapshot in one Hetzner project.
 
     A wrapper's URL says on purpose that this host may wrap a qcow2 where the record has no raw.xz.
@@ -246,22 +242,6 @@ class ImageSeedInputs(SeedInputs):
     takes: ClassVar[VariantFormat] = "raw.xz"
     cloud: ClassVar[str] = "hetzner"
 
-    image_ref: Annotated[str, BeforeValidator(number_as_text)] = Field(
-        default="",
-        pattern=IMAGE_REF,
-        description="id or description of the snapshot that has to hold the record; then none is made",
-    )
-    seed_if_missing: bool = Field(default=True, description="make the snapshot where none holds the record")
-    seed_location: str = Field(
-        default="",
-        pattern=SEED_LOCATION,
-        description="of the server that writes; the site's locations where empty",
-    )
-    seed_server_type: str = Field(
-        default="",
-        pattern=SEED_SERVER_TYPE,
-        description="of that server; the smallest and cheapest on offer where empty",
-    )
     seed_wrapper_public_base_url: Words = Field(
         default="", description="of this host, from outside: a record without raw.xz is wrapped and served here"
     )
@@ -269,7 +249,7 @@ class ImageSeedInputs(SeedInputs):
 
     @model_validator(mode="after")
     def _a_command_is_told_nothing_of_ours(self) -> Self:
-        ours = ("image_ref", "seed_location", "seed_server_type", "seed_wrapper_public_base_url")
+        ours = (*sorted(SnapshotOptions.model_fields.keys() - {"seed_if_missing"}), "seed_wrapper_public_base_url")
         given = [name for name in ours if getattr(self, name)]
         if self.seed_command and not self.record_state_ref and given:
             message = f"seed_command seeds by itself: {', '.join(given)} would not count"

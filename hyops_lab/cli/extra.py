@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import typer
 
-from hyops_assets.cli.doctor_check import HostCheck
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.extras import INSTALL
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
@@ -53,10 +53,10 @@ class LabExtra:
         with lab_running(root):
             yield
 
-    def checks(self) -> list[HostCheck]:
-        """Return what this host offers for the lab; nothing where the extra's packages are not installed."""
-        if _missing():
-            return []
+    def checks(self) -> list[Check]:
+        """Return what this host offers for the lab; without the extra's packages, that they are missing."""
+        if missing := _missing():
+            return [Check("lab", "ok", f"{' and '.join(missing)} not installed; hyops lab and hyops demo need it")]
         from hyops_lab.cli.checks import user_namespaces
 
         return [user_namespaces()]

@@ -123,7 +123,7 @@ def test_every_field_of_every_job_s_configuration_is_known_and_harmless(definiti
         assert dict(leaves(job.run_config_schema.config_type)) == expected, f"{name}: {WHAT_TO_DO}"
 
 
-def test_every_op_that_can_be_asked_has_its_wishes_validated() -> None:
+def test_every_op_that_can_be_asked_has_its_options_validated() -> None:
     assert set(WISHES) == set(LEAVES)
 
 

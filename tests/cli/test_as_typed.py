@@ -9,6 +9,7 @@ import pytest
 
 from hyops_assets.cli.as_typed import as_typed, command_in, commands_with
 from tests.cli.shell import CHECKOUT
+from tests.sources import PACKAGES
 
 BUILD = "core/shared/vyos-image-build"
 OF_ENVIRONMENT = ["apply", "--env", "prod", "--module", BUILD, "--inputs", "build.yml"]
@@ -57,7 +58,7 @@ def texts_in(path: Path) -> Iterator[str]:
 TEXTS = sorted(
     {
         (str(path.relative_to(CHECKOUT)), text)
-        for floor in ("hyops_assets", "hyops_lab", "resources", "sensors")
+        for floor in PACKAGES
         for path in (CHECKOUT / floor).rglob("*.py")
         for text in texts_in(path)
         if re.search(r"\bhyops [a-z]", text) and not text.lstrip().startswith("Written by")

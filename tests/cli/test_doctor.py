@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.cli import doctor
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.doctor import (
-    HostCheck,
     configuration,
     examine,
     free_space,
@@ -42,8 +42,8 @@ def test_a_prepared_host_passes_and_every_program_tells_its_version(tmp_path: Pa
 
 def test_a_missing_program_comes_with_the_line_that_installs_it():
     (check,) = host_programs({"no-such-program": "some-package"})
-    assert check == HostCheck(
-        "some-package", False, "no-such-program is not installed", "apt-get install some-package"
+    assert check == Check(
+        "some-package", "missing", "no-such-program is not installed", "apt-get install some-package"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_site_without_its_token_is_told_and_a_token_is_never_shown(tmp_path: P
 def test_the_table_names_what_is_wrong_once_and_the_exit_status_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    good, bad = HostCheck("disk", True, "roomy"), HostCheck("tool", False, "gone", "apt-get install tool")
+    good, bad = Check("disk", "ok", "roomy"), Check("tool", "missing", "gone", "apt-get install tool")
     monkeypatch.setattr(doctor, "examine", lambda _: [good, bad, bad])
     assert run_doctor(RuntimeRoot(tmp_path)) == 1
     printed = capsys.readouterr().out
@@ -96,4 +96,4 @@ def test_what_one_build_method_alone_needs_is_named_and_no_fault(monkeypatch: py
 
     monkeypatch.setattr(doctor, "tool_versions", missing)
     (check,) = host_programs({"packer": "packer"})
-    assert check == HostCheck("packer", True, "packer is not installed; only build.method packer needs it")
+    assert check == Check("packer", "ok", "packer is not installed; only build.method packer needs it")

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.preflight import Looked, exit_status
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import IMAGE_SEED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyops_assets.cli.modules.work import Check
+from hyops_assets.cli.check import Check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.printable import one_line, printable
 from hyops_assets.contract.redaction import REDACTED, Redactor

@@ -12,6 +12,7 @@ from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs
 from hyops_assets.contract.wrong_values import wrong_values
 from hyops_assets.settings.pipeline import Settings
 from resources.yaml_files import UnreadableYaml, read_yaml
+from tests.sources import PACKAGES
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = re.compile(r"Extra inputs|Value error|Input should|String should|Field required|valid dictionary|pydantic")
@@ -63,7 +64,7 @@ def test_every_input_of_every_wrong_kind_is_refused_in_plain_words(model: type[B
 def test_no_other_file_reads_the_library_s_text() -> None:
     reading = [
         str(path.relative_to(CHECKOUT))
-        for floor in ("hyops_assets", "resources", "sensors")
+        for floor in PACKAGES
         for path in (CHECKOUT / floor).rglob("*.py")
         if re.search(r"""\[["']msg["']\]""", path.read_text())
     ]
@@ -75,7 +76,7 @@ def test_no_message_quotes_what_the_system_said_with_its_number() -> None:
     """`[Errno 2] No such file or directory: 'build.yml'` is Python's text: `said_by_system` has the words alone."""
     quoting = [
         f"{path.relative_to(CHECKOUT)}:{node.lineno}"
-        for floor in ("hyops_assets", "resources", "sensors")
+        for floor in PACKAGES
         for path in (CHECKOUT / floor).rglob("*.py")
         if "lab" not in path.parts
         for handler in ast.walk(ast.parse(path.read_text()))
@@ -102,7 +103,7 @@ PROSE_ALONE = {
 def test_no_decision_stands_on_how_a_service_words_its_refusal() -> None:
     deciding = {
         str(path.relative_to(CHECKOUT))
-        for floor in ("hyops_assets", "resources", "sensors")
+        for floor in PACKAGES
         for path in (CHECKOUT / floor).rglob("*.py")
         if "lab" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
@@ -139,7 +140,7 @@ def test_no_message_names_a_class_of_a_library() -> None:
     """`no answer (ConnectionError)` helps a programmer: `why_unanswered` says what the network did."""
     naming = {
         str(path.relative_to(CHECKOUT))
-        for floor in ("hyops_assets", "resources", "sensors")
+        for floor in PACKAGES
         for path in (CHECKOUT / floor).rglob("*.py")
         if "lab" not in path.parts and re.search(r"type\(\w+\)\.__name__", path.read_text())
         for node in ast.walk(ast.parse(path.read_text()))

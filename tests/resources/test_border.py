@@ -11,6 +11,7 @@ import requests
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.redaction import REDACTED
 from resources.border import bordered
+from tests.sources import PACKAGES
 
 TOKEN = "tok-9b1deb4d-3b7d-4bad"
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_a_generator_stays_one_and_what_it_raises_is_held_to_the_same() -> None:
 def test_every_function_that_dagster_calls_is_bordered() -> None:
     bare = [
         f"{path.relative_to(ROOT)}: {found.name}"
-        for package in ("hyops_assets", "resources", "sensors")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
         if "dagster" in (text := path.read_text())
         for found in ast.walk(ast.parse(text))

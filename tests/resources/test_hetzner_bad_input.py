@@ -15,7 +15,7 @@ from resources.sites.hetzner.errors import (
     WrongSource,
 )
 from resources.sites.hetzner.leftovers import TOLERANCE
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record
 from tests.hetzner_scene import Child, assert_seeded
@@ -173,14 +173,14 @@ def test_a_snapshot_that_was_named_is_adopted_by_id_and_by_description_and_no_ot
     before = lab.mutations()
 
     for name in (first.image_ref, first.description):
-        assert lab.seeder().seed(lab.request(), ImageSeedConfig(image_ref=name)).outcome == "adopted"
+        assert lab.seeder().seed(lab.request(), PaidSnapshot(image_ref=name)).outcome == "adopted"
     with pytest.raises(NotThatSnapshot, match="424242"):
-        lab.seeder().seed(lab.request(), ImageSeedConfig(image_ref="424242"))
+        lab.seeder().seed(lab.request(), PaidSnapshot(image_ref="424242"))
     assert lab.mutations() == before
 
 
-@pytest.mark.parametrize("options", [ImageSeedConfig(seed_if_missing=False), ImageSeedConfig(image_ref="424242")])
-def test_what_is_not_to_be_made_is_missing(lab: Lab, options: ImageSeedConfig) -> None:
+@pytest.mark.parametrize("options", [PaidSnapshot(seed_if_missing=False), PaidSnapshot(image_ref="424242")])
+def test_what_is_not_to_be_made_is_missing(lab: Lab, options: PaidSnapshot) -> None:
     with pytest.raises(MissingImage):
         lab.seeder().seed(lab.request(), options)
     assert lab.mutations() == 0

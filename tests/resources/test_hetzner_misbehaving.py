@@ -16,7 +16,7 @@ from resources.sites.hetzner.errors import (
     SourceUnreachable,
 )
 from resources.sites.hetzner.labels import Labels
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.rescue import write_disk
 from resources.sites.hetzner.source import Source
 from resources.sites.hetzner.workbench import workbench
@@ -102,7 +102,7 @@ def test_a_server_that_is_taken_back_while_it_is_made_is_transient(lab: Lab) -> 
 
 
 def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) -> None:
-    image = lab.seeder().seed(lab.request(), ImageSeedConfig(seed_server_type="cpx22", seed_location="hel1"))
+    image = lab.seeder().seed(lab.request(), PaidSnapshot(seed_server_type="cpx22", seed_location="hel1"))
 
     assert (image.server_type, image.location) == ("cpx22", "hel1")
     assert lab.snapshots()[0].disk_gb == 80
@@ -110,7 +110,7 @@ def test_a_server_type_and_a_location_that_were_asked_for_are_taken(lab: Lab) ->
 
 def test_what_was_asked_for_is_not_replaced_by_something_else(lab: Lab) -> None:
     with pytest.raises(NotOffered, match=r"no server type cax11 .* in hel1"):
-        lab.seeder().seed(lab.request(), ImageSeedConfig(seed_server_type="cax11", seed_location="hel1"))
+        lab.seeder().seed(lab.request(), PaidSnapshot(seed_server_type="cax11", seed_location="hel1"))
     assert lab.leftovers() == []
 
 
@@ -186,7 +186,7 @@ def test_a_name_that_the_rescue_system_cannot_resolve_is_said_with_what_to_look_
         bad = Source(make_record().variants["raw.xz"], url="https://records.invalid/vyos.raw.xz")
         request = lab.request()
         labels = Labels.of(request, role="seeder", expires=2_000_000_000)
-        with workbench(lab.client(), lab.site, request, labels, ImageSeedConfig()) as bench:
+        with workbench(lab.client(), lab.site, request, labels, PaidSnapshot()) as bench:
             bench.boot_rescue(request.record.disk)
             with pytest.raises(SourceUnreachable, match="resolve host") as caught:
                 write_disk(bench.login, bad, request.record.disk, timeouts=QUICK)

@@ -23,7 +23,7 @@ from hyops_assets.image.programs import MissingProgram
 from hyops_assets.image.variants.rawxz import VariantDiffers
 from resources.sites.base import Order
 from resources.sites.hetzner.errors import WrongSource
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.place import Project
 from resources.sites.hetzner.report import SeededImage
 from resources.sites.hetzner.serving import NotReachable, Wrapper, require_public_url
@@ -96,7 +96,7 @@ def test_a_record_with_a_raw_xz_is_never_wrapped(lab: Lab) -> None:
     request = lab.request()
     order = Order(
         contract=contract().model_copy(update={"record": request.record, "urls": {"raw.xz": request.url}}),
-        options=ImageSeedConfig(),
+        options=PaidSnapshot(),
         handed_over=HandedOver(wrapper_base_url="http://127.0.0.1:1", wrapper_port=1),
         run_id=request.run_id,
         site=request.site,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.work import Check, Intended, Work, accelerator_check, program_check
+from hyops_assets.cli.check import Check, accelerator_check, program_check
+from hyops_assets.cli.modules.work import Intended, Work
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import SignedIso
@@ -75,7 +76,7 @@ def checks(work: Work) -> list[Check]:
         with _repository(work, inputs.repo_state_ref) as repository:
             found = _repository_check(repository)
     except HyopsError as error:
-        found = Check("repository", "fail", f"{error.message}; {error.hint}")
+        found = Check.of("repository", error)
     return [*programs, accelerator_check(), *_credentials(work, inputs.repo_state_ref), found]
 
 

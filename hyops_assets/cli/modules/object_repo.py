@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.modules.work import Check, Done, Intended, Work
+from hyops_assets.cli.check import Check
+from hyops_assets.cli.modules.work import Done, Intended, Work
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.references import StateRef
@@ -94,7 +95,7 @@ def checks(work: Work) -> list[Check]:
     try:
         intended = plan(work)
     except HyopsError as error:
-        return [Check("repository", "fail", f"{error.message}; {error.hint}")]
+        return [Check.of("repository", error)]
     return [Check("repository", "ok", "; ".join(f"{one.action} {one.what}" for one in intended))]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.modules import (
     artifact,
     build,
@@ -15,7 +16,7 @@ from hyops_assets.cli.modules import (
     seeds,
 )
 from hyops_assets.cli.modules.sites import require_site, slot_of
-from hyops_assets.cli.modules.work import Check, Done, Intended, Work, always, latest, never, nothing_more
+from hyops_assets.cli.modules.work import Done, Intended, Work, always, latest, never, nothing_more
 from hyops_assets.contract.edges import HetznerEdgesInputs, OnpremEdgeInputs
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, ModuleInputs, TemplateSeedInputs
 from hyops_assets.contract.references import (

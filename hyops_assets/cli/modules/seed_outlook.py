@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable
 
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.modules.in_graph import options_of, seeds_by_command
 from hyops_assets.cli.modules.seeds import record_version, seed_inputs, seed_site
-from hyops_assets.cli.modules.work import Check, Intended, Work
+from hyops_assets.cli.modules.work import Intended, Work
 from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
@@ -53,7 +54,7 @@ def checks(work: Work) -> list[Check]:
     try:
         site = seed_site(work)
     except HyopsError as error:
-        return [Check(f"readiness:{provider}", "fail", f"{error.message}; {error.hint}")]
+        return [Check.of(f"readiness:{provider}", error)]
     variable = token_of(work.settings.sites.of(provider)[site])
     if not os.environ.get(variable, "").strip():
         return [
@@ -62,7 +63,7 @@ def checks(work: Work) -> list[Check]:
             )
         ]
     there = tried(f"readiness:{provider}/{site}", lambda: reached(work.settings, provider, site))
-    wrapping = _wrapping(work, site) if there.status == "ok" else []
+    wrapping = _wrapping(work, site) if there.ok else []
     return [Check(f"credentials:{provider}", "ok", f"{variable} is set"), there, *wrapping]
 
 
@@ -74,7 +75,7 @@ def _wrapping(work: Work, site: str) -> list[Check]:
     if seeds_by_command(inputs) or inputs.image_ref or not inputs.seed_if_missing:
         return []
     found = tried("wrapper:purpose", lambda: _found(work, contract))
-    if found.status != "ok":
+    if not found.ok:
         return [found]
     if found.detail:
         return [Check("wrapper:purpose", "ok", f"nothing is to be wrapped: {found.detail} holds the record")]
@@ -87,7 +88,7 @@ def tried(name: str, look: Callable[[], str]) -> Check:
         with timed(name):
             return Check(name, "ok", look())
     except HyopsError as error:
-        return Check(name, "fail", f"{error.message}; {error.hint}")
+        return Check.of(name, error)
     except Exception as error:  # noqa: BLE001 - a look that fails is a finding; a client's library may raise anything
         return Check(name, "fail", f"could not be looked at: {type(error).__name__}: {' '.join(str(error).split())}")
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.environment import Place
 from hyops_assets.contract.inputs import ModuleInputs
-from hyops_assets.contract.printable import shown
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState, Outputs
-from hyops_assets.image.programs import MissingProgram, find_program
 from hyops_assets.settings.pipeline import Settings
 from resources.states.store import StateStore
 
@@ -56,43 +55,6 @@ class Intended:
     what: str
     action: str
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that a preflight looked at.
-
-    Attributes:
-        name: what, such as `cmd:qemu-img` or `repository`.
-        status: `ok`; `missing`, where something is to be installed or set; `fail`, where something is wrong.
-        detail: what was found, and the next step where it is not ok.
-    """
-
-    name: str
-    status: str
-    detail: str = ""
-
-    def __post_init__(self) -> None:
-        # One line to a check, whatever a server says: a second one would pass for another check, or for the end.
-        object.__setattr__(self, "detail", shown(" ".join(self.detail.splitlines())))
-
-
-def program_check(name: str) -> Check:
-    """Return whether a program is installed, and how to get it where it is not."""
-    try:
-        return Check(f"cmd:{name}", "ok", find_program(name))
-    except MissingProgram as error:
-        return Check(f"cmd:{name}", "missing", error.hint)
-
-
-def accelerator_check() -> Check:
-    """Return what guests would run with on this host, found by running one; emulation is enough for the gates."""
-    from hyops_assets.image.boot.accelerator import probe
-
-    try:
-        return Check("accelerator", "ok", probe().outlook)
-    except MissingProgram as error:
-        return Check("accelerator", "missing", error.hint)
 
 
 @dataclass(frozen=True)

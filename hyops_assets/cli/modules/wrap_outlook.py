@@ -3,7 +3,7 @@
 Source document, "Record shape": the host has `qemu-img`, it can be reached from outside, and it wraps on purpose.
 """
 
-from hyops_assets.cli.modules.work import Check, program_check
+from hyops_assets.cli.check import Check, program_check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs
@@ -31,7 +31,7 @@ def wrapper_checks(inputs: ImageSeedInputs, contract: Contract, *, lab: bool) ->
         return [Check("wrapper:purpose", "missing", f"{contract.record.version} has no raw.xz; {hint}")]
     programs = [program_check(name) for name in _PROGRAMS]
     purpose = Check("wrapper:purpose", "ok", f"this host wraps its qcow2, as {base_url}")
-    if any(check.status != "ok" for check in programs):
+    if any(not check.ok for check in programs):
         return [purpose, *programs]
     return [purpose, *programs, _reached(inputs, lab=lab)]
 
@@ -44,5 +44,5 @@ def _reached(inputs: ImageSeedInputs, *, lab: bool) -> Check:
     try:
         require_wrapping(wrapper, lab=lab)
     except HyopsError as error:
-        return Check("wrapper:reached", "fail", f"{error.message}; {error.hint}")
+        return Check.of("wrapper:reached", error)
     return Check("wrapper:reached", "ok", f"a probe of {wrapper.base_url} came to port {wrapper.port} of this host")

@@ -7,7 +7,7 @@ from hyops_assets.contract.superseding import IMAGES
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite
 from resources.sites.base import CloudSpec, Places
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.trial import Trial
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ HETZNER = CloudSpec(
     thing="snapshot",
     things="snapshots",
     site=HetznerSite,
-    options=ImageSeedConfig,
+    options=PaidSnapshot,
     words=IMAGES,
     environment_output="image_environment",
     takes="raw.xz",

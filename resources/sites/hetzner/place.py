@@ -20,7 +20,7 @@ from resources.sites.hetzner.client import HetznerClient
 from resources.sites.hetzner.errors import MissingImage
 from resources.sites.hetzner.inventory import Snapshot
 from resources.sites.hetzner.labels import description_of
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.registration import NotThatImage, registered, require_image
 from resources.sites.hetzner.report import ImageFacts, SeededImage
 from resources.sites.hetzner.source import OpenSource, published
@@ -90,7 +90,7 @@ class Project:
 
     def seed(self, order: Order) -> Seeded:
         """Have one ready snapshot of the record. Raises as `HetznerSeeder.seed`."""
-        options, contract, taken = order.asked(ImageSeedConfig), order.contract, self._taken(order)
+        options, contract, taken = order.asked(PaidSnapshot), order.contract, self._taken(order)
         seeded = self._seeder().seed(
             order.request(taken.url), options, open_source=taken.open, progress=order.progress
         )

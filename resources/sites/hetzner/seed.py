@@ -41,13 +41,13 @@ from resources.sites.hetzner.errors import (
 from resources.sites.hetzner.inventory import Offer, Snapshot
 from resources.sites.hetzner.labels import Labels, description_of, image_selector, seeder_selector
 from resources.sites.hetzner.leftovers import expiry_of, reap_leftovers
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.report import ImageFacts, SeededImage
 from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.workbench import Workbench, workbench
 from resources.sites.journal import Journal
 
-_NONE = ImageSeedConfig()
+_NONE = PaidSnapshot()
 
 
 class HetznerSeeder:
@@ -102,7 +102,7 @@ class HetznerSeeder:
     def seed(
         self,
         request: SeedRequest,
-        options: ImageSeedConfig = _NONE,
+        options: PaidSnapshot = _NONE,
         *,
         open_source: OpenSource = published,
         progress: Progress = silent,
@@ -184,7 +184,7 @@ class HetznerSeeder:
         return None
 
     def _create(
-        self, request: SeedRequest, options: ImageSeedConfig, open_source: OpenSource, journal: Journal
+        self, request: SeedRequest, options: PaidSnapshot, open_source: OpenSource, journal: Journal
     ) -> SeededImage:
         reaped = self._reap(request, journal)
         twins = self._require_room(request.record)
@@ -347,7 +347,7 @@ def _labels(snapshot: Snapshot) -> Labels:
     return labels
 
 
-def _require_named(snapshot: Snapshot, options: ImageSeedConfig) -> None:
+def _require_named(snapshot: Snapshot, options: PaidSnapshot) -> None:
     """See that a snapshot is the one that was asked for, if one was.
 
     Raises:
@@ -360,7 +360,7 @@ def _require_named(snapshot: Snapshot, options: ImageSeedConfig) -> None:
         )
 
 
-def _require_creation(record: Record, options: ImageSeedConfig) -> None:
+def _require_creation(record: Record, options: PaidSnapshot) -> None:
     """See that a snapshot may be made.
 
     Raises:

@@ -29,7 +29,7 @@ from resources.sites.hetzner.errors import (
 )
 from resources.sites.hetzner.inventory import GIGABYTE, Key, Offer, Server
 from resources.sites.hetzner.labels import Labels
-from resources.sites.hetzner.options import ImageSeedConfig
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.proof import Secrets, new_nonce, user_data_with
 from resources.sites.hetzner.shell import Login
 
@@ -126,7 +126,7 @@ class Workbench:
 
 @contextmanager
 def workbench(
-    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, options: ImageSeedConfig
+    client: HetznerClient, site: HetznerSite, request: SeedRequest, labels: Labels, options: PaidSnapshot
 ) -> Iterator[Workbench]:
     """Create a server and its key for as long as the block lasts.
 
@@ -198,7 +198,7 @@ def _ensure_server(
     request: SeedRequest,
     labels: Labels,
     key: Key,
-    options: ImageSeedConfig,
+    options: PaidSnapshot,
     nonce: str,
 ) -> tuple[Server, Offer]:
     disk = request.record.disk

@@ -7,6 +7,7 @@ import pytest
 from hyops_assets.image.boot import accelerator
 from hyops_assets.image.boot.accelerator import MODELS, Accelerator, probe, qemu_value, run_guest
 from hyops_assets.image.programs import ProgramFailed
+from tests.sources import PACKAGES
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed")
 
@@ -58,9 +59,7 @@ def test_every_guest_of_the_tree_takes_its_processors_from_here():
         Path("hyops_lab/proxmox/guests.py"),
     )
     listed = [
-        path.relative_to(tree)
-        for top in ("hyops_assets", "resources", "tests", "benchmarks")
-        for path in (tree / top).rglob("*.py")
+        path.relative_to(tree) for top in (*PACKAGES, "tests", "benchmarks") for path in (tree / top).rglob("*.py")
     ]
     named = {
         path
