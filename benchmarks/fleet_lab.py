@@ -19,7 +19,7 @@ from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.variants import rawxz
-from hyops_assets.partitions import add_version
+from hyops_assets.seeds.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
 from hyops_assets.settings.seeding import SeedingSettings

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BUILD_STATE
-from hyops_assets.partitions import CLOUDS, VERSIONS, add_sites
-from hyops_assets.seed_history import CONTRACT, READ_BACK
+from hyops_assets.seeds.history import CONTRACT, READ_BACK
+from hyops_assets.seeds.partitions import CLOUDS, VERSIONS, add_sites
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
 from resources.settings import save_settings

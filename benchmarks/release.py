@@ -18,7 +18,7 @@ from benchmarks.waits import Ran, waits
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.jobs import build_record
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_lab import feed
 from hyops_lab.cli.lab import SITE
 from hyops_lab.ensemble import LabFiles

@@ -13,8 +13,8 @@ from benchmarks.grids import fleet_settings, make_grids, versions_of
 from hyops_assets.cli.instance import environment_of
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.owed import MOST_READ
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.owed import MOST_READ
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_assets.settings.pipeline import Settings
 from sensors.seeds import Cursor
 

@@ -12,7 +12,7 @@ import dagster as dg
 from benchmarks.comparison import Comparison
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_lab.authority import Authority

@@ -18,7 +18,7 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import environment_of, open_instance
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.partitions import cloud_named
+from hyops_assets.seeds.partitions import cloud_named
 from hyops_lab.cli.lab import SITE
 from resources.settings import load_settings
 from resources.sites.hetzner.resource import HetznerProjects

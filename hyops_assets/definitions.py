@@ -21,7 +21,7 @@ from hyops_assets.assets.seeding import SEEDS
 from hyops_assets.checks import drift, feed, gates, lineage, published, standing
 from hyops_assets.contract.layout import RuntimeRoot, runtime_root
 from hyops_assets.image.own_process import close_to_others
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents

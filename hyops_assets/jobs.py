@@ -11,7 +11,7 @@ from hyops_assets.assets.forget_partition import forget_partition
 from hyops_assets.assets.leftovers import leftover_resources
 from hyops_assets.assets.seeding import SEEDS
 from hyops_assets.checks import drift, feed, lineage, standing
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 
 BUILD_TAG = "hyops/build"
 

@@ -7,7 +7,7 @@ from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.jobs import build_record
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered

@@ -11,7 +11,7 @@ from hyops_assets.assets.published_contract import published_contract
 from hyops_assets.assets.upstream import announced_url, vyos_release
 from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.jobs import BUILDS, build_record
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from resources.feed.parse import Feed, Release, release_at
 from sensors.cursor import Cursor
 from sensors.plan import MAX_NEW_PER_TICK, Known, relevant

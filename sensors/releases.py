@@ -10,7 +10,7 @@ from hyops_assets.assets.upstream import release_event
 from hyops_assets.checks.feed import alarmed, changed_verdict
 from hyops_assets.contract.errors import TransientError
 from hyops_assets.jobs import build_record
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.feed import FeedSettings
 from resources.border import bordered, said_of
 from resources.feed.client import FeedUnavailable, ReleaseFeed

@@ -1,7 +1,7 @@
 """Seeds by themselves: asks for what is owed, once per contract, and once more where that came to nothing.
 
-What is owed is read from the log at every tick (`hyops_assets/owed.py`). The cursor holds what the log cannot tell:
-since which contract each site seeds by itself.
+What is owed is read from the log at every tick (`hyops_assets/seeds/owed.py`). The cursor holds what the log cannot
+tell: since which contract each site seeds by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,10 +12,10 @@ import dagster as dg
 from pydantic import BaseModel, ValidationError
 
 from hyops_assets.jobs import SEED_JOBS
-from hyops_assets.owed import Owed, in_words, owed_seeds
-from hyops_assets.partitions import CLOUDS, Cloud
-from hyops_assets.seed_delays import auto_sites
-from hyops_assets.seed_history import Notes, SeedLog
+from hyops_assets.seeds.delays import auto_sites
+from hyops_assets.seeds.history import Notes, SeedLog
+from hyops_assets.seeds.owed import Owed, in_words, owed_seeds
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.border import bordered
 from resources.states.current_record import current_version

@@ -6,9 +6,9 @@ import dagster as dg
 
 from hyops_assets.assets.run_liveness import is_live
 from hyops_assets.contract.seed_policy import require_affordable
-from hyops_assets.partitions import Cloud, site_of
-from hyops_assets.seed_delays import caps_of
-from hyops_assets.seed_history import SeedLog
+from hyops_assets.seeds.delays import caps_of
+from hyops_assets.seeds.history import SeedLog
+from hyops_assets.seeds.partitions import Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
 from resources.sites.base import PaidSeed
 

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.forgetting import Partition, forget, references
+from hyops_assets.seeds.forgetting import Partition, forget, references
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered

@@ -14,7 +14,7 @@ from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.ownership import Claim
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered

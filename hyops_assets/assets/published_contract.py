@@ -22,7 +22,7 @@ from hyops_assets.contract.state import record_outputs
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name, require_contract_url
 from hyops_assets.gate_results import passed_gates
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.border import bordered

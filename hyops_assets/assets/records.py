@@ -27,7 +27,7 @@ from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.recipe import Recipe
 from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.image.variants import qcow2, rawxz
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
 from resources.border import bordered

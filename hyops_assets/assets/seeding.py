@@ -22,7 +22,7 @@ from hyops_assets.contract.ownership import Owner
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import Outputs
 from hyops_assets.contract.steps import Step
-from hyops_assets.partitions import CLOUDS, Cloud, site_of
+from hyops_assets.seeds.partitions import CLOUDS, Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore

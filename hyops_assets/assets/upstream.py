@@ -19,7 +19,7 @@ from hyops_assets.contract.steps import Step
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of

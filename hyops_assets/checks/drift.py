@@ -20,7 +20,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.quantity import quantity
 from hyops_assets.contract.references import IMAGE_BUILD
 from hyops_assets.contract.steps import timed
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered, said_of

@@ -11,7 +11,7 @@ import dagster as dg
 
 from hyops_assets.assets.upstream import vyos_release
 from hyops_assets.contract.version import RecordVersion, ReleaseLine, release_line, release_order
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from resources.border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Feed, RefusedEntry

@@ -20,7 +20,7 @@ from hyops_assets.image.boot.verdict import Firmware
 from hyops_assets.image.inspection import questions
 from hyops_assets.image.variants import qcow2
 from hyops_assets.image.variants.decoded import decoded_disks
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate

@@ -16,7 +16,7 @@ from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.record import Record
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.intake.signature import verify
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered

@@ -8,7 +8,7 @@ from hyops_assets.assets.steps import step
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
 from resources.border import bordered
 from resources.repository.anonymous import read_published

@@ -8,9 +8,9 @@ import time
 
 import dagster as dg
 
-from hyops_assets.owed import in_words, owed_seeds
-from hyops_assets.partitions import CLOUDS, Cloud
-from hyops_assets.seed_history import SeedLog
+from hyops_assets.seeds.history import SeedLog
+from hyops_assets.seeds.owed import in_words, owed_seeds
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.border import bordered
 from resources.states.current_record import current_version

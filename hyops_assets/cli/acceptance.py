@@ -31,7 +31,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.contract.references import StateRef
-from hyops_assets.partitions import CLOUDS, add_version
+from hyops_assets.seeds.partitions import CLOUDS, add_version
 from hyops_assets.settings.pipeline import NoSuchSite, Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore

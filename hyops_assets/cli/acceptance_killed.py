@@ -15,7 +15,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.upkeep import Finding, not_looked_at
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.states.store import StateStore

@@ -23,8 +23,8 @@ from hyops_assets.contract.record import Record
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.superseding import mentioned
 from hyops_assets.contract.upkeep import Finding
-from hyops_assets.partitions import Cloud
-from hyops_assets.seed_history import SeedLog
+from hyops_assets.seeds.history import SeedLog
+from hyops_assets.seeds.partitions import Cloud
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore

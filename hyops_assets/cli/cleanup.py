@@ -26,7 +26,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.steps import timed
 from hyops_assets.contract.superseding import Policy
 from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
-from hyops_assets.partitions import CLOUDS, Cloud
+from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore

@@ -11,7 +11,7 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.prepare import reach_environment
 from hyops_assets.cli.progress import busy
 from hyops_assets.contract.quantity import quantity
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
 from resources.settings import load_settings

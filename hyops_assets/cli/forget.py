@@ -2,7 +2,7 @@
 
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance
-from hyops_assets.forgetting import Partition, forget, references, refusal
+from hyops_assets.seeds.forgetting import Partition, forget, references, refusal
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 from resources.states.store import StateStore

@@ -17,7 +17,7 @@ from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import execute_here
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import VERSIONS, Cloud, add_sites, add_version
+from hyops_assets.seeds.partitions import VERSIONS, Cloud, add_sites, add_version
 from hyops_assets.settings.pipeline import NoSuchSite
 from resources.artifacts.store import ArtifactStore
 from resources.handed_over import HANDED_OVER_TAG, HandedOverRoom

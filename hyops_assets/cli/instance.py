@@ -9,7 +9,7 @@ from filelock import FileLock
 from hyops_assets.assets.run_liveness import fail_killed_runs
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.dagster_gaps import instance_of
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from resources.environment_id import ensure_environment_id
 from resources.settings import make_private
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hyops_assets.cli.graph import Graph, Ran
 from hyops_assets.contract.errors import HyopsError
-from hyops_assets.partitions import Cloud
+from hyops_assets.seeds.partitions import Cloud
 
 
 @dataclass(frozen=True)

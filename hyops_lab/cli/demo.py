@@ -13,7 +13,7 @@ from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_assets.contract.steps import timed
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_lab.cli import lab
 from hyops_lab.ensemble import LabFiles
 from hyops_lab.hetzner.confinement import require_confinement

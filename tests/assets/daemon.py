@@ -25,7 +25,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BUILD_STATE
 from hyops_assets.contract.state import Outputs
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import CLOUDS, Cloud, add_version
+from hyops_assets.seeds.partitions import CLOUDS, Cloud, add_version
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite, Sites
 from resources.settings import load_settings, save_settings

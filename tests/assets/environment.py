@@ -17,7 +17,7 @@ from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import add_version
+from hyops_assets.seeds.partitions import add_version
 from hyops_assets.settings.build import AptSource, BuildSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.signing_keys import SigningKey

@@ -21,7 +21,7 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.steps import LOGGER
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_lab.cli.lab import SITE
 from tests.assets.environment import RELEASE, quick
 from tests.unsynced import keep_connections_and_migrations, write_without_fsync

@@ -41,7 +41,7 @@ from hyops_assets.checks.drift import drift_at
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.partitions import cloud_named
+from hyops_assets.seeds.partitions import cloud_named
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings
 

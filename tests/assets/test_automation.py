@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from hyops_assets.settings.sites import HetznerSite, ProxmoxSite
 from tests.assets.daemon import (
     FIRST,

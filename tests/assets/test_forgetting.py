@@ -9,8 +9,8 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.forget import run_forget
 from hyops_assets.contract.errors import Refused
 from hyops_assets.definitions import build_definitions
-from hyops_assets.forgetting import Partition, StillReferredTo, references
-from hyops_assets.partitions import VERSIONS, add_version
+from hyops_assets.seeds.forgetting import Partition, StillReferredTo, references
+from hyops_assets.seeds.partitions import VERSIONS, add_version
 from hyops_lab.cli.lab import SITE
 from resources.artifacts.store import ArtifactStore
 from resources.settings import load_settings

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from benchmarks.scale import RESOURCES
-from hyops_assets import owed
 from hyops_assets.definitions import build_definitions
+from hyops_assets.seeds import owed
 from resources.settings import load_settings
 from sensors import seeds
 from tests.assets.daemon import FIRST, SECOND, SETTINGS, Daemon, daemon_in, everywhere, hetzner_site, with_hetzner

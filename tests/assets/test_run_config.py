@@ -20,7 +20,7 @@ from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BadReference
 from hyops_assets.definitions import WISHES, build_definitions
-from hyops_assets.partitions import add_version
+from hyops_assets.seeds.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from resources.environment import Environment
 from resources.handed_over import HANDED_OVER_TAG, MAX_BYTES, HandedOverRoom, NotHandedOver, handed_over_to

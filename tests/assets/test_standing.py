@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hyops_assets import owed
+from hyops_assets.seeds import owed
 from tests.assets.daemon import FIRST, SECOND, SETTINGS, Daemon, daemon_in, hetzner_site, with_hetzner
 from tests.clouds import HETZNER, PROXMOX
 

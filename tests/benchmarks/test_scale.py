@@ -7,7 +7,7 @@ import pytest
 from benchmarks.grids import fleet_settings, make_grids, versions_of
 from benchmarks.scale import Ticking
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.owed import MOST_READ
+from hyops_assets.seeds.owed import MOST_READ
 from tests.work import calls_of
 
 SITES = 2

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hyops_assets.cli.instance import DAGSTER_YAML
-from hyops_assets.partitions import CLOUDS
+from hyops_assets.seeds.partitions import CLOUDS
 from tests.cli.shell import CHECKOUT, HYOPS, environment
 
 pytestmark = pytest.mark.seconds

@@ -14,7 +14,7 @@ from hyops_assets.checks.feed import KEY
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.definitions import build_definitions
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.feed import FeedSettings
 from hyops_assets.settings.pipeline import Settings
 from hyops_lab.authority import Authority

@@ -17,7 +17,7 @@ def apply(work: Work) -> Done:
     site, version = seed_site(work), record_version(work)
     # Only here: other commands need not load what asks servers, nor Dagster.
     from hyops_assets.cli.modules.restoring import restore_contract
-    from hyops_assets.partitions import cloud_named
+    from hyops_assets.seeds.partitions import cloud_named
 
     restore_contract(work, version)
     with graph_of(work) as graph:

@@ -10,7 +10,7 @@ from hyops_assets.cli.modules.work import Work
 from hyops_assets.cli.prepare import ModuleCommand, prepare
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, StateRef
 from hyops_assets.image.intake.trust import UnknownKey
-from hyops_assets.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS
 from resources.feed.unknown import ReleaseUnknown
 from resources.states.store import Begun, StateStore
 from tests.assets.environment import RELEASE, LabEnvironment

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import dagster as dg
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, clock
-from hyops_assets.partitions import Cloud, cell_of
-from hyops_assets.seed_delays import auto_sites, cap_waits, wave_waits
-from hyops_assets.seed_history import LastRun, Requested, SeedLog
+from hyops_assets.seeds.delays import auto_sites, cap_waits, wave_waits
+from hyops_assets.seeds.history import LastRun, Requested, SeedLog
+from hyops_assets.seeds.partitions import Cloud, cell_of
 from hyops_assets.settings.pipeline import Settings
 
 MOST_REQUESTS = 2

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from hyops_assets.contract.seed_policy import Caps, Paid, cap_holds, wave_holds
-from hyops_assets.partitions import Cloud, cell_of
-from hyops_assets.seed_history import SeedLog
+from hyops_assets.seeds.history import SeedLog
+from hyops_assets.seeds.partitions import Cloud, cell_of
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import PaidSite
 

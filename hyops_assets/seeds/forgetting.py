@@ -13,7 +13,7 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.dagster_gaps import NOT_FINISHED_STATUSES
-from hyops_assets.partitions import CLOUDS, VERSIONS, Cloud, cell_of
+from hyops_assets.seeds.partitions import CLOUDS, VERSIONS, Cloud, cell_of
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.states.store import StateStore

@@ -13,7 +13,7 @@ from dagster import DagsterEventType
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, Canary, Paid
 from hyops_assets.dagster_gaps import NOT_FINISHED_STATUSES, PartitionKeyFilter
-from hyops_assets.partitions import VERSIONS, Cloud, cell_of
+from hyops_assets.seeds.partitions import VERSIONS, Cloud, cell_of
 
 CONTRACT = dg.AssetKey("published_contract")
 LINEAGE = "lineage_holds"
