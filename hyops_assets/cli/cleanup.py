@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hyops_assets.assets.leftovers import made_here, seeding_at, site_sweep, working_with
 from hyops_assets.assets.seeding import instance_of
-from hyops_assets.cli.acceptance_killed import KilledTrials
+from hyops_assets.cli.acceptance.killed import KilledTrials
 from hyops_assets.cli.as_typed import as_typed
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.instance import open_instance

@@ -12,14 +12,13 @@ from urllib.parse import unquote
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.commands import BuildCommands, SeedCommand
 from hyops_assets.contract.errors import Refused
+from hyops_assets.contract.handed_over import BuildCommands, SeedCommand
 from hyops_assets.contract.hybridops_inputs import without_hybridops
 from hyops_assets.contract.names import Text, Words
 from hyops_assets.contract.record import VariantFormat
 from hyops_assets.contract.references import OBJECT_REPO, StateRef
-from hyops_assets.contract.snapshot_options import SnapshotOptions
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import SnapshotOptions, TemplateOptions
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion, require_key
 from hyops_assets.contract.wrong_values import wrong_values

@@ -10,9 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.hosts import require_port, require_server
-from hyops_assets.contract.urls import BadUrl, Url
+from hyops_assets.contract.urls import BadUrl, Url, local_file
 from hyops_assets.contract.version import KEY_PATTERN
 
 _LONGEST_PATH = 4096

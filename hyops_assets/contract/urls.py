@@ -7,6 +7,7 @@ Hetzner's rescue system; upstream `latest` never enters the contract.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from hyops_assets.contract.version import RecordVersion, require_key
 PREFIX = "network/vyos"
 """Where records live in an object repository (source document, "Verified steady-state example")."""
 
+_FILE = re.compile(r"(?i:file)://(?P<host>[^/?#]*)(?P<path>/[^?#]*)(?P<rest>.*)", re.DOTALL)
 _MUTABLE = re.compile(r"(^|[/._-])(latest|current|head|main|master)([/._-]|$)", re.IGNORECASE)
 _SIGNED = re.compile(r"(^|&)(x-goog-signature|x-amz-signature|signature|sig|token|x-goog-credential)=", re.IGNORECASE)
 
@@ -256,6 +258,23 @@ def require_contract_url(url: str, version: RecordVersion) -> str:
     if parts.scheme != "file" and (read := str(Url.parse(url, schemes=tuple(_OWN_PORT)))) != url:
         raise BadUrl(f"{_shown(parts)!r} may not stand in a contract: it is read as {read}", hint="write it so")
     return url
+
+
+def local_file(url: str) -> Path | None:
+    """Return the path on this host that a file URL names (RFC 8089); None where it is no file URL.
+
+    Read in one place: a reader that dropped the host or the query would open another file than the one checked.
+
+    Raises:
+        BadUrl: it is one, and names another host, a query or a fragment, leads upwards or has a NUL.
+    """
+    if url[:5].lower() != "file:":
+        return None
+    match = _FILE.fullmatch(url)
+    path = unquote(match["path"]) if match else ""
+    if match is None or match["host"] or match["rest"] or "\0" in path or ".." in path.split("/"):
+        raise BadUrl(f"{url[:200]!a} is no URL of a file on this host", hint="write file:///<absolute path>")
+    return Path(path)
 
 
 def _shown(parts: SplitResult) -> str:

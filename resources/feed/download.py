@@ -13,9 +13,8 @@ from filelock import FileLock
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from hyops_assets.contract.errors import HyopsError, LeadsNowhere, Refused, TransientError
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.urls import BadUrl, Url
+from hyops_assets.contract.urls import BadUrl, Url, local_file
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.digests import CHUNK_BYTES
 from hyops_assets.image.space import NoSpace

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hyops_assets.contract.file_urls import local_file
+from hyops_assets.contract.urls import local_file
 from resources.public_http import NotFound, anonymous_client, opened
 from resources.repository.base import missing
 

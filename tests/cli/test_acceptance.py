@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hyops_assets.cli.acceptance_removal import TriedSite, who_needs
+from hyops_assets.cli.acceptance.removal import TriedSite, who_needs
 from hyops_assets.cli.main import app
 from hyops_assets.contract.references import IMAGE_SEED, StateRef
 from hyops_assets.settings.sites import Sites

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.contract.file_urls import local_file
-from hyops_assets.contract.urls import BadUrl
+from hyops_assets.contract.urls import BadUrl, local_file
 from tests.sources import PACKAGES
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@ import pytest
 
 from hyops_assets.contract.hybridops_inputs import REFUSED
 from hyops_assets.contract.inputs import BadInputs, BuildInputs, ImageSeedInputs, TemplateSeedInputs, read_inputs
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 
 GIVEN = {"record_state_ref": "core/shared/vyos-image-build#vyos_default_build"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_lab.faults import Answer, Delay, Rule
 from hyops_lab.proxmox.access import ALL_PRIVILEGES

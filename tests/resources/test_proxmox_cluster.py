@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_lab.proxmox.access import ALL_PRIVILEGES
 from hyops_lab.proxmox.inventory import Machine

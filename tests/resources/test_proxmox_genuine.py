@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hyops_assets.contract.errors import TransientError
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.superseding import Current
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_lab.faults import Answer, Page, Rule
 from hyops_lab.proxmox.access import ALL_PRIVILEGES

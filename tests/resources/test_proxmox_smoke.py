@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.contract.record import Disk, Record, Variant
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import run
 from hyops_lab.proxmox import guests

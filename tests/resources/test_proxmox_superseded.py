@@ -9,9 +9,9 @@ import pytest
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.references import ONPREM_EDGE, TEMPLATE_SEED, StateRef
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.state import ModuleState, Outputs, Status
 from hyops_assets.contract.superseding import Policy, States
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding
 from hyops_lab.faults import Answer, Rule
 from resources.sites import cleanup

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hyops_assets.contract.ownership import Claim
 from hyops_assets.contract.references import TEMPLATE_SEED, StateRef
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.superseding import Policy, States
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import Finding, IsLive, Verdict
 from resources.sites.cleanup import CleanupContext
 from resources.sites.proxmox.errors import SeedBusy, TaskFailed, VmidTaken

@@ -8,7 +8,7 @@ import pytest
 from hcloud import APIException
 
 from hyops_assets.contract.errors import HyopsError, TransientError
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_lab.faults import Answer, Rule
 from resources.sites.hetzner.errors import HetznerError, HetznerUnavailable, NotOffered, translated
 from resources.sites.proxmox.client import ProxmoxClient

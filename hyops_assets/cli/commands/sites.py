@@ -63,7 +63,7 @@ def acceptance(
     root: Root = None,
 ) -> None:
     """Seed one template and one image at real sites, audit them, remove them. HYOPS_ACCEPTANCE=yes opts in."""
-    from hyops_assets.cli.acceptance import AcceptanceOptions, run_acceptance
+    from hyops_assets.cli.acceptance.trial import AcceptanceOptions, run_acceptance
 
     asked = AcceptanceOptions({"proxmox": proxmox_site, "hetzner": hetzner_site}, iso, max_eur, dry_run)
     raise typer.Exit(run_acceptance(known_place(root, env), asked))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from hyops_assets.cli.modules.work import Done, Work
-from hyops_assets.contract.commands import BuildCommands, SeedCommand
-from hyops_assets.contract.handed_over import HandedOver
+from hyops_assets.contract.handed_over import BuildCommands, HandedOver, SeedCommand
 from hyops_assets.contract.inputs import BuildInputs, ImageSeedInputs, ModuleInputs, SeedInputs
 from resources.sites.registry import row_of
 

@@ -10,11 +10,10 @@ from hyops_assets.cli.modules.work import Work
 from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract, Evidence
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
 from hyops_assets.contract.state import ModuleState
-from hyops_assets.contract.urls import public_url, require_contract_url
+from hyops_assets.contract.urls import local_file, public_url, require_contract_url
 from hyops_assets.contract.version import RecordVersion
 from resources.artifacts.store import ArtifactStore
 from resources.public_files import read_document

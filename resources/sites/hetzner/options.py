@@ -1,6 +1,6 @@
 """What may be asked of one seed of a snapshot: inputs of `core/hetzner/vyos-image-seed`, and the daily cap."""
 
-from hyops_assets.contract.snapshot_options import SnapshotOptions
+from hyops_assets.contract.seed_options import SnapshotOptions
 from resources.sites.base import PaidSeed
 
 

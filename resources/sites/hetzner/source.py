@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.urls import BadUrl, Url
+from hyops_assets.contract.urls import BadUrl, Url, local_file
 from resources.answers import Answer
 from resources.public_http import anonymous_client, opened, shown
 from resources.sites.hetzner.errors import WrongSource

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.progress import Progress
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.urls import published_name
+from hyops_assets.contract.urls import local_file, published_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import find_program
 from hyops_assets.image.variants import rawxz

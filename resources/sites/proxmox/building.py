@@ -12,10 +12,10 @@ from pathlib import Path
 
 import tenacity
 
-from hyops_assets.contract.file_urls import local_file
 from hyops_assets.contract.record import Record
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.seeding import SeedRequest
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.urls import local_file
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import (
     AlreadyTemplate,

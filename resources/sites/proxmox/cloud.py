@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.superseding import TEMPLATES
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.sites.base import CloudSpec, Places

@@ -11,8 +11,8 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import TemplateImportInputs
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.state import template_outputs
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import CleanupContext, Removal, SiteObject

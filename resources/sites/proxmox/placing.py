@@ -7,7 +7,7 @@ A disk never passes for another: what counts as the record's template is found b
 from dataclasses import dataclass
 
 from hyops_assets.contract.record import Record
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from resources.sites.proxmox.errors import TemplateChanged, TemplateMissing, VmidTaken, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts
 from resources.sites.proxmox.lineage import TemplateLineage, digest_tag, template_name

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import ProxmoxError, SiteNotReady
 

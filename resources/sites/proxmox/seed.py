@@ -15,9 +15,9 @@ from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.ownership import OURS, Owner
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Record
+from hyops_assets.contract.seed_options import TemplateOptions
 from hyops_assets.contract.seed_policy import clock
 from hyops_assets.contract.seeding import Outcome, SeedRequest
-from hyops_assets.contract.template_options import TemplateOptions
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.settings.sites import ProxmoxSite

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from hyops_assets.contract.errors import HyopsError, TransientError
-from hyops_assets.contract.template_options import TemplateOptions
+from hyops_assets.contract.seed_options import TemplateOptions
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import (
     LeftoverVolume,

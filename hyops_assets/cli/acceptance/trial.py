@@ -14,9 +14,9 @@ import typer
 
 from hyops_assets.assets.run_tags import INSTANCE_TAG, MODULE_RUN_TAG
 from hyops_assets.checks.links import site_links
-from hyops_assets.cli.acceptance_killed import KilledTrials
-from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone, at_work
-from hyops_assets.cli.acceptance_report import Trial, document_of, print_plan, print_report
+from hyops_assets.cli.acceptance.killed import KilledTrials
+from hyops_assets.cli.acceptance.removal import INSTANCE, Made, TriedSite, alone, at_work
+from hyops_assets.cli.acceptance.report import Trial, document_of, print_plan, print_report
 from hyops_assets.cli.apply import ended_as_by_hand
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran

@@ -7,7 +7,7 @@ import dagster as dg
 
 from hyops_assets.assets.run_liveness import is_live
 from hyops_assets.assets.run_tags import MODULE_RUN_TAG
-from hyops_assets.cli.acceptance_removal import INSTANCE, Made, TriedSite, alone
+from hyops_assets.cli.acceptance.removal import INSTANCE, Made, TriedSite, alone
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
@@ -43,7 +43,7 @@ class KilledTrials:
         return self._look(reap=True)
 
     def reap_alone(self) -> list[Finding]:
-        """Remove it as the one that is alone already (`acceptance_removal.alone`)."""
+        """Remove it as the one that is alone already (`removal.alone`)."""
         return self._each(reap=True) if self._left() else []
 
     def _look(self, *, reap: bool) -> list[Finding]:

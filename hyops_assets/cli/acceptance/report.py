@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hyops_assets.cli.acceptance_removal import TriedSite
+from hyops_assets.cli.acceptance.removal import TriedSite
 from hyops_assets.cli.graph import Ran, Said
 from hyops_assets.contract.evidence import Contract
 
