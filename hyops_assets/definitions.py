@@ -27,8 +27,8 @@ from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.documents import documents
 from resources.artifacts.resource import artifact_store
 from resources.boot import host_boot_gate
-from resources.border import bordered
 from resources.environment import environment, settings_resource
+from resources.error_border import bordered
 from resources.feed.resource import release_feed
 from resources.notify import notifier
 from resources.repository.resource import repository_resource
@@ -49,9 +49,9 @@ ASSETS = [
     published_contract.published_contract,
     leftover_resources,
 ]
-WISHES: Mapping[str, type[BaseModel]] = {
+OP_OPTIONS: Mapping[str, type[BaseModel]] = {
     "vyos_iso": upstream.IsoOptions,
-    "qcow2_record": records.BuildOptions,
+    "qcow2_record": records.RebuildOptions,
     "published_contract": published_contract.Registration,
     **{cloud.spec.asset: cloud.spec.options for cloud in CLOUDS},
     "forget": Forgetting,
@@ -103,7 +103,7 @@ def build_definitions(
         ],
         resources={
             "environment": environment(root),
-            "asked": asked(WISHES),
+            "asked": asked(OP_OPTIONS),
             "settings": settings_resource(),
             "store": artifact_store(),
             "documents": documents(),

@@ -16,8 +16,8 @@ from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.settings.build import Command
 from hyops_assets.settings.pipeline import Settings
-from resources.border import bordered
 from resources.environment_id import ensure_environment_id
+from resources.error_border import bordered
 from resources.handed_over import handed_over_to
 from resources.repository.by_state import settings_of_run
 from resources.settings import make_private

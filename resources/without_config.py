@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from resources.border import bordered
+from resources.error_border import bordered
 
 
 def without_config(made_by: Callable[[dg.InitResourceContext], object], description: str) -> dg.ResourceDefinition:

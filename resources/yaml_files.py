@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from hyops_assets.contract.errors import HyopsError, said_by_system
-from hyops_assets.contract.plain import NotPlain, require_plain
+from hyops_assets.contract.plain_documents import NotPlain, require_plain
 
 MAX_BYTES = 1 << 20
 

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import JsonValue
 
 from hyops_assets.assets.run_liveness import is_by_shell
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.notify import Notifier
 
 MAX_REASON = 2000

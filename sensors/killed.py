@@ -3,7 +3,7 @@
 import dagster as dg
 
 from hyops_assets.assets.run_liveness import fail_killed_runs
-from resources.border import bordered
+from resources.error_border import bordered
 
 INTERVAL_SECONDS = 30
 

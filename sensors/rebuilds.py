@@ -10,7 +10,7 @@ from hyops_assets.jobs import build_record
 from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import next_free_revision
 from resources.states.current_record import built_version

@@ -12,7 +12,7 @@ from hyops_assets.contract.errors import TransientError
 from hyops_assets.jobs import build_record
 from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.feed import FeedSettings
-from resources.border import bordered, said_of
+from resources.error_border import bordered, said_of
 from resources.feed.client import FeedUnavailable, ReleaseFeed
 from resources.feed.parse import Feed
 from resources.time_budget import NoTimeLeft, TimeBudget

@@ -12,12 +12,12 @@ import dagster as dg
 from pydantic import BaseModel, ValidationError
 
 from hyops_assets.jobs import SEED_JOBS
-from hyops_assets.seeds.delays import auto_sites
+from hyops_assets.seeds.canary_and_cap import auto_sites
 from hyops_assets.seeds.history import Notes, SeedLog
 from hyops_assets.seeds.owed import Owed, in_words, owed_seeds
 from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
 

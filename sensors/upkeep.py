@@ -5,7 +5,7 @@ import dagster as dg
 from hyops_assets.jobs import look_for_drift, look_for_missing_seeds, reap_leftovers
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.upkeep import EveryHours, UpkeepSettings
-from resources.border import bordered
+from resources.error_border import bordered
 
 _RUNNING, _STOPPED = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
 

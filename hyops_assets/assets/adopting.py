@@ -7,12 +7,10 @@ floor's (`adoption.py`).
 import shutil
 from pathlib import Path
 
-from pydantic import Field
-
-from hyops_assets.contract.canonical import Frozen, digest_of
+from hyops_assets.contract.build_options import BuildOptions
+from hyops_assets.contract.canonical import digest_of
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import Refused
-from hyops_assets.contract.harmless import OptionalDigest, PublicUrl
 from hyops_assets.contract.record import Variant
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name
@@ -28,16 +26,9 @@ from resources.artifacts.store import ArtifactStore
 from resources.public_files import fetch_file
 
 
-class DiskElsewhere(Frozen):
-    """A disk that was built elsewhere, if one is to be taken over. The path of one on this host is handed over."""
-
-    record_url: PublicUrl = Field(default="", description="https URL of a versioned qcow2 or raw.xz")
-    record_sha256: OptionalDigest = Field(default="", description="of that file; required with record_url")
-
-
 def adopted_record(
     version: RecordVersion,
-    elsewhere: DiskElsewhere,
+    elsewhere: BuildOptions,
     local_path: str,
     settings: Settings,
     store: ArtifactStore,
@@ -97,7 +88,7 @@ def adopted_record(
     return built
 
 
-def _fetched(elsewhere: DiskElsewhere, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:
+def _fetched(elsewhere: BuildOptions, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:
     if local_path:
         return Path(local_path).expanduser()
     file = scratch / Path(elsewhere.record_url).name

@@ -6,7 +6,7 @@ import dagster as dg
 
 from hyops_assets.assets.run_liveness import is_live
 from hyops_assets.contract.seed_policy import require_affordable
-from hyops_assets.seeds.delays import caps_of
+from hyops_assets.seeds.canary_and_cap import caps_of
 from hyops_assets.seeds.history import SeedLog
 from hyops_assets.seeds.partitions import Cloud, site_of
 from hyops_assets.settings.pipeline import Settings

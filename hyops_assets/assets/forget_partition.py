@@ -10,7 +10,7 @@ from hyops_assets.contract.canonical import Frozen
 from hyops_assets.seeds.forgetting import Partition, forget, references
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.states.store import StateStore
 
 

@@ -17,7 +17,7 @@ from hyops_assets.contract.upkeep import Finding, counted, not_looked_at
 from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.handed_over import HANDED_OVER_TAG
 from resources.secrets import redactor
 from resources.sites.base import Look, Places

@@ -25,7 +25,7 @@ from hyops_assets.gate_results import passed_gates
 from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.repository.base import ObjectRepository, Published
 from resources.repository.revisions import conflicts_name_a_revision, is_published
 from resources.states.current_record import built_version

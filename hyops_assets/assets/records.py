@@ -9,14 +9,15 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from hyops_assets.assets.adopting import DiskElsewhere, adopted_record
+from hyops_assets.assets.adopting import adopted_record
 from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.assets.smoke import smoke_verified
 from hyops_assets.assets.steps import record_version, step
+from hyops_assets.contract.build_options import BuildOptions
 from hyops_assets.contract.documents import BuiltRecord, CandidateRecord
 from hyops_assets.contract.evidence import SignedIso
-from hyops_assets.contract.harmless import Sentence
 from hyops_assets.contract.record import Record, Variant, VariantFormat
+from hyops_assets.contract.run_config_types import Sentence
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
@@ -30,19 +31,16 @@ from hyops_assets.image.variants import qcow2, rawxz
 from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore, MissingArtifact
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.repository.base import ObjectRepository
 from resources.repository.revisions import refuse_rebuild
 
 GROUP = "records"
 
 
-class BuildOptions(DiskElsewhere):
-    """Whether a disk is built, built again, or taken over."""
+class RebuildOptions(BuildOptions):
+    """Whether a disk is built, built again, or taken over; and why a published release is built again."""
 
-    rebuild_if_exists: bool = Field(
-        default=False, description="build again although the store holds the disk; nothing published is replaced"
-    )
     rebuild_reason: Sentence = Field(
         default="", description="why a release is built again, as a revision (-r2, -r3 …): it stands in the evidence"
     )
@@ -54,7 +52,7 @@ class BuildOptions(DiskElsewhere):
     kinds={"qemu", "file"},
     code_version="1",
     io_manager_key="documents",
-    config_schema=fields_of(BuildOptions),
+    config_schema=fields_of(RebuildOptions),
 )
 @bordered
 def qcow2_record(
@@ -72,7 +70,7 @@ def qcow2_record(
     be taken over instead (`record_url`, `record_local_path`): the same gates decide about it.
     """
     version, parsed = context.partition_key, record_version(context)
-    config, handed_over = asked.of(BuildOptions), asked.handed_over
+    config, handed_over = asked.of(RebuildOptions), asked.handed_over
     if config.rebuild_if_exists:
         refuse_rebuild(repository, settings.build.key_of(parsed.release), parsed)
     with step(context, "qcow2_record") as progress, store.lock(f"qcow2_record {version}"):

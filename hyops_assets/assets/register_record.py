@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
-from hyops_assets.contract.harmless import OptionalDigest, OptionalKey, PublicUrl
 from hyops_assets.contract.record import FORMATS, Disk, Record, Variant, VariantFormat
+from hyops_assets.contract.run_config_types import OptionalDigest, OptionalKey, PublicUrl
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import public_url, published_name, require_contract_url
 from hyops_assets.contract.version import RecordVersion

@@ -26,7 +26,7 @@ from hyops_assets.seeds.partitions import CLOUDS, Cloud, site_of
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import default_site
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.sites.base import Fact, Order, PaidSeed, Place, Seeded, Slot
 from resources.sites.resource import OpenSites
 from resources.states.current_record import current_digest, naming_state

@@ -13,7 +13,7 @@ from hyops_assets.image.operator_command import OperatorCommand, hyops_vyos, run
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import said_of
+from resources.error_border import said_of
 
 GATE = "smoke_verify_command"
 

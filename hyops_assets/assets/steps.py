@@ -12,7 +12,7 @@ from hyops_assets.assets.run_liveness import is_by_shell, note_process
 from hyops_assets.contract.errors import LeadsNowhere, TransientError
 from hyops_assets.contract.steps import LOGGER, Step, timed
 from hyops_assets.contract.version import BadVersion, RecordVersion
-from resources.border import said_of
+from resources.error_border import said_of
 
 RETRIES = 2
 RETRY_SECONDS = 60.0

@@ -14,7 +14,7 @@ from hyops_assets.assets.steps import record_version, step
 from hyops_assets.contract.canonical import Frozen, digest_of
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import SignedIso
-from hyops_assets.contract.harmless import PublicUrl
+from hyops_assets.contract.run_config_types import PublicUrl
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
@@ -22,7 +22,7 @@ from hyops_assets.image.intake.signature import verify
 from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered, said_of
+from resources.error_border import bordered, said_of
 from resources.feed.client import ReleaseFeed
 from resources.feed.download import IsoUnavailable
 from resources.feed.parse import Release, release_at

@@ -23,7 +23,7 @@ from hyops_assets.contract.steps import timed
 from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered, said_of
+from resources.error_border import bordered, said_of
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 from resources.repository.heads import head_published

@@ -12,7 +12,7 @@ import dagster as dg
 from hyops_assets.assets.upstream import vyos_release
 from hyops_assets.contract.version import RecordVersion, ReleaseLine, release_line, release_order
 from hyops_assets.seeds.partitions import VERSIONS
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Feed, RefusedEntry
 from resources.feed.watch import KnownReleases, watch

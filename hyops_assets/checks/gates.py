@@ -24,7 +24,7 @@ from hyops_assets.seeds.partitions import VERSIONS
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.boot import BootGate
-from resources.border import bordered
+from resources.error_border import bordered
 
 QCOW2 = qcow2_record.key
 RAW_XZ = raw_xz_record.key

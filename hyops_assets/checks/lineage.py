@@ -19,7 +19,7 @@ from hyops_assets.image.intake.signature import verify
 from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository
 from resources.sites.links import Link, read_link

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.record import Record
-from resources.border import said_of
+from resources.error_border import said_of
 from resources.sites.base import Audited
 from resources.sites.links import Link
 

@@ -10,7 +10,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.seeds.partitions import VERSIONS
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.repository.anonymous import read_published
 from resources.repository.base import ObjectRepository, ReadBack
 

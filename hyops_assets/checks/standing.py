@@ -12,7 +12,7 @@ from hyops_assets.seeds.history import SeedLog
 from hyops_assets.seeds.owed import in_words, owed_seeds
 from hyops_assets.seeds.partitions import CLOUDS, Cloud
 from hyops_assets.settings.pipeline import Settings
-from resources.border import bordered
+from resources.error_border import bordered
 from resources.states.current_record import current_version
 from resources.states.store import StateStore
 

@@ -13,8 +13,8 @@ from hyops_assets.contract.documents import SeededAt
 from hyops_assets.contract.errors import NEXT, HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import Errand, HandedOver
-from hyops_assets.contract.harmless import is_public_https
 from hyops_assets.contract.layout import RuntimeRoot
+from hyops_assets.contract.run_config_types import is_public_https
 from hyops_assets.dagster_gaps import execute_here
 from hyops_assets.definitions import build_definitions
 from hyops_assets.seeds.partitions import VERSIONS, Cloud, add_sites, add_version

@@ -14,7 +14,7 @@ from hyops_assets.cli.modules.registry import Module
 from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import BadInputs, fold_aliases
-from hyops_assets.contract.plain import NotPlain, require_plain
+from hyops_assets.contract.plain_documents import NotPlain, require_plain
 from hyops_assets.contract.redaction import Redactor
 from hyops_assets.image.shipped import shipped
 from resources.yaml_files import UnreadableYaml, read_yaml

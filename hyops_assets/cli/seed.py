@@ -17,7 +17,7 @@ from hyops_assets.cli.seed_runs import Cell, Ended, SeedRuns
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.references import IMAGE_ARTIFACT, IMAGE_BUILD
-from hyops_assets.seeds.delays import wave_waits
+from hyops_assets.seeds.canary_and_cap import wave_waits
 from hyops_assets.seeds.history import SeedLog
 from hyops_assets.seeds.owed import owed_seeds
 from hyops_assets.seeds.partitions import CLOUDS, Cloud

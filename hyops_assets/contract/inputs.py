@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from hyops_assets.contract.build_options import BuildOptions
 from hyops_assets.contract.canonical import Frozen
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.handed_over import BuildCommands, SeedCommand
@@ -59,7 +60,7 @@ class ModuleInputs(Frozen):
         return without_hybridops(given, cls.model_fields)
 
 
-class BuildInputs(ModuleInputs, BuildCommands):
+class BuildInputs(ModuleInputs, BuildCommands, BuildOptions):
     """`core/shared/vyos-image-build`: build one record and publish its contract."""
 
     record_key: Words = Field(
@@ -77,20 +78,15 @@ class BuildInputs(ModuleInputs, BuildCommands):
     source_iso_url: Words = Field(
         default="", description="the ISO, from a host of feed.iso_hosts; what the feed announces where empty"
     )
-    record_url: Words = Field(default="", description="a disk that was built elsewhere, to be taken over; https")
     record_local_path: str = Field(
         default="",
         pattern=r"^([^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f])?$",
         max_length=4096,
-        description="the same, as a file on this host; not read beside build_command, which finds where to write in "
-        "$HYOPS_VYOS_ARTIFACT_LOCAL_PATH",
+        description="a disk that was built elsewhere, as a file on this host; not read beside build_command, which "
+        "finds where to write in $HYOPS_VYOS_ARTIFACT_LOCAL_PATH",
     )
-    record_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="of that file")
     repo_state_ref: Words = Field(default="", description="state of the object repository; pipeline.yml's where empty")
     allow_iso_build: bool = Field(default=False, description="needed by a source_iso_url")
-    rebuild_if_exists: bool = Field(
-        default=False, description="build again what is not published yet; a published version is never replaced"
-    )
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import dagster as dg
 
 from hyops_assets.contract.seed_policy import DAY_SECONDS, clock
-from hyops_assets.seeds.delays import auto_sites, cap_waits, wave_waits
+from hyops_assets.seeds.canary_and_cap import auto_sites, cap_waits, wave_waits
 from hyops_assets.seeds.history import LastRun, Requested, SeedLog
 from hyops_assets.seeds.partitions import Cloud, cell_of
 from hyops_assets.settings.pipeline import Settings

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from hyops_assets.contract.errors import LeadsNowhere
 from resources.artifacts.store import ArtifactStore
-from resources.border import bordered
 from resources.environment import NAME
+from resources.error_border import bordered
 
 
 class DocumentIOManager(dg.IOManager):

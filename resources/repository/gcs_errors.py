@@ -19,8 +19,8 @@ from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.printable import one_line
 from resources.answers import Untrusted
+from resources.no_answer import why_unanswered
 from resources.repository.base import RepositoryFailed
-from resources.unanswered import why_unanswered
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,7 @@ from google.oauth2 import service_account
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.foreign_json import parsed_json
-from hyops_assets.contract.harmless import is_public_https
+from hyops_assets.contract.run_config_types import is_public_https
 from resources.secrets import what_no_header_takes
 
 KEY_FILE_ENV = "HYOPS_VYOS_GCS_SA_JSON_FILE"

@@ -24,7 +24,7 @@ from hyops_assets.contract.superseding import (
     mentioned,
 )
 from hyops_assets.contract.upkeep import Finding, Verdict
-from resources.border import said_of
+from resources.error_border import said_of
 
 Thing = TypeVar("Thing")
 Judged = tuple[Thing, Finding]

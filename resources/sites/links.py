@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from hyops_assets.contract.errors import HyopsError
-from resources.border import said_of
+from resources.error_border import said_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hyops_assets.cli.graph import Graph
 from hyops_assets.contract.handed_over import Errand, HandedOver
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.references import BadReference
-from hyops_assets.definitions import WISHES, build_definitions
+from hyops_assets.definitions import OP_OPTIONS, build_definitions
 from hyops_assets.seeds.partitions import add_version
 from hyops_assets.settings.pipeline import Settings
 from resources.environment import Environment
@@ -124,7 +124,7 @@ def test_every_field_of_every_job_s_configuration_is_known_and_harmless(definiti
 
 
 def test_every_op_that_can_be_asked_has_its_options_validated() -> None:
-    assert set(WISHES) == set(LEAVES)
+    assert set(OP_OPTIONS) == set(LEAVES)
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Launcher:
 
 
 def asked_of(run: dg.DagsterRun) -> RunOptions:
-    return read_asked(Environment(RuntimeRoot(Path("/nowhere")), run), WISHES)
+    return read_asked(Environment(RuntimeRoot(Path("/nowhere")), run), OP_OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def test_it_is_refused_before_the_first_step_begins(launcher: Launcher) -> None:
 )
 def test_names_and_numbers_of_a_seed_have_a_grammar(cloud: str, name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
-        WISHES[cloud].model_validate({name: value})
+        OP_OPTIONS[cloud].model_validate({name: value})
 
 
 @pytest.mark.parametrize(

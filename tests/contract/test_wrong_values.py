@@ -131,7 +131,7 @@ MAY_NAME_A_CLASS = {
     "hyops_assets/cli/modules/seed_outlook.py": "of a fault of ours that nothing foresaw, as what follows here",
     "hyops_assets/cli/preflight.py": "",
     "hyops_assets/cli/module_run.py": "",
-    "resources/border.py": "",
+    "resources/error_border.py": "",
     "resources/repository/gcs_errors.py": "of Google's libraries, where they say nothing else",
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from hyops_lab.authority import Authority
 from resources.sites.proxmox.errors import NotTrusted
-from resources.sites.proxmox.silence import require_authority
+from resources.sites.proxmox.no_answer import require_authority
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from resources.sites.proxmox.errors import (
 )
 from resources.sites.proxmox.facts import linked_clones
 from resources.sites.proxmox.lineage import import_file_name, template_name
+from resources.sites.proxmox.no_answer import error_without_answer
 from resources.sites.proxmox.seed import ProxmoxSeeder
-from resources.sites.proxmox.silence import error_without_answer
 from resources.sites.proxmox.tasks import wait_task
 from tests.proxmox_scene import QUICK, TOKEN, Scene, proxmox_scene
 

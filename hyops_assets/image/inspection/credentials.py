@@ -12,7 +12,7 @@ from hyops_assets.image.credentials import (
     plaintext_in_config,
     well_known,
 )
-from hyops_assets.image.inspection import places
+from hyops_assets.image.inspection import router_paths
 from hyops_assets.image.inspection.cloud_config import values_named
 from hyops_assets.image.inspection.view import Fault, View
 
@@ -29,9 +29,11 @@ _CLOUD_KEYS = frozenset({"ssh_authorized_keys", "ssh_import_id", "ssh_keys"})
 def no_default_credentials(view: View) -> str:
     """No configuration and no account of the image has a password, least of all one that everyone knows."""
     found = [
-        (path, hashed) for path, config in places.all_configurations(view.guest) for hashed in hashes_in_config(config)
+        (path, hashed)
+        for path, config in router_paths.all_configurations(view.guest)
+        for hashed in hashes_in_config(config)
     ]
-    for path in places.accounts(view.guest):
+    for path in router_paths.accounts(view.guest):
         accounts = hashes_in_accounts(view.guest.text(path), shadowed=path.startswith("/etc/passwd"))
         found += [(path, hashed) for hashed in accounts]
     of_cloud = [(path, Hash(f"the key {key}", value)) for path, key, value in _cloud_values(view, _CLOUD_HASHES)]
@@ -46,7 +48,7 @@ def no_plaintext_password(view: View) -> str:
     """No password stands in clear in the image: in no configuration of VyOS, and in none of cloud-init."""
     found = [
         f"{path}: {user}"
-        for path, config in places.all_configurations(view.guest)
+        for path, config in router_paths.all_configurations(view.guest)
         for user in plaintext_in_config(config)
     ]
     found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_PLAINTEXT)]
@@ -58,9 +60,11 @@ def no_plaintext_password(view: View) -> str:
 
 def no_authorized_keys(view: View) -> str:
     """No account of the image accepts an SSH key."""
-    found = [path for path in view.guest.paths if places.is_key_file(path) and view.guest.find(path)]
+    found = [path for path in view.guest.paths if router_paths.is_key_file(path) and view.guest.find(path)]
     found += [
-        f"{path}: {key}" for path, config in places.all_configurations(view.guest) for key in keys_in_config(config)
+        f"{path}: {key}"
+        for path, config in router_paths.all_configurations(view.guest)
+        for key in keys_in_config(config)
     ]
     found += [f"{path}: {key}" for path, key, _ in _cloud_values(view, _CLOUD_KEYS)]
     return _none(found)
@@ -68,28 +72,30 @@ def no_authorized_keys(view: View) -> str:
 
 def no_host_keys(view: View) -> str:
     """The image carries no SSH host key: all machines made of it would share it."""
-    return _none(path for path, kind in view.guest.paths.items() if kind != "directory" and places.is_host_key(path))
+    return _none(
+        path for path, kind in view.guest.paths.items() if kind != "directory" and router_paths.is_host_key(path)
+    )
 
 
 def no_machine_id(view: View) -> str:
     """The image carries no machine-id, DUID, lease or secret of one system: every machine made of it gets its own."""
-    kept = [path for path in places.IDENTITIES if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID]
-    return _none([*kept, *places.files_of_one_machine(view.guest)])
+    kept = [path for path in router_paths.IDENTITIES if (view.guest.find(path) or b"").strip() not in _NO_MACHINE_ID]
+    return _none([*kept, *router_paths.files_of_one_machine(view.guest)])
 
 
 def no_hardware_id(view: View) -> str:
     """No configuration binds an interface to one machine's hardware address."""
-    bound = [path for path, config in places.all_configurations(view.guest) if has_hardware_id(config)]
+    bound = [path for path, config in router_paths.all_configurations(view.guest) if has_hardware_id(config)]
     return _none([*bound, *([_NET_RULES] if view.guest.find(_NET_RULES) else [])])
 
 
 def no_cloud_instance_state(view: View) -> str:
     """cloud-init has not run in the image, wherever it keeps its state: each machine's first boot is one."""
     configured = view.cloud_config.at("system_info", "paths", "cloud_dir")
-    directories = {*places.CLOUD_STATE, *([configured] if isinstance(configured, str) and configured else [])}
+    directories = {*router_paths.CLOUD_STATE, *([configured] if isinstance(configured, str) and configured else [])}
     reached = {view.guest.resolve(directory) or directory for directory in directories}
     state = [path for directory in reached for path in view.guest.files_below(directory)]
-    ledgers = [f"{directory}/{places.LEDGER}" for directory in places.CONFIG_DIRECTORIES]
+    ledgers = [f"{directory}/{router_paths.LEDGER}" for directory in router_paths.CONFIG_DIRECTORIES]
     return _none({*state, *(path for path in (*_CLOUD_LOGS, *ledgers) if view.guest.resolve(path))})
 
 
@@ -98,8 +104,8 @@ def no_files_of_one_router(view: View) -> str:
 
     Nor does a private key stand elsewhere among settings, or in a home.
     """
-    hidden = [path for path in view.files.tree if f"{path}/".startswith(f"{places.ENCRYPTED_STORE}/")]
-    return _none({*places.files_of_one_router(view.guest), *places.private_keys(view.guest), *hidden})
+    hidden = [path for path in view.files.tree if f"{path}/".startswith(f"{router_paths.ENCRYPTED_STORE}/")]
+    return _none({*router_paths.files_of_one_router(view.guest), *router_paths.private_keys(view.guest), *hidden})
 
 
 def no_build_leftovers(view: View) -> str:
@@ -109,7 +115,7 @@ def no_build_leftovers(view: View) -> str:
         for path, entry in view.guest.upper.items()
         if entry.kind == "file" and (path in _APT_FILES or path.startswith(_APT_LEFTOVERS))
     ]
-    return _none([*left, *places.histories(view.guest)])
+    return _none([*left, *router_paths.histories(view.guest)])
 
 
 CHECKS: dict[str, Callable[[View], str]] = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.inspection.boot import menu_entries
-from hyops_assets.image.inspection.places import starting_configurations
+from hyops_assets.image.inspection.router_paths import starting_configurations
 from hyops_assets.image.inspection.view import Fault, NotCompared, View
 from hyops_assets.image.overlay.overlay import GROW_PROGRAM, GROW_UNIT, HELPER
 from hyops_assets.image.vyos_config import read_configuration

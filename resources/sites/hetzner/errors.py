@@ -9,8 +9,8 @@ from hcloud.actions.domain import ActionFailedException
 
 from hyops_assets.contract.errors import HyopsError, Refused, TransientError
 from hyops_assets.contract.printable import one_line
+from resources.no_answer import why_unanswered
 from resources.transience import HETZNER_CODES, stale_offer
-from resources.unanswered import why_unanswered
 
 
 class HetznerError(HyopsError):

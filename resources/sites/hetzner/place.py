@@ -27,7 +27,7 @@ from resources.sites.hetzner.source import OpenSource, published
 from resources.sites.hetzner.superseded import superseded_snapshots
 from resources.sites.hetzner.sweep import Sweep
 from resources.sites.links import Link
-from resources.sites.standing import there_instead
+from resources.sites.mistyped_id import there_instead
 
 if TYPE_CHECKING:
     from resources.sites.hetzner.seed import HetznerSeeder

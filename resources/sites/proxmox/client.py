@@ -22,6 +22,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
+from resources.sites.proxmox.answer_body import Bodies, ErrorBody, Unreadable
 from resources.sites.proxmox.answers import (
     Bridge,
     MachineConfig,
@@ -44,8 +45,7 @@ from resources.sites.proxmox.errors import (
     SiteNotReady,
     error_for,
 )
-from resources.sites.proxmox.reading import Bodies, ErrorBody, Unreadable
-from resources.sites.proxmox.silence import error_without_answer, require_authority
+from resources.sites.proxmox.no_answer import error_without_answer, require_authority
 from resources.sites.proxmox.timeouts import ProxmoxTimeouts
 from resources.sites.proxmox.upload import ImageUpload
 

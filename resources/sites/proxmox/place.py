@@ -17,6 +17,7 @@ from hyops_assets.contract.upkeep import IsLive
 from resources.sites.base import Audited, Fact, Order, Registered, Seeded, Vouched
 from resources.sites.cleanup import CleanupContext, Removal, SiteObject
 from resources.sites.links import Link
+from resources.sites.mistyped_id import there_instead
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
@@ -25,7 +26,6 @@ from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
 from resources.sites.proxmox.superseded import superseded_templates
 from resources.sites.proxmox.sweep import Sweep
-from resources.sites.standing import there_instead
 
 
 class Node:

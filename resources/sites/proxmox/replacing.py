@@ -8,8 +8,8 @@ from hyops_assets.contract.record import Record
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import StillLinked, VmidTaken
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
-from resources.sites.proxmox.placing import require_replaceable, scratch_for
 from resources.sites.proxmox.removal import destroy
+from resources.sites.proxmox.seed_plan import require_replaceable, scratch_for
 from resources.sites.proxmox.survey import IsOurs
 from resources.sites.proxmox.tasks import NodeJournal
 

@@ -25,10 +25,10 @@ from resources.sites.proxmox.building import Build, commit
 from resources.sites.proxmox.client import ProxmoxClient
 from resources.sites.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
-from resources.sites.proxmox.placing import Plan, plan_of, scratch_for
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
 from resources.sites.proxmox.report import SeededTemplate, report
+from resources.sites.proxmox.seed_plan import Plan, plan_of, scratch_for
 from resources.sites.proxmox.smoke import boot_a_clone, remove_clone
 from resources.sites.proxmox.survey import IsOurs, Survey, active_tasks, survey
 from resources.sites.proxmox.tasks import NodeJournal

@@ -10,7 +10,7 @@ import requests
 
 from hyops_assets.contract.errors import HyopsError, TransientError
 from hyops_assets.contract.redaction import REDACTED
-from resources.border import bordered
+from resources.error_border import bordered
 from tests.sources import PACKAGES
 
 TOKEN = "tok-9b1deb4d-3b7d-4bad"

@@ -31,7 +31,7 @@ def _public_https(url: str) -> str:
     return url
 
 
-PublicUrl = Annotated[str, AfterValidator(_public_https)]
+PublicUrl = Annotated[str, StringConstraints(max_length=_MOST_CHARACTERS), AfterValidator(_public_https)]
 """An https URL that anyone may read, or empty."""
 
 OptionalDigest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from hyops_assets.contract.plain import MOST_LEVELS, MOST_VALUES, NotPlain, require_plain
+from hyops_assets.contract.plain_documents import MOST_LEVELS, MOST_VALUES, NotPlain, require_plain
 
 
 def containing_itself() -> list[Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import requests
 
 from hyops_assets.contract.errors import HyopsError, said_by_system
+from resources.no_answer import why_unanswered
 from resources.sites.proxmox.errors import AnswerLost, HostUnknown, NodeUnreachable, NotTrusted
-from resources.unanswered import why_unanswered
 
 _CERTIFICATES = (
     (

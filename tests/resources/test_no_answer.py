@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from resources.unanswered import why_unanswered
+from resources.no_answer import why_unanswered
 
 
 @contextmanager

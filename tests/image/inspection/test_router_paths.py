@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.build import BuiltDisk
-from hyops_assets.image.inspection.places import CLOUD_STATE, CONFIG_DIRECTORIES, IDENTITIES, LEDGER
 from hyops_assets.image.inspection.questions import inspect
+from hyops_assets.image.inspection.router_paths import CLOUD_STATE, CONFIG_DIRECTORIES, IDENTITIES, LEDGER
 from hyops_assets.image.programs import run
 from hyops_lab.miniature import saved_config
 from tests.image.conftest import RELEASE

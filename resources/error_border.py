@@ -4,7 +4,7 @@ Dagster writes down an exception with its whole chain. Libraries quote what they
 each function that Dagster calls (assets, checks, sensors, schedules, resources, the IO manager, the code
 location) is `bordered`: an error of ours goes through without the library's error beneath it, which it has put into
 its own words; an error that nothing foresaw goes through with the secrets of this process blacked out.
-`tests/resources/test_border.py` holds that none of these functions is without it.
+`tests/resources/test_error_border.py` holds that none of these functions is without it.
 """
 
 import inspect
