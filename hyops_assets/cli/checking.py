@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hyops_assets.cli.check import Check
+from hyops_assets.cli.check import Check, Status
 from hyops_assets.cli.modules.sites import WhichSite
 from hyops_assets.cli.prepare import Prepared
 from hyops_assets.contract.inputs import GCS_KEY_VARIABLES
@@ -70,7 +70,7 @@ def reference_checks(prepared: Prepared) -> list[Check]:
     return resolved + [Check.of("state", error, "missing") for error in prepared.resolution.unresolved]
 
 
-def _meta(path: Path) -> tuple[str, str]:
+def _meta(path: Path) -> tuple[Status, str]:
     if not path.exists():
         return "ok", f"{path} will be made"
     usable = path.is_dir() and os.access(path, os.W_OK | os.X_OK)

@@ -60,7 +60,7 @@ def test_init_looks_at_the_node_and_writes_settings_that_preflight_agrees_with(
     ran = CliRunner().invoke(app, [*words_of("init"), *at_the_lab])
     assert (ran.exit_code, ran.exception) == (0, None), ran.output
     assert "ok readiness:proxmox/main Proxmox VE" in ran.output
-    assert "missing readiness:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
+    assert "missing readiness:hetzner/main not looked at: export its token as HCLOUD_TOKEN" in ran.output
     settings = load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod"))
     assert (set(settings.sites.proxmox), set(settings.sites.hetzner)) == ({"main"}, {"main"})
     looked = CliRunner().invoke(app, ["preflight", "--env", "prod", "--target", "proxmox"])
@@ -95,7 +95,7 @@ def test_without_a_token_the_settings_are_written_and_the_variable_is_named(
         monkeypatch.delenv(name, raising=False)
     ran = CliRunner().invoke(app, words_of("init"))
     assert (ran.exit_code, ran.exception) == (0, None)
-    assert "missing readiness:hetzner/main not looked at: export HCLOUD_TOKEN=" in ran.output
+    assert "missing readiness:hetzner/main not looked at: export its token as HCLOUD_TOKEN" in ran.output
     assert load_settings(RuntimeRoot(tmp_path / ".hybridops/envs/prod")).sites.proxmox["main"].node == "pve1"
 
 

@@ -6,7 +6,7 @@ import pytest
 import hyops_assets
 from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.redaction import Redactor
-from tests.sources import PACKAGES
+from tests.sources import PRODUCT
 
 ROOT = Path(hyops_assets.__file__).parents[1]
 OURS = {
@@ -31,7 +31,7 @@ def test_no_other_reader_of_json_from_elsewhere_is_used() -> None:
     reads = re.compile(r"\bjson\.loads?\(")
     found = {
         str(path.relative_to(ROOT))
-        for part in PACKAGES
+        for part in PRODUCT
         for path in (ROOT / part).rglob("*.py")
         if reads.search(path.read_text())
     }
