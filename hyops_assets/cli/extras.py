@@ -50,7 +50,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def checks() -> list[Check]:
     """Return what `hyops doctor` looks at for the extras; one that is not installed is no fault."""
-    absent = [] if "lab" in installed() else [Check("lab", "ok", "not installed; needed for hyops demo and hyops lab")]
+    absent = [] if "lab" in installed() else [Check("lab", "ok", "not installed; only the demo needs it")]
     return [*absent, *(check for extra in installed().values() for check in extra.checks())]
 
 

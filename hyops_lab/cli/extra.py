@@ -56,7 +56,7 @@ class LabExtra:
     def checks(self) -> list[Check]:
         """Return what this host offers for the lab; without the extra's packages, that they are missing."""
         if missing := _missing():
-            return [Check("lab", "ok", f"{' and '.join(missing)} not installed; needed for hyops demo and hyops lab")]
+            return [Check("lab", "ok", f"{' and '.join(missing)} not installed; only the demo needs it")]
         from hyops_lab.cli.checks import user_namespaces
 
         return [user_namespaces()]

@@ -56,7 +56,7 @@ def test_an_environment_of_the_lab_is_not_reached_without_its_packages(tmp_path:
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
     (check,) = extras.checks()
-    assert check.found == "a_package_that_is_not_here not installed; needed for hyops demo and hyops lab"
+    assert check.found == "a_package_that_is_not_here not installed; only the demo needs it"
 
 
 @pytest.mark.usefixtures("without_the_lab")
@@ -65,7 +65,7 @@ def test_where_the_lab_is_not_there_an_environment_of_it_says_so_and_any_other_w
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
     (check,) = extras.checks()
-    assert (check.ok, check.found) == (True, "not installed; needed for hyops demo and hyops lab")
+    assert (check.ok, check.found) == (True, "not installed; only the demo needs it")
 
 
 @pytest.mark.usefixtures("without_the_lab")
