@@ -68,7 +68,7 @@ class Kill:
     when: Literal["before", "after"] | int = "before"
 
     def strike(self) -> None:
-        """Kill now. That nobody is left is as good."""
+        """Kill now. That no process is left is as good."""
         with suppress(ProcessLookupError):
             os.killpg(self.process_group, signal.SIGKILL)
 

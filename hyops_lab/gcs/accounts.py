@@ -1,6 +1,6 @@
 """Service accounts and their tokens: the JWT bearer grant (RFC 7523), as Google's token endpoint serves it.
 
-A private key is given out once and kept by nobody. Public keys outlive a restart, tokens do not.
+A private key is given out once and not kept. Public keys outlive a restart, tokens do not.
 Source: https://developers.google.com/identity/protocols/oauth2/service-account.
 """
 

@@ -51,7 +51,7 @@ def invalid(message: str) -> ApiError:
 
 
 def no_bucket() -> ApiError:
-    """Return the answer to a bucket's name that nobody has."""
+    """Return the answer to a bucket's name that is not taken."""
     return ApiError(404, "noSuchBucket", "The specified bucket does not exist.")
 
 

@@ -197,7 +197,7 @@ class Api:
         return web.json_response(await take(call.request, bucket, may_replace=may_replace, pretend=call.pretend))
 
     async def _resume(self, call: Call) -> web.Response:
-        # Nobody is asked who he is: whoever has the URI of a session may write to it.
+        # No credentials are asked for: a caller who has the URI of a session may write to it.
         return await self._uploads.resume(call.query.get("upload_id", ""), call.request, pretend=call.pretend)
 
     async def _cancel(self, call: Call) -> web.Response:

@@ -167,7 +167,7 @@ class Buckets:
         return self._all[name]
 
     def create(self, body: dict[str, Any], *, project_number: str = OWN_PROJECT) -> Bucket:
-        """Create a bucket; nobody has rights on it but the project's.
+        """Create a bucket; only the project's accounts have rights on it.
 
         Raises:
             ApiError: 400: the name or a setting is none; 409: the name is taken.

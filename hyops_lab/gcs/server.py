@@ -99,11 +99,11 @@ class GcsStandIn:
         self._buckets.create({"name": name, "location": "EU"}).set_policy({"bindings": bindings})
 
     def give_away(self, name: str) -> None:
-        """Have a bucket of another project, on which nobody here has any right."""
+        """Have a bucket of another project, on which no account here has any right."""
         self._buckets.create({"name": name}, project_number="2")
 
     def bucket_policy(self, name: str, policy: dict[str, Any]) -> None:
-        """Set who may do what in a bucket, as whoever owns it does."""
+        """Set who may do what in a bucket, as its owner does."""
         self._buckets.get(name).set_policy(policy)
 
     async def start(self) -> None:

@@ -51,7 +51,7 @@ class Exchange:
 Witness = Callable[[Exchange], None]
 
 WITNESSES: list[Witness] = []
-"""Called with every request and answer of every project in this process, whoever made it."""
+"""Called with every request and answer of every project in this process, of any caller."""
 
 
 def not_found(what: str, id_: object) -> ApiError:
@@ -138,7 +138,7 @@ def request_rules(api: ApiState, faults: FaultTable, trace: Trace, witness: Witn
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
-    """Cut the connection; what is returned reaches nobody."""
+    """Cut the connection; no caller gets what is returned."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()

@@ -21,7 +21,7 @@ _PATH = "/opt/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CA_BUNDLE = "/opt/lab-ca.pem"
 _ETC = ("alternatives", "ssl", "ld.so.cache", "nsswitch.conf", "passwd", "group")
 _NAMES = ("hosts", "resolv.conf")
-"""Without them no name is resolved, and nobody outside is asked."""
+"""Without them no name is resolved, and no server outside is asked."""
 
 _START_SECONDS = 60.0
 _NONE_STARTS = "no rescue system of the lab's Hetzner project can start on this host"
@@ -49,7 +49,7 @@ class Cell:
         shims: the directory that comes first in `PATH`.
         etc: files of this boot that stand in /etc: `shadow`, and public host keys.
         metadata: a file that says where the server's metadata service listens.
-        control: a writable directory at `/run/lab`; `power` appears there when the server is told to go down.
+        control: a writable directory at `/run/lab`; `power` appears there when the server is asked to go down.
         bundle: the CA bundle that curl trusts; the host's own where None.
         without: programs below /usr/bin that are missing there.
         resolves: whether names are resolved there.
@@ -149,7 +149,7 @@ async def run_confined(cell: Cell, command: str, *, stdin: Read, stdout: Write, 
         await asyncio.gather(feeding, return_exceptions=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        # asyncio closes a pipe at its end only: read what nobody will.
+        # asyncio closes a pipe at its end only: read what no other code will.
         into.close()
         await asyncio.gather(out.read(), err.read(), process.wait())
     return status if status >= 0 else 128 - status

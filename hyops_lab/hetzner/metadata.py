@@ -1,4 +1,4 @@
-"""The metadata service of one server: what Hetzner tells it of itself, and nobody else.
+"""The metadata service of one server: what Hetzner reports to it alone.
 
 https://docs.hetzner.cloud/reference/cloud#server-metadata; in the cell, curl finds it on 169.254.169.254.
 """

@@ -22,7 +22,7 @@ from hyops_lab.hetzner.shims import install_shims
 from hyops_lab.trace import Request, Trace
 
 PowerDown = Callable[[str], Awaitable[None]]
-"""Called with `poweroff`, `shutdown` or `reboot` after a command told the server to."""
+"""Called with `poweroff`, `shutdown` or `reboot` after a command asked the server to."""
 
 Withheld = Literal["shadow", "user_data"]
 """What a booted system may lack: root's password in its /etc/shadow, the user_data in its metadata service."""
@@ -283,7 +283,7 @@ def _hashed(password: str) -> str:
 
 
 async def _obey(cell: Cell, power_down: PowerDown) -> None:
-    """Bring the server down if a command told it to."""
+    """Bring the server down if a command asked for it."""
     power = cell.control / "power"
     if power.exists():
         word = power.read_text().strip()

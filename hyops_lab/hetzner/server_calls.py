@@ -150,7 +150,7 @@ class ServerCalls:
         return web.json_response({"action": task_view(task), "image": image_view(image)}, status=201)
 
     def _addresses(self, body: dict[str, Any], server_id: int) -> tuple[str, str]:
-        """Return a new server's IPv4 address and IPv6 network, as `public_net` asks; both unless told otherwise."""
+        """Return a new server's IPv4 address and IPv6 network, as `public_net` asks; else both."""
         asked = body.get("public_net") or {}
         ipv4 = self._project.free_address() if asked.get("enable_ipv4", True) else ""
         if not asked.get("enable_ipv6", True):

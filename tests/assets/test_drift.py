@@ -83,20 +83,20 @@ def test_the_command_says_the_same_and_ends_with_1_where_something_differs(
     assert f"next: protect snapshot {snapshot(seeded).id} there again" in differing.stdout
 
 
-def test_a_lab_that_is_down_is_told_with_how_it_is_started(seeded: LabEnvironment) -> None:
+def test_a_lab_that_is_down_is_reported_with_how_it_is_started(seeded: LabEnvironment) -> None:
     environ = {name: value for name, value in os.environ.items() if name != PROXMOX_TOKEN_ENV}
     ran = hyops(environ, "drift", "--root", seeded.root.path)
     assert ran.returncode == 1
     assert "next: hyops lab up" in ran.stdout
 
 
-def test_a_missing_snapshot_is_told(seeded: LabEnvironment, images: dict[int, Image]) -> None:
+def test_a_missing_snapshot_is_reported(seeded: LabEnvironment, images: dict[int, Image]) -> None:
     gone = images.pop(snapshot(seeded).id)
     (row,) = differences(seeded, "hetzner_image")
     assert (row["where"], row["what"]) == (f"hetzner/{SITE}", f"snapshot {gone.id} can be read")
 
 
-def test_a_snapshot_that_lost_its_protection_is_told_where_the_site_protects(
+def test_a_snapshot_that_lost_its_protection_is_reported_where_the_site_protects(
     seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     images[snapshot(seeded).id].protected = False
@@ -104,12 +104,12 @@ def test_a_snapshot_that_lost_its_protection_is_told_where_the_site_protects(
     assert (row["expected"], row["found"]) == ("protected", "not protected")
 
 
-def test_a_relabelled_snapshot_is_told(seeded: LabEnvironment, images: dict[int, Image]) -> None:
+def test_a_relabelled_snapshot_is_reported(seeded: LabEnvironment, images: dict[int, Image]) -> None:
     images[snapshot(seeded).id].labels["hyops_disk_sha256_hi"] = "0" * 32
     assert any("holds the record's disk" in row["what"] for row in differences(seeded, "hetzner_image"))
 
 
-def test_a_second_ready_snapshot_of_a_record_is_told_as_extra_and_as_one_too_many(
+def test_a_second_ready_snapshot_of_a_record_is_reported_as_extra_and_as_one_too_many(
     seeded: LabEnvironment, images: dict[int, Image]
 ) -> None:
     twin = snapshot(seeded).model_copy(update={"id": 999999}, deep=True)
@@ -145,7 +145,7 @@ def test_what_a_cleanup_removed_is_not_missed(seeded: LabEnvironment, images: di
         assert looked(seeded)["hetzner_image"].passed
 
 
-def test_a_changed_or_missing_template_is_told(seeded: LabEnvironment) -> None:
+def test_a_changed_or_missing_template_is_reported(seeded: LabEnvironment) -> None:
     with changed(template(seeded).config, description="our golden image"):
         assert any("seed was committed" in row["what"] for row in differences(seeded, "proxmox_template"))
     machines = seeded.lab.proxmox.inventory.machines
@@ -200,7 +200,7 @@ def test_a_site_that_cannot_be_read_is_a_difference_and_stops_no_other(
     assert found["proxmox_template"].passed
 
 
-def test_a_site_that_is_configured_no_more_is_told(seeded: LabEnvironment) -> None:
+def test_a_site_that_is_configured_no_more_is_reported(seeded: LabEnvironment) -> None:
     seeded.configure(sites=seeded.settings.sites.model_copy(update={"hetzner": {}}))
     try:
         (row,) = differences(seeded, "hetzner_image")
@@ -209,7 +209,7 @@ def test_a_site_that_is_configured_no_more_is_told(seeded: LabEnvironment) -> No
     assert "it is not looked at" in row["found"]
 
 
-def test_a_removed_object_and_one_of_another_size_are_told(seeded: LabEnvironment) -> None:
+def test_a_removed_object_and_one_of_another_size_are_reported(seeded: LabEnvironment) -> None:
     directory = seeded.lab.files.objects / "network/vyos"
     with restored(directory / f"vyos-1.5-{RELEASE}.qcow2") as qcow2:
         qcow2.chmod(0o600)

@@ -79,7 +79,7 @@ def inflated(content: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_no_secret_stands_in_anything_that_is_written_or_told(released: LabEnvironment, hook: Hook) -> None:
+def test_no_secret_stands_in_anything_that_is_written_or_printed(released: LabEnvironment, hook: Hook) -> None:
     url = f"http://127.0.0.1:{hook.server_port}/services/{MARK}hook0123456789"
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.assets.planted", released.root.path, url],

@@ -66,7 +66,9 @@ def test_every_format_becomes_every_other(
     assert f"crc32c  {base64.b64encode(checksum).decode()}" in printed
 
 
-def test_a_sources_format_is_told_by_its_bytes_and_a_named_one_wins_over_the_name(disks: Path, tmp_path: Path) -> None:
+def test_a_sources_format_is_recognized_by_its_bytes_and_a_named_one_wins_over_the_name(
+    disks: Path, tmp_path: Path
+) -> None:
     misnamed = tmp_path / "disk.raw"
     misnamed.write_bytes((disks / "disk.qcow2").read_bytes())
     convert(misnamed, tmp_path / "made.img", format_="raw.xz", threads=1, block_size="64K")

@@ -62,13 +62,13 @@ def test_too_little_space_is_said_for_a_root_that_does_not_exist_yet(tmp_path: P
     assert str(tmp_path) in check.hint
 
 
-def test_settings_that_do_not_validate_are_told_with_the_key(tmp_path: Path):
+def test_settings_that_do_not_validate_are_reported_with_the_key(tmp_path: Path):
     (check,) = configuration(root_with(tmp_path, "feed: {polls: 3}"), {})
     assert not check.ok
     assert "feed.polls" in check.found
 
 
-def test_a_site_without_its_token_is_told_and_a_token_is_never_shown(tmp_path: Path):
+def test_a_site_without_its_token_is_reported_and_a_token_is_never_shown(tmp_path: Path):
     root = root_with(tmp_path, SITE)
     missing = configuration(root, {})[-1]
     assert (missing.ok, missing.hint) == (False, "export HYOPS_TEST_TOKEN=…")

@@ -63,7 +63,7 @@ def test_a_command_that_raises_ends_in_one_line_and_a_private_file_without_secre
     assert "runtime_root" in kept
 
 
-def test_a_fault_of_many_lines_is_told_in_one(tmp_path: Path) -> None:
+def test_a_fault_of_many_lines_is_reported_in_one(tmp_path: Path) -> None:
     ran = broken(tmp_path, "raise ValueError('one\\n\\ntwo ' + os.environ['MY_API_TOKEN'] + 'x' * 5000)", HYOPS)
     line, kept = told(ran, tmp_path)
     assert ran.returncode == 1
@@ -72,7 +72,7 @@ def test_a_fault_of_many_lines_is_told_in_one(tmp_path: Path) -> None:
     assert "x" * 5000 in kept
 
 
-def test_a_fault_in_a_thread_is_told_likewise(tmp_path: Path) -> None:
+def test_a_fault_in_a_thread_is_reported_likewise(tmp_path: Path) -> None:
     how = (
         "one = threading.Thread(target=lambda: int('got ' + os.environ['MY_API_TOKEN'])); one.start(); one.join(); "
         "raise SystemExit(0)"

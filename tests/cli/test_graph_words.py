@@ -3,13 +3,13 @@
 from hyops_assets.cli.graph import apart, as_sentence
 
 
-def test_a_boot_that_failed_is_told_by_its_own_words_line_by_line() -> None:
+def test_a_boot_that_failed_is_reported_in_its_own_words_line_by_line() -> None:
     said = "the disk did not boot under BIOS: no proof\nconsole, last lines:\nlogin:\n  next: read them"
     facts = {"subject_sha256": "a" * 64, "firmware": "bios", "accelerator": "tcg", "why": "no KVM", "failure": said}
     assert as_sentence(facts) == said
 
 
-def test_a_question_about_the_disk_is_told_by_what_was_found() -> None:
+def test_a_question_about_the_disk_is_answered_by_what_was_found() -> None:
     assert as_sentence({"subject_sha256": "a" * 64, "found": "a host key: /etc/ssh/x"}) == "a host key: /etc/ssh/x"
 
 

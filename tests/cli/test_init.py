@@ -28,7 +28,7 @@ def test_init_writes_a_private_file_that_validates_and_ends_with_0(tmp_path: Pat
     assert load_settings(root) == Settings().of_environment(environment_id)
 
 
-def test_init_replaces_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+def test_init_replaces_nothing_unless_it_is_asked_to(tmp_path: Path) -> None:
     root = RuntimeRoot(tmp_path / ".hybridops/envs/dev")
     root.settings_file.parent.mkdir(parents=True)
     root.settings_file.write_text("feed: {poll_seconds: 60}\n")

@@ -86,7 +86,7 @@ def variant(shelf: Path, format_: str) -> Path:
 
 
 @pytest.mark.parametrize("format_", ["qcow2", "raw.xz", "raw"])
-def test_a_disk_is_told_by_its_content_and_asked_everything(format_: str, shelf: Path, tmp_path: Path) -> None:
+def test_a_disk_is_recognized_by_its_content_and_asked_everything(format_: str, shelf: Path, tmp_path: Path) -> None:
     misnamed = tmp_path / "picture.png"
     misnamed.symlink_to(shelf / "disk.raw" if format_ == "raw" else variant(shelf, format_))
     found = report(misnamed)
@@ -114,7 +114,7 @@ def test_a_faulty_disk_ends_with_one_and_names_the_question(shelf: Path, tmp_pat
     assert outcomes(found, "failed") == {"starts_under_bios", "disk_is_the_recorded_one"}
 
 
-def test_a_helper_that_is_not_the_records_is_told(shelf: Path, tmp_path: Path) -> None:
+def test_a_helper_that_is_not_the_records_is_reported(shelf: Path, tmp_path: Path) -> None:
     record = json.loads((shelf / "record.json").read_text())
     (tmp_path / "record.json").write_text(json.dumps(record | {"helper_sha256": "0" * 64}))
     found = report(variant(shelf, "qcow2"), "--record", tmp_path / "record.json", status=1)

@@ -62,7 +62,7 @@ def test_work_that_reports_nothing_is_named_all_the_same(pipe: Console, printed:
         assert printed.getvalue().startswith("  qcow2_record: at work, 30 s so far")
 
 
-def test_steps_of_one_name_are_told_apart_and_a_late_report_of_one_that_ended_is_dropped(
+def test_steps_of_one_name_are_distinguished_and_a_late_report_of_one_that_ended_is_dropped(
     pipe: Console, printed: io.StringIO
 ) -> None:
     lines = Lines(pipe, None, ends=False)

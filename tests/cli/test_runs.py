@@ -265,7 +265,7 @@ def test_two_applies_of_one_slot_at_once_both_end_well(seeded: LabEnvironment, i
     assert seeded.state(LATEST)["status"] == "ok"
 
 
-def test_a_record_goes_where_it_is_told_to(seeded: LabEnvironment, inputs: Path, tmp_path: Path) -> None:
+def test_a_record_goes_where_it_is_asked_to(seeded: LabEnvironment, inputs: Path, tmp_path: Path) -> None:
     ran = run(seeded, "validate", "--inputs", inputs, "--out-dir", tmp_path / "out", "--skip-preflight")
     directory = record(seeded, ran)
     assert directory.parent == tmp_path / "out/module/core__hetzner__vyos-image-seed"

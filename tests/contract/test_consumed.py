@@ -17,7 +17,7 @@ SLOW = "check boots_bios did not pass: the disk did not boot under BIOS: no proo
         ("\n", "failed; it"),
     ],
 )
-def test_the_cause_of_a_failed_run_is_told_in_one_line_without_the_console(error: str, told: str) -> None:
+def test_the_cause_of_a_failed_run_is_reported_in_one_line_without_the_console(error: str, told: str) -> None:
     state = ModuleState.model_validate(
         {
             "module_ref": IMAGE_BUILD,

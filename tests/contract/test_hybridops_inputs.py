@@ -42,7 +42,7 @@ def test_a_value_that_hetzner_cannot_mean_is_refused(name: str, value: object) -
         read_inputs("seed", ImageSeedInputs, {**GIVEN, name: value})
 
 
-def test_what_a_seed_command_would_not_be_told_is_refused_beside_it() -> None:
+def test_what_a_seed_command_would_not_get_is_refused_beside_it() -> None:
     given = {
         "record_version": "2026.03.03-0027-rolling",
         "record_url": "https://example.org/vyos-1.5-2026.03.03-0027-rolling.raw.xz",

@@ -118,7 +118,7 @@ def test_a_status_without_packages_has_no_bill() -> None:
         sbom(b"", SUBJECT)
 
 
-def test_the_difference_of_two_disks_is_told_package_by_package() -> None:
+def test_the_difference_of_two_disks_is_reported_package_by_package() -> None:
     former = {"gone": "1", "kept": "2", "raised": "1:2.0-1"}
     diff = package_diff(former, {"kept": "2", "new": "3", "raised": "1:2.0-2"})
     assert diff == PackageDiff({"new": "3"}, {"gone": "1"}, {"raised": ("1:2.0-1", "1:2.0-2")})

@@ -24,6 +24,6 @@ def test_a_missing_tool_is_named_with_its_package() -> None:
         tool_versions(["no-such-tool"])
 
 
-def test_what_compresses_within_this_process_is_told_too() -> None:
+def test_what_compresses_within_this_process_is_reported_too() -> None:
     assert set(library_versions()) == {"jinja2", "python", "zlib"}
     assert all(version[0].isdigit() for version in library_versions().values())

@@ -20,7 +20,7 @@ def test_vyos_own_default_configuration_reads_without_mistake() -> None:
     assert hashed.value.startswith("$6$")
 
 
-def test_nodes_tags_and_values_are_told_with_what_is_around_them() -> None:
+def test_nodes_tags_and_values_are_reported_with_what_is_around_them() -> None:
     text = 'interfaces {\n  ethernet eth0 {\n address dhcp\n disable\n }\n}\n// Release version: "x"\n'
     assert told(text) == [
         ((), ("interfaces",)),
@@ -43,7 +43,7 @@ def test_quotations_and_comments_are_read_as_such() -> None:
     assert told(text) == [((), ("description", 'a "b" { c')), ((), ("name", "it is"))]
 
 
-def test_every_mistake_is_told_with_its_line() -> None:
+def test_every_mistake_is_reported_with_its_line() -> None:
     read = read_configuration('a {\n b c d\n}\n}\ne "f\n{')
     assert read.mistakes == (
         "line 2: 3 words, expected a name and at most one value",

@@ -67,7 +67,7 @@ def test_google_s_client_uploads_and_reads_back(scene: GcsScene, content: bytes)
     assert again.download_as_bytes() == content
 
 
-def test_a_stranger_reads_a_public_object_with_its_headers(scene: GcsScene):
+def test_an_anonymous_reader_reads_a_public_object_with_its_headers(scene: GcsScene):
     blob = scene.bucket(PUBLISHER).blob(NAME)
     blob.metadata = {"disk-sha256": "b"}
     upload(blob, b"0123456789", content_type="application/x-xz")
@@ -253,7 +253,7 @@ def test_the_trace_holds_no_session(scene: GcsScene):
     assert session.split("upload_id=")[1] not in scene.trace.path.read_text()
 
 
-def test_an_account_without_rights_and_a_stranger_are_told_apart(scene: GcsScene):
+def test_an_account_without_rights_and_an_anonymous_caller_are_distinguished(scene: GcsScene):
     with pytest.raises(exceptions.Forbidden, match=r"storage\.objects\.create"):
         upload(scene.bucket("nobody").blob(NAME), b"x")
     stranger = requests.post(f"{scene.stand_in.url}{UPLOADS}?uploadType=media&name=x", data=b"x", timeout=10)
@@ -265,7 +265,7 @@ def test_an_account_without_rights_and_a_stranger_are_told_apart(scene: GcsScene
         scene.bucket(PUBLISHER).blob(NAME).reload()
 
 
-def test_who_may_not_list_is_not_told_whether_an_object_is_there(scene: GcsScene):
+def test_who_may_not_list_does_not_learn_whether_an_object_is_there(scene: GcsScene):
     assert scene.get("absent").status_code == 404
     scene.grant(("allUsers", "legacyObjectReader"))
     assert scene.get("absent").status_code == 401

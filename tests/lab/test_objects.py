@@ -87,7 +87,7 @@ def test_a_range_that_is_malformed_or_stale_brings_everything(scene: Scene, head
     assert scene.get(NAME, **headers).content == CONTENT
 
 
-def test_who_has_it_already_is_told_so(scene: Scene):
+def test_who_has_it_already_gets_a_message(scene: Scene):
     etag = scene.get(NAME).headers["ETag"]
     assert scene.get(NAME, If_None_Match=etag).status_code == 304
     (scene.server.directory / NAME).write_bytes(b"other")

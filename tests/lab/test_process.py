@@ -179,7 +179,7 @@ def test_a_lab_that_is_not_bound_outlives_its_starter(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_lab_that_is_told_to_end_leaves_no_trace_of_running(directory: Path, sign: signal.Signals) -> None:
+def test_a_lab_that_is_asked_to_end_leaves_no_trace_of_running(directory: Path, sign: signal.Signals) -> None:
     found = process.start(directory)
     os.kill(found.pid, sign)
     assert ends(found.pid)

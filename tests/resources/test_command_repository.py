@@ -59,7 +59,7 @@ def test_a_wrong_answer_publishes_nothing(tmp_path: Path, line: str, said: str) 
     assert repository(tmp_path, line).list("") == []
 
 
-def test_a_command_is_told_what_it_publishes(tmp_path: Path) -> None:
+def test_a_command_learns_what_it_publishes(tmp_path: Path) -> None:
     with pytest.raises(HyopsError, match="not one URL"):
         create(tmp_path, f"env -0 > {tmp_path}/env", name=f"network/vyos/vyos-1.5-{RELEASE}-r2.sbom-1-2.cdx.json")
     told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)

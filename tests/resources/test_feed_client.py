@@ -55,7 +55,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         yield Scene(server, trace, authority, iso)
 
 
-def test_the_first_poll_reads_the_feed_and_the_next_one_is_told_that_nothing_changed(scene: Scene):
+def test_the_first_poll_reads_the_feed_and_the_next_one_learns_that_nothing_changed(scene: Scene):
     scene.server.publish(RELEASE, scene.iso, "signature", TIME)
     feed = scene.feed()
     first = feed.poll()

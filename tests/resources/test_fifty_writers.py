@@ -87,7 +87,7 @@ def test_equal_bytes_are_created_once_and_adopted_by_all_others(repository: Obje
     assert only_record(repository) == sha256_of_bytes(b"disk")
 
 
-def test_of_fifty_different_records_one_is_published_and_the_others_are_told_the_free_revision(
+def test_of_fifty_different_records_one_is_published_and_the_others_learn_the_free_revision(
     repository: ObjectRepository,
 ) -> None:
     contents = [f"disk of writer {writer}".encode() for writer in range(WRITERS)]

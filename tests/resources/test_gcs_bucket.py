@@ -65,7 +65,7 @@ def test_a_new_bucket_is_open_to_readers_and_to_one_publisher_and_to_nobody_else
     assert (bucket.storage_class, bucket.retention_period, bucket.versioning_enabled) == ("STANDARD", None, False)
 
 
-def test_strangers_may_read_what_they_can_name_and_may_not_list(scene: GcsScene) -> None:
+def test_anonymous_readers_may_read_what_they_can_name_and_may_not_list(scene: GcsScene) -> None:
     keeper(scene).bring()
     stranger = scene.client(None).bucket(NEW)
     assert stranger.test_iam_permissions(["storage.objects.get", "storage.objects.list"]) == ["storage.objects.get"]

@@ -120,7 +120,7 @@ def test_line_ends_that_a_shell_put_into_the_key_do_no_harm(scene: GcsScene):
         ),
     ],
 )
-def test_what_is_no_key_is_told_by_the_variable_s_name_and_never_by_its_content(content: str, why: str):
+def test_what_is_no_key_is_reported_by_the_variable_s_name_and_never_by_its_content(content: str, why: str):
     with pytest.raises(BadKey) as caught:
         service_account_key({KEY_ENV: content})
     assert caught.value.message == f"the variable {KEY_ENV} is no service account key: {why}"

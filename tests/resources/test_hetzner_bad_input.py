@@ -142,7 +142,7 @@ def test_a_snapshot_that_was_relabelled_by_hand_is_nobodys_and_left_alone(lab: L
     assert {str(snapshot.id) for snapshot in lab.snapshots()} == {first.image_ref, image.image_ref}
 
 
-def test_a_strangers_key_of_our_name_is_left_alone(lab: Lab) -> None:
+def test_another_owner_s_key_of_our_name_is_left_alone(lab: Lab) -> None:
     name = seeder_name(lab.request())
     key = lab.client().create_key(name, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJh", {"owner": "somebody"})
 

@@ -245,7 +245,7 @@ def test_a_snapshot_that_is_labelled_by_halves_is_left_to_a_person(lab: Lab, mis
     refused(lab, old, [naming(current)], f"hcloud image delete {old}", "by hand")
 
 
-def test_a_strangers_snapshot_is_no_finding_whatever_its_name(lab: Lab) -> None:
+def test_another_owner_s_snapshot_is_no_finding_whatever_its_name(lab: Lab) -> None:
     old, current = snapshot(lab, OLD), snapshot(lab, CURRENT)
     lab.standin.project.contents.images[old].labels = {"team": "web"}
     findings = pruned(lab, [naming(current)]).reap()

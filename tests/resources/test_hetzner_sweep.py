@@ -119,7 +119,7 @@ def test_what_a_run_of_another_host_made_stays_until_its_time_is_over(lab: Lab) 
         {"hyops_role": "seeder"},
     ],
 )
-def test_a_strangers_server_is_no_finding_whatever_its_name(lab: Lab, labels: dict[str, str]) -> None:
+def test_another_owner_s_server_is_no_finding_whatever_its_name(lab: Lab, labels: dict[str, str]) -> None:
     left_behind(lab, "vyos-seed-0123456789ab", labels)
 
     assert swept(lab, ended).reap() == []

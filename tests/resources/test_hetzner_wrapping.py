@@ -84,7 +84,7 @@ def test_a_qcow2_is_wrapped_served_written_and_read_back_and_nothing_is_left(
         requests.get(f"http://127.0.0.1:{wrapper.port}/", timeout=5)
 
 
-def test_without_being_told_on_purpose_nothing_is_wrapped(lab: Lab, qcow2: Path) -> None:
+def test_without_being_asked_on_purpose_nothing_is_wrapped(lab: Lab, qcow2: Path) -> None:
     with pytest.raises(Refused, match=r"has no raw\.xz") as caught:
         lab.seeder().seed(request_of(qcow2))
 

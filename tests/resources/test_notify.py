@@ -74,7 +74,7 @@ def test_all_that_one_tick_says_to_a_slow_webhook_ends_together(authority: Autho
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
 )
-def test_a_message_is_told_once_its_status_says_so_whatever_follows(taken: bytes, authority: Authority) -> None:
+def test_a_message_counts_as_sent_once_its_status_says_so_whatever_follows(taken: bytes, authority: Authority) -> None:
     with serving(saying(taken), authority) as server:
         assert notifier(server).tell({"event": "x"})
         (asked,) = server.asked

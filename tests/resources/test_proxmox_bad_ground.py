@@ -51,7 +51,7 @@ def test_a_wrong_token_changes_nothing(scene: Scene) -> None:
     assert scene.mutations() == 0
 
 
-def test_a_token_that_only_reads_is_told_all_that_it_lacks(scene: Scene) -> None:
+def test_a_token_that_only_reads_learns_all_that_it_lacks(scene: Scene) -> None:
     reads = {"VM.Audit", "Datastore.Audit", "Sys.Audit"}
     scene.stand_in.access.privileges["/"] = frozenset(reads)
 
@@ -151,7 +151,7 @@ def test_what_an_owner_may_change_does_not_matter(scene: Scene) -> None:
     assert scene.seeder().seed(scene.request()).outcome == "adopted"
 
 
-def test_a_template_whose_description_was_edited_away_is_told(scene: Scene) -> None:
+def test_a_template_whose_description_was_edited_away_is_reported(scene: Scene) -> None:
     scene.seeder().seed(scene.request())
     scene.machine(9200).config["description"] = "golden image, do not touch"
 
@@ -161,7 +161,7 @@ def test_a_template_whose_description_was_edited_away_is_told(scene: Scene) -> N
     assert scene.machine(9200).config["description"] == "golden image, do not touch"
 
 
-def test_a_stranger_of_the_same_name_is_told_and_left_alone(scene: Scene) -> None:
+def test_a_template_of_another_owner_and_the_same_name_is_reported_and_left_alone(scene: Scene) -> None:
     scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": template_name(scene.record)})
 
     seeded = scene.seeder().seed(scene.request())
@@ -236,7 +236,7 @@ def test_a_worker_that_the_node_forgot_is_worth_another_attempt(scene: Scene) ->
         wait_task(scene.client(), upid)
 
 
-def test_a_name_without_address_is_told_from_a_silent_node(scene: Scene) -> None:
+def test_a_name_without_address_is_distinguished_from_a_silent_node(scene: Scene) -> None:
     client = ProxmoxClient(scene.site(host="pve.invalid"), TOKEN, timeouts=replace(QUICK, request=2.0, outage=0.1))
 
     with pytest.raises(HostUnknown, match=r"pve\.invalid") as failure:

@@ -65,7 +65,7 @@ def test_the_token_is_in_no_log_no_repr_and_no_trace(scene: Scene, caplog: pytes
         assert TOKEN not in text
 
 
-def test_an_untrusted_certificate_is_told_from_a_silent_node(scene: Scene) -> None:
+def test_an_untrusted_certificate_is_distinguished_from_a_silent_node(scene: Scene) -> None:
     with pytest.raises(NotTrusted, match="not trusted"):
         scene.client(ca_file=None).get_version()
 

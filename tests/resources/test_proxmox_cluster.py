@@ -167,7 +167,7 @@ def test_what_is_known_to_be_no_template_of_the_record_is_not_waited_for(
     assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"
 
 
-def test_a_sites_own_node_that_is_down_is_told(scene: Scene) -> None:
+def test_a_sites_own_node_that_is_down_is_reported(scene: Scene) -> None:
     scene.stand_in.inventory.down.add("pve2")
 
     with pytest.raises(SiteNotReady, match="'pve2' is not online"):

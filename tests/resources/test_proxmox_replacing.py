@@ -241,7 +241,7 @@ def test_an_unfinished_machine_of_another_seed_is_not_replaced(occupied: Scene) 
         occupied.seeder().seed(occupied.request(), REPLACE)
 
 
-def test_a_vmid_that_a_stranger_takes_while_the_old_one_goes_leaves_the_successor(occupied: Scene) -> None:
+def test_a_vmid_that_another_user_takes_while_the_old_one_goes_leaves_the_successor(occupied: Scene) -> None:
     taken = Answer(500, "", f"unable to create VM {WANTED} - VM {WANTED} already exists on node 'pve1'")
     occupied.stand_in.faults.add(Rule("POST", "/nodes/pve1/qemu", taken, nth=frozenset({2})))
 

@@ -233,7 +233,7 @@ def test_a_machine_that_a_run_takes_over_says_that_runs_name_and_time(scene: Sce
     assert taken_over.expires > time.time()
 
 
-def test_a_machine_stuck_under_creation_is_left_and_the_way_to_free_it_is_told(scene: Scene) -> None:
+def test_a_machine_stuck_under_creation_is_left_and_the_way_to_free_it_is_reported(scene: Scene) -> None:
     scene.stand_in.inventory.machines[9200] = Machine(9200, {"lock": "create"})
 
     seeded = scene.seeder().seed(scene.request())

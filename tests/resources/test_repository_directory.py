@@ -232,7 +232,7 @@ def test_without_a_web_server_the_file_itself_is_read_back(repository: Directory
         repository.read_anonymous("network/vyos/absent")
 
 
-def test_behind_a_web_server_a_stranger_reads_back_what_was_published(tmp_path: Path, authority: Authority):
+def test_behind_a_web_server_an_anonymous_reader_reads_back_what_was_published(tmp_path: Path, authority: Authority):
     trace = Trace(tmp_path / "trace.jsonl")
     server = ObjectServer(tmp_path / "objects", trace, authority)
     steps: list[tuple[int, int | None]] = []

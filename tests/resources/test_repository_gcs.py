@@ -106,7 +106,9 @@ def test_an_object_is_created_once_and_then_adopted_without_a_change(scene: GcsS
     assert scene.get(NAME).content == content
 
 
-def test_a_stranger_sees_type_digests_and_that_it_may_be_cached_for_ever(scene: GcsScene, repository: GcsRepository):
+def test_an_anonymous_reader_sees_type_digests_and_that_it_may_be_cached_for_ever(
+    scene: GcsScene, repository: GcsRepository
+):
     publish(repository)
     headers = scene.get(NAME, "HEAD").headers
     assert headers["Cache-Control"] == FOREVER == "public, max-age=31536000, immutable"
@@ -233,7 +235,7 @@ def test_names_are_listed_by_prefix(repository: GcsRepository):
     assert repository.list("") == ["network/vyos/a", "network/vyos/b", MARKER_NAME, "other"]
 
 
-def test_a_stranger_reads_back_what_was_published(scene: GcsScene, repository: GcsRepository):
+def test_an_anonymous_reader_reads_back_what_was_published(scene: GcsScene, repository: GcsRepository):
     url = publish(repository, LARGE).url
     steps: list[tuple[int, int | None]] = []
     found = repository.read_anonymous(url, progress=lambda _, done, total: steps.append((done, total)))
@@ -413,7 +415,7 @@ def test_a_bucket_that_strangers_cannot_read_is_found_before_the_upload(scene: G
     assert publish(repository, LARGE).outcome == "created"
 
 
-def test_prevented_public_access_is_told_where_the_credentials_may_see_it(scene: GcsScene):
+def test_prevented_public_access_is_reported_where_the_credentials_may_see_it(scene: GcsScene):
     bucket = scene.bucket()
     bucket.reload()
     bucket.iam_configuration.public_access_prevention = "enforced"
@@ -425,7 +427,7 @@ def test_prevented_public_access_is_told_where_the_credentials_may_see_it(scene:
     assert objects(scene) == []
 
 
-def test_who_may_only_create_publishes_adopts_and_is_told_of_a_conflict(scene: GcsScene):
+def test_who_may_only_create_publishes_adopts_and_learns_of_a_conflict(scene: GcsScene):
     scene.grant((PUBLISHER, "objectCreator"), ("allUsers", "objectViewer"))
     assert publish(repository_of(scene), LARGE).outcome == "created"
     assert publish(repository_of(scene), LARGE).outcome == "adopted"
@@ -433,7 +435,7 @@ def test_who_may_only_create_publishes_adopts_and_is_told_of_a_conflict(scene: G
         publish(repository_of(scene), SMALL)
 
 
-def test_where_strangers_may_read_and_not_list_the_upload_itself_tells_whether_a_name_is_free(scene: GcsScene):
+def test_where_anonymous_readers_may_read_and_not_list_the_upload_itself_tells_whether_a_name_is_free(scene: GcsScene):
     scene.grant((PUBLISHER, "objectCreator"), ("allUsers", "legacyObjectReader"))
     repository = repository_of(scene)
     with pytest.raises(NotVisible, match="anonymous readers may not either") as caught:
@@ -445,7 +447,7 @@ def test_where_strangers_may_read_and_not_list_the_upload_itself_tells_whether_a
     assert publish(repository_of(scene)).outcome == "adopted"
 
 
-def test_who_may_only_create_in_a_closed_bucket_is_told_so(scene: GcsScene):
+def test_who_may_only_create_in_a_closed_bucket_gets_a_message(scene: GcsScene):
     scene.grant((PUBLISHER, "objectCreator"))
     for _ in range(2):
         with pytest.raises(NotPublic, match="anonymous readers cannot read") as caught:
@@ -454,7 +456,7 @@ def test_who_may_only_create_in_a_closed_bucket_is_told_so(scene: GcsScene):
     assert objects(scene) == []
 
 
-def test_an_account_that_may_not_write_is_told_the_command_that_lets_it(scene: GcsScene):
+def test_an_account_that_may_not_write_learns_the_command_that_lets_it(scene: GcsScene):
     with pytest.raises(NotPermitted, match=r"storage\.objects\.create") as caught:
         publish(repository_of(scene, "reader"), LARGE)
     assert caught.value.hint == (
@@ -465,7 +467,7 @@ def test_an_account_that_may_not_write_is_told_the_command_that_lets_it(scene: G
     assert objects(scene) == []
 
 
-def test_a_bucket_that_is_not_there_is_told_with_the_command_that_makes_it(scene: GcsScene):
+def test_a_bucket_that_is_not_there_is_reported_with_the_command_that_makes_it(scene: GcsScene):
     repository = GcsRepository(
         lambda: scene.client("owner"), scene.client(None), "hyops-absent-a1", patience=IMPATIENT
     )
@@ -489,7 +491,7 @@ def test_a_public_base_url_that_serves_something_else_is_found(scene: GcsScene):
     assert objects(scene) == []
 
 
-def test_a_key_that_was_deleted_is_told_without_its_content(scene: GcsScene, repository: GcsRepository):
+def test_a_key_that_was_deleted_is_reported_without_its_content(scene: GcsScene, repository: GcsRepository):
     scene.stand_in.accounts.disable(scene.key(PUBLISHER)["client_email"])
     with pytest.raises(RepositoryFailed, match="does not accept the credentials") as caught:
         publish(repository)
@@ -520,7 +522,7 @@ def traceback_of(error: BaseException) -> str:
     [Answer(503, "backendError"), Answer(400, "invalid"), Answer(410, "uploadBroken"), DropAfterCommit(), Pretend()],
     ids=repr,
 )
-def test_no_session_is_told_by_an_error_a_log_or_a_trace(
+def test_no_session_stands_in_an_error_a_log_or_a_trace(
     scene: GcsScene, caplog: pytest.LogCaptureFixture, fault: Answer | DropAfterCommit | Pretend
 ):
     caplog.set_level(logging.DEBUG)

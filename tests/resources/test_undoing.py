@@ -90,7 +90,7 @@ def test_a_snapshot_that_is_needed_once_it_is_unprotected_is_protected_again(lab
     assert (finding.verdict, lab.snapshots()[0].protected) == ("keep", True)
 
 
-def test_a_snapshot_that_does_not_go_is_told_and_remains(lab: Lab) -> None:
+def test_a_snapshot_that_does_not_go_is_reported_and_remains(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     lab.fault("DELETE", "/images/[0-9]+", Answer(422, "invalid_input"))
 

@@ -96,7 +96,7 @@ def test_a_run_that_fails_at_a_shell_is_reported_there_alone(webhook: Webhook) -
     assert webhook.told == []
 
 
-def test_a_failed_run_is_told_with_its_step_and_reason_and_without_secrets(
+def test_a_failed_run_is_reported_with_its_step_and_reason_and_without_secrets(
     webhook: Webhook, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tick(notifier(webhook))

@@ -72,7 +72,7 @@ def test_the_firmware_is_there_where_this_runs() -> None:
     assert lack_of_firmware() is None
 
 
-def test_a_nearly_full_disk_is_told_with_what_frees_it(tmp_path: Path) -> None:
+def test_a_nearly_full_disk_is_reported_with_what_frees_it(tmp_path: Path) -> None:
     assert lack_of_space(str(tmp_path), 0) is None
     told = lack_of_space(str(tmp_path), 1 << 60)
     assert told

@@ -54,7 +54,7 @@ def require_site(work: Work) -> None:
 
 
 def _may_be_a_site(slot: str, sites: Collection[str]) -> bool:
-    """Say whether whoever typed a slot's name may have meant a site: there are several, or it is nearly the one."""
+    """Say whether a slot's name may be a mistyped site's: there are several sites, or it is nearly the one's."""
     return len(sites) > 1 or bool(get_close_matches(slot, list(sites)))
 
 

@@ -184,7 +184,7 @@ def test_an_image_of_the_system_is_no_snapshot(seeded: LabEnvironment) -> None:
         registered(seeded, image_ref=str(system.id))
 
 
-def test_an_unknown_site_and_a_missing_token_are_told(
+def test_an_unknown_site_and_a_missing_token_are_reported(
     seeded: LabEnvironment, vmid: int, image_ref: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match="no proxmox site 'nowhere'"):

@@ -43,7 +43,7 @@ def refuse(stage: str, done: int, total: int | None) -> None:
     raise Waited(stage)
 
 
-def test_who_has_to_wait_is_told_for_whom_and_takes_its_turn_when_that_one_ends(tmp_path: Path) -> None:
+def test_who_has_to_wait_learns_for_whom_and_takes_its_turn_when_that_one_ends(tmp_path: Path) -> None:
     told: list[str] = []
     with holder(tmp_path) as other:
 

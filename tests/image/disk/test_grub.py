@@ -23,7 +23,7 @@ def test_the_environment_block_is_what_grub_editenv_reads(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("console", "kind", "number"), [("ttyS0", "ttyS", "0"), ("tty0", "tty", "0")])
-def test_a_console_is_told_to_the_menu_in_parts(console: str, kind: str, number: str) -> None:
+def test_the_menu_is_given_a_console_in_parts(console: str, kind: str, number: str) -> None:
     assert console_variables(console) == {"console_type": kind, "console_num": number, "console_speed": "115200"}
 
 

@@ -225,7 +225,7 @@ def flipped_and_inspected(bench: Bench, built: BuiltDisk, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 200), marks=pytest.mark.long)], ids=["few", "many"])
-def test_flipped_bits_are_told_and_never_break_the_inspection(
+def test_flipped_bits_are_reported_and_never_break_the_inspection(
     seeds: range, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:
     bench = Bench(tmp_path / "disk.raw", tmp_path)

@@ -43,7 +43,7 @@ def test_looking_changes_nothing(built: tuple[Path, BuiltDisk], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("faults", rounds(), ids=lambda faults: faults[0])
-def test_each_of_several_faults_is_told_by_its_own_finding(
+def test_each_of_several_faults_is_reported_by_its_own_finding(
     faults: list[str], bench: Bench, built: tuple[Path, BuiltDisk]
 ) -> None:
     for fault in faults:
@@ -61,7 +61,7 @@ def test_every_fault_is_planted_once() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_told_by_its_own_finding(fault: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+def test_a_fault_is_reported_by_its_own_finding(fault: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     name, plant = FAULTS[fault]
     plant(bench)
     found = failed(inspect(bench.disk, expected(built[1]), bench.scratch))
@@ -74,14 +74,14 @@ def test_every_question_has_a_planted_fault() -> None:
     assert {name for name, _ in FAULTS.values()} == set(QUESTIONS) - PROMISED_ONLY
 
 
-def test_one_other_byte_is_told_by_the_disks_digest(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+def test_one_other_byte_is_seen_by_the_disks_digest(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     bench.patch(600 * 512, b"\x01")
     found = inspect(bench.disk, expected(built[1], disk=built[1].disk), bench.scratch)
     assert failed(found) == ["disk_is_the_recorded_one"]
     assert built[1].disk.sha256 in found[-1].detail
 
 
-def test_a_qcow2_that_lost_a_cluster_is_told(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+def test_a_qcow2_that_lost_a_cluster_is_reported(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     container = bench.qcow2()
     lose_a_cluster(container)
     found = inspect(bench.disk, expected(built[1]), bench.scratch, container=container)
@@ -89,7 +89,7 @@ def test_a_qcow2_that_lost_a_cluster_is_told(bench: Bench, built: tuple[Path, Bu
     assert "'leaks': 1" in found[0].detail
 
 
-def test_a_file_with_other_bytes_than_promised_is_told(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+def test_a_file_with_other_bytes_than_promised_is_reported(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     promised = expected(built[1], disk=built[1].disk, container_sha256="0" * 64)
     found = inspect(bench.disk, promised, bench.scratch, container=bench.qcow2())
     assert failed(found) == ["disk_is_the_recorded_one"]
@@ -110,7 +110,7 @@ def test_what_nobody_promised_is_not_compared_and_is_no_pass(built: tuple[Path, 
         ("helper_sha256", "helper_is_the_canonical_one"),
     ],
 )
-def test_another_digest_than_promised_is_told(
+def test_another_digest_than_promised_is_reported(
     changed: str, name: str, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:
     found = inspect(built[0], expected(built[1], **{changed: "0" * 64}), tmp_path)
@@ -118,7 +118,7 @@ def test_another_digest_than_promised_is_told(
     assert "0" * 64 in next(finding.detail for finding in found if finding.name == name)
 
 
-def test_a_disk_of_another_release_is_told(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
+def test_a_disk_of_another_release_is_reported(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
     found = failed(inspect(built[0], expected(built[1], release="2026.03"), tmp_path))
     assert "holds_one_image" in found
     assert "default_entry_starts_the_image" in found
@@ -183,7 +183,7 @@ def test_a_kernel_that_is_a_link_as_in_vyos_own_boot_directory_is_the_isos(
 
 
 @pytest.mark.parametrize("target", ["vmlinuz", "nowhere", "/etc/passwd"])
-def test_a_link_that_leads_to_no_kernel_is_told(target: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
+def test_a_link_that_leads_to_no_kernel_is_reported(target: str, bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     bench.debugfs(f"rm {IMAGE}/vmlinuz", f"symlink {IMAGE}/vmlinuz {target}")
     found = failed(inspect(bench.disk, expected(built[1]), bench.scratch))
     assert {"kernel_is_the_isos", "default_entry_starts_the_image"} <= set(found)

@@ -244,7 +244,7 @@ class Cancelled(Exception):
 STAGES = ["take the ISO apart", "verify the ISO's files", "compare the versions", "find the layout"]
 
 
-def test_every_stage_is_told(iso: Path, tmp_path: Path) -> None:
+def test_every_stage_is_reported(iso: Path, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
     open_iso(iso, release=RELEASE, scratch=tmp_path, progress=lambda *step: seen.append(step))
     assert list(dict.fromkeys(stage for stage, _, _ in seen)) == STAGES

@@ -142,7 +142,7 @@ def test_a_question_that_does_not_come_in_time_is_named_with_what_came_instead()
         converse(Machine([*ASKED[:3], "Choose a flavour: "]), Patience(boot=5, step=0.2))
 
 
-def test_a_machine_that_ends_too_early_is_told_from_one_that_is_slow() -> None:
+def test_a_machine_that_ends_too_early_is_distinguished_from_one_that_is_slow() -> None:
     with pytest.raises(InstallerDiffers, match="the machine ended before the question about console"):
         converse(Machine(ASKED[:7]))
 

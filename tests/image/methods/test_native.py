@@ -503,7 +503,7 @@ def target_of(link: Path) -> str:
         return ""
 
 
-def test_a_name_that_debugfs_cannot_quote_is_told(opened: OpenedIso, tmp_path: Path) -> None:
+def test_a_name_that_debugfs_cannot_quote_is_reported(opened: OpenedIso, tmp_path: Path) -> None:
     overlay = Tree()
     overlay.add_directory("/srv")
     # Past the tree's own refusal: debugfs itself would print a complaint and exit 0.

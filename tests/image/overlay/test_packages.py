@@ -82,7 +82,7 @@ def unsolvable(repositories: Path, cache: Path, *debs: Deb, wanted: str = "app")
     ["libc6 (>= 2.36-9+deb12u9)", "libc6 (= 2.36-9+deb12u9)"],
     ids=["a newer one", "exactly another one"],
 )
-def test_an_iso_older_than_the_archive_is_told_what_is_wanted_what_it_has_and_what_to_do(
+def test_an_iso_older_than_the_archive_learns_what_is_wanted_what_it_has_and_what_to_do(
     depends: str, repositories: Path, tmp_path: Path
 ) -> None:
     newer = Deb("libc6", "2.36-9+deb12u9", architecture="amd64")

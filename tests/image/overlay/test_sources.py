@@ -76,7 +76,7 @@ def test_a_host_of_another_suite_asks_its_own_debian_mirror_for_the_isos(etc: Pa
     assert all("signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in source.line for source in sources)
 
 
-def test_a_host_without_a_source_of_debian_is_told_which_setting_to_fill(etc: Path) -> None:
+def test_a_host_without_a_source_of_debian_learns_which_setting_to_fill(etc: Path) -> None:
     (etc / "sources.list").write_text(
         "deb [signed-by=/usr/share/keyrings/ubuntu.gpg] http://ubuntu.invalid/ubuntu noble main\n"
     )
@@ -87,7 +87,7 @@ def test_a_host_without_a_source_of_debian_is_told_which_setting_to_fill(etc: Pa
     assert "build.apt_sources in config/pipeline.yml" in raised.value.hint
 
 
-def test_a_host_without_any_source_is_told_too(etc: Path) -> None:
+def test_a_host_without_any_source_learns_it_too(etc: Path) -> None:
     with pytest.raises(NoSource, match="its suites: none"):
         host_sources("bookworm", etc)
 

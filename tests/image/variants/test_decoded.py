@@ -29,7 +29,7 @@ def test_both_variants_decode_to_one_disk(variants: tuple[Path, Path, qcow2.Enco
 
 
 @pytest.mark.parametrize("which", ["qcow2", "raw.xz"])
-def test_a_damaged_variant_is_told_and_nothing_is_left(
+def test_a_damaged_variant_is_reported_and_nothing_is_left(
     variants: tuple[Path, Path, qcow2.Encoded], tmp_path: Path, which: str
 ) -> None:
     packed, streamed, _ = variants
@@ -54,7 +54,7 @@ def test_cancelling_stops_both(variants: tuple[Path, Path, qcow2.Encoded], tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_raw_xz_of_another_disk_is_told_by_its_own_digest(
+def test_a_raw_xz_of_another_disk_is_reported_by_its_own_digest(
     variants: tuple[Path, Path, qcow2.Encoded], tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"

@@ -17,6 +17,6 @@ def test_a_size_that_no_disk_has_is_refused(size: int) -> None:
     ("head", "format_"),
     [(b"QFI\xfb", "qcow2"), (b"\xfd7zXZ\x00", "raw.xz"), (b"", "raw"), (b"QFI", "raw"), (bytes(512), "raw")],
 )
-def test_a_format_is_told_by_the_first_bytes(tmp_path: Path, head: bytes, format_: str) -> None:
+def test_a_format_is_recognized_by_the_first_bytes(tmp_path: Path, head: bytes, format_: str) -> None:
     (tmp_path / "disk").write_bytes(head)
     assert format_of(tmp_path / "disk") == format_

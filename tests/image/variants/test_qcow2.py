@@ -121,13 +121,13 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(
     assert decoded_disk(Path("json:{}.qcow2"), Path()) == _disk_of(disk)
 
 
-def test_a_qcow2_that_does_not_fit_is_told_as_such_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+def test_a_qcow2_that_does_not_fit_is_reported_as_such_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
     with file_size_limit(MIB // 2), pytest.raises(NoSpace):
         encode(disk, tmp_path / "disk.qcow2")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_does_not_fit_is_told_as_such_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
+def test_a_disk_that_does_not_fit_is_reported_as_such_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
     with file_size_limit(MIB), pytest.raises(NoSpace):
         decode(packed, tmp_path / "disk.raw")
     assert list(tmp_path.iterdir()) == [packed]

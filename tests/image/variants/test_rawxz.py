@@ -238,7 +238,7 @@ def test_a_former_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> No
     assert decoded_disk(packed) == _expected(disk.read_bytes())
 
 
-def test_a_file_that_does_not_fit_is_told_as_such_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_reported_as_such_and_leaves_nothing(tmp_path: Path) -> None:
     disk = _disk(tmp_path / "disk", _noise(64 * BLOCK))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (32 * BLOCK, hard))
@@ -399,7 +399,7 @@ def test_a_missing_file_does_not_decode(tmp_path: Path) -> None:
         decoded_disk(tmp_path / "disk.raw.xz")
 
 
-def test_a_variant_of_another_disk_is_told_with_both_digests() -> None:
+def test_a_variant_of_another_disk_is_reported_with_both_digests() -> None:
     found, expected = _expected(bytes(SECTOR)), _expected(_text(SECTOR))
     told = str(VariantDiffers(found=found, expected=expected))
     assert found.sha256 in told
