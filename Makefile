@@ -8,6 +8,7 @@ ARGS ?=
 SUITES ?= bookworm trixie
 TARGETS ?= demo test-fast
 WORKERS ?= 2
+LINTED := $(VENV)/lint.log
 FAST := not slow and not alone and not environment and not seconds
 
 .PHONY: help
@@ -37,15 +38,18 @@ dev: setup ## the Dagster UI on loopback, on the demo's instance
 
 .PHONY: test
 test: setup ## everything, the slow tests too: lint beside them, then what needs the machine alone
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 lint pytest
-
-# Both passes run, whatever the first came to.
-.PHONY: pytest
-pytest: setup
-	@status=0; \
-	$(BIN)/pytest -n $(WORKERS) -m "not alone" || status=$$?; \
+	@rm -f $(LINTED) $(LINTED).failed; status=0; \
+	$(MAKE) --no-print-directory --keep-going --jobs 2 lint-beside shared-tests || status=$$?; \
 	$(BIN)/pytest -m "alone" $$(grep -rlF "mark.alone" tests) || status=$$?; \
+	[ ! -e $(LINTED).failed ] || { cat $(LINTED); echo "lint failed, as said above"; }; \
 	exit $$status
+
+# What linters say is shown at the end where it would be lost among the tests' lines.
+.PHONY: lint-beside shared-tests
+lint-beside: setup
+	@$(MAKE) --no-print-directory lint >$(LINTED) 2>&1 || { touch $(LINTED).failed; exit 1; }
+shared-tests: setup
+	@$(BIN)/pytest -n $(WORKERS) -m "not alone"
 
 .PHONY: test-fast
 test-fast: setup ## the tests that take less than a second each

@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         UnreadableYaml: it cannot be opened, is no regular file, is larger than 1 MiB, is not YAML, or holds what
-            `contract.plain` refuses.
+            `contract.plain_documents` refuses.
     """
     try:
         found = path.stat()

@@ -38,10 +38,18 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
         *host_programs(PACKAGES),
         uefi_firmware(),
         accelerator_check(),
-        *extras.checks(),
+        *extras.checks(lab=_is_a_lab(root)),
         free_space(root.path, FREE_BYTES),
         *configuration(root, environ),
     ]
+
+
+def _is_a_lab(root: RuntimeRoot) -> bool:
+    try:
+        return load_settings(root).lab
+    except SettingsError:
+        # Said by `configuration`.
+        return False
 
 
 def run_doctor(root: RuntimeRoot) -> int:

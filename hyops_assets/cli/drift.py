@@ -15,6 +15,7 @@ from hyops_assets.seeds.partitions import CLOUDS
 from resources.artifacts.store import ArtifactStore
 from resources.repository.resource import object_repository
 from resources.settings import load_settings
+from resources.states.store import StateStore
 
 
 def run_drift(place: Place) -> int:
@@ -37,7 +38,8 @@ def run_drift(place: Place) -> int:
         table.add_column(heading, overflow="fold")
     for one in differing:
         table.add_row(one.where, one.what, one.expected, one.found)
-    stands = "everything stands as it was left" if anything_left(store) else "nothing was published or seeded here yet"
+    left = anything_left(store) or any(True for _ in StateStore(place.root).list())
+    stands = "everything stands as it was left" if left else "nothing was published or seeded here yet"
     place.console.print(table if differing else stands)
     for one in found:
         if one.others:

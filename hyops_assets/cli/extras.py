@@ -34,8 +34,8 @@ class Lab(Protocol):
         """Have an environment's lab up for as long as the block lasts; one that was up before stays up."""
         ...
 
-    def checks(self) -> list[Check]:
-        """Return what this host offers for the lab."""
+    def checks(self, *, needed: bool) -> list[Check]:
+        """Return what this host offers for the lab, which these settings need or do not."""
         ...
 
 
@@ -48,10 +48,15 @@ def add_commands(app: typer.Typer) -> None:
             app.command(name, hidden=True, context_settings=_TAKES_ANYTHING)(_refused)
 
 
-def checks() -> list[Check]:
-    """Return what `hyops doctor` looks at for the extras; one that is not installed is no fault."""
-    absent = [] if "lab" in installed() else [Check("lab", "ok", "not installed; only the demo needs it")]
-    return [*absent, *(check for extra in installed().values() for check in extra.checks())]
+def checks(*, lab: bool) -> list[Check]:
+    """Return what `hyops doctor` looks at for the extras. `lab` says whether the settings are a lab's."""
+    absent = [] if "lab" in installed() else [without_the_lab("it is not installed, or cannot be loaded", needed=lab)]
+    return [*absent, *(check for extra in installed().values() for check in extra.checks(needed=lab))]
+
+
+def without_the_lab(why: str, *, needed: bool) -> Check:
+    """Return that the lab cannot be used: no fault where no settings need it."""
+    return Check("lab", "missing", why, INSTALL) if needed else Check("lab", "ok", f"{why}; no settings here need it")
 
 
 def lab() -> Lab:

@@ -81,13 +81,12 @@ def sites_text(asked: AskedSites) -> str:
         raise Refused(
             f"these sites cannot be used: {wrong_values(error, 'they')}", hint="correct the flags of hyops init"
         ) from None
-    wrong: list[Check] = []
     # A host without an answer keeps a client waiting for minutes.
     with shown(console(stderr=True), ends=False):
-        for check in _looks(settings):
-            typer.echo(as_typed(f"{check.status} {check.name} {check.detail}".rstrip()))
-            wrong += [check] if check.status == "fail" else []
-    if wrong:
+        checks = list(_looks(settings))
+    for check in checks:
+        typer.echo(as_typed(f"{check.status} {check.name} {check.detail}".rstrip()))
+    if wrong := [check for check in checks if check.status == "fail"]:
         raise SiteNotReached(
             f"nothing was written: {', '.join(check.name for check in wrong)}",
             hint="mend what the lines above name, then repeat; docs/first-real-image.md has each step",

@@ -111,13 +111,14 @@ def _chosen(place: Place, asked: SeedOptions, graph: Graph) -> list[Cell]:
     versions = list(asked.versions) or ([named] if named else [])
     if not versions:
         raise Refused("the build slot names no record", hint="build one, or name it: --version")
-    published = {*SeedLog(graph.instance, CLOUDS[0]).published(), *_vouched(graph)}
+    events = SeedLog(graph.instance, CLOUDS[0]).published()
+    published = {*events, *_vouched(graph)}
     if unknown := [version for version in versions if version not in published]:
-        newest = ", ".join(sorted(published, reverse=True)[:_MOST_LISTED]) or "none"
+        last = sorted(published, key=lambda version: events.get(version, 0), reverse=True)[:_MOST_LISTED]
+        adopt = "what stands elsewhere is adopted by: hyops apply --module core/shared/vyos-image-build"
         raise Refused(
-            f"no contract of {', '.join(unknown)} was published here (published, the newest: {newest})",
-            hint="name one of them; one that stands and is not known here is adopted by: "
-            "hyops apply --module core/shared/vyos-image-build",
+            f"no contract of {', '.join(unknown)} was published here (published last: {', '.join(last) or 'none'})",
+            hint=f"name one of them; {adopt}" if last else adopt,
         )
     return [
         Cell(cloud, site, version)

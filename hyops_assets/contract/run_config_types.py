@@ -6,7 +6,7 @@ What has power is handed over in private (`handed_over.py`).
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from hyops_assets.contract.urls import BadUrl, Url
 from hyops_assets.contract.version import KEY_PATTERN
@@ -31,7 +31,9 @@ def _public_https(url: str) -> str:
     return url
 
 
-PublicUrl = Annotated[str, StringConstraints(max_length=_MOST_CHARACTERS), AfterValidator(_public_https)]
+_IN_A_SCHEMA = {"type": "string", "pattern": r"^(https://[^\s@?#]+)?$", "maxLength": _MOST_CHARACTERS}
+"""What of it a JSON schema can say, for a program that validates by that."""
+PublicUrl = Annotated[str, AfterValidator(_public_https), WithJsonSchema(_IN_A_SCHEMA)]
 """An https URL that anyone may read, or empty."""
 
 OptionalDigest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]

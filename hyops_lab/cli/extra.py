@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import typer
 
 from hyops_assets.cli.check import Check
-from hyops_assets.cli.extras import INSTALL
+from hyops_assets.cli.extras import INSTALL, without_the_lab
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.layout import RuntimeRoot
 
@@ -53,10 +53,10 @@ class LabExtra:
         with lab_running(root):
             yield
 
-    def checks(self) -> list[Check]:
+    def checks(self, *, needed: bool) -> list[Check]:
         """Return what this host offers for the lab; without the extra's packages, that they are missing."""
         if missing := _missing():
-            return [Check("lab", "ok", f"{' and '.join(missing)} not installed; only the demo needs it")]
+            return [without_the_lab(f"{' and '.join(missing)} not installed", needed=needed)]
         from hyops_lab.cli.checks import user_namespaces
 
         return [user_namespaces()]

@@ -1,5 +1,6 @@
 """What the sensor of seeds asks Dagster for, and what it goes on from: the log, and one number per site."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +148,14 @@ def test_a_new_site_becomes_a_partition_and_is_seeded_in_one_tick_although_no_sh
     assert request.partition_key == f"auto|{FIRST}"
     # What the limit of one seed per site counts.
     assert request.tags["dagster/partition/hetzner_site"] == "auto"
+
+
+def test_the_garbage_collector_is_on_again_after_looks_that_overlap() -> None:
+    looks = [owed._no_collection(), owed._no_collection()]
+    assert gc.isenabled()
+    for look in looks:
+        look.__enter__()
+        assert not gc.isenabled()
+    for look in looks:
+        look.__exit__(None, None, None)
+    assert gc.isenabled()

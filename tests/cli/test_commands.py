@@ -439,15 +439,21 @@ def test_a_site_that_is_not_configured_is_said_before_a_record_that_is_missing_t
 @pytest.mark.parametrize(
     ("slot", "site", "why"),
     [
-        ("berlim", "", "no hetzner site 'berlim' is configured (configured: berlin, munich)"),
-        ("trial", "", "no hetzner site 'trial' is configured (configured: berlin, munich)"),
+        ("berlim", "", "no hetzner site is called berlim, and one is called berlin"),
+        ("mnuich", "", "no hetzner site is called mnuich, and one is called munich"),
+        ("berlin", "", "berlin is the default site, whose slot is latest.json"),
+        ("trial", "", None),
+        ("berlin2", "", None),
+        ("vyos_berlin", "", None),
         ("munich", "berlin", "the state instance munich is the slot of site munich, and the inputs name site berlin"),
         ("trial", "berlin", None),
         ("berlin", "berlin", None),
         ("munich", "", None),
     ],
 )
-def test_a_slot_that_leaves_its_site_open_is_refused(user: Path, slot: str, site: str, why: str | None) -> None:
+def test_a_slot_whose_name_may_be_meant_for_a_site_is_refused(
+    user: Path, slot: str, site: str, why: str | None
+) -> None:
     inputs = user / "inputs.yml"
     inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\n" + (f"site: {site}\n" if site else ""))
     settings_of(user, "berlin", "munich")
@@ -458,22 +464,25 @@ def test_a_slot_that_leaves_its_site_open_is_refused(user: Path, slot: str, site
     assert error.startswith(why or f"{IMAGE_BUILD}#vyos_default_build has no state")
 
 
-@pytest.mark.parametrize(("slot", "refused"), [("berlim", True), ("trial", False)])
-def test_beside_one_site_a_slot_of_almost_its_name_is_taken_for_mistyped(user: Path, slot: str, refused: bool) -> None:
-    settings_of(user, "berlin")
+@pytest.mark.parametrize("written", [False, True])
+def test_a_slot_that_is_written_already_was_meant(user: Path, written: bool) -> None:
+    slot, root = "berlim", settings_of(user, "berlin")
+    if written:
+        StateStore(root).commit(StateRef(IMAGE_SEED, slot), run_id="apply-1", outputs={"image_ref": "1"})
     inputs = user / "inputs.yml"
     inputs.write_text(f"record_state_ref: {IMAGE_BUILD}#vyos_default_build\n")
     ran = hyops(user, "preflight", "--env", "dev", "--module", f"{IMAGE_SEED}#{slot}", "--inputs", inputs)
-    assert (f"no hetzner site '{slot}'" in ran.stdout) is refused
+    assert (f"no hetzner site is called {slot}" in ran.stdout) is not written
     assert ran.returncode == 11
 
 
-def settings_of(user: Path, *sites: str) -> None:
+def settings_of(user: Path, *sites: str) -> RuntimeRoot:
     """Write the settings of environment dev: Hetzner sites of these names."""
     root = RuntimeRoot(user / ".hybridops/envs/dev")
     root.settings_file.parent.mkdir(parents=True)
     lines = ", ".join(f"{name}: {{token_env: HCLOUD_{name.upper()}}}" for name in sites)
     root.settings_file.write_text(f"sites: {{hetzner: {{{lines}}}}}\n")
+    return root
 
 
 def test_where_nothing_was_seeded_yet_drift_says_so(user: Path) -> None:

@@ -55,8 +55,10 @@ def test_an_environment_of_the_lab_is_not_reached_without_its_packages(tmp_path:
     with pytest.raises(Refused, match="the lab needs a_package_that_is_not_here"):
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
-    (check,) = extras.checks()
-    assert check.found == "a_package_that_is_not_here not installed; only the demo needs it"
+    (check,) = extras.checks(lab=False)
+    assert check.found == "a_package_that_is_not_here not installed; no settings here need it"
+    (check,) = extras.checks(lab=True)
+    assert (check.status, check.hint) == ("missing", extras.INSTALL)
 
 
 @pytest.mark.usefixtures("without_the_lab")
@@ -64,8 +66,8 @@ def test_where_the_lab_is_not_there_an_environment_of_it_says_so_and_any_other_w
     with pytest.raises(Refused, match="the lab is not installed"):
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
-    (check,) = extras.checks()
-    assert (check.ok, check.found) == (True, "not installed; only the demo needs it")
+    states = {lab: [(check.status, check.hint) for check in extras.checks(lab=lab)] for lab in (True, False)}
+    assert states == {True: [("missing", extras.INSTALL)], False: [("ok", "")]}
 
 
 @pytest.mark.usefixtures("without_the_lab")

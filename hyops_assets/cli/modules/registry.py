@@ -50,8 +50,8 @@ class Module:
         credentials: providers whose credentials it needs (`gcp`, `hetzner`, `proxmox`): the spec's requirements.
         checks: what its preflight looks at besides what every module's does; reads only.
         refuse: raises where what is asked may never be applied; reads only. Called before a state is touched.
-        require_site: raises where a site is named that is not configured; reads no state. Called first: beside a
-            record that is missing too, a mistyped site is the cheaper one to mend.
+        require_site: raises where a site is named that is not configured, or a slot that may be meant for one.
+            Called first: beside a record that is missing too, a mistyped site is the cheaper one to mend.
     """
 
     ref: str

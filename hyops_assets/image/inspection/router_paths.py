@@ -1,7 +1,7 @@
 """Where VyOS keeps what belongs to one router, as the running system finds it, and which question looks there.
 
 What belongs here: paths of the guest. A place that is missing here is looked at by no question, so that a disk with
-something in it passes: another one that becomes known is added, and `test_places` asks for a question about it.
+something in it passes: another one that becomes known is added, and `test_router_paths` asks for a question about it.
 
 The configuration's directory stands twice. At the first boot VyOS' live-boot copies it to /config, which is
 `/boot/<release>/rw/config` on the disk, and from then on mounts that over /opt/vyatta/etc/config (live-boot,
