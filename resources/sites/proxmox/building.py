@@ -42,6 +42,7 @@ from resources.sites.proxmox.lineage import (
     template_name,
 )
 from resources.sites.proxmox.tasks import NodeJournal
+from resources.sites.proxmox.vmids import free_vmids, none_free
 
 _HAD_IT = "got correct file already"
 _ATTEMPTS = 3
@@ -128,11 +129,8 @@ class Build:
                     f"VMID {at} was taken by another machine meanwhile", hint="leave template_vm_id out, or free it"
                 )
             return self.require_disk(at)
-        low, high = self.client.site.vmid_range
-        spoken_for = {self.options.template_vm_id, self.options.template_smoke_vmid}
-        for vmid in range(low, high + 1):
-            if vmid in taken or vmid in spoken_for or not self.client.is_free(vmid):
-                continue
+        meant = {self.options.template_vm_id, self.options.template_smoke_vmid}
+        for vmid in free_vmids(self.client, but=taken | meant):
             try:
                 if self._create_as(vmid):
                     return self.require_disk(vmid)
@@ -141,9 +139,7 @@ class Build:
                     f"VMID {vmid} is passed over, a volume of a machine that is gone is in its way:"
                     f" {error.exitstatus}; see pvesm list and pvesm free on the node"
                 )
-        raise SiteNotReady(
-            f"no VMID in {low}-{high} is free", hint="widen the site's vmid_range, or prune old templates"
-        )
+        raise none_free(self.client, "template")
 
     def require_disk(self, vmid: int) -> TemplateFacts:
         """Return a machine of ours whose disk has the record's size.

@@ -14,13 +14,13 @@ from resources.sites.proxmox.errors import (
     LeftoverVolume,
     MachineExists,
     SeedFailed,
-    SiteNotReady,
     VmidTaken,
 )
 from resources.sites.proxmox.facts import TemplateFacts
 from resources.sites.proxmox.lineage import TemplateLineage, description_of
 from resources.sites.proxmox.removal import is_gone
 from resources.sites.proxmox.tasks import NodeJournal
+from resources.sites.proxmox.vmids import free_vmids, none_free
 
 
 class SmokeFailed(SeedFailed):
@@ -72,11 +72,9 @@ def _clone(
     lineage: TemplateLineage,
     options: TemplateOptions,
 ) -> int:
-    low, high = client.site.vmid_range
     named = options.template_smoke_vmid
-    for vmid in [named] if named is not None else range(high, low - 1, -1):
-        if vmid == options.template_vm_id or not client.is_free(vmid):
-            continue
+    free = free_vmids(client, but={options.template_vm_id}, downwards=True)
+    for vmid in free if named is None else filter(client.is_free, [named]):
         marked = lineage.model_copy(update={"vmid": vmid, "smoke_of": template.vmid})
         try:
             journal.work("smoke clone", partial(_ask_for_clone, client, template, vmid, marked))
@@ -90,9 +88,7 @@ def _clone(
         raise VmidTaken(
             f"VMID {named} is taken; the smoke clone was to have it", hint="leave template_smoke_vmid out, or free it"
         )
-    raise SiteNotReady(
-        f"no free VMID in {low}-{high} for the smoke clone", hint="widen the site's vmid_range, or prune templates"
-    )
+    raise none_free(client, "smoke clone")
 
 
 def _ask_for_clone(client: ProxmoxClient, template: TemplateFacts, vmid: int, lineage: TemplateLineage) -> str:
