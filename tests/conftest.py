@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.build import build_disk
@@ -32,8 +32,16 @@ pytest_plugins = [
 
 write_without_fsync()
 keep_connections_and_migrations()
+# How long an example takes to make or to run says how busy the machine is. A test that takes a function's fixture
+# bears that all its examples share it.
+_PATIENT = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("here", _PATIENT)
 # Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
-settings.register_profile("ci", derandomize=True, print_blob=True)
+settings.register_profile("ci", _PATIENT, derandomize=True, print_blob=True)
+settings.load_profile("here")
 if os.environ.get("CI"):
     settings.load_profile("ci")
 

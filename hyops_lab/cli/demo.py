@@ -1,6 +1,9 @@
 """`hyops demo`: an ISO through the whole graph into a lab, and a table of what came out."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 from rich.table import Table
 from rich.text import Text
@@ -9,6 +12,7 @@ from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph, Ran, Said
 from hyops_assets.cli.instance import open_instance
 from hyops_assets.cli.progress import in_bytes, shown
+from hyops_assets.cli.seed_runs import Cell, SeedRuns
 from hyops_assets.cli.source_iso import Source, source_of
 from hyops_assets.contract.evidence import Contract, SignedIso
 from hyops_assets.contract.references import DEFAULT_BUILD_INSTANCE, IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
@@ -37,24 +41,56 @@ def run_demo(place: Place, iso: str) -> None:
     require_confinement()
     console = place.console
     console.print(Text.assemble(("HyOps VyOS image pipeline", "bold"), f": demo in {place.root.path}"))
-    with shown(console):
-        source = source_of(iso) if iso else _lookalike(place)
-        with lab.lab_running(place.root):
-            before = LabFiles(place.root.lab).trace().mutations()
-            graph = Graph(place.root, open_instance(place.root))
-            runs = {"build": graph.build(source.release, source_iso_url=source.source_iso_url)}
-            runs |= {cloud.name: graph.seed(cloud, lab.SITE, source.release) for cloud in CLOUDS}
-            asked = LabFiles(place.root.lab).trace().mutations() - before
+    with shown(console), _lab_started_meanwhile(place) as wait_for_lab:
+        made = None if iso else _lookalike()
+        source = source_of(iso) if iso else Source(RELEASE)
+        wait_for_lab()
+        if made is not None:
+            lab.announce_iso(place.root, made)
+        before = LabFiles(place.root.lab).trace().mutations()
+        graph = Graph(place.root, open_instance(place.root))
+        runs = {"build": graph.build(source.release, source_iso_url=source.source_iso_url)}
+        runs |= _seeded(place, graph, source.release)
+        asked = LabFiles(place.root.lab).trace().mutations() - before
     _print_table(place, source.release, runs, asked)
 
 
-def _lookalike(place: Place) -> Source:
-    """Make or find the look-alike ISO and announce it in the lab's feed."""
+def _seeded(place: Place, graph: Graph, version: str) -> dict[str, Ran]:
+    """Seed both clouds of the lab at once, as `hyops seed` does.
+
+    Raises:
+        RunFailed: a seed failed; the other one came to its end.
+    """
+    at_once = SeedRuns(
+        graph,
+        at_once=len(CLOUDS),
+        over_daily_cap=False,
+        ended=lambda ended: None,
+        stopping=lambda: place.console.print("stopping: the seeds at work end first; Ctrl-C again cuts them off"),
+    )
+    runs: dict[str, Ran] = {}
+    for ended in at_once.seed([Cell(cloud, lab.SITE, version) for cloud in CLOUDS]):
+        if ended.error is not None:
+            raise ended.error
+        if ended.ran is not None:
+            runs[ended.cell.cloud.name] = ended.ran
+    return runs
+
+
+def _lookalike() -> lab.LabIso:
+    """Make or find the look-alike ISO."""
     with timed("look-alike ISO") as progress:
         made = lab.lookalike(RELEASE, progress)
         progress.ended("made" if made.made else "adopted", made.iso.stat().st_size)
-    lab.announce_iso(place.root, made)
-    return Source(RELEASE)
+    return made
+
+
+@contextmanager
+def _lab_started_meanwhile(place: Place) -> Iterator[Callable[[], None]]:
+    """Start the lab beside what the block does; yield what waits until it serves, and raises why it does not."""
+    with ExitStack() as running, ThreadPoolExecutor(1, thread_name_prefix="lab") as beside:
+        started = beside.submit(running.enter_context, lab.lab_running(place.root))
+        yield started.result
 
 
 def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counter[str]) -> None:

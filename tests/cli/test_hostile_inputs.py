@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.cli.environment import named_place
@@ -137,7 +137,7 @@ VALUES = st.recursive(
 def test_any_values_under_a_modules_names_give_a_result_or_a_typed_error(tmp_path: Path, module: str) -> None:
     names = st.sampled_from(sorted(MODULES[module].inputs.model_fields))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, deadline=None)
     @given(st.dictionaries(names, VALUES, max_size=4))
     def check(document: dict[str, object]) -> None:
         try:
@@ -149,7 +149,7 @@ def test_any_values_under_a_modules_names_give_a_result_or_a_typed_error(tmp_pat
     check()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(content=st.one_of(st.binary(max_size=60), st.text("{}[]&*!|>:-,'\"#%@?~ \n\tab01.\\", max_size=60)))
 def test_any_bytes_as_a_file_give_a_result_or_a_typed_error(tmp_path: Path, content: bytes | str) -> None:
     validated(tmp_path, IMAGE_BUILD, written(tmp_path, content))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.errors import HyopsError
@@ -92,7 +92,7 @@ def test_further_keys_of_hybridops_do_not_keep_a_state_from_being_read(states: S
     assert found.outputs == {"a": 1}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_a_state_that_was_cut_or_changed_anywhere_is_read_or_refused_in_one_line(
     states: StateStore, data: st.DataObject

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import dagster as dg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from hyops_assets.assets.upstream import vyos_release
 from hyops_assets.contract.errors import HyopsError
@@ -270,7 +270,7 @@ def test_a_day_of_every_trouble_ends_with_each_release_built_once(live_through: 
 
 
 @pytest.mark.long
-@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.data_too_large])
+@settings(max_examples=2, deadline=None, derandomize=True)
 @given(hours)
 def test_the_same_hours_through_the_real_sensor_and_the_automation_of_seeds(story: list[Hour]) -> None:
     live_for_real(story)

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_lab.lookalike.configtree import ConfigTree
@@ -172,7 +172,7 @@ def apply(cc_vyos: ModuleType, templates: Path) -> Callable[[list[Any]], tuple[C
     return applied
 
 
-ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+ANY = settings(deadline=None)
 
 
 @pytest.mark.seconds

@@ -5,7 +5,7 @@ import functools
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_lab.miniature import saved_config
@@ -160,7 +160,7 @@ def test_a_configuration_is_written_whole_or_not_at_all(guest):
     assert guest.text == "new\n"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 @given(text=st.text() | st.lists(st.sampled_from(PIECES)).map("\n".join))
 def test_any_text_has_its_default_logins_shut_and_is_else_unchanged(cc_vyos, text):
     shut = cc_vyos.without_default_logins(text, everyone=True)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools.shapes import HASH, HETZNER, KEY, PROXMOX
@@ -234,7 +234,7 @@ ANYTHING = st.recursive(
 
 
 @pytest.mark.seconds
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(
     network=ANYTHING
     | st.lists(ANYTHING).map(lambda entries: {"version": 1, "config": entries})

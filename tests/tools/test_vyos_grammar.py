@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_lab.lookalike import schema
@@ -156,7 +156,7 @@ USER_DATA = some(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(networks=st.lists(NETWORK, min_size=1, max_size=2), said=st.lists(USER_DATA, min_size=2, max_size=2))
 def test_whatever_a_datasource_says_the_configuration_is_one_that_vyos_takes(guest: Any, networks, said) -> None:
     """One after the other: another instance's metadata replaces the former's."""

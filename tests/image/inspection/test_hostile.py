@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.errors import HyopsError
@@ -36,8 +36,8 @@ from tests.work import calls_of
 
 pytestmark = pytest.mark.seconds
 
-QUICKLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(max_examples=25, deadline=None)
+OFTEN = settings(max_examples=300, deadline=None)
 LINE_BY_LINE = settings(max_examples=100, deadline=None)
 CHANGES = st.lists(st.tuples(st.integers(0, 1 << 30), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6)
 YAML_LETTERS = "a:-[]{}&*!|>'\"\n ,#%0"

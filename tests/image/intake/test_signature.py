@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -324,7 +324,7 @@ def test_minisign_verifies_a_legacy_signature_of_ours_and_so_do_we(tmp_path: Pat
     assert verify(iso, text, _trusting(public), file_name=NAME).algorithm == "legacy"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_what_we_take_minisign_takes_too(iso: Path, key: LabKey, minisig: str, data: st.DataObject) -> None:
     """Edits of a signature file, some of which no signature covers: we may be stricter, never laxer."""
@@ -455,7 +455,7 @@ def test_what_was_parsed_can_be_written_again(minisig: str) -> None:
     assert Signature.parse(minisig).text(comment) == minisig
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_no_edit_of_a_signature_file_passes_or_breaks_the_parser(
     iso: Path, key: LabKey, minisig: str, data: st.DataObject
@@ -486,7 +486,7 @@ def test_any_text_is_either_a_key_or_a_typed_refusal(text: str) -> None:
         PublicKey.parse(text)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None)
 @given(content=st.binary(max_size=400))
 def test_any_bytes_in_a_signature_file_are_a_typed_refusal(content: bytes, iso: Path, key: LabKey) -> None:
     path = iso.with_name("any.minisig")

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.image.budget import OverBudget
@@ -120,7 +120,7 @@ def test_an_iso_that_holds_a_fifo_or_a_device_is_refused(root: Path, tmp_path: P
     assert not (tmp_path / "iso").exists()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None)
 @given(
     head=st.one_of(st.binary(max_size=400), st.binary(max_size=400).map(lambda rest: b"\x01CD001\x01\x00" + rest)),
     behind=st.integers(0, 1 << 40),

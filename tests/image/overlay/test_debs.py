@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.errors import HyopsError
@@ -206,7 +206,7 @@ CONTENTS = (
 
 
 @pytest.mark.seconds
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 7000), byte=st.sampled_from(b"\0/.07\xff"), more=st.binary(max_size=8))
 def test_any_deb_is_unpacked_or_refused(at: int, byte: int, more: bytes, squashfs: Squashfs, tmp_path: Path) -> None:
     write_deb(Deb("app", "1", entries=CONTENTS, conffiles=("/etc/app.conf",)), tmp_path / "app.deb")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk
@@ -224,7 +224,7 @@ def test_a_truncated_file_does_not_decode(packed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.seconds
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None)
 @given(at=st.integers(0, 600), value=st.binary(min_size=1, max_size=16))
 def test_any_header_is_either_plain_or_a_typed_refusal(packed: Path, at: int, value: bytes) -> None:
     original = packed.read_bytes()[:4096]

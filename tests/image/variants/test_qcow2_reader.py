@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.image.programs import run
@@ -122,7 +122,7 @@ def test_a_first_table_that_cannot_be_is_refused(disk: Path, tmp_path: Path, at:
         _read(path)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None)
 @given(
     at=st.one_of(st.integers(0, 112), st.integers(65536, 65560), st.integers(2 * 65536, 2 * 65536 + 512)),
     value=st.binary(min_size=1, max_size=8),

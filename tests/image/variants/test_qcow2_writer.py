@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.image import atomic_write
@@ -50,7 +50,7 @@ def _written(tmp_path: Path, content: bytes, threads: int = 2) -> Path:
     return packed
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(
     parts=st.lists(
         st.tuples(st.sampled_from(["zeros", "noise", "text", "half"]), st.integers(1, 3 * CLUSTER_BYTES // SECTOR)),

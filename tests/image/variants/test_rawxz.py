@@ -10,7 +10,7 @@ from pathlib import Path
 
 import google_crc32c
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyops_assets.contract.record import Disk
@@ -77,7 +77,7 @@ def test_every_size_around_a_block_border_decodes_to_the_same_bytes(tmp_path: Pa
 
 
 @pytest.mark.seconds
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None)
 @given(
     parts=st.lists(st.tuples(st.sampled_from(["zeros", "noise", "text"]), st.integers(1, 40)), min_size=1, max_size=8),
     block_bytes=st.sampled_from([1 << 12, 1 << 13, 1 << 16]),
@@ -333,7 +333,7 @@ def test_a_truncated_file_does_not_decode(tmp_path: Path, part: int) -> None:
 
 
 @pytest.mark.seconds
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(share=st.floats(0, 1), value=st.binary(min_size=1, max_size=12), cut=st.booleans())
 def test_any_file_is_either_the_disk_or_a_typed_refusal(
     tmp_path: Path, share: float, value: bytes, *, cut: bool
