@@ -1,11 +1,13 @@
-"""One thing that `hyops doctor`, `preflight`, `plan` or `apply` looked at or tried, and what was found."""
+"""One thing that `hyops doctor`, `preflight`, `plan` or `apply` looked at or tried, and what was found.
+
+Every command loads this, so it loads next to nothing.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.printable import shown
-from hyops_assets.image.programs import MissingProgram, find_program
 
 Status = Literal["ok", "missing", "fail"]
 
@@ -45,21 +47,3 @@ class Check:
     def detail(self) -> str:
         """What was found, and the next step where there is one."""
         return "; ".join(text for text in (self.found, self.hint) if text)
-
-
-def program_check(name: str) -> Check:
-    """Return whether a program is installed, and how to get it where it is not."""
-    try:
-        return Check(f"cmd:{name}", "ok", find_program(name))
-    except MissingProgram as error:
-        return Check.of(f"cmd:{name}", error, "missing")
-
-
-def accelerator_check() -> Check:
-    """Return what guests would run with on this host, found by running one; emulation is enough for the gates."""
-    from hyops_assets.image.boot.accelerator import probe
-
-    try:
-        return Check("accelerator", "ok", probe().outlook)
-    except MissingProgram as error:
-        return Check.of("accelerator", error, "missing")

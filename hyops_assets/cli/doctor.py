@@ -10,7 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 from hyops_assets.cli import extras
-from hyops_assets.cli.check import Check, accelerator_check
+from hyops_assets.cli.check import Check
+from hyops_assets.cli.host_checks import accelerator_check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram

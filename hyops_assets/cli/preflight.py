@@ -10,10 +10,11 @@ from typing import Any
 import typer
 
 from hyops_assets.cli.as_typed import as_typed
-from hyops_assets.cli.check import Check, accelerator_check, program_check
+from hyops_assets.cli.check import Check
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.console import console
 from hyops_assets.cli.environment import Place, others, require_there
+from hyops_assets.cli.host_checks import accelerator_check, program_check
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.prepare import ModuleCommand, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.progress import busy

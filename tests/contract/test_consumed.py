@@ -9,7 +9,7 @@ SLOW = "check boots_bios did not pass: the disk did not boot under BIOS: no proo
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         ("no room", "failed: no room; it"),
         (f"{SLOW}\nconsole, last lines:\n[ OK ] Reached target\n", f"failed: {SLOW}; it"),
@@ -17,7 +17,7 @@ SLOW = "check boots_bios did not pass: the disk did not boot under BIOS: no proo
         ("\n", "failed; it"),
     ],
 )
-def test_the_cause_of_a_failed_run_is_reported_in_one_line_without_the_console(error: str, told: str) -> None:
+def test_the_cause_of_a_failed_run_is_reported_in_one_line_without_the_console(error: str, reported: str) -> None:
     state = ModuleState.model_validate(
         {
             "module_ref": IMAGE_BUILD,
@@ -28,5 +28,5 @@ def test_the_cause_of_a_failed_run_is_reported_in_one_line_without_the_console(e
             "last_error": error,
         }
     )
-    assert told in failed_since(BUILD, state)
+    assert reported in failed_since(BUILD, state)
     assert "\n" not in failed_since(BUILD, state)

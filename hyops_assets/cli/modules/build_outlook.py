@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from hyops_assets.cli.check import Check, accelerator_check, program_check
+from hyops_assets.cli.check import Check
+from hyops_assets.cli.host_checks import accelerator_check, program_check
 from hyops_assets.cli.modules.work import Intended, Work
 from hyops_assets.contract.documents import BuiltRecord
 from hyops_assets.contract.errors import HyopsError, Refused

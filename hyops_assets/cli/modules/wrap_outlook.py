@@ -3,7 +3,8 @@
 Source document, "Record shape": the host has `qemu-img`, it can be reached from outside, and it wraps on purpose.
 """
 
-from hyops_assets.cli.check import Check, program_check
+from hyops_assets.cli.check import Check
+from hyops_assets.cli.host_checks import program_check
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs
