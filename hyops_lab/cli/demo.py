@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import dagster as dg
 from rich.table import Table
 from rich.text import Text
 
@@ -41,14 +42,14 @@ def run_demo(place: Place, iso: str) -> None:
     require_confinement()
     console = place.console
     console.print(Text.assemble(("HyOps VyOS image pipeline", "bold"), f": demo in {place.root.path}"))
-    with shown(console), _lab_started_meanwhile(place) as wait_for_lab:
+    with shown(console), _opened_meanwhile(place) as instance_of_lab:
         made = None if iso else _lookalike()
         source = source_of(iso) if iso else Source(RELEASE)
-        wait_for_lab()
+        instance = instance_of_lab()
         if made is not None:
             lab.announce_iso(place.root, made)
         before = LabFiles(place.root.lab).trace().mutations()
-        graph = Graph(place.root, open_instance(place.root))
+        graph = Graph(place.root, instance)
         runs = {"build": graph.build(source.release, source_iso_url=source.source_iso_url)}
         runs |= _seeded(place, graph, source.release)
         asked = LabFiles(place.root.lab).trace().mutations() - before
@@ -86,11 +87,19 @@ def _lookalike() -> lab.LabIso:
 
 
 @contextmanager
-def _lab_started_meanwhile(place: Place) -> Iterator[Callable[[], None]]:
-    """Start the lab beside what the block does; yield what waits until it serves, and raises why it does not."""
+def _opened_meanwhile(place: Place) -> Iterator[Callable[[], dg.DagsterInstance]]:
+    """Start the lab and open Dagster's instance beside what the block does.
+
+    Yields:
+        What waits until the lab serves, and returns the instance, or raises why not.
+    """
     with ExitStack() as running, ThreadPoolExecutor(1, thread_name_prefix="lab") as beside:
-        started = beside.submit(running.enter_context, lab.lab_running(place.root))
-        yield started.result
+
+        def opened() -> dg.DagsterInstance:
+            running.enter_context(lab.lab_running(place.root))
+            return open_instance(place.root)
+
+        yield beside.submit(opened).result
 
 
 def _print_table(place: Place, version: str, runs: dict[str, Ran], asked: Counter[str]) -> None:

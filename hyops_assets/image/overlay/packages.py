@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
-from hyops_assets.image.overlay.apt import Apt, SourceUnreachable, UntrustedSource, isolated_apt
+from hyops_assets.image.overlay.apt import Apt, MissingVersion, SourceUnreachable, UntrustedSource, isolated_apt
 from hyops_assets.image.overlay.lock import LockedPackage, PackageLock, require_fits
 from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
 from hyops_assets.image.overlay.unsolvable import Unsolvable
@@ -148,8 +148,12 @@ def _download(
         isolated_apt(cache / "apt", lines=lines, status=b"", current=False) as apt,
     ):
         try:
-            apt.update()
-            _take(apt, packages, cache / "apt" / "incoming", store)
+            try:
+                # The indexes that a lock was just made of know its versions.
+                _take(apt, packages, cache / "apt" / "incoming", store)
+            except MissingVersion:
+                apt.update()
+                _take(apt, packages, cache / "apt" / "incoming", store)
         except SourceUnreachable as error:
             raise SourceUnreachable(
                 f"not in the cache: {names}; and {error.message}",

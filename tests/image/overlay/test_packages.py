@@ -9,7 +9,7 @@ import pytest
 
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.overlay import packages
-from hyops_assets.image.overlay.apt import MissingVersion, SourceUnreachable, UntrustedSource
+from hyops_assets.image.overlay.apt import Apt, MissingVersion, SourceUnreachable, UntrustedSource
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage, fetch, resolve
 from hyops_assets.image.overlay.sources import NoSource
@@ -198,6 +198,19 @@ def test_every_locked_package_is_fetched_and_is_what_the_lock_says(source: AptSo
     assert sorted(debs) == [package.name for package in lock.packages]
     assert {path.stat().st_size for path in debs.values()} == {package.size_bytes for package in lock.packages}
     assert not any(path.is_symlink() for path in debs.values())
+
+
+@pytest.mark.parametrize(("cache_of_lock", "updates"), [(True, 0), (False, 1)])
+def test_a_fetch_asks_for_indexes_only_where_those_it_has_lack_a_version(
+    cache_of_lock: bool, updates: int, source: AptSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path / "first")
+    asked: list[None] = []
+    update = Apt.update
+    monkeypatch.setattr(Apt, "update", lambda apt: (asked.append(None), update(apt)))
+    cache = tmp_path / ("first" if cache_of_lock else "second")
+    assert len(fetch(lock, [source], cache)) == len(lock.packages)
+    assert len(asked) == updates
 
 
 def test_a_lock_rebuilds_without_any_source_once_it_is_cached(source: AptSource, tmp_path: Path) -> None:
