@@ -32,6 +32,9 @@ SITE = "usr/lib/python3/dist-packages"
 _OF_VYOS = ("usr/libexec/vyos", "usr/share/vyos")
 _STAGES_PROGRAM = Path(__file__).parent / "guest_stages.py"
 _AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
+_DETECT_VIRT = Path("/usr/bin/systemd-detect-virt")
+"""Says that the guest is no container. systemd 257 takes the sandbox for one, by its namespace of processes, and in a
+container cloud-init reads no tables of the firmware: Hetzner's datasource would not find its cloud."""
 _TIMEOUT_SECONDS = 120
 
 
@@ -113,6 +116,9 @@ class Machine:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(content)
                 (root / name).chmod(0o755)
+        self._detect_virt = root / "detect-virt"
+        self._detect_virt.write_text("#!/bin/sh\nexit 1\n")
+        self._detect_virt.chmod(0o755)
         for name in ("run", "sys/class/net", "sys/class/dmi/id", "var/lib/cloud/seed", "var/log", "metadata"):
             (root / name).mkdir(parents=True)
 
@@ -142,6 +148,8 @@ class Machine:
         for path in sorted(Path("/usr").iterdir()):
             # This host's, but for what VyOS' own files stand in.
             argv += [] if path.name in ("share", "libexec") else ["--ro-bind", f"{path}", f"{path}"]
+        if _DETECT_VIRT.exists():
+            argv += ["--ro-bind", f"{self._detect_virt}", f"{_DETECT_VIRT}"]
         for name in _OF_VYOS:
             argv += ["--ro-bind", f"{self.root / name}", f"/{name}"]
         argv += ["--ro-bind", f"{self.site}", f"/{SITE}"]
