@@ -25,11 +25,18 @@ def module_checks(prepared: Prepared, environ: Mapping[str, str] = os.environ) -
 
 def _own_checks(prepared: Prepared) -> list[Check]:
     """Return what the module's row adds: nothing where its site is none, or where a reference leads nowhere."""
+    if unclear := _unclear_site(prepared):
+        return [Check.of("site", unclear)]
+    return [] if prepared.resolution.unresolved else prepared.module.checks(prepared.work)
+
+
+def _unclear_site(prepared: Prepared) -> NoSuchSite | WhichSite | None:
+    """Return why it is not certain at which site the module works; plan and apply refuse it."""
     try:
         prepared.module.require_site(prepared.work)
     except (NoSuchSite, WhichSite) as error:
-        return [Check.of("site", error)]
-    return [] if prepared.resolution.unresolved else prepared.module.checks(prepared.work)
+        return error
+    return None
 
 
 def runtime_checks(root: RuntimeRoot) -> list[Check]:
@@ -80,8 +87,10 @@ def _meta(path: Path) -> tuple[Status, str]:
 def warnings(prepared: Prepared, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return what an operator should know although it keeps nothing from being validated."""
     missing = [check for check in required_variables(prepared.work.inputs.required_env, environ) if not check.ok]
+    unclear = _unclear_site(prepared)
+    in_the_way = [*prepared.resolution.unresolved, *([unclear] if unclear else [])]
     return [
         *prepared.resolution.overruled,
-        *(f"{error.message}; {error.hint}" for error in prepared.resolution.unresolved),
+        *(f"{error.message}; {error.hint}" for error in in_the_way),
         *(f"{check.name.removeprefix('env:')} is unset; apply needs it" for check in missing),
     ]

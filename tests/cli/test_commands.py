@@ -476,6 +476,23 @@ def test_a_slot_that_is_written_already_was_meant(user: Path, written: bool) -> 
     assert ran.returncode == 11
 
 
+@pytest.mark.parametrize(
+    ("skip", "status", "said"), [((), 1, "preflight failed: site"), (("--skip-preflight",), 0, "warning")]
+)
+def test_validating_says_that_a_slot_may_be_meant_for_a_site(
+    user: Path, skip: tuple[str, ...], status: int, said: str
+) -> None:
+    settings_of(user, "berlin")
+    inputs = user / "inputs.yml"
+    record = {"url": f"https://records.example.net/vyos-{RELEASE}.raw.xz", "version": RELEASE, "sha256": "0" * 64}
+    inputs.write_text("".join(f"record_{name}: '{value}'\n" for name, value in record.items()))
+    ran = hyops(
+        user, "validate", *skip, "--env", "dev", "--module", f"{IMAGE_SEED}#berlim", "--inputs", inputs
+    )  # fmt: skip
+    assert ran.returncode == status
+    assert re.search(rf"{said}: no hetzner site is called berlim", ran.stdout + ran.stderr)
+
+
 def settings_of(user: Path, *sites: str) -> RuntimeRoot:
     """Write the settings of environment dev: Hetzner sites of these names."""
     root = RuntimeRoot(user / ".hybridops/envs/dev")
