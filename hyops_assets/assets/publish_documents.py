@@ -13,8 +13,7 @@ from hyops_assets.contract.evidence import Contract, Evidence, GateResult, Packa
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.urls import PREFIX, published_name
 from hyops_assets.image.digests import sha256_of_bytes
-from hyops_assets.image.dpkg import installed
-from hyops_assets.image.package_diff import package_diff
+from hyops_assets.image.dpkg import installed, package_diff
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
 

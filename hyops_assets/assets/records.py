@@ -21,9 +21,8 @@ from hyops_assets.contract.run_config_types import Sentence
 from hyops_assets.contract.steps import Step
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
-from hyops_assets.image.build import BUILDER_VERSION, build_disk
+from hyops_assets.image.build import BUILDER_VERSION, build_disk, method_inputs
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.methods.deciding import method_inputs
 from hyops_assets.image.overlay.lock import PackageLock, read_lock
 from hyops_assets.image.recipe import Recipe
 from hyops_assets.image.shipped import canonical_helper

@@ -26,14 +26,13 @@ from hyops_assets.contract.urls import Url
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.dpkg import installed
+from hyops_assets.image.dpkg import PackageDiff, installed, package_diff
 from hyops_assets.image.inspection.arrival import Arrived, opened_disk, release_on
 from hyops_assets.image.inspection.expectations import Promise, expected_of, read_promise
 from hyops_assets.image.inspection.questions import QUESTIONS, DiskFinding, Expected, Outcome, answers, viewed
 from hyops_assets.image.inspection.view import View
 from hyops_assets.image.intake.iso import OpenedIso, squashfs_epoch
 from hyops_assets.image.overlay.dpkg_status import STATUS
-from hyops_assets.image.package_diff import PackageDiff, package_diff
 from hyops_assets.image.sbom import Subject, sbom
 from resources.public_files import fetch_file, is_url, read_document, require_file
 

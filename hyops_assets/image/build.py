@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.contract.record import Disk
-from hyops_assets.image.digests import sha256_of_file
+from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
 from hyops_assets.image.disk.gpt import read_table
 from hyops_assets.image.inspection.effective import EffectiveFiles
@@ -26,8 +26,8 @@ from hyops_assets.image.intake.iso import OpenedIso, open_iso
 from hyops_assets.image.methods.command import build_with_command
 from hyops_assets.image.methods.method import BuildFailed, BuildMethod, BuildRequest, MadeDisk
 from hyops_assets.image.methods.native import build_native
-from hyops_assets.image.methods.packer import build_with_packer
-from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images
+from hyops_assets.image.methods.packer import build_with_packer, template_of
+from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images, checkout_digest
 from hyops_assets.image.overlay.dpkg_status import STATUS
 from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.overlay.overlay import build_overlay
@@ -224,3 +224,25 @@ def _sources_if_any(settings: BuildSettings, suite: str) -> Sequence[AptSource]:
         return settings.apt_sources or host_sources(suite)
     except NoSource:
         return []
+
+
+def method_inputs(settings: BuildSettings) -> dict[str, str]:
+    """Return what the configured method follows, by digest: none for `native`.
+
+    It belongs into the recipe: a changed playbook, template or command makes another disk from the same settings.
+    Digests, because the recipe is published, and paths and commands are private. What a command reads is
+    not known here.
+
+    Raises:
+        PackerNotUsable: the template does not exist.
+    """
+    if settings.method == "packer":
+        return {"template_sha256": sha256_of_file(template_of(settings.packer))}
+    if settings.method == "vyos-vm-images" and settings.vyos_vm_images is not None:
+        images = settings.vyos_vm_images
+        return {"checkout_sha256": checkout_digest(images.checkout), "playbook": images.playbook}
+    if settings.method == "command" and settings.command is not None:
+        command = settings.command
+        digest = sha256_of_bytes(command.build_command.encode())
+        return {"command_sha256": digest, "complete": str(command.complete).lower()}
+    return {}

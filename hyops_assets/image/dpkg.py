@@ -1,4 +1,4 @@
-"""Debian's package data: the status file of an ISO, and what a .deb says of itself.
+"""Debian's package data: the status file of an ISO, and what a .deb says of itself, and how two disks differ.
 
 Reads control data (deb-control(5), dpkg's `status`); installs nothing. The syntax is that of RFC 822 headers as
 Debian policy §5.1 narrows it.
@@ -6,6 +6,7 @@ Debian policy §5.1 narrows it.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from hyops_assets.contract.errors import HyopsError
 
@@ -116,3 +117,36 @@ def suite_of(status: bytes) -> str:
             hint="use an ISO made from one of these, or teach hyops_assets/image/dpkg.py the new release",
         )
     return suite
+
+
+@dataclass(frozen=True)
+class PackageDiff:
+    """How the packages of one disk differ from those of another: names to versions, `changed` to (former, new)."""
+
+    added: Mapping[str, str]
+    removed: Mapping[str, str]
+    changed: Mapping[str, tuple[str, str]]
+
+    @property
+    def empty(self) -> bool:
+        """Whether both hold the same packages in the same versions."""
+        return not (self.added or self.removed or self.changed)
+
+    def text(self) -> str:
+        """Return the difference for people: a line per package, sorted by name, and a line that counts."""
+        lines = [(name, f"+ {name} {version}") for name, version in self.added.items()]
+        lines += [(name, f"- {name} {version}") for name, version in self.removed.items()]
+        lines += [(name, f"~ {name} {former} -> {new}") for name, (former, new) in self.changed.items()]
+        counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed"
+        return "".join(f"{line}\n" for line in [*(line for _, line in sorted(lines)), counts])
+
+
+def package_diff(former: Mapping[str, str], new: Mapping[str, str]) -> PackageDiff:
+    """Compare the packages of two disks, each as `dpkg.installed` reads them from a dpkg status."""
+    return PackageDiff(
+        added={name: new[name] for name in sorted(new.keys() - former.keys())},
+        removed={name: former[name] for name in sorted(former.keys() - new.keys())},
+        changed={
+            name: (former[name], new[name]) for name in sorted(former.keys() & new.keys()) if former[name] != new[name]
+        },
+    )

@@ -5,8 +5,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from hyops_assets.image.dpkg import BadStatus, installed
-from hyops_assets.image.package_diff import PackageDiff, package_diff
+from hyops_assets.image.dpkg import BadStatus, PackageDiff, installed, package_diff
 from hyops_assets.image.sbom import Subject, sbom
 
 STATUS = b"""\

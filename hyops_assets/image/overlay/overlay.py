@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hyops_assets.image.disk.tree import Tree
-from hyops_assets.image.overlay.certificates import PACKAGE as CERTIFICATES_PACKAGE
-from hyops_assets.image.overlay.certificates import trust_authorities
 from hyops_assets.image.overlay.claims import Claims
 from hyops_assets.image.overlay.debs import Staging, unpack
 from hyops_assets.image.overlay.dpkg_status import register
 from hyops_assets.image.overlay.layers import Layers
-from hyops_assets.image.overlay.units import UNITS, enable, enable_package
+from hyops_assets.image.overlay.maintainer_scripts import (
+    CERTIFICATES_PACKAGE,
+    UNITS,
+    enable,
+    enable_package,
+    trust_authorities,
+)
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.squashfs import Squashfs
 

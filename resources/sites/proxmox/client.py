@@ -22,15 +22,17 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.bounded_requests import BoundedAdapter
-from resources.sites.proxmox.answer_body import Bodies, ErrorBody, Unreadable
 from resources.sites.proxmox.answers import (
+    Bodies,
     Bridge,
+    ErrorBody,
     MachineConfig,
     MachineSummary,
     Node,
     StorageStatus,
     TaskStatus,
     TaskSummary,
+    Unreadable,
     Volume,
     node_of,
 )

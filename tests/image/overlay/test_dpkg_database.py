@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.disk.tree import Tree
-from hyops_assets.image.dpkg import installed
+from hyops_assets.image.dpkg import installed, package_diff
+from hyops_assets.image.overlay.maintainer_scripts import UNITS
 from hyops_assets.image.overlay.overlay import build_overlay
-from hyops_assets.image.overlay.units import UNITS
-from hyops_assets.image.package_diff import package_diff
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs
 from hyops_lab.debs import Deb, Entry, write_deb

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hyops_assets.image.disk.tree import Tree
-from hyops_assets.image.overlay.certificates import BUNDLE
+from hyops_assets.image.overlay.maintainer_scripts import BUNDLE
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.programs import run
 from hyops_assets.image.squashfs import Squashfs

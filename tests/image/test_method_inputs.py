@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.methods.deciding import method_inputs
+from hyops_assets.image.build import method_inputs
 from hyops_assets.image.methods.packer import PackerNotUsable
 from hyops_assets.settings.build import BuildSettings
 
