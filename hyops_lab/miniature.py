@@ -1,7 +1,7 @@
 """A kernel-less look-alike of the VyOS ISO: everything the pipeline reads, nothing that boots, in two seconds.
 
 For tests of all steps but booting. The bootable look-alike is made elsewhere, in minutes; both have the layout of
-`iso_layout` and the GRUB templates of `lab/grub`.
+`iso_layout` and the GRUB templates of `hyops_lab/grub`.
 """
 
 import hashlib

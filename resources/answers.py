@@ -80,6 +80,14 @@ class Pace:
         by_rate = self.answer_seconds + self.behind_seconds + most_bytes / self.bytes_per_second
         return by_rate if self.whole_seconds is None else self.whole_seconds
 
+    @property
+    def described(self) -> str:
+        """The limits in words."""
+        if self.whole_seconds is not None:
+            return f"{self.whole_seconds:g} s in all"
+        rate = f"{self.bytes_per_second / 1024:g} KiB a second with at most {self.behind_seconds:g} s behind"
+        return f"{self.answer_seconds:g} s to answer, then {rate}"
+
 
 class Answer:
     """An answer: its status, what of its header may be used, and its body, to be read once.
@@ -170,8 +178,7 @@ def transport_errors(url: Url, moment: Moment, pace: Pace) -> Iterator[None]:
             ) from error
         if isinstance(error, httpcore.TimeoutException) and moment.passed:
             raise TooSlow(
-                f"{url.shown} takes longer than it may: {pace.answer_seconds:g} s to answer, then "
-                f"{pace.bytes_per_second / 1024:g} KiB a second with at most {pace.behind_seconds:g} s behind",
+                f"{url.shown} takes longer than it may: {pace.described}",
                 hint="try again later, or use another source",
             ) from error
         why = said_by_system(_beneath(error, OSError) or error)

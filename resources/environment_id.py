@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.ownership import is_environment_id, new_environment_id
+from hyops_assets.image.private import make_private_directory
 from hyops_assets.settings.pipeline import SettingsError
 
 _LONGEST_ID = 64
@@ -50,8 +51,7 @@ def ensure_environment_id(root: RuntimeRoot) -> str:
     if found is not None:
         return found
     # As everything below a runtime root: for its owner alone.
-    root.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    make_private_directory(path.parent)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as made:
         # Complete before it has its name: a reader sees an id or no file. A temporary file's mode is 0600.
         made.write(f"{new_environment_id()}\n".encode())

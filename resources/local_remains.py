@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hyops_assets.contract.upkeep import Finding
+from hyops_assets.contract.upkeep import Finding, Verdict
 from resources.artifacts.scratch import find_unheld, sweep
 from resources.artifacts.store import ArtifactStore
 from resources.sites.hetzner.staging import STAGING
@@ -45,7 +45,7 @@ class LocalRemains:
     def reap(self) -> list[Finding]:
         """Remove what is left, and return what became of it."""
         scratch = [
-            Finding(f"scratch {path.name}", str(path.parent), "removed", "no process held it")
+            Finding(f"scratch {path.name}", str(path.parent), *_outcome(path))
             for path in sweep(self._store.scratch_directory)
         ]
         staging = self._of_staging()
@@ -122,3 +122,9 @@ def _users(directory: Path) -> Iterator[int]:
                     if link.readlink().is_relative_to(real):
                         yield int(process.name)
                         break
+
+
+def _outcome(path: Path) -> tuple[Verdict, str]:
+    if path.exists():
+        return "failed", "no process holds it, and it could not be removed: look at its permissions"
+    return "removed", "no process held it"

@@ -57,9 +57,17 @@ def adopted_record(
     with store.scratch("adopt") as scratch:
         file = _fetched(elsewhere, local_path, settings, scratch, progress)
         require_adoptable_size(file, settings.build.most_adopted_bytes)
-        recipe = digest_of({"adopted": sha256_of_file(file, stage="hash record", progress=progress)})
+        found = sha256_of_file(file, stage="hash record", progress=progress)
+        recipe = digest_of({"adopted": found})
         held = store.find_document("qcow2_record", str(version), BuiltRecord)
-        if held is not None and held.recipe_digest == recipe and store.has_blob(held.qcow2.sha256):
+        named = elsewhere.record_sha256.lower() in ("", found)
+        if (
+            held is not None
+            and named
+            and held.recipe_digest == recipe
+            and store.has_blob(held.qcow2.sha256)
+            and store.has_blob(held.dpkg_status_sha256)
+        ):
             progress.ended("adopted", held.qcow2.size_bytes)
             return held
         disk = scratch / "disk.raw"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hyops_assets.contract.errors import HyopsError
+from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.record import VariantFormat
@@ -29,9 +29,15 @@ def seeded_by(
 
     Raises:
         NothingSaid: it printed none.
+        Refused: the record lacks the variant that the command is given.
         CommandNotUsable, ProgramFailed: it could not be run, or failed.
     """
     record = contract.record
+    if format_ not in contract.urls:
+        raise Refused(
+            f"{record.key} {record.version} was registered without its {format_}, which a seed command is given",
+            hint="register it again with both variants (record_variants), or build it here",
+        )
     variables = {
         "ARTIFACT_KEY": record.key,
         "ARTIFACT_FORMAT": format_,

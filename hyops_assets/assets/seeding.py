@@ -73,6 +73,7 @@ class _Cell:
             site=self.site,
             environment=self.settings.environment_id,
             slot=self._slot,
+            before_creation=self.require_within_cap,
             progress=progress,
         )
 
@@ -137,12 +138,8 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
         cell = _Cell(context, cloud, published_contract, asked, settings, store, states)
         with step(context, cloud.spec.asset, at=cell.site) as progress:
             place = sites[cloud.name].place(cell.site, is_live=others_live(context))
-            by_command = bool(asked.handed_over.seed_command)
-            absent = (by_command or cloud.spec.paid) and not place.holds(published_contract.record)
-            if absent and by_command:
+            if asked.handed_over.seed_command and not place.holds(published_contract.record):
                 return _by_command(cell, place, progress)
-            if absent:
-                cell.require_within_cap()
             seeded = place.seed(cell.order(progress))
             progress.ended(seeded.report.outcome, seeded.size_bytes)
         return _result(cell, seeded)

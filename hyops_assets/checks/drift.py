@@ -112,7 +112,9 @@ def site_drift(
             lost = f"have {one.version} here again: hyops apply --module {IMAGE_BUILD}"
             yield Drift(where, f"{spec.noun} {one.ref}", f"the contract of {one.version}", "no such document", lost)
             continue
-        again = f"seed what is missing or changed: hyops seed --site {where} --version {one.version}"
+        again = (
+            f"seed what is missing or changed: hyops seed --cloud {spec.name} --site {where} --version {one.version}"
+        )
         yield from _broken(where, again, site_links(spec.noun, one, contract.record, lambda one=one: audit(one.ref)))
         # Another environment's is protected, or not, as that one's settings say.
         theirs = one.environment not in (None, environment)

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -73,9 +73,13 @@ class _Slot:
             resolved_inputs_file=str(run.resolved_inputs),
         )
         self._states.begin(work.ref, begun, lab=work.settings.lab)
-        run.rerun_inputs = write_rerun_inputs(
-            work.place.root, work.ref, self._prepared.layers.given, self._prepared.redactor
-        )
+        with ExitStack() as failing:
+            # The slot says `running` from here on: where this fails, it says so too.
+            failing.push(self)
+            run.rerun_inputs = write_rerun_inputs(
+                work.place.root, work.ref, self._prepared.layers.given, self._prepared.redactor
+            )
+            failing.pop_all()
         return self
 
     def settle(self, done: Done) -> None:

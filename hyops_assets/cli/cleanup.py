@@ -78,8 +78,9 @@ def run_cleanup(place: Place, *, apply: bool) -> int:
     typer.echo(f"run record: {record.directory}")
     with shown(place.console, ends=False), open_instance(place.root) as instance:
         parts = list(_parts(place, settings, instance))
-        record.write("plan.json", _document(run_id, _all(parts, apply=False)))
-        findings = _all(parts, apply=apply)
+        planned = _all(parts, apply=False)
+        record.write("plan.json", _document(run_id, planned))
+        findings = _all(parts, apply=True) if apply else planned
     record.write("result.json", _document(run_id, findings))
     place.console.print(_table(findings, apply=apply))
     typer.echo(redactor.text(counted(findings)))

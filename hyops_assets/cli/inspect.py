@@ -148,7 +148,9 @@ def _difference(view: View, asked: InspectOptions, scratch: Path, progress: Prog
     """Compare the packages with those of a former disk: that file, or the qcow2 beside that record."""
     former, sha256 = asked.former or "", None
     if former.endswith(".json"):
-        variant = read_promise(read_document(former), former).record.variants["qcow2"]
+        variant = read_promise(read_document(former), former).record.variants.get("qcow2")
+        if variant is None:
+            raise WrongFile(f"the record in {former} has no qcow2", hint="give the former disk itself")
         name = variant.file_name
         beside = Url.parse(former).beside(name) if is_url(former) else Path(former).parent / name
         former, sha256 = str(beside), variant.sha256

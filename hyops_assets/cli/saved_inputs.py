@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from hyops_assets.contract.errors import TransientError
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.redaction import Redactor, is_secret_name
 from hyops_assets.contract.references import StateRef
@@ -42,8 +43,11 @@ def write_rerun_inputs(root: RuntimeRoot, ref: StateRef, given: Mapping[str, Any
     text = f"# What {ref} was last applied with.\n" + yaml.safe_dump(
         redactor.document(lasting_inputs(given)), sort_keys=False, allow_unicode=True
     )
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE_SECONDS):
-        write_private(path, text.encode())
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE_SECONDS):
+            write_private(path, text.encode())
+    except Timeout as error:
+        raise TransientError(f"another process writes {path}", hint="wait for it to end, then run again") from error
     return path
 
 

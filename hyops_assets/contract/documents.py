@@ -46,7 +46,7 @@ class CandidateRecord(Frozen):
 class SeededAt(Frozen):
     """What a seed left, or found, at a site: `ref` is the VMID or the snapshot's id, as a string.
 
-    `environment` is the id of the one that made it; None where that is not known, as of what older versions made.
+    `environment` is the id of the one that made it; None where unknown: older versions wrote no id.
     """
 
     site: str

@@ -53,7 +53,10 @@ class SeedCommand(Frozen):
 
 
 class HandedOver(BuildCommands, SeedCommand):
-    """Inputs of a module that act by themselves. Names are the modules' own; an empty one says nothing."""
+    """Inputs of a module that run something or name a place on this host.
+
+    Names are the modules' own; an empty one says nothing.
+    """
 
     required_env: tuple[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)], ...

@@ -155,8 +155,8 @@ LocationName = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}[0-9]{0,3}$
 """Of Hetzner Cloud, such as `fsn1`."""
 ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]{1,60}:)?[a-z][a-z0-9-]{2,28}[a-z0-9]$")]
 """Of Google Cloud; an old one has its organisation's domain before it."""
-PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]{0,99}$")]
-"""Of Debian (policy 5.6.1)."""
+PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]{0,98}[a-z0-9.+]$")]
+"""Of Debian (policy 5.6.1), without a trailing minus, which apt-get takes for a removal."""
 RelativeFile = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=255),

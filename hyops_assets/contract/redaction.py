@@ -100,7 +100,7 @@ class Redactor:
         return text
 
     def document(self, value: Any) -> Any:
-        """Return a JSON value without secrets: in texts, and whatever stands under a secret's name."""
+        """Return a JSON value without secrets: in texts, and a text that stands under a secret's name."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):

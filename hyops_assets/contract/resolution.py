@@ -21,7 +21,6 @@ from hyops_assets.contract.consumed import (
 )
 from hyops_assets.contract.hybridops_inputs import key_by_its_other_names
 from hyops_assets.contract.inputs import ModuleInputs, fold_aliases
-from hyops_assets.contract.record import FORMATS, VariantFormat
 from hyops_assets.contract.references import StateRef
 from hyops_assets.contract.state import ModuleState
 
@@ -34,10 +33,9 @@ ListStates = Callable[[], Sequence[tuple[StateRef, ModuleState]]]
 _FINDS_THE_ONLY_ONE = {"repo_state_ref"}
 """References that may leave the instance out where there is no choice; every other one then means `latest.json`."""
 
-_CONTENT: Mapping[VariantFormat, tuple[str, str]] = {"qcow2": ("qcow2", "none"), "raw.xz": ("raw", "xz")}
+_CONTENT: Mapping[str, tuple[str, str]] = {"qcow2": ("qcow2", "none"), "raw.xz": ("raw", "xz")}
 """A variant as HybridOps' seeds put it: `image_format` and `image_compression`."""
 _COMMANDS = ("build_command", "smoke_verify_command", "publish_command", "seed_command")
-_SELECTORS = ("record_key", "image_key", "template_key")
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,9 @@ def only_ready(reference: StateRef, states: ListStates) -> StateRef:
 
 
 def _record(resolving: _Resolving, reference: StateRef, state: ModuleState) -> dict[str, Any]:
-    key = next((text for name in _SELECTORS if (text := _effective(resolving.model, resolving.inputs, name))), "")
+    key = _effective(resolving.model, resolving.inputs, "record_key")
     found = resolve_record(reference, state, key, resolving.model.takes)
-    format_, compression = _CONTENT.get(found.format, ("", "")) if found.format in FORMATS else ("", "")
+    format_, compression = _CONTENT.get(found.format, ("", ""))
     return {
         **dict.fromkeys(_DECIDED["record_state_ref"], ""),
         "record_key": found.key,

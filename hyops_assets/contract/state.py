@@ -18,7 +18,9 @@ Outputs = dict[str, JsonValue]
 
 
 class ModuleState(BaseModel):
-    """One state file. Only status `ok` may be consumed; `error` keeps the former outputs.
+    """One state file.
+
+    `ok` may be consumed, and so may `error` over former outputs, which it keeps (`consumed.may_be_consumed`).
 
     `environment_id` is that of the environment which wrote it; older states name none. `before` stands in it while a
     run lasts: what was settled last, without its outputs, or that there was nothing.

@@ -37,7 +37,7 @@ class Step:
             self._report(stage, done, total)
 
     def begin(self) -> None:
-        """Report that the step runs: what listens knows of none before."""
+        """Report that the step has begun."""
         self._report(BEGUN, 0, None)
 
     def _report(self, stage: str, done: int, total: int | None) -> None:

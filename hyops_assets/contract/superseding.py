@@ -6,7 +6,7 @@ active state points at the current image or template. Where that cannot be confi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
@@ -22,13 +22,13 @@ from hyops_assets.contract.references import (
 )
 from hyops_assets.contract.state import ModuleState
 from hyops_assets.contract.upkeep import Verdict
-from hyops_assets.contract.version import BadVersion, RecordVersion
+from hyops_assets.contract.version import BadVersion, RecordVersion, release_order
 
 States = Sequence[tuple[StateRef, ModuleState]]
 """Every state of an environment. One that cannot be read might name anything, so none may be missing here."""
 
 _OVER = frozenset({"ok", "destroyed", "detached"})
-_NEVER = RecordVersion("")
+_EARLIEST = (datetime.min.replace(tzinfo=UTC), 0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def judge_versions(
     """
     decided: dict[str, tuple[Verdict, str]] = {}
     spared: dict[str, int] = {}
-    newest_first = sorted(held, key=lambda one: (_parsed(one.version) or _NEVER, one.ref), reverse=True)
+    newest_first = sorted(held, key=_by_age, reverse=True)
     for one in newest_first:
         named = [entry for entry in current if entry.key == one.key]
         decided[one.ref] = _judged(one, named, spared, policy, now)
@@ -180,6 +180,12 @@ def _parsed(version: str) -> RecordVersion | None:
         return RecordVersion.parse(version)
     except BadVersion:
         return None
+
+
+def _by_age(one: HeldImage) -> tuple[tuple[datetime, int], int, str]:
+    """Return what sorts images from old to new; one whose version is none of ours counts as the oldest."""
+    version = _parsed(one.version)
+    return (release_order(version.release), version.revision, one.ref) if version else (_EARLIEST, 0, one.ref)
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

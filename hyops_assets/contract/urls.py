@@ -21,8 +21,6 @@ PREFIX = "network/vyos"
 _FILE = re.compile(r"(?i:file)://(?P<host>[^/?#]*)(?P<path>/[^?#]*)(?P<rest>.*)", re.DOTALL)
 _MUTABLE = re.compile(r"(^|[/._-])(latest|current|head|main|master)([/._-]|$)", re.IGNORECASE)
 _SIGNED = re.compile(r"(^|&)(x-goog-signature|x-amz-signature|signature|sig|token|x-goog-credential)=", re.IGNORECASE)
-
-
 _LONGEST = 4096
 """Characters; signed URLs of object stores have some 1,500."""
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")

@@ -7,7 +7,7 @@ revision of our build of it (`2026.03.03-0027-rolling-r2`): the source document'
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, total_ordering
 from typing import Literal, Self
 
 from hyops_assets.contract.errors import LeadsNowhere, Refused
@@ -41,9 +41,13 @@ class BadVersion(Refused, LeadsNowhere):
     """A version that VyOS never publishes, or that names no revision of ours."""
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
+@dataclass(frozen=True)
 class RecordVersion:
-    """A release and the number of our build of it: 1 is written without a suffix, then `-r2`, `-r3`."""
+    """A release and the number of our build of it: 1 is written without a suffix, then `-r2`, `-r3`.
+
+    Versions are ordered by the time of their release (`release_order`), then by revision.
+    """
 
     release: str
     revision: int = 1
@@ -71,6 +75,9 @@ class RecordVersion:
         if revision == "1":
             raise BadVersion(f"{text!r}: the first build carries no suffix", hint=f"use {release}")
         return cls(release, int(revision or 1))
+
+    def __lt__(self, other: "RecordVersion") -> bool:
+        return (release_order(self.release), self.revision) < (release_order(other.release), other.revision)
 
     def __str__(self) -> str:
         return self.release if self.revision == 1 else f"{self.release}-r{self.revision}"

@@ -58,7 +58,9 @@ _OTHERWISE = "is not what belongs there"
 
 
 def wrong_values(error: ValidationError, whole: str, *, most: int | None = None) -> str:
-    """Return all that is wrong: `<place>: <what>; …`, in the library's order. No value that was given stands in it.
+    """Return all that is wrong: `<place>: <what>; …`, in the library's order.
+
+    The library's own messages quote no value; those of our validators may.
 
     Args:
         error: of a model.

@@ -15,7 +15,7 @@ from hyops_assets.contract.record import Disk
 from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.digests import sha256_of_file
-from hyops_assets.image.inspection.arrival import release_on
+from hyops_assets.image.inspection.arrival import UNKNOWN_RELEASE, release_on
 from hyops_assets.image.methods.produced import decode_disk
 from hyops_assets.image.variants import stock_xz
 from hyops_assets.image.variants.disk_source import DiskFormat, format_of
@@ -131,6 +131,11 @@ def adopt_disk(
         )
     format_ = decode_disk(file, destination, progress=progress)
     release = release_on(destination, scratch)
+    if release == UNKNOWN_RELEASE:
+        destination.unlink()
+        raise NotAdopted(
+            f"{file.name} holds no VyOS image that can be read", hint="run hyops inspect on it: it says why"
+        )
     if release != version.release:
         destination.unlink()
         raise NotAdopted(

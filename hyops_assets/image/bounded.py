@@ -136,7 +136,7 @@ def stream_bounded(
                 if budget:
                     budget.spend("bytes", len(piece), f"what {words[0]} prints")
                 yield piece
-            status = _ended(process, started + wall)
+            status = process.wait(max(started + wall - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired as error:
         raise OverBudget(words[0], f"{wall:.0f} seconds") from error
     finally:
@@ -225,10 +225,6 @@ def _printed(
                     errors += piece
                     if len(errors) > _MOST_SAID_BYTES:
                         raise OverBudget(f"what {name} complains of", f"{_MOST_SAID_BYTES} bytes")
-
-
-def _ended(process: subprocess.Popen[bytes], end: float) -> int:
-    return process.wait(max(end - time.monotonic(), 0.1))
 
 
 def _failure(words: Sequence[str], status: int, limits: Limits, printed: str) -> OverBudget | ProgramFailed:

@@ -19,6 +19,7 @@ from hyops_assets.contract.record import Disk
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.disk.ext4 import Slot
 from hyops_assets.image.disk.gpt import read_table
+from hyops_assets.image.dpkg import suite_of
 from hyops_assets.image.inspection.effective import EffectiveFiles
 from hyops_assets.image.inspection.files import Ext4Files
 from hyops_assets.image.inspection.view import PARTITIONS
@@ -29,10 +30,10 @@ from hyops_assets.image.methods.native import build_native
 from hyops_assets.image.methods.packer import build_with_packer, template_of
 from hyops_assets.image.methods.vyos_vm_images import build_with_vm_images, checkout_digest
 from hyops_assets.image.overlay.dpkg_status import STATUS
-from hyops_assets.image.overlay.lock import PackageLock
+from hyops_assets.image.overlay.lock import PackageLock, require_fits
 from hyops_assets.image.overlay.overlay import build_overlay
-from hyops_assets.image.overlay.packages import fetch, host_sources, require_fits, resolve, suite_of
-from hyops_assets.image.overlay.sources import NoSource
+from hyops_assets.image.overlay.packages import fetch, resolve
+from hyops_assets.image.overlay.sources import NoSource, host_sources
 from hyops_assets.image.tool_versions import library_versions, tool_versions
 from hyops_assets.settings.build import AptSource, BuildMethodName, BuildSettings
 
@@ -230,8 +231,8 @@ def method_inputs(settings: BuildSettings) -> dict[str, str]:
     """Return what the configured method follows, by digest: none for `native`.
 
     It belongs into the recipe: a changed playbook, template or command makes another disk from the same settings.
-    Digests, because the recipe is published, and paths and commands are private. What a command reads is
-    not known here.
+    Digests, because the recipe is published, and paths and commands are private. What a command reads is not known
+    here.
 
     Raises:
         PackerNotUsable: the template does not exist.

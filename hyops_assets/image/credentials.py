@@ -11,10 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hyops_assets.image.programs import ProgramFailed, run
-from hyops_assets.image.vyos_config import Configuration, Statement, read_configuration
-
-DEFAULT_CONFIGS = ("/usr/share/vyos/config.boot.default", "/opt/vyatta/etc/config.boot.default")
-"""Where VyOS keeps the configuration that it starts from without one: since January 2026, and before."""
+from hyops_assets.image.vyos_config import Configuration, Statement
 
 CONFIG_DIRECTORY = "/opt/vyatta/etc/config"
 NO_PASSWORD = "*"  # noqa: S105 - the value that no password matches
@@ -56,14 +53,6 @@ def disarm(config: str) -> str:
     """Return a VyOS configuration in which no password lets anyone in; all else stays as it is."""
     without_hash = _ENCRYPTED.sub(rf'\g<1>"{NO_PASSWORD}"', config)
     return _PLAINTEXT.sub(r'\g<1>""', without_hash)
-
-
-def logins_in_config(config: str) -> list[str]:
-    """Return what in the text of a VyOS configuration lets someone in, without the secrets themselves."""
-    read = read_configuration(config)
-    found = ["an encrypted password"] if hashes_in_config(read) else []
-    found += ["a plaintext password"] if plaintext_in_config(read) else []
-    return found + [f"the public key {key}" for key in keys_in_config(read)]
 
 
 def is_disabled(hashed: str) -> bool:
@@ -110,12 +99,8 @@ def hashes_in_accounts(accounts: str, *, shadowed: bool = False) -> list[Hash]:
     ]
 
 
-def well_known(hashes: Collection[Hash], words: Collection[str] = KNOWN_PASSWORDS) -> Mapping[str, bool | None]:
+def well_known(hashes: Collection[Hash]) -> Mapping[str, bool | None]:
     """Tell which hashes are of a password that everyone knows, whatever method of crypt(3) made them.
-
-    Args:
-        hashes: what was found.
-        words: the passwords to try.
 
     Returns:
         By hash: True, False, or None where it could not be tried: it takes too long, or the host has no libcrypt.
@@ -124,7 +109,7 @@ def well_known(hashes: Collection[Hash], words: Collection[str] = KNOWN_PASSWORD
     answers: dict[str, bool | None] = {hashed.value: not hashed.value or None for hashed in hashes}
     if not tried:
         return answers
-    asked = json.dumps({"hashes": tried, "words": list(words)}).encode()
+    asked = json.dumps({"hashes": tried, "words": list(KNOWN_PASSWORDS)}).encode()
     try:
         answered = run([sys.executable, "-I", "-c", _TRY], stdin=asked, timeout=_TRYING_SECONDS)
     except ProgramFailed:

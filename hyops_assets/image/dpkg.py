@@ -1,4 +1,4 @@
-"""Debian's package data: the status file of an ISO, and what a .deb says of itself, and how two disks differ.
+"""Debian's package data: the status file of an ISO, what a .deb says of itself, and how two disks' packages differ.
 
 Reads control data (deb-control(5), dpkg's `status`); installs nothing. The syntax is that of RFC 822 headers as
 Debian policy §5.1 narrows it.
@@ -49,7 +49,7 @@ def stanzas(text: str) -> Iterator[Stanza]:
 
 
 def is_installed(stanza: Stanza) -> bool:
-    """Tell whether a package's files are there: whatever dpkg's third word is, but not gone or mere leftovers.
+    """Tell whether a package's files are on the disk: any state but not-installed and config-files.
 
     The words are those of dpkg(1), "Package states".
     """

@@ -3,15 +3,12 @@
 What belongs here: starting, awaiting and stopping programs. What a program is run *for* belongs to its caller.
 """
 
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -61,8 +58,6 @@ OPTIONAL = {"packer": "packer", "ansible-galaxy": "vyos-vm-images", "ansible-pla
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILL_AFTER_SECONDS = 5.0
-_PIPE_BYTES = 1 << 20
-_ASK_EVERY_SECONDS = 0.2
 
 
 class MissingProgram(HyopsError):
@@ -79,7 +74,6 @@ class ProgramFailed(HyopsError):
     def __init__(self, argv: Sequence[str], why: str, output: str) -> None:
         tail = "\n".join(output.strip().splitlines()[-12:])
         super().__init__(f"{Path(argv[0]).name} {why}" + (f":\n{tail}" if tail else ""), hint="read its output above")
-        self.argv = list(argv)
 
 
 @dataclass(frozen=True)
@@ -154,10 +148,8 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes | None = None,
-    stdout: IO[bytes] | None = None,
     timeout: float | None = None,
     ok: Sequence[int] = (0,),
-    waiting: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
@@ -166,10 +158,8 @@ def run(
         env: added to the minimal environment.
         cwd: working directory.
         stdin: bytes for its standard input.
-        stdout: takes what it prints, instead of the answer.
         timeout: seconds until it is killed.
         ok: exit statuses that mean success.
-        waiting: called a few times a second until it ends; what it raises stops the program and goes through.
 
     Raises:
         MissingProgram: it is not installed.
@@ -180,69 +170,15 @@ def run(
     # What waits for a program may be killed with no chance to stop it. A mkfs that lived on would write into the
     # disk that the next run is already building under the same name.
     mortal = ["setpriv", "--pdeathsig", "KILL", find_program(words[0]), *words[1:]]
-    with running(mortal, env=env, cwd=cwd, stdin=source, stdout=stdout or subprocess.PIPE) as process:
+    with running(mortal, env=env, cwd=cwd, stdin=source) as process:
         try:
-            out, err = _communicate(process, stdin, timeout, waiting)
+            out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as error:
             raise ProgramFailed(words, f"did not end within {timeout:.0f} s", "") from error
-        out, printed = out or b"", err.decode(errors="replace")
+        printed = err.decode(errors="replace")
         if process.returncode not in ok:
             raise ProgramFailed(words, ending_of(process.returncode), printed or out.decode(errors="replace"))
         return Completed(out, printed)
-
-
-def streaming(
-    argv: Sequence[str | os.PathLike[str]],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-) -> Generator[bytes, None, None]:
-    """Run a program to its end and yield what it prints as it prints it, in pieces of at most 1 MiB.
-
-    Closing the generator stops the program: hold it with `contextlib.closing` where the loop may raise.
-
-    Raises:
-        MissingProgram: it is not installed.
-        ProgramFailed: it ended with an exit status other than 0; carries the last lines of its standard error.
-    """
-    with (
-        # A file, not a pipe: standard error is not read meanwhile, and a full pipe would stop the program.
-        tempfile.TemporaryFile() as said,
-        running(argv, env=env, cwd=cwd, stderr=said) as process,
-    ):
-        if process.stdout is None:
-            return
-        descriptor = process.stdout.fileno()
-        _widen(descriptor)
-        while piece := os.read(descriptor, _PIPE_BYTES):
-            yield piece
-        if status := process.wait():
-            said.seek(0)
-            words = [os.fspath(word) for word in argv]
-            raise ProgramFailed(words, ending_of(status), said.read().decode(errors="replace"))
-
-
-def _communicate(
-    process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float | None, waiting: Callable[[], None] | None
-) -> tuple[bytes, bytes]:
-    if waiting is None:
-        return process.communicate(stdin, timeout)
-    end = None if timeout is None else time.monotonic() + timeout
-    while True:
-        waiting()
-        try:
-            return process.communicate(stdin, _ASK_EVERY_SECONDS)
-        except subprocess.TimeoutExpired:
-            if end is not None and time.monotonic() >= end:
-                raise
-            # The next call goes on with what is left to be written, and refuses to be given it again.
-            stdin = None
-
-
-def _widen(descriptor: int) -> None:
-    """Let a pipe hold 1 MiB; where an ordinary user's quota of pipe memory is used up, it stays as it is."""
-    with suppress(PermissionError):
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def ending_of(status: int) -> str:

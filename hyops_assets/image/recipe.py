@@ -12,8 +12,6 @@ from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
 from hyops_assets.settings.build import BuildMethodName, BuildSettings
 
 _DECIDING = {"disk_bytes", "console", "console_speed", "menu_timeout_seconds", "method"}
-
-
 _FOLLOWED = ("helper_sha256", "builder", "lock_sha256", "packages")
 
 
@@ -24,9 +22,8 @@ def _short(value: object) -> str:
 class Recipe(Frozen):
     """What a build starts from. The same recipe and the same package lock give the same disk.
 
-    `builder` is the version of the builder's own code, `method_inputs` are what a method
-    other than `native` follows, by digest.
-    `lock_sha256` is the digest of the package lock that was given; None where apt solved the packages.
+    `builder` is the version of the builder's own code, `method_inputs` are what a method other than `native` follows,
+    by digest. `lock_sha256` is the digest of the package lock that was given; None where apt solved the packages.
     """
 
     iso_sha256: Sha256
@@ -72,7 +69,7 @@ class Recipe(Frozen):
     def differs_from(self, former: Mapping[str, object]) -> str:
         """Return in words what of helper, builder, lock and packages differs from a recipe in evidence, else nothing.
 
-        Those are what a rebuild is worth for by itself; another disk size or console is a decision of a person.
+        Only these make a rebuild worthwhile without being asked; a person decides on disk size or console.
         """
         now = self.model_dump(mode="json")
         return ", ".join(

@@ -19,7 +19,6 @@ from typing import Literal
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.bounded import Limits, lines_of, run_bounded, stream_bounded
 from hyops_assets.image.budget import NAME_MAX, PATH_MAX, Budget, OverBudget, asked_once
-from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.symlinks import SymlinkLoop, follow
 
@@ -173,10 +172,6 @@ class Squashfs:
             os.replace(tree, destination)  # noqa: PTH105 - the one call that replaces an empty directory
         finally:
             shutil.rmtree(partial)
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the squashfs file itself."""
-        return sha256_of_file(self.path)
 
     def _list(self) -> dict[str, Member]:
         # A prefix that cannot be guessed: a file name that holds a newline cannot forge a line of the listing.

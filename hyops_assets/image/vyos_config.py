@@ -1,8 +1,8 @@
 """The text of a VyOS configuration (config.boot), read as statements: what is said, and inside of what.
 
-Reading never fails: a password in a damaged file must be found as well. What VyOS itself would not
-take is reported beside the statements. The syntax is that of docs.vyos.io, "Configuration overview": nodes in braces,
-leaves on lines of their own, values bare or in quotes, `/* comments */`, and a footer of `//` lines.
+Reading never fails: a password in a damaged file must be found as well. What VyOS itself would not take is reported
+beside the statements. The syntax is that of docs.vyos.io, "Configuration overview": nodes in braces, leaves on lines
+of their own, values bare or in quotes, `/* comments */`, and a footer of `//` lines.
 """
 
 from collections.abc import Iterator

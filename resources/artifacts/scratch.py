@@ -43,7 +43,7 @@ def find_unheld(directory: Path) -> list[Path]:
 
 
 def sweep(directory: Path) -> list[Path]:
-    """Remove the scratch directories that no process holds, and return them, sorted."""
+    """Try to remove the scratch directories that no process holds, and return those that were tried, sorted."""
     try:
         with _held(directory):
             return sorted(_sweep(directory))

@@ -1,8 +1,8 @@
 """The bucket that records are published into: looked at, created or adopted, and opened to readers.
 
-A repeated call finds everything in place and changes nothing; a killed one is continued by the next. Nothing is ever
-removed, narrowed or locked: a grant that is wider than needed, or a retention that is longer, stays as its owner made
-it. Keys are not created here at all.
+A repeated call finds everything in place and changes nothing; a killed one is continued by the next. No object is
+removed, and nothing is narrowed or locked: a grant that is wider than needed, or a retention that is longer, stays as
+its owner made it; a rule that deletes objects by age is taken out. Keys are not created here at all.
 
 Rights: `roles/storage.admin` in the project, once. Publishing needs far less (`gcs.py`).
 """

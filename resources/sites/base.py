@@ -76,6 +76,7 @@ class Order:
         site: its name.
         environment: the id of the environment that asks; None where it has none.
         slot: reads the site's state slot.
+        before_creation: called before anything is made that costs money; raises where it may not be made.
         progress: called with stage, bytes done and total.
     """
 
@@ -86,6 +87,7 @@ class Order:
     site: str
     environment: str | None
     slot: Callable[[], Slot]
+    before_creation: Callable[[], None]
     progress: Progress
 
     def asked(self, model: type[Options]) -> Options:
@@ -210,7 +212,10 @@ class Place(Protocol):
         ...
 
     def seed(self, order: Order) -> Seeded:
-        """Have the record here once: adopt it, resume it or create it, read it back, and mark it ready last."""
+        """Have the record here once: adopt it, resume it or create it, read it back, and mark it ready last.
+
+        Where something is to be made that costs money, `order.before_creation` is called before the first of it.
+        """
         ...
 
     def vouch(self, contract: Contract, ref: str, *, made: bool) -> Vouched:

@@ -6,7 +6,7 @@ _MOST_LISTED = 5
 
 
 def there_instead(things: str, found: Mapping[int, str]) -> str:
-    """Return what there is at a site: `its templates: 9200 (vyos-1-5), 9201 (vyos-1-4)`.
+    """Return what there is at a site: `its templates: 9201 (vyos-1-4), 9200 (vyos-1-5)`.
 
     Args:
         things: of what kind: `templates`.

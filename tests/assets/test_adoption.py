@@ -58,6 +58,8 @@ def test_a_qcow2_built_elsewhere_is_published_as_it_is_and_seeded(
     again = graph.adopt(RELEASE, path=str(elsewhere["qcow2"]))
     assert again.metadata["qcow2_record"]["outcome"] == "adopted"
     assert again.metadata["published_contract"]["outcome"] == "adopted"
+    with pytest.raises(RunFailed, match=f"not {'0' * 64}"):
+        graph.adopt(RELEASE, path=str(elsewhere["qcow2"]), sha256="0" * 64)
 
 
 def test_a_raw_xz_built_elsewhere_becomes_both_variants_of_its_disk(

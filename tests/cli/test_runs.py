@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hyops_assets.cli.saved_inputs import rerun_path
 from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED, TEMPLATE_SEED, StateRef
 from hyops_lab.ensemble import HETZNER_TOKEN_ENV, PROXMOX_TOKEN_ENV
 from resources.states.store import Begun, StateStore
@@ -255,6 +256,19 @@ def test_an_error_is_mended_by_the_next_run(seeded: LabEnvironment, inputs: Path
     # HybridOps' other word for it: the record says what was done.
     assert read(record(seeded, mended) / "meta.json")["command"] == "apply"
     assert seeded.state(LATEST)["status"] == "ok"
+
+
+def test_a_slot_whose_inputs_cannot_be_kept_ends_with_an_error_and_not_as_running(
+    seeded: LabEnvironment, inputs: Path
+) -> None:
+    kept = rerun_path(seeded.root, StateRef(IMAGE_SEED))
+    kept.unlink()
+    kept.mkdir()
+    failed = run(seeded, "apply", "--inputs", inputs)
+    kept.rmdir()
+    assert failed.returncode == 1
+    assert seeded.state(LATEST)["status"] == "error"
+    assert run(seeded, "apply", "--inputs", inputs).returncode == 0
 
 
 def test_two_applies_of_one_slot_at_once_both_end_well(seeded: LabEnvironment, inputs: Path) -> None:

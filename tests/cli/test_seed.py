@@ -62,6 +62,7 @@ def test_one_sites_failure_stops_no_other_and_the_next_command_seeds_what_is_mis
         runs = instance.get_runs()
     assert sorted(run.status.value for run in runs) == ["FAILURE"] + ["SUCCESS"] * 5
     assert seed(lab, "--missing") == (0, f"every site holds {lab.versions[0]}\n")
+    assert seed(lab, "--missing", "--cloud", "hetzner")[0] != 0
 
 
 def test_a_canary_that_fails_holds_the_rest_back(lab: FleetLab, monkeypatch: pytest.MonkeyPatch) -> None:

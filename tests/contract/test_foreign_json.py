@@ -11,7 +11,6 @@ from tests.sources import PRODUCT
 ROOT = Path(hyops_assets.__file__).parents[1]
 OURS = {
     "hyops_assets/contract/foreign_json.py": "the reader itself",
-    "hyops_assets/image/variants/qemu_img.py": "a report of qemu-img's, in its form",
     "hyops_assets/image/credentials.py": "a list that a program of ours printed",
 }
 """Files that read JSON of their own."""

@@ -85,6 +85,13 @@ def test_revisions_are_ordered_by_number_not_by_text() -> None:
     assert removed(found, current, Policy(keep=1, keep_days=0)) == [release, f"{release}-r2"]
 
 
+def test_corrections_of_a_month_are_ordered_by_number_not_by_text() -> None:
+    found = [HeldImage(str(n), KEY, f"2026.03.{n}", OLD) for n in (1, 2, 9, 10, 11)]
+    current = [Current("state", KEY, "2026.03.11", "11")]
+    assert removed(found, current, Policy(keep=1, keep_days=0)) == ["2026.03.1", "2026.03.2", "2026.03.9"]
+    assert removed(found, [Current("state", KEY, "2026.03.9", "9")]) == ["2026.03.1", "2026.03.2"]
+
+
 def test_the_newest_superseded_ones_stay_per_key() -> None:
     assert removed(held(*VERSIONS), CURRENT, Policy(keep=2, keep_days=0)) == VERSIONS[:3]
 

@@ -66,6 +66,14 @@ def test_revisions_are_ordered_and_the_next_one_is_named() -> None:
     assert first < first.next_revision() < first.next_revision().next_revision()
 
 
+def test_releases_are_ordered_by_their_time_whatever_their_names_look_like() -> None:
+    old_to_new = [
+        *("1.5-rolling-202401011200", "1.4-rolling-202407011200", "1.5-stream-2025-Q1", "2026.03.2", "2026.03.10"),
+        "2026.04.13-0034-rolling",
+    ]
+    assert [str(one) for one in sorted(map(RecordVersion.parse, reversed(old_to_new)))] == old_to_new
+
+
 def test_the_iso_is_named_as_vyos_names_it() -> None:
     assert iso_file_name("2026.03") == "vyos-2026.03-generic-amd64.iso"
 

@@ -116,7 +116,7 @@ def test_no_decision_stands_on_how_a_service_words_its_refusal() -> None:
 def _is_said(node: ast.expr) -> bool:
     """Tell whether this is what an error says: its message, or its text."""
     if isinstance(node, ast.Attribute):
-        return node.attr in {"message", "strerror"}
+        return node.attr in {"message", "printed", "strerror"}
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

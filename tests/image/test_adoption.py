@@ -99,7 +99,7 @@ def test_a_disk_of_another_release_is_refused(adopt: Any, published: dict[str, P
 def test_a_disk_with_a_partition_table_and_no_vyos_is_refused(adopt: Any, tmp_path: Path) -> None:
     disk = tmp_path / "other.raw"
     disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes((1 << 20) - 512))
-    with pytest.raises(NotAdopted, match="holds the release unknown"):
+    with pytest.raises(NotAdopted, match="holds no VyOS image that can be read"):
         adopt(disk)
 
 

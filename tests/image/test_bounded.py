@@ -31,6 +31,28 @@ def test_a_program_within_its_limits_gives_all_it_prints() -> None:
     assert said == ["aside\n"]
 
 
+def test_a_program_may_print_and_complain_at_length(tmp_path: Path) -> None:
+    content = os.urandom(3 << 20)
+    (tmp_path / "file").write_bytes(content)
+    words = ["sh", "-c", "head -c 300000 /dev/zero >&2; cat file"]
+    with closing(stream_bounded(words, limits=Limits(output_bytes=3 << 20), cwd=tmp_path)) as pieces:
+        assert b"".join(pieces) == content
+
+
+def test_a_program_ends_with_what_reads_it(tmp_path: Path) -> None:
+    words = ["sh", "-c", "echo $$ > pid; exec yes"]
+    with closing(stream_bounded(words, limits=Limits(output_bytes=1 << 30), cwd=tmp_path)) as pieces:
+        assert next(pieces).startswith(b"y\n")
+    assert ended(tmp_path / "pid")
+
+
+def test_a_program_that_fails_tells_its_last_words_after_its_output() -> None:
+    printed: list[bytes] = []
+    with pytest.raises(ProgramFailed, match=r"(?s)status 3.*trouble"):
+        printed.extend(stream_bounded(["sh", "-c", "echo output; echo trouble >&2; exit 3"], limits=Limits()))
+    assert printed == [b"output\n"]
+
+
 def test_a_program_that_fails_tells_its_last_words() -> None:
     with pytest.raises(ProgramFailed, match=r"(?s)status 3.*trouble"):
         run_bounded(["sh", "-c", "echo trouble >&2; exit 3"], limits=Limits())
@@ -78,6 +100,19 @@ def test_whoever_waits_stops_a_program_by_raising(tmp_path: Path) -> None:
     assert ended(tmp_path / "pid")
 
 
+def test_what_waits_is_asked_until_the_program_ends_and_loses_nothing_of_what_it_prints() -> None:
+    asked: list[None] = []
+    words = ["sh", "-c", "cat; sleep 0.5; echo end"]
+    said = run_bounded(words, limits=Limits(), stdin=b"in\n", waiting=lambda: asked.append(None))
+    assert said.text == "in\nend\n"
+    assert len(asked) > 1
+
+
+def test_a_program_that_is_waited_for_still_runs_out_of_time() -> None:
+    with pytest.raises(OverBudget, match="sleep takes more than the 0 seconds"):
+        run_bounded(["sleep", "60"], limits=Limits(wall_seconds=0.5), waiting=lambda: None)
+
+
 def test_programs_and_what_they_print_are_paid_for_from_one_budget() -> None:
     budget = Budget(size_bytes=6, programs=2)
     run_bounded(["echo", "12"], limits=Limits(), budget=budget)
@@ -105,7 +140,7 @@ OWN_BYTES = {("disk/ext4.py", "debugfs"), ("disk/esp.py", "mcopy"), ("boot/noclo
 
 
 def unbounded_readers(source: str) -> Iterator[str]:
-    """Yield each program that a module starts with `run`, `running` or `streaming`, as far as its name is written."""
+    """Yield each program that a module starts with `run` or `running`, as far as its name is written."""
     module = ast.parse(source)
     values = {
         target.id: node.value
@@ -131,9 +166,7 @@ def unbounded_readers(source: str) -> Iterator[str]:
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and node.args:
             named = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if named in ("run", "running", "streaming", "Popen", "check_output") and (
-                word := first_word(node.args[0])
-            ):
+            if named in ("run", "running", "Popen", "check_output") and (word := first_word(node.args[0])):
                 yield word
 
 
@@ -149,5 +182,5 @@ def test_no_program_reads_bytes_from_elsewhere_without_limits() -> None:
 
 
 def test_a_reader_without_limits_is_found_however_it_is_written() -> None:
-    source = 'W = ("xz", "-d")\nrun([*W, 1])\nwords = ["mdir"]\nprograms.streaming(words)\nrun(["e2fsck", 1])\n'
+    source = 'W = ("xz", "-d")\nrun([*W, 1])\nwords = ["mdir"]\nprograms.running(words)\nrun(["e2fsck", 1])\n'
     assert sorted(unbounded_readers(source)) == ["e2fsck", "mdir", "xz"]

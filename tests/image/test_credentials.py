@@ -6,7 +6,7 @@ from hyops_assets.image.credentials import (
     has_hardware_id,
     hashes_in_accounts,
     hashes_in_config,
-    logins_in_config,
+    keys_in_config,
     plaintext_in_config,
     well_known,
 )
@@ -42,7 +42,8 @@ login {
 
 def test_disarming_leaves_no_usable_password_and_all_else_as_it_was() -> None:
     disarmed = disarm(ARMED)
-    assert logins_in_config(disarmed) == []
+    read = read_configuration(disarmed)
+    assert not [*hashes_in_config(read), *plaintext_in_config(read)]
     assert disarmed.count('encrypted-password "*"') == 2
     assert disarmed.replace('"*"', '"$6$a$b"', 1).replace('"*"', "$6$c$d").replace(
         '""\n        }\n    }\n}', '"secret"\n        }\n    }\n}'
@@ -54,8 +55,7 @@ def test_disarming_twice_is_disarming_once() -> None:
 
 
 def test_logins_are_named_without_their_secrets() -> None:
-    assert logins_in_config(ARMED) == ["an encrypted password", "a plaintext password"]
-    assert logins_in_config("user vyos { public-keys me@home {\n") == ["the public key me@home of user vyos"]
+    assert keys_in_config(read_configuration("user vyos { public-keys me@home {\n")) == ["me@home of user vyos"]
     read = read_configuration(ARMED)
     assert [hashed.owner for hashed in hashes_in_config(read)] == ["user vyos", "user admin"]
     assert plaintext_in_config(read) == ["user admin"]
@@ -63,19 +63,18 @@ def test_logins_are_named_without_their_secrets() -> None:
 
 
 @pytest.mark.parametrize("disabled", ["*", "!", "!!", "!$6$a$b"])
-def test_a_disabled_password_lets_nobody_in(disabled: str) -> None:
-    assert logins_in_config(f'encrypted-password "{disabled}"\n') == []
+def test_a_disabled_password_lets_no_one_in(disabled: str) -> None:
+    assert hashes_in_config(read_configuration(f'encrypted-password "{disabled}"\n')) == []
 
 
 def test_an_empty_encrypted_password_counts_as_a_login() -> None:
-    assert logins_in_config('encrypted-password ""\n') == ["an encrypted password"]
+    assert [hashed.value for hashed in hashes_in_config(read_configuration('encrypted-password ""\n'))] == [""]
 
 
 def test_a_login_in_a_damaged_configuration_is_found_as_well() -> None:
-    assert logins_in_config('} user vyos { plaintext-password "x"\n encrypted-password $6$a$b\n "') == [
-        "an encrypted password",
-        "a plaintext password",
-    ]
+    read = read_configuration('} user vyos { plaintext-password "x"\n encrypted-password $6$a$b\n "')
+    assert [hashed.value for hashed in hashes_in_config(read)] == ["$6$a$b"]
+    assert plaintext_in_config(read) == ["user vyos"]
 
 
 def test_hardware_addresses_are_seen() -> None:

@@ -16,8 +16,8 @@ def recipe(build: BuildSettings, **changes: object) -> Recipe:
 
 
 def test_the_order_of_packages_and_what_decides_no_byte_make_no_other_recipe():
-    one = recipe(BuildSettings(packages=["b", "a"], boot_timeout_seconds=60, record_key="vyos-1.5"))
-    other = recipe(BuildSettings(packages=["a", "b"], boot_timeout_seconds=90, record_key="vyos-1.4"))
+    one = recipe(BuildSettings(packages=["bb", "aa"], boot_timeout_seconds=60, record_key="vyos-1.5"))
+    other = recipe(BuildSettings(packages=["aa", "bb"], boot_timeout_seconds=90, record_key="vyos-1.4"))
     assert one.digest == other.digest
 
 

@@ -1,4 +1,3 @@
-import hashlib
 import os
 from pathlib import Path
 
@@ -292,8 +291,3 @@ def test_what_is_no_squashfs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(os.urandom(4096))
     with pytest.raises(BadSquashfs, match="noise"):
         Squashfs(tmp_path / "noise").members()
-
-
-def test_the_digest_is_of_the_file_itself(root: Path) -> None:
-    image = make_squashfs(root)
-    assert image.sha256() == hashlib.sha256(image.path.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from hyops_assets.contract.seed_policy import DailyCapReached
 from hyops_lab.faults import Answer
 from hyops_lab.hetzner.answers import Exchange
 from hyops_lab.trace import MUTATING
@@ -20,6 +21,7 @@ from resources.sites.hetzner.errors import (
 )
 from resources.sites.hetzner.labels import Labels
 from resources.sites.hetzner.leftovers import TOLERANCE
+from resources.sites.hetzner.options import PaidSnapshot
 from resources.sites.hetzner.workbench import seeder_name
 from tests.hetzner_lab import DISK, PACKED, QUICK, Lab, hetzner_lab, make_record, processes_of_cells
 from tests.hetzner_scene import Child, assert_seeded, wait_until
@@ -91,6 +93,16 @@ def test_the_oldest_of_two_ready_snapshots_is_adopted_and_the_other_reported(lab
     assert (second.outcome, second.image_ref, second.others) == ("adopted", first.image_ref, ("999999",))
 
 
+def test_of_several_ready_snapshots_the_one_that_was_named_is_adopted_as_a_plan_says(lab: Lab) -> None:
+    lab.seeder().seed(lab.request())
+    twin = lab.snapshots()[0].model_copy(update={"id": 999_999})
+    lab.standin.project.contents.images[twin.id] = twin
+    named = PaidSnapshot(image_ref="999999")
+
+    assert lab.seeder().outlook(lab.request(), named) == "999999"
+    assert lab.seeder().seed(lab.request(), named).image_ref == "999999"
+
+
 def test_a_ready_snapshot_that_is_not_available_is_an_error_and_left_alone(lab: Lab) -> None:
     lab.seeder().seed(lab.request())
     lab.snapshots()[0].status = "unavailable"
@@ -113,6 +125,24 @@ def test_a_pending_snapshot_that_never_became_available_is_deleted_and_written_a
     assert second.outcome == "created"
     assert second.image_ref != first.image_ref
     assert_seeded(lab, second)
+
+
+def test_nothing_is_bought_beyond_a_cap_where_a_snapshot_that_claims_the_record_is_of_no_use(lab: Lab) -> None:
+    lab.seeder().seed(lab.request())
+    broken = lab.snapshots()[0]
+    labels = Labels.parse(broken.labels)
+    assert labels is not None
+    broken.labels = replace(labels, state="pending").written()
+    broken.protected, broken.status = False, "unavailable"
+    before = lab.mutations()
+
+    def refuse() -> None:
+        raise DailyCapReached("no more today", hint="wait")
+
+    with pytest.raises(DailyCapReached):
+        lab.seeder().seed(lab.request(), before_creation=refuse)
+    assert lab.mutations() == before + 1, "the snapshot that is of no use went, and nothing was made"
+    assert lab.snapshots() == []
 
 
 def test_the_snapshot_behind_the_first_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

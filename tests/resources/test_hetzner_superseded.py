@@ -270,10 +270,12 @@ def test_a_snapshot_that_is_wanted_once_its_protection_was_lifted_is_protected_a
     answers = iter([[naming(current)]] * 2)
     edges = state(HETZNER_EDGES, {"image": str(old)}, instance="edge")
 
-    findings = pruned(lab, lambda: next(answers, [naming(current), edges])).reap()
+    forgotten: list[str] = []
+    findings = pruned(lab, lambda: next(answers, [naming(current), edges]), forget=forgotten.append).reap()
 
     assert why(findings, old)[0] == "keep"
     assert lab.standin.project.contents.images[old].protected
+    assert forgotten == [], "it stands, and is expected to"
 
 
 def test_one_that_cannot_be_removed_stops_no_other(lab: Lab) -> None:

@@ -102,6 +102,7 @@ def test_a_record_with_a_raw_xz_is_never_wrapped(lab: Lab) -> None:
         site=request.site,
         environment=request.environment,
         slot=lambda: pytest.fail("asked"),
+        before_creation=lambda: None,
         progress=silent,
     )
     project = Project(lab.client(), lab.site, "lab", environment=request.environment, is_live=lambda run_id: False)

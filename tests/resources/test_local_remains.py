@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from resources.artifacts import scratch
 from resources.artifacts.scratch import scratch_below
 from resources.artifacts.store import ArtifactStore
 from resources.local_remains import IDLE_SECONDS, LocalRemains
@@ -58,6 +59,18 @@ def test_scratch_that_nobody_holds_is_removed_and_other_scratch_is_not(store: Ar
         (done,) = remains(store, tmp_path / "none").reap()
 
         assert (done.verdict, left.exists(), held.exists()) == ("removed", False, True)
+
+
+def test_scratch_that_could_not_be_removed_is_not_reported_as_removed(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, which may run this, removes anything.
+    monkeypatch.setattr(scratch.shutil, "rmtree", lambda path, **options: None)
+    left = killed_scratch(store)
+
+    (done,) = remains(store, tmp_path / "none").reap()
+
+    assert (done.verdict, left.exists()) == ("failed", True)
 
 
 def test_a_host_without_remains_has_no_findings(store: ArtifactStore, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """What a site lacks is said by name, with the command that mends it, before anything is changed."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from hyops_lab.proxmox.access import ALL_PRIVILEGES
 from resources.sites.proxmox.errors import SiteNotReady
+from resources.sites.proxmox.place import Node
 from tests.proxmox_scene import Scene, proxmox_scene
 
 
@@ -47,6 +49,16 @@ def test_a_missing_privilege_is_named_with_its_path(scene: Scene, privilege: str
     scene.stand_in.access.privileges[where] = ALL_PRIVILEGES - {privilege}
 
     assert f"{privilege} on {where}" in refused(scene).message
+
+
+@pytest.mark.parametrize("uploads", [True, False])
+def test_a_site_to_which_this_host_uploads_needs_no_right_to_download(scene: Scene, uploads: bool) -> None:
+    scene.stand_in.access.privileges["/nodes/pve1"] = ALL_PRIVILEGES - {"Sys.AccessNetwork"}
+    seeder = scene.seeder()
+    node = Node(seeder, "lab", environment=None, is_live=lambda run: None, uploads=uploads)
+
+    with nullcontext() if uploads else pytest.raises(SiteNotReady, match=r"Sys\.AccessNetwork"):
+        assert "the token may seed" in node.preflight()
 
 
 def test_all_missing_privileges_are_named_at_once(scene: Scene) -> None:

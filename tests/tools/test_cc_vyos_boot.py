@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.credentials import CONFIG_DIRECTORY, DEFAULT_CONFIGS, NO_PASSWORD
+from hyops_assets.image.credentials import CONFIG_DIRECTORY, NO_PASSWORD
 from hyops_assets.image.inspection.questions import Expected, inspect
 from hyops_assets.image.methods.native import ROOT_SECTOR
 from hyops_assets.image.programs import run
@@ -52,4 +52,4 @@ def test_a_bad_line_shows_on_the_serial_console(first_boot: FirstBoot) -> None:
 def test_a_guest_that_finds_no_metadata_starts_from_a_configuration_that_lets_nobody_in(lookalike_disk: Path) -> None:
     """cloud-init switches itself off there; what counts is the default, shut when the disk was built."""
     assert read_file(lookalike_disk, f"{CONFIG_DIRECTORY}/config.boot") == ""
-    assert f'encrypted-password "{NO_PASSWORD}"' in read_file(lookalike_disk, DEFAULT_CONFIGS[0])
+    assert f'encrypted-password "{NO_PASSWORD}"' in read_file(lookalike_disk, "/usr/share/vyos/config.boot.default")

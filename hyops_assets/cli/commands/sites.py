@@ -38,6 +38,8 @@ def seed(
     if cloud not in ("", *names):
         raise BadUsage(f"--cloud is no {cloud!r}", hint=f"give {' or '.join(names)}")
     where = known_place(root, env)
+    if missing and (cloud or site or version):
+        raise BadUsage("--missing looks at every site and version", hint="leave --cloud, --site and --version out")
     if missing:
         raise typer.Exit(print_missing(where))
     raise typer.Exit(seed_sites(where, SeedOptions(cloud, site or [], version or [], over_daily_cap, at_once)))

@@ -37,6 +37,8 @@ SILENCE_SECONDS = 150.0
 """Several times what a sound guest's longest pause takes under emulation on a loaded host (44 s was seen)."""
 _READ_BYTES = 1 << 12
 _RECENT_CHARACTERS = 2 * _READ_BYTES
+_KEPT_CHARACTERS = 1 << 16
+_LONGEST_LINE_BYTES = 1 << 14
 _QEMU_LOG = "qemu.log"
 
 
@@ -90,7 +92,7 @@ def booting(
     """Boot a disk and return its proof that cloud-init's last stage ran from the release's overlay root.
 
     What counts as a proof and what as a failure is read by `verdict`. A guest that falls silent is powered on once
-    more, under emulation with the most modest processor, and the report says so: sound disks were seen to hang there,
+    more, and the report says so; under emulation, with the most modest processor: sound disks were seen to hang there,
     once in some twenty boots a second into the kernel, and one whenever it had the largest processor. A disk that is
     at fault falls silent again.
 
@@ -166,7 +168,7 @@ class _Booted:
 
 
 class _Console:
-    """What a guest printed so far, as plain text."""
+    """The last part of what a guest printed, as plain text: it may print without end."""
 
     def __init__(self, firmware: Firmware, progress: Progress) -> None:
         self.firmware: Firmware = firmware
@@ -184,7 +186,9 @@ class _Console:
     def add(self, printed: bytes) -> None:
         """Append what was read. The open line is read anew, since a control sequence may be cut anywhere."""
         ended, newline, self._open_line = (self._open_line + printed).rpartition(b"\n")
-        self._lines += plain(ended + newline)
+        if len(self._open_line) > _LONGEST_LINE_BYTES:
+            ended, newline, self._open_line = ended + newline + self._open_line, b"", b""
+        self._lines = (self._lines + plain(ended + newline))[-_KEPT_CHARACTERS:]
         self.text = self._lines + plain(self._open_line)
         self._bytes += len(printed)
         self._progress(f"boot {self.firmware}", self._bytes, None)
@@ -229,6 +233,8 @@ def _await_proof(
             return found
         if isinstance(found, Failed):
             raise BootFailed(console.firmware, found.why, console.text)
+        if time.monotonic() >= watch.deadline:
+            break
     if time.monotonic() < watch.deadline:
         raise FellSilent(console.firmware, f"the console was silent for {watch.silence:.0f} s", console.text)
     raise BootFailed(console.firmware, "no proof before the time ran out", console.text)

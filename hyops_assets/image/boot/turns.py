@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
@@ -99,7 +99,9 @@ def _holder(lock: Path) -> str:
 
 
 def _own(directory: Path) -> None:
-    directory.mkdir(mode=0o700, exist_ok=True)
+    # What is there may also be a file, or a link that leads nowhere.
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise ForeignDirectory(

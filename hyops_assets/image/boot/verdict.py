@@ -1,6 +1,6 @@
 """What a guest's serial console says about its boot: proven, failed, or nothing yet. A pure function of the text.
 
-What belongs here: reading. Running the guest is `gate.py`; what the guest is asked to prove is `seed.py`.
+What belongs here: reading. Running the guest is `gate.py`; what the guest is asked to prove is `nocloud.py`.
 """
 
 import re

@@ -12,7 +12,6 @@ LABEL = "EFI"
 REMOVABLE_LOADER = "EFI/BOOT/BOOTX64.EFI"
 """What UEFI starts from a disk that no boot entry names (UEFI specification 2.10, 3.5.1.1)."""
 
-
 MTOOLS = {
     "MTOOLSRC": "/dev/null",
     "MTOOLS_SKIP_CHECK": "1",

@@ -123,7 +123,7 @@ def check_ext4(slot: Slot, budget: Budget | None = None) -> None:
 
     Raises:
         ProgramFailed: it found something to repair.
-        OverBudget: it has not come to an end, or to one complaint after the other.
+        OverBudget: it took too long, or printed too much.
     """
     run_bounded(
         ["e2fsck", "-fn", slot.device],
@@ -190,8 +190,8 @@ def _stage(tree: Tree, root: Path) -> list[LargeFile]:
 
 
 def _stage_file(source: Path, at: Path) -> None:
-    # A link costs nothing. A source that is linked elsewhere or not
-    # readable by its owner is copied: mkfs would take the former for a hard link, and cannot read the latter.
+    # A link costs nothing. A source that is linked elsewhere or not readable by its owner is copied: mkfs would take
+    # the former for a hard link, and cannot read the latter.
     found = source.stat()
     if found.st_nlink == 1 and found.st_mode & stat.S_IRUSR and found.st_uid == os.geteuid():
         try:

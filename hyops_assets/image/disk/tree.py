@@ -5,7 +5,7 @@ file system's writer can set them afterwards.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -63,9 +63,7 @@ class Tree:
 
     def below(self, prefix: str) -> "Tree":
         """Return the same tree under a prefix: `/etc/x` below `/boot/v/rw` is `/boot/v/rw/etc/x`."""
-        return Tree(
-            {str(PurePosixPath(prefix) / path.lstrip("/")): replace(node) for path, node in self.nodes.items()}
-        )
+        return Tree({str(PurePosixPath(prefix) / path.lstrip("/")): node for path, node in self.nodes.items()})
 
     def merge(self, other: "Tree") -> None:
         """Add every node of another tree; its nodes win."""

@@ -45,14 +45,12 @@ class Layout:
 
     Attributes:
         boot_files: what stands in /boot, by name; `vmlinuz` and `initrd.img`, which the boot menu starts, among it.
-        default_configs: every configuration that VyOS may start from without one of its own.
         menu_templates: the directory of the boot menu's templates.
         menu_version: the Python file that tells the version of the boot menu's files.
         grub_modules: the directory of `i386-pc` and `x86_64-efi`.
     """
 
     boot_files: Mapping[str, str]
-    default_configs: Sequence[str]
     menu_templates: str
     menu_version: str
     grub_modules: str
@@ -68,8 +66,7 @@ def find_layout(squashfs: Squashfs) -> Layout:
     faults: list[str] = []
     boot_files = _boot_files(squashfs, faults)
     names = _by_name(squashfs)
-    configs = default_configs(squashfs)
-    if not configs:
+    if not default_configs(squashfs):
         faults.append(f"no {_CONFIG} in any directory")
     templates = _one_of(names, MENU_TEMPLATES, _USUAL_TEMPLATES, faults)
     modules = _one_of(names, _GRUB_FILES, _USUAL_MODULES, faults)
@@ -79,7 +76,7 @@ def find_layout(squashfs: Squashfs) -> Layout:
             f"the release in {squashfs.path.name} is laid out as no VyOS known here: {'; '.join(faults)}",
             hint="give an installer ISO of VyOS 1.4 or newer; if it is one, report its version: its layout is new",
         )
-    return Layout(boot_files, configs, templates, f"{packages}/{_MENU_VERSION}", modules)
+    return Layout(boot_files, templates, f"{packages}/{_MENU_VERSION}", modules)
 
 
 def default_configs(squashfs: Squashfs) -> list[str]:

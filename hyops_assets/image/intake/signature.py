@@ -60,9 +60,9 @@ def verify(
 ) -> SignatureFacts:
     """Verify an ISO's minisign signature, and return what an auditor needs to verify it again.
 
-    The signature must be of the time at which the feed and, where it tells one, the release's own name say that it
-    was built. So a key's window binds releases too: the holder of a retired key can date a signature back,
-    but not put it on a release of today.
+    The signature must be of the time at which the feed and, where it tells one, the release's own name say that it was
+    built. So a key's window binds releases too: the holder of a retired key can date a signature back, but not put it
+    on a release of today.
 
     Args:
         iso: the file whose bytes are verified, under whatever name it lies.

@@ -24,8 +24,6 @@ _DESCRIPTOR_AT, _DESCRIPTOR = 16 * _BLOCK_BYTES, b"\x01CD001"
 _VOLUME_BLOCKS, _VOLUME_BLOCK_BYTES = struct.Struct("<80xI44xH"), 128 + 2
 _SPARE_BYTES = 64 << 20
 """What may follow the volume: a hybrid ISO's padding, and partitions that were appended to it."""
-
-
 _MOST_FILES = 20_000
 """Of an installer's ISO. VyOS' has a few hundred beside its squashfs."""
 _COPIES, _SPARE_COPY_BYTES = 2, 16 << 20

@@ -105,14 +105,20 @@ def finish(
     with space_needed(scratch, used + _SPARE_BYTES):
         progress("read installed disk", 0, None)
         tree, dropped = _kept(source, files, image, scratch / "installed")
-    texts = scratch / "installed.texts"
-    texts.mkdir()
-    tree.merge(upper_directory(opened.squashfs, overlay, texts).below(f"{image}/rw"))
+    tree.merge(upper_directory(opened.squashfs, overlay, scratch / "installed.texts").below(f"{image}/rw"))
     with space_needed(destination.parent, used + _SPARE_BYTES), replacing(destination) as disk:
         progress("finish", 0, None)
         _copy_around(installed, disk, root)
         slot = Slot(disk, root.offset, root.size_bytes)
-        write_ext4(slot, tree, label=LABEL, identity=found.identity, epoch=opened.epoch, scratch=scratch)
+        write_ext4(
+            slot,
+            tree,
+            label=LABEL,
+            identity=found.identity,
+            epoch=opened.epoch,
+            scratch=scratch,
+            progress=progress,
+        )
     return Finished(dropped)
 
 

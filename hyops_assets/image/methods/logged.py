@@ -1,4 +1,4 @@
-"""Run a builder of others: minutes long, talkative, not ours. Its words go to the log as it speaks.
+"""Run an external builder, which takes minutes, and log its output line by line.
 
 What belongs here: the running. What may be believed of its exit status and its output stands with each method.
 """
@@ -163,7 +163,7 @@ def run_logged(
             transcript.add(printed)
             progress(stage, transcript.size_bytes, None)
         transcript.end()
-        if time.monotonic() >= deadline:
+        if process.poll() is None:
             raise ProgramFailed(words, f"did not end within {timeout:.0f} s{transcript.because()}", transcript.tail())
         if status := process.wait():
             raise ProgramFailed(words, f"failed with exit status {status}{transcript.because()}", transcript.tail())
@@ -186,7 +186,9 @@ def printed_by(process: Popen[bytes], deadline: float) -> Iterator[bytes]:
             ended = process.poll() is not None
             ready = selector.select(0 if ended else min(left, _TICK_SECONDS))
             printed = os.read(descriptor, _READ_BYTES) if ready else b""
-            if (ready and not printed) or (ended and not ready):
-                process.wait(max(0.1, left))
+            if ended and not printed:
                 return
+            if ready and not printed:
+                # It closed its output and works on.
+                selector.unregister(descriptor)
             yield printed

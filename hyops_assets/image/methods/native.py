@@ -7,7 +7,6 @@ customisation stands in the overlay `rw/`.
 """
 
 import os
-import re
 import tempfile
 import uuid
 from collections.abc import Mapping
@@ -55,7 +54,6 @@ CORE_SECTORS = ESP_SECTOR - CORE_SECTOR
 """Partition 1 holds GRUB's core image, partition 2 (256 MiB) the EFI loader, partition 3 the rest of the disk."""
 
 CONFIG_MODE = 0o2775
-_IMAGE_NAME = re.compile(r"[\w.+-]{1,64}", re.ASCII)
 _IDENTITIES = uuid.uuid5(uuid.NAMESPACE_URL, "https://hyops/vyos-disk")
 _SPARE_BYTES = 128 << 20
 _SMALLEST_DISK = (ROOT_SECTOR * SECTOR_BYTES) + (64 << 20)
@@ -101,8 +99,6 @@ def build_native(
             f"a disk of {disk_bytes} bytes cannot be built",
             hint=f"ask for a multiple of {SECTOR_BYTES}, {_SMALLEST_DISK >> 20} MiB or more",
         )
-    if not _IMAGE_NAME.fullmatch(opened.release):
-        raise BadDisk(f"{opened.release!r} cannot name an image in VyOS' menu", hint=f"use {_IMAGE_NAME.pattern}")
     menu = Menu(console, console_speed, menu_timeout_seconds)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="native.") as name:
         own = Path(name)

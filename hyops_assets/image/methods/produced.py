@@ -1,4 +1,4 @@
-"""Take over a disk file that others wrote: it must be theirs of this run, and a disk, in a format that we know."""
+"""Decode a disk file that another program wrote: it must be a disk, in a format that we know."""
 
 import os
 from pathlib import Path

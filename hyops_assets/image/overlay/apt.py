@@ -222,8 +222,8 @@ def _way_out() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _source_error(error: ProgramFailed) -> HyopsError:
-    if any(word in error.message for word in _UNTRUSTED):
+def _source_error(error: _AptFailed) -> HyopsError:
+    if any(word in error.printed for word in _UNTRUSTED):
         return UntrustedSource(
             f"an apt source may not be used: {error.message}",
             hint="correct the line or the keyring in build.apt_sources (config/pipeline.yml)",

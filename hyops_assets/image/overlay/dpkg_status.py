@@ -71,7 +71,8 @@ def _add_info(package: Unpacked, layers: Layers, staging: Staging) -> None:
             layers.add_file(f"{prefix}.{name}", staging.hold(content), mode)
     if "md5sums" not in package.control:
         # dpkg makes them itself for a package that ships none, and calls one without them broken.
-        plain = sorted(path for path in package.files if path not in _conffiles(package))
+        conffiles = _conffiles(package)
+        plain = sorted(path for path in package.files if path not in conffiles)
         sums = "".join(f"{_md5(package, path, layers)}  {path.lstrip('/')}\n" for path in plain)
         layers.add_file(f"{prefix}.md5sums", staging.hold(sums.encode("utf-8", "surrogateescape")))
 

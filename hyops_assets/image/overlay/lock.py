@@ -1,7 +1,7 @@
 """The package lock: exactly which .debs an overlay is made of. Its digest is part of a record's identity.
 
-As a file it is canonical JSON (`read_lock`, `write_lock`), so that a lock can be kept, compared and given back: the
-same ISO, lock and helper give the same disk, offline.
+As a file it is canonical JSON (`read_lock`), so that a lock can be kept, compared and given back: the same ISO, lock
+and helper give the same disk, offline.
 """
 
 from pathlib import Path
@@ -9,10 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from hyops_assets.contract.canonical import Frozen, Sha256, canonical_json, digest_of
+from hyops_assets.contract.canonical import Frozen, Sha256, digest_of
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.wrong_values import wrong_values
-from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.digests import sha256_of_bytes
 from hyops_assets.image.dpkg import suite_of
 
@@ -109,9 +108,3 @@ def read_lock(path: Path) -> PackageLock:
     except OSError as error:
         raise BadLock(f"{path} cannot be read: {error.strerror}", hint="give the path of a package lock") from error
     return parse_lock(content, str(path))
-
-
-def write_lock(lock: PackageLock, path: Path) -> None:
-    """Write a lock as canonical JSON and a line break: one lock, one file. It appears whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_bytes(canonical_json(lock) + b"\n")

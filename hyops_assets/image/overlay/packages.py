@@ -14,12 +14,10 @@ from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.dpkg import installed, suite_of
 from hyops_assets.image.overlay.apt import Apt, MissingVersion, SourceUnreachable, UntrustedSource, isolated_apt
-from hyops_assets.image.overlay.lock import LockedPackage, PackageLock, require_fits
-from hyops_assets.image.overlay.sources import NoSource, host_sources, signed_lines
+from hyops_assets.image.overlay.lock import LockedPackage, PackageLock
+from hyops_assets.image.overlay.sources import NoSource, signed_lines
 from hyops_assets.image.overlay.unsolvable import Unsolvable
 from hyops_assets.settings.build import AptSource
-
-__all__ = ["TamperedPackage", "fetch", "host_sources", "require_fits", "resolve", "suite_of"]
 
 _HASH = "SHA256:"
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")

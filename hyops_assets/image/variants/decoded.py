@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
@@ -91,8 +91,7 @@ def _disk(raw: Path, progress: Progress) -> Disk:
 
 def _awaited(pending: Future[Disk], tell: Callable[[], None]) -> Disk:
     """Return what the other thread found, telling how far it is meanwhile."""
-    while True:
-        try:
-            return pending.result(timeout=_ASK_EVERY_SECONDS)
-        except TimeoutError:
-            tell()
+    # A TimeoutError may also be the thread's own, of a disk that does not answer: `wait` tells the two apart.
+    while not wait([pending], _ASK_EVERY_SECONDS).done:
+        tell()
+    return pending.result()

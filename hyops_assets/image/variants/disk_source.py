@@ -6,7 +6,7 @@ What belongs here: opening a disk, and its digest, taken beside the encoding. Ho
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -187,14 +187,12 @@ class DigestAside:
         Args:
             tell: called with the bytes done, ten times in a second; it cancels by raising.
         """
-        while True:
-            try:
-                digest = self._result.result(timeout=_ASK_EVERY_SECONDS)
-            except TimeoutError:
-                tell(self.done)
-                continue
+        # A TimeoutError may also be the thread's own, of a disk that does not answer: `wait` tells the two apart.
+        while not wait([self._result], _ASK_EVERY_SECONDS).done:
             tell(self.done)
-            return Disk(size_bytes=self._source.size_bytes, sha256=digest)
+        digest = self._result.result()
+        tell(self.done)
+        return Disk(size_bytes=self._source.size_bytes, sha256=digest)
 
     def _hash(self) -> str:
         digest = DiskDigest()

@@ -10,9 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
 from hyops_assets.image.atomic_write import replacing
-from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.disk_source import DiskFormat, EncodingProgress, digest_aside, open_disk
 from hyops_assets.image.variants.encoded import Encoded, digest_of_file
@@ -21,7 +19,7 @@ from hyops_assets.image.variants.qcow2_header import BadQcow2, NotPlainQcow2
 from hyops_assets.image.variants.qcow2_writer import CLUSTER_BYTES, Qcow2Writer, clusters_of
 from hyops_assets.image.variants.qemu_img import decode, require_sound
 
-__all__ = ["BadQcow2", "Encoded", "NotPlainQcow2", "decode", "decoded_disk", "encode"]
+__all__ = ["BadQcow2", "Encoded", "NotPlainQcow2", "decode", "encode"]
 
 _BLOCK_BYTES = 16 * CLUSTER_BYTES
 
@@ -72,17 +70,3 @@ def encode(
         found = encoding.disk()
         source.require_unchanged()
         return written.encoded(found)
-
-
-def decoded_disk(qcow2: Path, scratch: Path, *, progress: Progress = silent) -> Disk:
-    """Return the disk that qemu-img makes of a qcow2; `scratch` is a directory with room for it, left as it was.
-
-    Raises:
-        as `decode` does.
-    """
-    raw = scratch / f"{qcow2.name}.decoded"
-    try:
-        decode(qcow2, raw, progress=progress)
-        return Disk(size_bytes=raw.stat().st_size, sha256=sha256_of_file(raw, stage="hash disk", progress=progress))
-    finally:
-        raw.unlink(missing_ok=True)

@@ -3,11 +3,12 @@
 Encoding is our own (`qcow2_writer.py`); that the stock program reads what it wrote is seen by the stock program.
 """
 
-import json
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+from hyops_assets.contract.foreign_json import parsed_json
 from hyops_assets.contract.progress import Progress, silent
 from hyops_assets.image.atomic_write import replacing
 from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
@@ -21,6 +22,7 @@ from hyops_assets.image.variants.qcow2_reader import Qcow2Disk
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _STAGE = "decode qcow2"
 _MOST_TOLD_BYTES = 1 << 20
+_AGAIN = "encode or fetch the file again; where that does not help, check the host's disk and memory"
 
 
 def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
@@ -28,7 +30,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
 
     Args:
         qcow2: its header is read before qemu-img opens it.
-        raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
+        raw: appears when it is complete. Its digest is not taken here.
         progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
@@ -61,7 +63,7 @@ def decode(qcow2: Path, raw: Path, *, progress: Progress = silent) -> None:
                     if percents := _PERCENT.findall(piece):
                         progress(_STAGE, int(size * float(percents[-1]) / 100), size)
         except ProgramFailed as error:
-            raise BadQcow2(f"{_STAGE}: {error.message}", hint="encode or fetch the file again") from error
+            raise BadQcow2(f"{_STAGE}: {error.message}", hint=_AGAIN) from error
 
 
 def _require_whole(qcow2: Path) -> int:
@@ -74,7 +76,7 @@ def _require_whole(qcow2: Path) -> int:
 
 
 def require_sound(qcow2: Path, disk_bytes: int) -> None:
-    """Verify a qcow2 that was just written: its structure, its size, and that it stands alone.
+    """Verify the structure of a qcow2, its size, and that it stands alone.
 
     Raises:
         BadQcow2: qemu-img finds an error, or a cluster that nothing uses.
@@ -82,17 +84,22 @@ def require_sound(qcow2: Path, disk_bytes: int) -> None:
     """
     header = require_plain_qcow2(qcow2)
     if header.disk_bytes != disk_bytes:
-        raise BadQcow2(
-            f"a qcow2 of {header.disk_bytes} bytes was written, where {disk_bytes} were asked for",
-            hint="check the host's disk and memory, then run again",
-        )
+        raise BadQcow2(f"{qcow2.name} holds a disk of {header.disk_bytes} bytes, expected {disk_bytes}", hint=_AGAIN)
     words = ["qemu-img", "check", "-f", "qcow2", "--output=json", qcow2.resolve()]
     checked = run_bounded(words, limits=Limits(seconds=120), ok=(0, 1, 2, 3))
-    report = json.loads(checked.stdout or b"{}")
+    report = _report(checked.stdout)
     errors = {name: report[name] for name in ("corruptions", "leaks", "check-errors") if report.get(name)}
     if errors or not report:
         raise BadQcow2(
-            f"a qcow2 of {header.disk_bytes} bytes with {errors or checked.stderr.strip() or 'no errors'} was"
-            f" written, where {disk_bytes} bytes without errors were asked for",
-            hint="check the host's disk and memory, then run again",
+            f"{qcow2.name} is not sound: {errors or checked.stderr.strip() or 'qemu-img check gave no report'}",
+            hint=_AGAIN,
         )
+
+
+def _report(printed: bytes) -> dict[str, Any]:
+    """Return what `qemu-img check` printed; empty where it is no report."""
+    try:
+        report = parsed_json(printed)
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}

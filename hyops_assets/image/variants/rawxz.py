@@ -30,9 +30,9 @@ from hyops_assets.image.variants.disk_source import DiskFormat, EncodingProgress
 from hyops_assets.image.variants.encoded import Encoded, FileDigest
 from hyops_assets.image.variants.entropy import is_noise
 from hyops_assets.image.variants.ordered_map import ordered_map
-from hyops_assets.image.variants.stock_xz import BadRawXz, decode, decoded_disk
+from hyops_assets.image.variants.stock_xz import BadRawXz, decode
 
-__all__ = ["BadBlockSize", "BadRawXz", "Encoded", "VariantDiffers", "decode", "decoded_disk", "encode"]
+__all__ = ["BadBlockSize", "BadRawXz", "Encoded", "VariantDiffers", "decode", "encode"]
 
 MIN_BLOCK_BYTES = 1 << 12
 # The dictionary is as large as the block, and an encoder takes eleven times as much memory in every thread.

@@ -1,15 +1,13 @@
 """What stock xz does here: decode a raw.xz as every user of it will. Encoding is our own (`rawxz.py`)."""
 
-import hashlib
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import Progress, silent
-from hyops_assets.contract.record import Disk
 from hyops_assets.image.atomic_write import replacing
-from hyops_assets.image.bounded import Limits, run_bounded, stream_bounded
+from hyops_assets.image.bounded import Limits, run_bounded
 from hyops_assets.image.programs import ProgramFailed
 from hyops_assets.image.space import space_needed
 from hyops_assets.image.variants.decoding import limits_for, require_modest
@@ -30,7 +28,7 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
 
     Args:
         packed: the raw.xz.
-        raw: appears when it is complete. Its digest is not taken here: `decoded_disk` does.
+        raw: appears when it is complete. Its digest is not taken here: `decoded_disks` does.
         progress: called with the disk's bytes done; cancels by raising, and the partial file is removed.
 
     Raises:
@@ -53,35 +51,6 @@ def decode(packed: Path, raw: Path, *, progress: Progress = silent) -> None:
             limits = limits_for(total, output_bytes=0)
             run_bounded([*_DECODE, packed.resolve()], limits=limits, stdout=output, waiting=report)
         report()
-
-
-def decoded_disk(packed: Path, *, progress: Progress = silent) -> Disk:
-    """Return the disk that `xz -T0 -dc` makes of a file.
-
-    Raises:
-        BadRawXz: xz refuses it (corrupt, truncated, another format).
-        NotADisk: it holds no whole number of sectors, or more than 1 TiB.
-        MissingProgram: xz is not installed.
-    """
-    digest = hashlib.sha256()
-    size = 0
-    with closing(_decoded(packed, progress)) as pieces:
-        for piece in pieces:
-            digest.update(piece)
-            size += len(piece)
-    return Disk(size_bytes=size, sha256=digest.hexdigest())
-
-
-def _decoded(packed: Path, progress: Progress) -> Generator[bytes, None, None]:
-    with _as_bad_raw_xz(packed):
-        total = require_disk_size(promised_bytes(packed), packed.name)
-        done = 0
-        limits = limits_for(total, output_bytes=total)
-        with closing(stream_bounded([*_DECODE, packed.resolve()], limits=limits)) as pieces:
-            for piece in pieces:
-                yield piece
-                done += len(piece)
-                progress(_STAGE, done, total)
 
 
 def promised_bytes(packed: Path) -> int:

@@ -269,6 +269,12 @@ class HetznerClient:
         except NotFound as error:
             raise ActionFailed(f"{doing}: it is gone, and was never up", hint="try again; see the console") from error
 
+    def settle_server(self, server: Server) -> None:
+        """Wait for everything that runs on a server to end, however it ends: a snapshot of it may be among it."""
+        doing = f"waiting for what runs on server {server.name}"
+        for action in self._running(server, doing):
+            actions.settle(action, doing, timeouts=self.timeouts, within=self.timeouts.snapshot)
+
     def enable_rescue(self, server: Server, key: Key) -> str:
         """Make the next boot go into the rescue system, with this key let in, and return its root password.
 
@@ -302,8 +308,7 @@ class HetznerClient:
         """
         doing = f"deleting server {server.name}"
         try:
-            for action in self._running(server, doing):
-                actions.settle(action, doing, timeouts=self.timeouts, within=self.timeouts.snapshot)
+            self.settle_server(server)
             self._move(doing, server, self._api.servers.delete)
         except NotFound:
             return

@@ -11,6 +11,7 @@ from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ModuleInputs
 from hyops_assets.contract.record import Record
 from hyops_assets.contract.register_inputs import ImageRegisterInputs
+from hyops_assets.contract.seeding import SeedRequest
 from hyops_assets.contract.state import image_outputs
 from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.sites import HetznerSite
@@ -67,9 +68,11 @@ class Project:
         return bool(self._seeder().find(record))
 
     def outlook(self, record: Record, options: BaseModel) -> str:
-        """Return the id of a snapshot that says it is ready."""
-        ready = (one for one in self._seeder().find(record) if one.labels.get("hyops_state") == "ready")
-        return next((str(snapshot.id) for snapshot in ready), "")
+        """Return the id of the snapshot that a seed would adopt. Raises as `HetznerSeeder.outlook`."""
+        if not isinstance(options, PaidSnapshot):
+            raise TypeError(type(options).__name__)
+        asked = SeedRequest(record=record, url="", run_id="", site=self._name, environment=self._environment)
+        return self._seeder().outlook(asked, options)
 
     def register(self, claimed: ModuleInputs) -> Registered:
         """Look at a snapshot that others made. Raises as `require_image`, where the project has none such too."""
@@ -92,7 +95,11 @@ class Project:
         """Have one ready snapshot of the record. Raises as `HetznerSeeder.seed`."""
         options, contract, taken = order.asked(PaidSnapshot), order.contract, self._taken(order)
         seeded = self._seeder().seed(
-            order.request(taken.url), options, open_source=taken.open, progress=order.progress
+            order.request(taken.url),
+            options,
+            open_source=taken.open,
+            before_creation=order.before_creation,
+            progress=order.progress,
         )
         return Seeded(
             ref=seeded.image_ref,

@@ -9,7 +9,12 @@ from resources.sites.hetzner.inventory import Snapshot
 
 
 def delete_snapshot(
-    client: HetznerClient, snapshot: Snapshot, finding: Finding, again: Callable[[], Finding]
+    client: HetznerClient,
+    snapshot: Snapshot,
+    finding: Finding,
+    again: Callable[[], Finding],
+    *,
+    before: Callable[[], object] = lambda: None,
 ) -> Finding:
     """Delete a snapshot that was just judged, and return what became of it.
 
@@ -18,6 +23,7 @@ def delete_snapshot(
         snapshot: as it was just read.
         finding: that says that it may go.
         again: judges it once more.
+        before: called once it is certain to be deleted, right before.
     """
     try:
         if snapshot.protected:
@@ -25,6 +31,7 @@ def delete_snapshot(
             if (now := again()).verdict != "remove":
                 client.protect_snapshot(snapshot)
                 return now
+        before()
         client.delete_snapshot(snapshot)
     except NotFound:
         return finding.turned("removed", "gone meanwhile")

@@ -13,7 +13,7 @@ changed, finished or deleted.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from hyops_assets.contract.errors import Refused
@@ -105,6 +105,7 @@ class HetznerSeeder:
         options: PaidSnapshot = _NONE,
         *,
         open_source: OpenSource = published,
+        before_creation: Callable[[], None] = lambda: None,
         progress: Progress = silent,
     ) -> SeededImage:
         """Make sure that the site's project holds the record as one ready snapshot, and return it.
@@ -113,6 +114,7 @@ class HetznerSeeder:
             request: the record.
             options: what is asked besides.
             open_source: yields what is written, where the record is not there yet.
+            before_creation: called before anything is made; raises where nothing may be.
             progress: called with stage, bytes done and total.
 
         Raises:
@@ -131,12 +133,9 @@ class HetznerSeeder:
             )
         journal = Journal(progress=progress)
         with journal.step("find"):
-            found = self.find(record)
-            # Our own before others', which may be deleted by those who made them; each oldest first.
-            found.sort(key=lambda snapshot: not self._owner(request, snapshot).ours)
-        ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
+            found = self._found(request)
+            ready = _ready(found, options)
         if ready:
-            _require_named(ready[0], options)
             return self._adopt(request, ready, journal)
         self._require_alone(request, found)
         pending = self._resumable(request, found, journal)
@@ -147,7 +146,20 @@ class HetznerSeeder:
             reaped = self._reap(request, journal)
             return self._seeded("resumed", committed, journal, owner=OURS, reaped=reaped)
         _require_creation(record, options)
+        before_creation()
         return self._create(request, options, open_source, journal)
+
+    def outlook(self, request: SeedRequest, options: PaidSnapshot) -> str:
+        """Return the id of the snapshot that a seed would adopt; empty where none is ready.
+
+        Raises:
+            NotThatSnapshot: another one was asked for.
+        """
+        return next((str(snapshot.id) for snapshot in _ready(self._found(request), options)), "")
+
+    def _found(self, request: SeedRequest) -> list[Snapshot]:
+        """Return what `find` does: our own before others', which may be deleted by those who made them."""
+        return sorted(self.find(request.record), key=lambda snapshot: not self._owner(request, snapshot).ours)
 
     def _adopt(self, request: SeedRequest, ready: list[Snapshot], journal: Journal) -> SeededImage:
         chosen = ready[0]
@@ -178,9 +190,10 @@ class HetznerSeeder:
             except NotFound:
                 continue
             except ActionFailed:
-                if self._client.get_snapshot(snapshot.id).status == "creating":
-                    raise
-                self._client.delete_snapshot(snapshot)
+                with suppress(NotFound):
+                    if self._client.get_snapshot(snapshot.id).status == "creating":
+                        raise
+                    self._client.delete_snapshot(snapshot)
         return None
 
     def _create(
@@ -230,7 +243,7 @@ class HetznerSeeder:
         try:
             asked = self._client.create_snapshot(bench.server, description_of(record), labels.written())
         except HetznerUnavailable:
-            self._client.wait_server(bench.server)
+            self._client.settle_server(bench.server)
             known = mine()
             asked = (
                 known[0]
@@ -347,13 +360,30 @@ def _labels(snapshot: Snapshot) -> Labels:
     return labels
 
 
+def _ready(found: Sequence[Snapshot], options: PaidSnapshot) -> list[Snapshot]:
+    """Return the snapshots that say they are ready: the one that was asked for first.
+
+    Raises:
+        NotThatSnapshot: none of them is the one that was asked for.
+    """
+    ready = [snapshot for snapshot in found if _labels(snapshot).state == "ready"]
+    ready.sort(key=lambda snapshot: not _is_named(snapshot, options))
+    if ready:
+        _require_named(ready[0], options)
+    return ready
+
+
+def _is_named(snapshot: Snapshot, options: PaidSnapshot) -> bool:
+    return options.image_ref in ("", str(snapshot.id), snapshot.description)
+
+
 def _require_named(snapshot: Snapshot, options: PaidSnapshot) -> None:
     """See that a snapshot is the one that was asked for, if one was.
 
     Raises:
         NotThatSnapshot: another one was.
     """
-    if options.image_ref not in ("", str(snapshot.id), snapshot.description):
+    if not _is_named(snapshot, options):
         raise NotThatSnapshot(
             f"snapshot {snapshot.id} ({snapshot.description}) holds the record, not {options.image_ref!r}",
             hint=f"set image_ref to {snapshot.id}, or leave it out",

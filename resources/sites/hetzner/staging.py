@@ -27,7 +27,8 @@ def staged(directory: Path = STAGING) -> Iterator[Path]:
 
 def _entered(stack: ExitStack, directory: Path) -> Path:
     while True:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise Refused(

@@ -68,11 +68,14 @@ class Snapshots:
     def remove(
         self, thing: Snapshot, finding: Finding, again: Callable[[], Finding], forget: Callable[[str], object]
     ) -> Finding:
-        """Delete a snapshot; its version is no longer expected from before that on."""
+        """Delete a snapshot; right before that its version is forgotten, which one that stays is not."""
         labels = Labels.parse(thing.labels)
-        if labels is not None:
-            forget(labels.version)
-        return delete_snapshot(self._client, thing, finding, again)
+
+        def before() -> None:
+            if labels is not None:
+                forget(labels.version)
+
+        return delete_snapshot(self._client, thing, finding, again, before=before)
 
 
 def standing(snapshot: Snapshot, *, protect: bool) -> SiteObject[Snapshot]:

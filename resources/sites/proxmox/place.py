@@ -20,7 +20,7 @@ from resources.sites.links import Link
 from resources.sites.mistyped_id import there_instead
 from resources.sites.proxmox.errors import NoSuchObject
 from resources.sites.proxmox.facts import MachineReader, TemplateFacts
-from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
+from resources.sites.proxmox.preflight import Route, require_readable, require_version, require_writable
 from resources.sites.proxmox.registration import NotThatTemplate, registered, require_template
 from resources.sites.proxmox.report import SeededTemplate
 from resources.sites.proxmox.seed import ProxmoxSeeder
@@ -36,14 +36,18 @@ class Node:
         name: of the site.
         environment: the id of the environment that asks; None where it has none.
         is_live: tells whether another run is still at work.
+        uploads: whether records are uploaded by this host, not downloaded by the node.
     """
 
-    def __init__(self, seeder: ProxmoxSeeder, name: str, *, environment: str | None, is_live: IsLive) -> None:
+    def __init__(
+        self, seeder: ProxmoxSeeder, name: str, *, environment: str | None, is_live: IsLive, uploads: bool = False
+    ) -> None:
         self._seeder = seeder
         self._client = seeder.client
         self._name = name
         self._environment = environment
         self._is_live = is_live
+        self._route: Route = "upload" if uploads else "download"
 
     def holds(self, record: Record) -> bool:
         """Whether a complete template of the record stands here. Raises SiteNotReady as `ProxmoxSeeder.find`."""
@@ -154,7 +158,7 @@ class Node:
         """Say whether the site answers, is new enough, and its token may see and do what a seed does."""
         version = require_version(self._client)
         require_readable(self._client)
-        require_writable(self._client, route="download", version=version, needed_bytes=0)
+        require_writable(self._client, route=self._route, version=version, needed_bytes=0)
         return f"Proxmox VE {version} on {self._seeder.site.host}; the token may seed"
 
 

@@ -6,7 +6,7 @@ first, whole and ready, and then in its place (docs/decisions/0015-a-vmid-is-rep
 
 from hyops_assets.contract.record import Record
 from resources.sites.proxmox.client import ProxmoxClient
-from resources.sites.proxmox.errors import StillLinked, VmidTaken
+from resources.sites.proxmox.errors import NoSuchObject, StillLinked, VmidTaken
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.sites.proxmox.removal import destroy
 from resources.sites.proxmox.seed_plan import require_replaceable, scratch_for
@@ -47,7 +47,11 @@ def remove_superseded(
     client: ProxmoxClient, journal: NodeJournal, scratch: TemplateFacts, template: TemplateFacts, *, is_ours: IsOurs
 ) -> None:
     """Destroy the scratch of a template that is committed; one that is in use is kept, and the report says so."""
-    now = audit(client, scratch.vmid)
+    try:
+        now = audit(client, scratch.vmid)
+    except NoSuchObject:
+        # Another run was faster.
+        return
     ours = now.lineage is not None and is_ours(now.lineage)
     if not ours or scratch_for(now) != template.vmid or now.lock is not None or now.protection:
         journal.warn(f"VMID {scratch.vmid} was the scratch of VMID {template.vmid}, and was changed: left alone")

@@ -34,6 +34,12 @@ class ProxmoxSeeders:
         """The id of the environment whose sites they are; None where it has none yet."""
         return self._settings.environment_id
 
+    @property
+    def uploads(self) -> bool:
+        """Whether this host uploads records, which a node cannot download from a directory that is not served."""
+        repository = self._settings.repository
+        return repository.kind == "directory" and repository.public_base_url is None
+
     def seeder(self, site_name: str, *, is_live: IsLive = lambda run_id: False) -> ProxmoxSeeder:
         """Return the seeder of a site.
 
@@ -55,10 +61,10 @@ class ProxmoxSeeders:
         client = ProxmoxClient(site, secret(site.token_env), timeouts=self._timeouts, ca_bundle=trust)
         return ProxmoxSeeder(client, site, is_live=is_live)
 
-    def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Node:
+    def place(self, name: str, *, is_live: IsLive = lambda run_id: None) -> Node:
         """Return a site as a place that is seeded. Raises as `seeder` does."""
         seeder = self.seeder(name, is_live=is_live)
-        return Node(seeder, name, environment=self.environment, is_live=is_live)
+        return Node(seeder, name, environment=self.environment, is_live=is_live, uploads=self.uploads)
 
 
 def proxmox_sites(timeouts: ProxmoxTimeouts = OF_RUNS) -> dg.ResourceDefinition:

@@ -6,6 +6,7 @@ range; where an operator names one that another template of ours holds, that one
 """
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +24,7 @@ from hyops_assets.contract.urls import require_contract_url
 from hyops_assets.settings.sites import ProxmoxSite
 from resources.sites.proxmox.building import Build, commit
 from resources.sites.proxmox.client import ProxmoxClient
-from resources.sites.proxmox.errors import SeedBusy, SeedFailed, TaskFailed, leftovers_gone
+from resources.sites.proxmox.errors import NoSuchObject, SeedBusy, SeedFailed, TaskFailed, leftovers_gone
 from resources.sites.proxmox.facts import TemplateFacts, audit, linked_clones
 from resources.sites.proxmox.preflight import require_readable, require_version, require_writable
 from resources.sites.proxmox.replacing import remove_replaced, remove_superseded, require_unlinked
@@ -260,12 +261,17 @@ class ProxmoxSeeder:
             for clone in standing.smoke_clones:
                 remove_clone(journal.client, journal, clone.vmid)
             for machine in plan.spare:
-                now = audit(journal.client, machine.vmid)
-                lineage = now.own_lineage
-                building = lineage is not None and (lineage.seed_id, lineage.state) == (request.seed_id, "building")
-                ours = lineage is not None and self._ours(request)(lineage)
-                if building and ours and now.lock is None:
-                    journal.work("reap", partial(journal.client.delete_machine, machine.vmid))
+                # Another run may be faster.
+                with suppress(NoSuchObject):
+                    self._reap_one(journal, machine.vmid, request)
+
+    def _reap_one(self, journal: NodeJournal, vmid: int, request: SeedRequest) -> None:
+        now = audit(journal.client, vmid)
+        lineage = now.own_lineage
+        building = lineage is not None and (lineage.seed_id, lineage.state) == (request.seed_id, "building")
+        ours = lineage is not None and self._ours(request)(lineage)
+        if building and ours and now.lock is None:
+            journal.work("reap", partial(journal.client.delete_machine, vmid))
 
     def _warn(self, journal: NodeJournal, standing: Survey) -> None:
         for node in standing.unread:

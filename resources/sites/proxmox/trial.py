@@ -87,5 +87,5 @@ class ProxmoxTrial:
 
 def proxmox_trial(settings: Settings, name: str) -> ProxmoxTrial:
     """Return a site to be tried. Raises as `ProxmoxSeeders.seeder`."""
-    private = settings.repository.kind == "directory" and settings.repository.public_base_url is None
-    return ProxmoxTrial(name, ProxmoxSeeders(settings).seeder(name), settings.environment_id, private)
+    seeders = ProxmoxSeeders(settings)
+    return ProxmoxTrial(name, seeders.seeder(name), settings.environment_id, seeders.uploads)

@@ -28,6 +28,8 @@ TCG = Accelerator("tcg", "test")
 HANG = bytes.fromhex("faf4ebfd")
 # Sends the text at 0x7c40 to the serial port, then halts.
 PRINT = bytes.fromhex("31c08ed8be407cbaf803ac84c07403eeebf8f4ebfd")
+# Sends the letter x to the serial port for ever, in one line.
+PRINT_FOR_EVER = bytes.fromhex("baf803b078eeebfd")
 RELEASE = "2026.03.03-0027-rolling"
 TIMEOUT = 600
 
@@ -56,6 +58,23 @@ def test_a_guest_that_hangs_fails_at_the_timeout_and_leaves_no_process(tmp_path)
         gate(disk, tmp_path, timeout=3)
     assert qemu_children(os.getpid()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.qcow2", "disk.raw"]
+
+
+def test_a_guest_that_prints_without_end_fails_at_the_timeout_and_only_its_last_part_is_kept(tmp_path, monkeypatch):
+    printed_bytes: list[int] = []
+    kept: list[int] = []
+    add = boot._Console.add
+
+    def noted(console, printed):
+        add(console, printed)
+        printed_bytes.append(len(printed))
+        kept.append(len(console.text))
+
+    monkeypatch.setattr(boot._Console, "add", noted)
+    with pytest.raises(BootFailed, match="time ran out"):
+        gate(disk_of(tmp_path, PRINT_FOR_EVER), tmp_path, timeout=3)
+    assert sum(printed_bytes) > max(kept)
+    assert max(kept) <= boot._KEPT_CHARACTERS + boot._LONGEST_LINE_BYTES
 
 
 def test_a_guest_that_falls_silent_is_powered_on_once_more_and_then_fails(tmp_path):

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -124,6 +124,13 @@ def test_a_directory_that_is_not_ones_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ForeignDirectory, match="is not a directory of user"), turn(link, at_once=1):
         pass
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to(path.with_name("nowhere"))])
+def test_what_is_no_directory_in_its_place_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "turns")
+    with pytest.raises(ForeignDirectory, match="is not a directory of user"), turn(tmp_path / "turns", at_once=1):
+        pass
 
 
 def test_every_environment_of_a_user_counts_in_one_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hyops_lab.signing import LabKey
 from tests.image.conftest import RELEASE
 from tests.image.intake.conftest import mastered
 from tests.killing import killed_at_each_line
-from tests.processes import naming
+from tests.processes import naming, outliving
 
 pytestmark = pytest.mark.seconds
 
@@ -277,7 +277,7 @@ def test_a_run_killed_at_any_line_leaves_nothing_that_a_rerun_trips_over(iso: Pa
         lambda: open_iso(iso, release=RELEASE, scratch=tmp_path), intake, volume, sums, every=19
     ):
         kills += 1
-        assert not naming(tmp_path)
+        assert not outliving(tmp_path)
     assert kills > 5
     assert open_iso(iso, release=RELEASE, scratch=tmp_path).squashfs.read("/opt/vyatta/etc/version")
 

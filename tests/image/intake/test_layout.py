@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.intake.iso import open_iso
-from hyops_assets.image.intake.layout import MENU_TEMPLATES, Layout, UnknownLayout
+from hyops_assets.image.intake.iso import OpenedIso, open_iso
+from hyops_assets.image.intake.layout import MENU_TEMPLATES, Layout, UnknownLayout, default_configs
 from hyops_lab.iso_layout import KERNEL_VERSION
 from hyops_lab.miniature import Oddities, default_config, make_miniature
 from hyops_lab.signing import LabKey
@@ -15,9 +15,13 @@ TEMPLATES = "usr/share/vyos/templates/grub"
 CONFIG = default_config().encode()
 
 
-def layout_of(directory: Path, oddities: Oddities) -> Layout:
+def opened(directory: Path, oddities: Oddities) -> OpenedIso:
     made = make_miniature(directory / "made", RELEASE, LabKey.generate(), oddities=oddities)
-    return open_iso(made.iso, release=RELEASE, scratch=directory).layout
+    return open_iso(made.iso, release=RELEASE, scratch=directory)
+
+
+def layout_of(directory: Path, oddities: Oddities) -> Layout:
+    return opened(directory, oddities).layout
 
 
 def moved_templates(*places: str) -> dict[str, bytes | None]:
@@ -27,8 +31,9 @@ def moved_templates(*places: str) -> dict[str, bytes | None]:
 
 
 def test_a_release_of_today_is_laid_out_as_vyos_documents_it(tmp_path: Path) -> None:
-    found = layout_of(tmp_path, Oddities())
-    assert found.default_configs == [f"/{NEW}"]
+    iso = opened(tmp_path, Oddities())
+    found = iso.layout
+    assert default_configs(iso.squashfs) == [f"/{NEW}"]
     assert found.menu_templates == f"/{TEMPLATES}"
     assert found.menu_version == "/usr/lib/python3/dist-packages/vyos/system/__init__.py"
     assert found.grub_modules == "/usr/lib/grub"
@@ -52,7 +57,8 @@ def test_a_release_of_today_is_laid_out_as_vyos_documents_it(tmp_path: Path) -> 
 def test_the_default_configuration_is_found_wherever_it_went(
     files: dict[str, bytes | None], found: list[str], tmp_path: Path
 ) -> None:
-    assert layout_of(tmp_path, Oddities(files=files)).default_configs == [f"/{path}" for path in found]
+    iso = opened(tmp_path, Oddities(files=files))
+    assert default_configs(iso.squashfs) == [f"/{path}" for path in found]
 
 
 def test_templates_that_moved_are_found(tmp_path: Path) -> None:

@@ -130,6 +130,20 @@ def test_cancelling_stops_the_commands_whole_process_group(tmp_path: Path) -> No
     assert_ended(int((tmp_path / "pid").read_text()))
 
 
+def test_a_command_that_closes_its_output_is_watched_to_its_end(tmp_path: Path) -> None:
+    reported: list[str] = []
+    said = run_logged(
+        ["bash", "-c", f"echo begun; exec >{tmp_path}/log 2>&1; sleep 1.5; exit 0"],
+        stage="x",
+        timeout=60,
+        progress=lambda stage, done, total: reported.append(stage),
+    )
+    assert said.text == "begun"
+    assert len(reported) > 1, "it was looked at while it printed nothing"
+    with pytest.raises(ProgramFailed, match="did not end within 1 s"):
+        run_logged(["bash", "-c", "exec >&- 2>&-; sleep 300"], stage="x", timeout=1)
+
+
 def test_a_process_that_a_command_leaves_behind_does_not_hold_the_build(tmp_path: Path) -> None:
     # It holds the command's output open: what waited for that would fail when the minute is over.
     said = run_logged(["bash", "-c", f"sleep 300 & echo $! > {tmp_path}/pid; echo done"], stage="x", timeout=60)

@@ -10,7 +10,7 @@ import pytest
 
 from hyops_assets.contract.record import Disk
 from hyops_assets.image.build import BuiltDisk
-from hyops_assets.image.credentials import logins_in_config
+from hyops_assets.image.credentials import hashes_in_config, plaintext_in_config
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.disk.esp import REMOVABLE_LOADER
 from hyops_assets.image.disk.ext4 import FileSystemFailed, Slot
@@ -25,6 +25,7 @@ from hyops_assets.image.overlay.lock import PackageLock
 from hyops_assets.image.programs import run
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import BadSquashfs, Squashfs
+from hyops_assets.image.vyos_config import read_configuration
 from hyops_lab.miniature import VYATTACFG
 from tests.full_disk import file_size_limit
 from tests.image.conftest import DISK_BYTES, RELEASE, Workshop
@@ -33,6 +34,12 @@ pytestmark = pytest.mark.seconds
 
 IMAGE = f"/boot/{RELEASE}"
 UPPER = f"{IMAGE}/rw"
+
+
+def passwords_in(config: str) -> list[str]:
+    """Return whose password lets someone in."""
+    read = read_configuration(config)
+    return [*(hashed.owner for hashed in hashes_in_config(read)), *plaintext_in_config(read)]
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +148,8 @@ def test_the_default_login_of_every_iso_is_disarmed(files: Ext4Files, opened: Op
     path = "/usr/share/vyos/config.boot.default"
     before = opened.squashfs.read(path).decode()
     after = files.read(UPPER + path).decode()
-    assert logins_in_config(before) == ["an encrypted password"]
-    assert logins_in_config(after) == []
+    assert passwords_in(before) == ["user vyos"]
+    assert passwords_in(after) == []
     assert [line for line in after.splitlines() if "encrypted-password" not in line] == [
         line for line in before.splitlines() if "encrypted-password" not in line
     ]
@@ -466,7 +473,7 @@ def test_an_older_iso_is_disarmed_where_it_keeps_its_default(opened: OpenedIso, 
     older = "opt/vyatta/etc/config.boot.default"
     changed = changed_squashfs(opened, tmp_path, ["mv", "usr/share/vyos/config.boot.default", older])
     files = files_of(native(changed, Tree(), tmp_path))
-    assert logins_in_config(files.read(f"{UPPER}/{older}").decode()) == []
+    assert passwords_in(files.read(f"{UPPER}/{older}").decode()) == []
 
 
 def copied(disk: Path, directory: Path) -> Path:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hyops_assets.contract.canonical import canonical_json
 from hyops_assets.image.build import BuiltDisk
 from hyops_assets.image.overlay.apt import SourceUnreachable
-from hyops_assets.image.overlay.lock import WrongLock, write_lock
+from hyops_assets.image.overlay.lock import WrongLock
 from hyops_assets.image.overlay.overlay import build_overlay
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.squashfs import Squashfs
@@ -44,7 +45,7 @@ def closed(workshop: Workshop) -> AptSource:
 def test_a_lock_given_back_rebuilds_the_same_disk_without_network(
     workshop: Workshop, built: tuple[Path, BuiltDisk], tmp_path: Path
 ) -> None:
-    write_lock(built[1].lock, tmp_path / "lock.json")
+    (tmp_path / "lock.json").write_bytes(canonical_json(built[1].lock))
     # Nothing but the .debs is kept: no index, no state of apt.
     shutil.copytree(workshop.cache / "debs", tmp_path / "cache/debs")
     (tmp_path / "out").mkdir()

@@ -9,12 +9,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from hyops_assets.image.disk.tree import Tree
-from hyops_assets.image.dpkg import installed
+from hyops_assets.image.dpkg import installed, suite_of
 from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.overlay.apt import SourceUnreachable
 from hyops_assets.image.overlay.overlay import CONFIGURATION, build_overlay
-from hyops_assets.image.overlay.packages import fetch, host_sources, resolve, suite_of
-from hyops_assets.image.overlay.sources import NoSource
+from hyops_assets.image.overlay.packages import fetch, resolve
+from hyops_assets.image.overlay.sources import NoSource, host_sources
 from hyops_assets.image.programs import run
 from hyops_assets.image.sbom import Subject, sbom
 from hyops_assets.image.shipped import canonical_helper

@@ -1,9 +1,11 @@
+import errno
+import os
 import random
 from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.variants import qcow2, rawxz
+from hyops_assets.image.variants import decoded, qcow2, rawxz
 from hyops_assets.image.variants.decoded import decoded_disks, same_bytes
 
 MIB = 1 << 20
@@ -51,6 +53,18 @@ def test_cancelling_stops_both(variants: tuple[Path, Path, qcow2.Encoded], tmp_p
 
     with pytest.raises(_Cancelled):
         decoded_disks(variants[0], variants[1], tmp_path, progress=cancel)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_does_not_answer_in_time_fails_the_comparison(
+    variants: tuple[Path, Path, qcow2.Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(decoded, "sha256_of_file", fail)
+    with pytest.raises(TimeoutError):
+        decoded_disks(variants[0], variants[1], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

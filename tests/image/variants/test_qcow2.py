@@ -14,7 +14,7 @@ from hyops_assets.contract.record import Disk
 from hyops_assets.image.programs import run
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.variants.encoded import NotADisk
-from hyops_assets.image.variants.qcow2 import BadQcow2, NotPlainQcow2, decode, decoded_disk, encode
+from hyops_assets.image.variants.qcow2 import BadQcow2, NotPlainQcow2, decode, encode
 from hyops_assets.image.variants.qcow2_header import require_plain_qcow2
 from tests.full_disk import file_size_limit
 
@@ -46,7 +46,7 @@ def test_a_disk_comes_back_byte_for_byte(disk: Path, tmp_path: Path) -> None:
     encoded = encode(disk, tmp_path / "disk.qcow2")
     decode(tmp_path / "disk.qcow2", tmp_path / "again.raw")
     assert (tmp_path / "again.raw").read_bytes() == disk.read_bytes()
-    assert encoded.disk == _disk_of(disk) == decoded_disk(tmp_path / "disk.qcow2", tmp_path)
+    assert encoded.disk == _disk_of(disk)
     assert encoded.size_bytes == (tmp_path / "disk.qcow2").stat().st_size < 2 * MIB
     assert encoded.sha256 == hashlib.sha256((tmp_path / "disk.qcow2").read_bytes()).hexdigest()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.raw", "disk.qcow2"]
@@ -100,7 +100,7 @@ def test_encoding_can_be_cancelled_and_leaves_nothing(disk: Path, tmp_path: Path
 
 def test_decoding_can_be_cancelled_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(_Cancelled):
-        decoded_disk(packed, tmp_path, progress=_cancel)
+        decode(packed, tmp_path / "again.raw", progress=_cancel)
     assert list(tmp_path.iterdir()) == [packed]
 
 
@@ -118,7 +118,8 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(
     monkeypatch.chdir(tmp_path)
     Path("nbd:disk.raw").write_bytes(disk.read_bytes())
     assert encode(Path("nbd:disk.raw"), Path("json:{}.qcow2")).disk == _disk_of(disk)
-    assert decoded_disk(Path("json:{}.qcow2"), Path()) == _disk_of(disk)
+    decode(Path("json:{}.qcow2"), Path("again.raw"))
+    assert _disk_of(Path("again.raw")) == _disk_of(disk)
 
 
 def test_a_qcow2_that_does_not_fit_is_reported_as_such_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_backing_file_is_refused_and_not_read(tmp_path: Path) -> None:
 def test_a_data_file_is_refused(tmp_path: Path) -> None:
     split = _create(tmp_path / "x.qcow2", "-o", f"data_file={tmp_path / 'data'}")
     with pytest.raises(NotPlainQcow2, match="another file; it names a data file"):
-        decoded_disk(split, tmp_path)
+        decode(split, tmp_path / "again.raw")
 
 
 def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
@@ -159,32 +160,34 @@ def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
     options = "encrypt.format=aes,encrypt.key-secret=s"
     locked = _create(tmp_path / "x.qcow2", "--object", secret, "-o", options)
     with pytest.raises(NotPlainQcow2, match="encrypted"):
-        decoded_disk(locked, tmp_path)
+        decode(locked, tmp_path / "again.raw")
 
 
 def test_internal_snapshots_are_refused(tmp_path: Path) -> None:
     kept = _create(tmp_path / "x.qcow2")
     run(["qemu-img", "snapshot", "-c", "before", kept])
     with pytest.raises(NotPlainQcow2, match="1 internal snapshots"):
-        decoded_disk(kept, tmp_path)
+        decode(kept, tmp_path / "again.raw")
 
 
 def test_a_larger_disk_than_any_router_has_is_refused(tmp_path: Path) -> None:
     run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / "x.qcow2", "2T"])
     with pytest.raises(NotPlainQcow2, match=str(2 << 40)):
-        decoded_disk(tmp_path / "x.qcow2", tmp_path)
+        decode(tmp_path / "x.qcow2", tmp_path / "again.raw")
 
 
 def test_an_old_qcow2_from_elsewhere_is_read(disk: Path, tmp_path: Path) -> None:
     run(["qemu-img", "convert", "-O", "qcow2", "-o", "compat=0.10", "-f", "raw", disk, tmp_path / "x.qcow2"])
     assert require_plain_qcow2(tmp_path / "x.qcow2").version == 2
-    assert decoded_disk(tmp_path / "x.qcow2", tmp_path) == _disk_of(disk)
+    decode(tmp_path / "x.qcow2", tmp_path / "x.raw")
+    assert _disk_of(tmp_path / "x.raw") == _disk_of(disk)
 
 
 @pytest.mark.parametrize("option", ["compression_type=zstd", "extended_l2=on"])
 def test_a_qcow2_from_elsewhere_that_asks_for_a_newer_qemu_is_read(disk: Path, tmp_path: Path, option: str) -> None:
     run(["qemu-img", "convert", "-c", "-O", "qcow2", "-o", option, "-f", "raw", disk, tmp_path / "x.qcow2"])
-    assert decoded_disk(tmp_path / "x.qcow2", tmp_path) == _disk_of(disk)
+    decode(tmp_path / "x.qcow2", tmp_path / "x.raw")
+    assert _disk_of(tmp_path / "x.raw") == _disk_of(disk)
 
 
 def _patch(offset: int, form: str, value: int) -> Callable[[bytearray], None]:
@@ -213,13 +216,13 @@ def test_a_header_that_promises_trouble_is_refused_before_qemu_img_sees_it(
     damage(content)
     packed.write_bytes(content)
     with pytest.raises(NotPlainQcow2, match=why):
-        decoded_disk(packed, tmp_path)
+        decode(packed, tmp_path / "again.raw")
 
 
 def test_a_truncated_file_does_not_decode(packed: Path, tmp_path: Path) -> None:
     os.truncate(packed, packed.stat().st_size // 2)
     with pytest.raises(BadQcow2):
-        decoded_disk(packed, tmp_path)
+        decode(packed, tmp_path / "again.raw")
     assert list(tmp_path.iterdir()) == [packed]
 
 

@@ -134,7 +134,7 @@ def test_a_file_cut_off_in_a_transfer_is_not_a_disk_with_zeros_in_it(tmp_path: P
     with packed.open("r+b") as file:
         file.truncate(max(packed.stat().st_size - clusters * CLUSTER_BYTES, CLUSTER_BYTES))
     with pytest.raises(qcow2.BadQcow2):
-        qcow2.decoded_disk(packed, tmp_path)
+        qcow2.decode(packed, tmp_path / "again.raw")
     with pytest.raises(qcow2.BadQcow2):
         raw.encode(packed, tmp_path / "again.raw", disk_format="qcow2")
 

@@ -20,7 +20,7 @@ from hyops_assets.image.programs import find_program
 from hyops_assets.image.space import NoSpace
 from hyops_assets.image.variants import rawxz
 from hyops_assets.image.variants.encoded import NotADisk
-from hyops_assets.image.variants.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decode, decoded_disk, encode
+from hyops_assets.image.variants.rawxz import BadBlockSize, BadRawXz, VariantDiffers, decode, encode
 from tests.killing import killed_at_each_line, kills
 
 BLOCK = 1 << 12
@@ -43,6 +43,12 @@ def _disk(path: Path, content: bytes) -> Path:
 
 def _expected(content: bytes) -> Disk:
     return Disk(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _decoded(packed: Path) -> Disk:
+    again = packed.with_name("again")
+    decode(packed, again)
+    return _expected(again.read_bytes())
 
 
 def _xz(*words: str | Path) -> bytes:
@@ -92,7 +98,7 @@ def test_stock_xz_decodes_whatever_disk_was_encoded(
     encode(_disk(tmp_path / "disk", content), packed, block_bytes=block_bytes, threads=threads)
     _xz("-t", packed)
     assert _xz("-T2", "-dc", packed) == content
-    assert decoded_disk(packed) == _expected(content)
+    assert _decoded(packed) == _expected(content)
 
 
 def test_stock_xz_lists_one_stream_of_blocks_with_a_crc32(tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_a_hole_costs_next_to_nothing(tmp_path: Path) -> None:
         file.truncate(128 << 20)
     encoded = encode(disk, tmp_path / "disk.raw.xz")
     assert encoded.size_bytes < 1 << 16
-    assert decoded_disk(tmp_path / "disk.raw.xz") == encoded.disk
+    assert _decoded(tmp_path / "disk.raw.xz") == encoded.disk
 
 
 @pytest.mark.alone
@@ -196,7 +202,7 @@ class _Cancelled(Exception):
 def test_larger_blocks_are_written_as_well(tmp_path: Path, block_bytes: int) -> None:
     content = _text(block_bytes) + _noise(BLOCK) + bytes(block_bytes)
     encode(_disk(tmp_path / "disk", content), tmp_path / "disk.raw.xz", block_bytes=block_bytes)
-    assert decoded_disk(tmp_path / "disk.raw.xz") == _expected(content)
+    assert _decoded(tmp_path / "disk.raw.xz") == _expected(content)
 
 
 def test_progress_may_cancel_and_nothing_is_left_but_the_disk(tmp_path: Path) -> None:
@@ -235,7 +241,7 @@ def test_a_former_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> No
         assert packed.read_bytes() == b"former"
 
     encode(disk, packed, block_bytes=BLOCK, progress=look)
-    assert decoded_disk(packed) == _expected(disk.read_bytes())
+    assert _decoded(packed) == _expected(disk.read_bytes())
 
 
 def test_a_file_that_does_not_fit_is_reported_as_such_and_leaves_nothing(tmp_path: Path) -> None:
@@ -321,7 +327,7 @@ def test_a_file_with_one_flipped_bit_does_not_decode(tmp_path: Path, part: int) 
     content[part * (len(content) - 1) // 15] ^= 0x10
     packed.write_bytes(content)
     with pytest.raises(BadRawXz):
-        decoded_disk(packed)
+        _decoded(packed)
 
 
 @pytest.mark.parametrize("part", range(1, 16))
@@ -329,7 +335,7 @@ def test_a_truncated_file_does_not_decode(tmp_path: Path, part: int) -> None:
     packed = _packed(tmp_path)
     packed.write_bytes(packed.read_bytes()[: packed.stat().st_size * part // 16])
     with pytest.raises(BadRawXz):
-        decoded_disk(packed)
+        _decoded(packed)
 
 
 @pytest.mark.seconds
@@ -347,7 +353,7 @@ def test_any_file_is_either_the_disk_or_a_typed_refusal(
     mangled = _disk(tmp_path / "mangled.raw.xz", bytes(content[: at + len(value)] if cut else content))
     expected = _expected(_text(4 * BLOCK) + _noise(4 * BLOCK))
     try:
-        assert decoded_disk(mangled) == expected
+        assert _decoded(mangled) == expected
     except (BadRawXz, NotADisk):
         return
     assert mangled.read_bytes() == whole.read_bytes()
@@ -374,29 +380,29 @@ def test_a_file_that_decodes_to_half_a_sector_is_no_disk(tmp_path: Path) -> None
     packed = tmp_path / "disk.raw.xz"
     packed.write_bytes(lzma.compress(_text(SECTOR + 1)))
     with pytest.raises(NotADisk, match="513 bytes"):
-        decoded_disk(packed)
+        _decoded(packed)
 
 
 def test_what_another_encoder_wrote_is_decoded_too(tmp_path: Path) -> None:
     packed = tmp_path / "disk.raw.xz"
     packed.write_bytes(lzma.compress(_text(BLOCK)) + lzma.compress(_noise(BLOCK)))
-    assert decoded_disk(packed) == _expected(_text(BLOCK) + _noise(BLOCK))
+    assert _decoded(packed) == _expected(_text(BLOCK) + _noise(BLOCK))
 
 
 def test_decoding_tells_how_much_there_is_to_do(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    decoded_disk(_packed(tmp_path), progress=lambda *step: seen.append(step))
+    decode(_packed(tmp_path), tmp_path / "again", progress=lambda *step: seen.append(step))
     assert seen[-1] == ("decode raw.xz", 8 * BLOCK, 8 * BLOCK)
 
 
 def test_a_file_that_is_no_xz_does_not_decode(tmp_path: Path) -> None:
     with pytest.raises(BadRawXz, match="not recognized"):
-        decoded_disk(_disk(tmp_path / "disk.raw.xz", b"QFI\xfb" * 100))
+        _decoded(_disk(tmp_path / "disk.raw.xz", b"QFI\xfb" * 100))
 
 
 def test_a_missing_file_does_not_decode(tmp_path: Path) -> None:
     with pytest.raises(BadRawXz, match="No such file"):
-        decoded_disk(tmp_path / "disk.raw.xz")
+        _decoded(tmp_path / "disk.raw.xz")
 
 
 def test_a_variant_of_another_disk_is_reported_with_both_digests() -> None:
@@ -406,11 +412,12 @@ def test_a_variant_of_another_disk_is_reported_with_both_digests() -> None:
     assert expected.sha256 in told
 
 
-def test_decoding_can_be_cancelled(tmp_path: Path) -> None:
+def test_decoding_can_be_cancelled_and_leaves_nothing(tmp_path: Path) -> None:
     packed = _packed(tmp_path)
 
     def cancel(stage: str, done: int, total: int | None) -> None:
         raise _Cancelled
 
     with pytest.raises(_Cancelled):
-        decoded_disk(packed, progress=cancel)
+        decode(packed, tmp_path / "again", progress=cancel)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "disk.raw.xz"]
