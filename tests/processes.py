@@ -8,10 +8,10 @@ from pathlib import Path
 def naming(path: Path) -> dict[int, str]:
     """Return the command lines, by process id, of other processes that name a path or something below it."""
     found = {}
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        pid = int(command.parent.name)
+    # Listed, not globbed: a glob looks at each path, and fails at a process that ended meanwhile.
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:
-            words = command.read_bytes().decode(errors="replace").split("\0")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
         if pid != os.getpid() and any(str(path) in word for word in words):

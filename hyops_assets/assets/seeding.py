@@ -63,7 +63,7 @@ class _Cell:
         sites = self.cloud.sites(self.settings)
         return StateRef(self.cloud.spec.module, instance_of(self.site, default_site(sites)))
 
-    def order(self, progress: Step) -> Order:
+    def order(self, progress: Step, before_creation: Callable[[], None]) -> Order:
         """Return what the site is asked for."""
         return Order(
             contract=self.contract,
@@ -73,7 +73,7 @@ class _Cell:
             site=self.site,
             environment=self.settings.environment_id,
             slot=self._slot,
-            before_creation=self.require_within_cap,
+            before_creation=before_creation,
             progress=progress,
         )
 
@@ -140,7 +140,15 @@ def seed_asset(cloud: Cloud) -> dg.AssetsDefinition:
             place = sites[cloud.name].place(cell.site, is_live=others_live(context))
             if asked.handed_over.seed_command and not place.holds(published_contract.record):
                 return _by_command(cell, place, progress)
-            seeded = place.seed(cell.order(progress))
+            permitted: list[str] = []
+
+            def before_creation() -> None:
+                cell.require_within_cap()
+                permitted.append(cell.site)
+
+            seeded = place.seed(cell.order(progress, before_creation))
+            if cloud.spec.paid and seeded.report.outcome == "created" and not permitted:
+                raise AssertionError(f"{cloud.name} made what costs money and did not call order.before_creation")
             progress.ended(seeded.report.outcome, seeded.size_bytes)
         return _result(cell, seeded)
 

@@ -46,7 +46,8 @@ class BadVersion(Refused, LeadsNowhere):
 class RecordVersion:
     """A release and the number of our build of it: 1 is written without a suffix, then `-r2`, `-r3`.
 
-    Versions are ordered by the time of their release (`release_order`), then by revision.
+    Versions are ordered by the time of their release (`release_order`), then by revision; of two names of one time
+    (`2025.01`, `1.5-stream-2025-Q1`) neither is less.
     """
 
     release: str
@@ -76,7 +77,9 @@ class RecordVersion:
             raise BadVersion(f"{text!r}: the first build carries no suffix", hint=f"use {release}")
         return cls(release, int(revision or 1))
 
-    def __lt__(self, other: "RecordVersion") -> bool:
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, RecordVersion):
+            return NotImplemented
         return (release_order(self.release), self.revision) < (release_order(other.release), other.revision)
 
     def __str__(self) -> str:

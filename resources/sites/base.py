@@ -37,7 +37,7 @@ Fact = str | int | dict[str, Any] | list[Any]
 
 
 class PaidSeed(Frozen):
-    """Options of a seed that costs money: its daily cap is asked before anything is created."""
+    """Options of a seed that costs money: the place asks the daily cap by `Order.before_creation`."""
 
     over_daily_cap: bool = Field(
         default=False, description="create the image although as many were created in 24 hours as may be"

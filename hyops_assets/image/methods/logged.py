@@ -23,6 +23,8 @@ REDACTED = "[redacted]"
 _LOG = logging.getLogger("hyops.build")
 _READ_BYTES = 1 << 16
 _TICK_SECONDS = 1.0
+_MOST_LATE_BYTES = 1 << 20
+"""More than a pipe holds (pipe(7)): what follows a program's end is of another that it left behind."""
 _TAIL_LINES = 400
 _LONGEST_LINE = 4096
 _MOST_NOTED = 200
@@ -178,7 +180,7 @@ def printed_by(process: Popen[bytes], deadline: float) -> Iterator[bytes]:
     """
     if process.stdout is None:
         raise AssertionError
-    descriptor = process.stdout.fileno()
+    descriptor, late_bytes = process.stdout.fileno(), 0
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
@@ -186,7 +188,8 @@ def printed_by(process: Popen[bytes], deadline: float) -> Iterator[bytes]:
             ended = process.poll() is not None
             ready = selector.select(0 if ended else min(left, _TICK_SECONDS))
             printed = os.read(descriptor, _READ_BYTES) if ready else b""
-            if ended and not printed:
+            late_bytes += len(printed) if ended else 0
+            if ended and (not printed or late_bytes > _MOST_LATE_BYTES):
                 return
             if ready and not printed:
                 # It closed its output and works on.

@@ -149,7 +149,7 @@ def _download(
             try:
                 # The indexes that a lock was just made of know its versions.
                 _take(apt, packages, cache / "apt" / "incoming", store)
-            except MissingVersion:
+            except (MissingVersion, UntrustedSource, SourceUnreachable):
                 apt.update()
                 _take(apt, packages, cache / "apt" / "incoming", store)
         except SourceUnreachable as error:

@@ -23,7 +23,7 @@ def delete_snapshot(
         snapshot: as it was just read.
         finding: that says that it may go.
         again: judges it once more.
-        before: called once it is certain to be deleted, right before.
+        before: called right before the deletion, and where another was faster.
     """
     try:
         if snapshot.protected:
@@ -34,5 +34,6 @@ def delete_snapshot(
         before()
         client.delete_snapshot(snapshot)
     except NotFound:
+        before()
         return finding.turned("removed", "gone meanwhile")
     return finding.turned("removed")

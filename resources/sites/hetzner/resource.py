@@ -45,7 +45,7 @@ class HetznerProjects:
 
         return HetznerSeeder(self.client(site_name), self._settings.hetzner_site(site_name), is_live=is_live)
 
-    def place(self, name: str, *, is_live: IsLive = lambda run_id: None) -> Project:
+    def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Project:
         """Return a site as a place that is seeded. Raises as `seeder` does."""
         site = self._settings.hetzner_site(name)
         return Project(self.client(name), site, name, environment=self.environment, is_live=is_live)

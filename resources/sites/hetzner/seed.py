@@ -243,7 +243,11 @@ class HetznerSeeder:
         try:
             asked = self._client.create_snapshot(bench.server, description_of(record), labels.written())
         except HetznerUnavailable:
-            self._client.settle_server(bench.server)
+            try:
+                self._client.settle_server(bench.server)
+            except NotFound as error:
+                why = f"server {bench.server.name} is gone before its snapshot was taken"
+                raise ActionFailed(why, hint="seed again; see the console") from error
             known = mine()
             asked = (
                 known[0]

@@ -68,7 +68,7 @@ class Snapshots:
     def remove(
         self, thing: Snapshot, finding: Finding, again: Callable[[], Finding], forget: Callable[[str], object]
     ) -> Finding:
-        """Delete a snapshot; right before that its version is forgotten, which one that stays is not."""
+        """Delete a snapshot; right before that its version is forgotten; one that is kept is still expected."""
         labels = Labels.parse(thing.labels)
 
         def before() -> None:

@@ -156,10 +156,10 @@ class Node:
 
     def preflight(self) -> str:
         """Say whether the site answers, is new enough, and its token may see and do what a seed does."""
-        version = require_version(self._client)
+        version, how = require_version(self._client), " by upload" if self._route == "upload" else ""
         require_readable(self._client)
         require_writable(self._client, route=self._route, version=version, needed_bytes=0)
-        return f"Proxmox VE {version} on {self._seeder.site.host}; the token may seed"
+        return f"Proxmox VE {version} on {self._seeder.site.host}; the token may seed{how}"
 
 
 def audited(facts: TemplateFacts) -> Audited:

@@ -61,7 +61,7 @@ class ProxmoxSeeders:
         client = ProxmoxClient(site, secret(site.token_env), timeouts=self._timeouts, ca_bundle=trust)
         return ProxmoxSeeder(client, site, is_live=is_live)
 
-    def place(self, name: str, *, is_live: IsLive = lambda run_id: None) -> Node:
+    def place(self, name: str, *, is_live: IsLive = lambda run_id: False) -> Node:
         """Return a site as a place that is seeded. Raises as `seeder` does."""
         seeder = self.seeder(name, is_live=is_live)
         return Node(seeder, name, environment=self.environment, is_live=is_live, uploads=self.uploads)
