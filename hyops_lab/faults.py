@@ -142,20 +142,34 @@ async def killing_as_it_grows(fault: Action | None, path: Path) -> AsyncIterator
     if not isinstance(fault, Kill) or not isinstance(fault.when, int):
         yield
         return
-    watching = asyncio.create_task(_watch(fault, fault.when, path))
+    growth = _Growth(path)
+    watching = asyncio.create_task(_watch(fault, fault.when, growth))
     try:
         yield
+        # Done before it was looked at again: the byte has passed all the same.
+        if not watching.done() and growth.grown_bytes() >= fault.when:
+            fault.strike()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _watch(kill: Kill, wanted: int, path: Path) -> None:
-    least = now = _held(path)
-    while now - least < wanted:
+class _Growth:
+    """How many more bytes a sparse file holds than at its emptiest."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._least = _held(path)
+
+    def grown_bytes(self) -> int:
+        now = _held(self._path)
+        self._least = min(self._least, now)
+        return now - self._least
+
+
+async def _watch(kill: Kill, wanted: int, growth: _Growth) -> None:
+    while growth.grown_bytes() < wanted:
         await asyncio.sleep(_WATCH_SECONDS)
-        now = _held(path)
-        least = min(least, now)
     kill.strike()
 
 
