@@ -41,7 +41,7 @@ class PortInUse(HyopsError):
 
 @dataclass(frozen=True)
 class LabFiles:
-    """The rooms of a lab's directory."""
+    """The paths below a lab's directory."""
 
     directory: Path
 
@@ -71,7 +71,7 @@ class LabFiles:
         return self.directory / "authority" / "bundle.pem"
 
     def trace(self) -> Trace:
-        """What every stand-in was asked, over all starts."""
+        """The requests to every stand-in, over all starts."""
         return Trace(self.directory / "trace.jsonl")
 
 
@@ -89,8 +89,8 @@ class Ensemble:
         self.files = LabFiles(directory)
         self.tokens = {name: secrets.token_urlsafe(24) for name in (PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV)}
         make_private_directory(directory)
-        for room in (self.files.objects, self.files.feed):
-            room.mkdir(exist_ok=True)
+        for subdirectory in (self.files.objects, self.files.feed):
+            subdirectory.mkdir(exist_ok=True)
         self._gcs_key: dict[str, str] = {}
         ports = self._former_ports()
         trace = self.files.trace()
@@ -159,7 +159,7 @@ class Ensemble:
                 # Known now: the port, which stands in the key. Keys of earlier starts end, as tokens do.
                 self.gcs.accounts.disable(f"{GCS_PUBLISHER}@{GCS_PROJECT}.iam.gserviceaccount.com")
                 key = json.dumps(self.gcs.key(GCS_PUBLISHER))
-                # A file that the user's shell names would come before the key, and is of another world.
+                # A file that the user's shell names would come before the key, and does not belong to the lab.
                 self._gcs_key = dict(zip(GCS_KEY_VARIABLES, ("", key), strict=True))
             yield
 

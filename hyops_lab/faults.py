@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Page:
-    """Answer with a page instead of the API's words: what a proxy in front does when it minds, or its login does."""
+    """Answer with an HTML page instead of the API's JSON: as a proxy in front refuses, or asks for a login."""
 
     status: int
     html: str = "<html><head><title>Sorry</title></head><body><h1>Try again later</h1></body></html>"
@@ -59,7 +59,7 @@ class Kill:
     """Kill a client's whole process group by SIGKILL, and answer nothing.
 
     Attributes:
-        process_group: whose every process dies.
+        process_group: the group, every process of which dies.
         when: `before` what was asked for is done (it never is), `after` it was done and before it is answered, or
             in its midst: after so many bytes of what the call sends or writes.
     """
@@ -68,7 +68,7 @@ class Kill:
     when: Literal["before", "after"] | int = "before"
 
     def strike(self) -> None:
-        """Kill now. That no process is left is as good."""
+        """Kill now. It is no error that no process is left."""
         with suppress(ProcessLookupError):
             os.killpg(self.process_group, signal.SIGKILL)
 
@@ -122,16 +122,16 @@ class FaultTable:
         return found
 
 
-def kills(fault: Action | None, when: Literal["before", "after"]) -> bool:
-    """Kill if that is what a fault does at this moment, and tell whether it did."""
+def kill_at(fault: Action | None, when: Literal["before", "after"]) -> bool:
+    """Kill if the fault is due at this moment, and return whether it was."""
     if not isinstance(fault, Kill) or fault.when != when:
         return False
     fault.strike()
     return True
 
 
-def kills_between(fault: Action | None, passed: int, now: int) -> None:
-    """Kill if the byte at which a fault does so is among those that passed just now."""
+def kill_between(fault: Action | None, passed: int, now: int) -> None:
+    """Kill if the byte at which the fault is due is among those that passed just now."""
     if isinstance(fault, Kill) and isinstance(fault.when, int) and passed < fault.when <= now:
         fault.strike()
 
@@ -159,10 +159,10 @@ class _Growth:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._least = _held(path)
+        self._least = _allocated_bytes(path)
 
     def grown_bytes(self) -> int:
-        now = _held(self._path)
+        now = _allocated_bytes(self._path)
         self._least = min(self._least, now)
         return now - self._least
 
@@ -173,5 +173,5 @@ async def _watch(kill: Kill, wanted: int, growth: _Growth) -> None:
     kill.strike()
 
 
-def _held(path: Path) -> int:
+def _allocated_bytes(path: Path) -> int:
     return path.stat().st_blocks * _ALLOCATION_BYTES if path.exists() else 0

@@ -1,7 +1,7 @@
 """Small stand-ins of the overlay's packages: their names, their paths, their units, and none of their programs.
 
 Enough for a disk that is inspected and not booted. Systemd files lie below `/lib`, as bookworm ships them, so that
-whoever unpacks them meets the merged `/usr`.
+unpacking them meets the merged `/usr`.
 """
 
 from hyops_lab.debs import Deb, Entry

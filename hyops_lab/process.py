@@ -22,7 +22,7 @@ from hyops_assets.contract.errors import HyopsError
 from hyops_assets.image.private import make_private_directory
 
 _START_SECONDS = 180.0
-"""A busy machine takes a minute to load the stand-ins; one that fails says so at once, by its end."""
+"""A busy machine takes a minute to load the stand-ins; one that fails ends at once."""
 _STOP_SECONDS = 20.0
 _BOUND = "--bound"
 
@@ -33,16 +33,16 @@ class LabFailed(HyopsError):
 
 @dataclass(frozen=True)
 class RunningLab:
-    """A lab process and the socket that tells its environment."""
+    """A lab process and the socket from which its environment is read."""
 
     pid: int
     socket: str
 
     def environment(self) -> dict[str, str]:
-        """Ask for what a client's process needs in its environment.
+        """Read from the lab what a client's process needs in its environment.
 
         Raises:
-            OSError: nobody answers: the lab has ended.
+            OSError: no process answers: the lab has ended.
         """
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
@@ -73,7 +73,7 @@ def start(directory: Path, *, bound: bool = False) -> RunningLab:
     """
     make_private_directory(directory)
     try:
-        # Whoever starts it at the same moment waits, and finds the lab that the first one started.
+        # A process that starts it at the same moment waits, and finds the lab that the first one started.
         with FileLock(directory / "starting.lock", timeout=2 * _START_SECONDS):
             return find(directory) or _start(directory, bound=bound)
     except Timeout as error:
@@ -87,21 +87,21 @@ def _start(directory: Path, *, bound: bool) -> RunningLab:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "hyops_lab.process", str(directory), *([_BOUND] if bound else [])],
-            # Nobody writes into it; its end tells a bound lab that this process is gone, killed or not.
+            # Nothing is written into it. Its end shows a bound lab that this process is gone, killed or not.
             stdin=subprocess.PIPE if bound else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,
         )
     try:
-        said = _first_line(process)
-        found = find(directory) if said else None
+        first_line = _first_line(process)
+        found = find(directory) if first_line else None
     except BaseException:
-        # Ctrl-C while waiting: nobody was told of this lab, so nobody would stop it.
+        # Ctrl-C while waiting: no caller has learnt of this lab, so none would stop it.
         process.kill()
         raise
     if found is None:
-        raise _failed(process, log, slow=said is None)
+        raise _failed(process, log, slow=first_line is None)
     return found
 
 
@@ -128,7 +128,7 @@ def _first_line(process: subprocess.Popen[bytes]) -> bytes | None:
 
 
 def stop(directory: Path) -> bool:
-    """Stop the lab that serves this directory and wait for its end; tell whether there was one."""
+    """Stop the lab that serves this directory and wait for its end; return whether there was one."""
     found = find(directory)
     if found is None:
         return False
@@ -152,7 +152,7 @@ def serve(directory: Path, *, bound: bool) -> None:
 
     Prints `ready` once every stand-in listens.
     """
-    # Only who serves needs the servers: who starts, finds or stops a lab waits for none of their libraries.
+    # Loaded here: a process that only starts, finds or stops a lab does not wait for the servers' libraries.
     from hyops_lab.ensemble import Ensemble
 
     end = socket.socketpair()
@@ -168,26 +168,26 @@ def serve(directory: Path, *, bound: bool) -> None:
     with (
         ensemble.up(),
         tempfile.TemporaryDirectory(prefix="hyops-lab-") as private,
-        socket.socket(socket.AF_UNIX) as door,
+        socket.socket(socket.AF_UNIX) as listener,
     ):
         # A directory of mode 0700: only this user reaches the socket. Its path must stay under 108 bytes.
         address = str(Path(private) / "environment")
-        door.bind(address)
-        door.listen()
+        listener.bind(address)
+        listener.listen()
         (directory / "running.json").write_text(json.dumps(asdict(RunningLab(os.getpid(), address))))
         print("ready", flush=True)  # noqa: T201
         ends = [end[0], sys.stdin] if bound else [end[0]]
-        _answer(door, json.dumps(ensemble.environment).encode(), ends)
+        _send_to_clients(listener, json.dumps(ensemble.environment).encode(), ends)
     (directory / "running.json").unlink(missing_ok=True)
 
 
-def _answer(door: socket.socket, content: bytes, ends: Sequence[socket.socket | TextIO]) -> None:
-    """Tell the environment to whoever connects, until one of `ends` can be read."""
+def _send_to_clients(listener: socket.socket, content: bytes, ends: Sequence[socket.socket | TextIO]) -> None:
+    """Send the content to each client that connects, until one of `ends` can be read."""
     while True:
-        readable, _, _ = select.select([door, *ends], [], [])
+        readable, _, _ = select.select([listener, *ends], [], [])
         if any(end in readable for end in ends):
             return
-        client, _ = door.accept()
+        client, _ = listener.accept()
         with client:
             client.sendall(content)
 

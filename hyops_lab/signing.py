@@ -1,6 +1,6 @@
 """The lab's signing key: signs look-alike ISOs as the vendor signs real ones, and is marked as lab.
 
-Whoever trusts it says so in a `pipeline.yml` that the lab wrote.
+It is trusted only by a `pipeline.yml` that the lab wrote.
 """
 
 import secrets

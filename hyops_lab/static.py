@@ -16,7 +16,7 @@ from aiohttp import web
 
 from hyops_assets.contract.version import RELEASE_PATTERN
 from hyops_lab.authority import Authority
-from hyops_lab.faults import Action, Answer, Delay, FaultTable, kills, kills_between
+from hyops_lab.faults import Action, Answer, Delay, FaultTable, kill_at, kill_between
 from hyops_lab.trace import Request, Trace
 
 HOST = "127.0.0.1"
@@ -57,7 +57,7 @@ class StaticServer:
 
     Attributes:
         faults: what is done wrong on purpose: Answer, Delay and Kill (bytes are those of the body that were sent; the
-            answer goes on, for who fetches is often not who is killed).
+            answer goes on: the client that fetches is often not the process that is killed).
     """
 
     def __init__(self, system: str, directory: Path, trace: Trace, authority: Authority, *, port: int = 0) -> None:
@@ -113,7 +113,7 @@ class StaticServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         fault = self.faults.due(request.method, request.path)
-        kills(fault, "before")
+        kill_at(fault, "before")
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
         plan = self._plan(request, request.match_info["name"])
@@ -130,7 +130,7 @@ class StaticServer:
                 await response.prepare(request)
                 await self._send(request, response, plan.body, noted, fault)
             await response.write_eof()
-        kills(fault, "after")
+        kill_at(fault, "after")
         return response
 
     async def _send(
@@ -147,11 +147,11 @@ class StaticServer:
                 # Read in a thread: where nothing is awaited, the loop never learns that the client has gone.
                 while chunk := await asyncio.to_thread(file.read, min(stop - sent, _CHUNK_BYTES)):
                     if sent + len(chunk) == stop:
-                        # Before the last bytes leave: whoever has them all finds the request in the trace.
+                        # Before the last bytes leave: a client that has them all finds the request in the trace.
                         self._trace.add(replace(noted, answer_bytes=stop))
                         traced = True
                     await response.write(chunk)
-                    kills_between(fault, sent, sent + len(chunk))
+                    kill_between(fault, sent, sent + len(chunk))
                     sent += len(chunk)
         finally:
             if not traced:

@@ -1,4 +1,4 @@
-"""What every stand-in was asked: a trace on disk, and counters that outlive a restart."""
+"""The requests to every stand-in: a trace on disk, and counters that outlive a restart."""
 
 import json
 import threading

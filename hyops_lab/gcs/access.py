@@ -44,7 +44,7 @@ class Binding(TypedDict):
 
 
 def permissions(principal: str | None, bindings: Iterable[Binding], *, public: bool) -> frozenset[str]:
-    """Return what someone may do under a policy.
+    """Return the permissions of a principal under a policy.
 
     Args:
         principal: the e-mail address of a service account; None for an anonymous caller.
@@ -79,7 +79,7 @@ def checked_bindings(given: object) -> list[Binding]:
 
 
 def denied(principal: str | None, permission: str, resource: str) -> ApiError:
-    """Return the answer to a caller without a permission: 401 for an anonymous caller, 403 for someone known."""
+    """Return the answer to a caller without a permission: 401 for an anonymous caller, 403 for a known account."""
     noun = "object" if permission.startswith("storage.objects.") else "bucket"
     caller = principal or "Anonymous caller"
     message = (

@@ -144,10 +144,10 @@ class Api:
 
     async def _test_permissions(self, call: Call) -> web.Response:
         bucket = self._buckets.get(call.request.match_info["bucket"])
-        asked = call.request.query.getall("permissions", [])
-        if not asked or any(not one.startswith("storage.") for one in asked):
+        requested = call.request.query.getall("permissions", [])
+        if not requested or any(not one.startswith("storage.") for one in requested):
             raise invalid("Invalid permissions.")
-        held = sorted(self.held(call.principal, bucket) & set(asked))
+        held = sorted(self.held(call.principal, bucket) & set(requested))
         answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
         return web.json_response(answer | ({"permissions": held} if held else {}))
 

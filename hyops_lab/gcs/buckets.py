@@ -58,7 +58,7 @@ class Bucket:
         return self.resource["iamConfiguration"]["publicAccessPrevention"] == "enforced"
 
     def allowed(self, principal: str | None) -> frozenset[str]:
-        """Return what someone may do here by the bucket's own policy."""
+        """Return a principal's permissions by the bucket's own policy."""
         return permissions(principal, self.bindings, public=not self.public_access_prevented)
 
     def retained_until(self, created: datetime) -> datetime | None:
@@ -75,7 +75,7 @@ class Bucket:
         """Replace the policy.
 
         Raises:
-            ApiError: 412: someone else replaced it since it was read, or everyone would be let in where that is
+            ApiError: 412: another client replaced it since it was read, or everyone would be let in where that is
                 prevented; 400: a role or a member that does not exist.
         """
         if "etag" in body and body["etag"] != self.policy()["etag"]:
@@ -153,7 +153,7 @@ class Buckets:
         return sorted(own, key=lambda bucket: bucket.name)
 
     def __contains__(self, name: object) -> bool:
-        """Whether somebody has the name."""
+        """Whether the name is taken."""
         return name in self._all
 
     def get(self, name: str) -> Bucket:

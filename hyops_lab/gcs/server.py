@@ -98,8 +98,8 @@ class GcsStandIn:
         bindings.append({"role": "roles/storage.legacyObjectReader", "members": ["allUsers"]})
         self._buckets.create({"name": name, "location": "EU"}).set_policy({"bindings": bindings})
 
-    def give_away(self, name: str) -> None:
-        """Have a bucket of another project, on which no account here has any right."""
+    def provide_foreign_bucket(self, name: str) -> None:
+        """Create a bucket of another project, on which no account here has any right."""
         self._buckets.create({"name": name}, project_number="2")
 
     def bucket_policy(self, name: str, policy: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class GcsStandIn:
         for method, path, handler in self._api.routes():
             app.router.add_route(method, path, functools.partial(self._serve, handler, ApiError.as_json))
         for method in ("GET", "HEAD"):
-            plain = functools.partial(self._serve, self._plain, ApiError.as_xml)
+            plain = functools.partial(self._serve, self._get_by_plain_url, ApiError.as_xml)
             app.router.add_route(method, "/{bucket}/{object:.+}", plain)
         app.router.add_route("*", "/{path:.*}", functools.partial(self._serve, _unknown, ApiError.as_json))
         # As large a buffer as a few reads take: with aiohttp's own an upload waits at every 64 KiB.
@@ -135,7 +135,7 @@ class GcsStandIn:
     async def stop(self) -> None:
         """Stop listening and close every connection."""
         for connection in list(self._connections):
-            # An idle client never answers TLS' goodbye; waiting for it would outlive the event loop.
+            # An idle client never answers TLS' close; waiting for it would outlive the event loop.
             connection.abort()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -144,10 +144,10 @@ class GcsStandIn:
         await asyncio.sleep(0)
 
     async def _serve(self, handler: Handler, worded: Wording, request: web.Request) -> web.StreamResponse:
-        self._remember(request)
+        self._track_connection(request)
         fault = self.faults.due(request.method, request.path)
         try:
-            answer = await self._answered(handler, request, fault)
+            answer = await self._dispatch(handler, request, fault)
         except ApiError as error:
             # The rest of a body is read, as by a proxy in front: the sender gets the answer, not a broken pipe.
             await _drain(request)
@@ -159,18 +159,18 @@ class GcsStandIn:
             # Only sending it decides its status: whole, a range, or not satisfiable.
             with contextlib.suppress(ConnectionResetError):
                 await answer.prepare(request)
-        self._note("gcs", request, answer, dropped=dropped)
+        self._trace_request("gcs", request, answer, dropped=dropped)
         if dropped and request.transport is not None:
             request.transport.abort()
         return answer
 
-    async def _answered(self, handler: Handler, request: web.Request, fault: Action | None) -> web.StreamResponse:
+    async def _dispatch(self, handler: Handler, request: web.Request, fault: Action | None) -> web.StreamResponse:
         if isinstance(fault, Answer):
             raise ApiError(fault.status, fault.code, fault.message)
         principal = self.accounts.principal(request.headers.get("Authorization"), request.method)
         return await handler(Call(request, principal, isinstance(fault, Pretend)))
 
-    async def _plain(self, call: Call) -> web.StreamResponse:
+    async def _get_by_plain_url(self, call: Call) -> web.StreamResponse:
         """Answer a GET or a HEAD under an object's plain URL, with ranges and what is noted of it."""
         names = call.request.match_info
         found = self._api.readable(call.principal, names["bucket"], names["object"], call.query)
@@ -180,12 +180,12 @@ class GcsStandIn:
         headers.setdefault("Cache-Control", "public, max-age=3600")
         return Sent(self._objects.content(found), headers=headers)
 
-    def _remember(self, request: web.Request) -> None:
+    def _track_connection(self, request: web.Request) -> None:
         if request.transport is not None:
             self._connections.add(request.transport)
 
     async def _token(self, request: web.Request) -> web.Response:
-        self._remember(request)
+        self._track_connection(request)
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
         fault = self.faults.due(request.method, request.path)
         if isinstance(fault, Answer):
@@ -196,10 +196,10 @@ class GcsStandIn:
             except GrantRefused as error:
                 refusal = {"error": "invalid_grant", "error_description": str(error)}
                 answer = web.json_response(refusal, status=400)
-        self._note("gcs-oauth", request, answer, dropped=False)
+        self._trace_request("gcs-oauth", request, answer, dropped=False)
         return answer
 
-    def _note(self, system: str, request: web.Request, answer: web.StreamResponse, *, dropped: bool) -> None:
+    def _trace_request(self, system: str, request: web.Request, answer: web.StreamResponse, *, dropped: bool) -> None:
         # The path only: the query of an upload holds the session, which is a secret.
         size = 0 if dropped or request.method == "HEAD" else answer.content_length or 0
         sent = request.content_length or 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hyops_lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend, kills
+from hyops_lab.faults import Answer, Delay, DropAfterCommit, FaultTable, Pretend, kill_at
 from hyops_lab.hetzner.limits import RateLimit, Tokens
 from hyops_lab.trace import Request, Trace
 
@@ -38,7 +38,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, as JSON: what a test holds against the vendor's schema. `path` is below /v1."""
+    """One request and its answer, as JSON: what a test checks against the vendor's schema. `path` is below /v1."""
 
     method: str
     path: str
@@ -48,9 +48,9 @@ class Exchange:
     answer: Any
 
 
-Witness = Callable[[Exchange], None]
+Observer = Callable[[Exchange], None]
 
-WITNESSES: list[Witness] = []
+OBSERVERS: list[Observer] = []
 """Called with every request and answer of every project in this process, of any caller."""
 
 
@@ -111,7 +111,7 @@ class ApiState:
         return time.time() + self.clock_ahead
 
 
-def request_rules(api: ApiState, faults: FaultTable, trace: Trace, witness: Witness | None) -> Any:
+def request_rules(api: ApiState, faults: FaultTable, trace: Trace, observer: Observer | None) -> Any:
     """Return the middleware that checks token and rate, commits the faults, words the errors and writes the trace."""
 
     @web.middleware
@@ -119,18 +119,18 @@ def request_rules(api: ApiState, faults: FaultTable, trace: Trace, witness: Witn
         path = request.path.removeprefix(ROOT)
         fault = faults.due(request.method, path)
         request[PRETEND] = isinstance(fault, Pretend)
-        if kills(fault, "before"):
+        if kill_at(fault, "before"):
             return _cut(request)
         try:
-            response = await _answer(request, handler, api, fault)
+            response = await _dispatch(request, handler, api, fault)
         except ApiError as error:
             response = _error(error)
         response.headers.update(api.rate.headers(api.now()))
         response.headers["Date"] = formatdate(api.now(), usegmt=True)
-        await _bear_witness(request, response, path, trace, witness)
+        await _report_exchange(request, response, path, trace, observer)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
-        if kills(fault, "after") or isinstance(fault, DropAfterCommit):
+        if kill_at(fault, "after") or isinstance(fault, DropAfterCommit):
             _cut(request)
         return response
 
@@ -144,7 +144,7 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _answer(request: web.Request, handler: Handler, api: ApiState, fault: object) -> web.StreamResponse:
+async def _dispatch(request: web.Request, handler: Handler, api: ApiState, fault: object) -> web.StreamResponse:
     # An unknown path is answered before the token is looked at, as the live API does.
     if request.match_info.http_exception is not None:
         raise ApiError(404, "not_found", "api route not found")
@@ -167,18 +167,18 @@ def _error(error: ApiError) -> web.Response:
     return web.json_response(body, status=error.status)
 
 
-async def _bear_witness(
-    request: web.Request, response: web.StreamResponse, path: str, trace: Trace, witness: Witness | None
+async def _report_exchange(
+    request: web.Request, response: web.StreamResponse, path: str, trace: Trace, observer: Observer | None
 ) -> None:
     sent = await request.read()
     answer = response.body if isinstance(response, web.Response) else None
     answered = answer if isinstance(answer, bytes) else b""
     trace.add(Request("hetzner", request.method, path, response.status, len(sent), len(answered)))
-    witnesses = [*WITNESSES, *([witness] if witness is not None else [])]
-    if witnesses:
+    observers = [*OBSERVERS, *([observer] if observer is not None else [])]
+    if observers:
         query = {key: request.query.getall(key) for key in request.query}
         body = json.loads(sent) if sent else None
         seen = json.loads(answered) if answered else None
         exchange = Exchange(request.method, path, query, body, response.status, seen)
-        for each in witnesses:
+        for each in observers:
             each(exchange)

@@ -26,8 +26,8 @@ class Metadata:
     async def start(self) -> None:
         """Listen on a free port."""
         app = web.Application()
-        app.router.add_get(f"{_ROOT}/metadata/instance-id", self._tell_id)
-        app.router.add_get(f"{_ROOT}/userdata", self._tell_user_data)
+        app.router.add_get(f"{_ROOT}/metadata/instance-id", self._serve_id)
+        app.router.add_get(f"{_ROOT}/userdata", self._serve_user_data)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -39,10 +39,10 @@ class Metadata:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _tell_id(self, _: web.Request) -> web.Response:
+    async def _serve_id(self, _: web.Request) -> web.Response:
         return web.Response(text=str(self._server_id))
 
-    async def _tell_user_data(self, _: web.Request) -> web.Response:
+    async def _serve_user_data(self, _: web.Request) -> web.Response:
         if not self._user_data:
             raise web.HTTPNotFound
         return web.Response(text=self._user_data)

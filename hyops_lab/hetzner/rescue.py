@@ -15,7 +15,7 @@ from typing import Literal
 import asyncssh
 
 from hyops_assets.image.programs import run
-from hyops_lab.faults import Delay, DropAfterCommit, FaultTable, killing_as_it_grows, kills
+from hyops_lab.faults import Delay, DropAfterCommit, FaultTable, kill_at, killing_as_it_grows
 from hyops_lab.hetzner.confinement import Cell, CellFailed, run_confined
 from hyops_lab.hetzner.metadata import Metadata
 from hyops_lab.hetzner.shims import install_shims
@@ -28,7 +28,7 @@ Withheld = Literal["shadow", "user_data"]
 """What a booted system may lack: root's password in its /etc/shadow, the user_data in its metadata service."""
 
 
-class _Door(asyncssh.SSHServer):
+class _SshServer(asyncssh.SSHServer):
     def __init__(self, public_keys: frozenset[bytes], connections: set[asyncssh.SSHServerConnection]) -> None:
         self._public_keys = public_keys
         self._connections = connections
@@ -69,7 +69,7 @@ class RescueHost:
         discard_zeroes: whether blkdiscard empties a disk. Not every real backend does.
         without: programs below /usr/bin that are missing in there.
         resolves: whether names are resolved in there.
-        withholds: what a system in there does not know of its server, as the real one may not.
+        withholds: what a system in there cannot read of its server, as may hold for the real one.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RescueHost:
         and DropAfterCommit.
 
         Raises:
-            OSError: the port is taken: better said now than when a server boots.
+            OSError: the port is taken: better reported now than when a server boots.
         """
         self._directory = directory
         self._trace = trace
@@ -133,7 +133,7 @@ class RescueHost:
             keys: public keys that get in.
             power_down: called when a command brings it down.
             root_password: in its /etc/shadow, hashed; where empty, root has none there.
-            user_data: that its metadata service tells.
+            user_data: that its metadata service serves.
 
         Raises:
             OSError: the address and port are taken.
@@ -148,7 +148,7 @@ class RescueHost:
         if not self._discard_zeroes:
             (control / "discard-keeps-data").touch()
         host_key = asyncssh.generate_private_key("ssh-ed25519")
-        etc = await self._settle(server_id, host_key, "" if "shadow" in self._withholds else root_password)
+        etc = await self._write_etc(server_id, host_key, "" if "shadow" in self._withholds else root_password)
         metadata = Metadata(server_id, "" if "user_data" in self._withholds else user_data)
         await metadata.start()
         place = self._directory / f"metadata-{server_id}"
@@ -178,7 +178,7 @@ class RescueHost:
             listener = await asyncssh.listen(
                 address,
                 self.port,
-                server_factory=lambda: _Door(allowed, connections),
+                server_factory=lambda: _SshServer(allowed, connections),
                 server_host_keys=[host_key],
                 process_factory=on_command,
                 encoding=None,
@@ -191,7 +191,7 @@ class RescueHost:
             raise
         self._endpoints[server_id] = _Endpoint(listener, metadata, running, connections)
 
-    async def _settle(self, server_id: int, host_key: asyncssh.SSHKey, root_password: str) -> Path:
+    async def _write_etc(self, server_id: int, host_key: asyncssh.SSHKey, root_password: str) -> Path:
         """Write what a booted system has of its own in /etc: its public host key and root's line in /etc/shadow."""
         if self._directory is None:
             raise RuntimeError("the rescue host was not prepared")
@@ -228,7 +228,7 @@ class RescueHost:
     ) -> None:
         received = sent = 0
         fault = self._faults.due("SSH", f"/servers/{server_id}")
-        if kills(fault, "before"):
+        if kill_at(fault, "before"):
             process.channel.get_connection().abort()
             return
 
@@ -265,16 +265,16 @@ class RescueHost:
                 if not task.done():
                     task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
-        status = _ending(work, process)
+        status = _exit_status(work, process)
         if self._trace is not None:
             self._trace.add(Request("rescue", "SSH", f"/servers/{server_id}", status, received, sent))
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
-        if kills(fault, "after") or isinstance(fault, DropAfterCommit):
+        if kill_at(fault, "after") or isinstance(fault, DropAfterCommit):
             process.channel.get_connection().abort()
         with contextlib.suppress(OSError, asyncssh.Error):
             process.exit(status)
-        await _obey(cell, power_down)
+        await _power_down_if_asked(cell, power_down)
 
 
 def _hashed(password: str) -> str:
@@ -282,7 +282,7 @@ def _hashed(password: str) -> str:
     return run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n".encode()).stdout.decode().strip()
 
 
-async def _obey(cell: Cell, power_down: PowerDown) -> None:
+async def _power_down_if_asked(cell: Cell, power_down: PowerDown) -> None:
     """Bring the server down if a command asked for it."""
     power = cell.control / "power"
     if power.exists():
@@ -291,8 +291,8 @@ async def _obey(cell: Cell, power_down: PowerDown) -> None:
         await power_down(word)
 
 
-def _ending(work: asyncio.Task[int], process: asyncssh.SSHServerProcess[bytes]) -> int:
-    """Return the exit status; a command that could not run at all says why to its client."""
+def _exit_status(work: asyncio.Task[int], process: asyncssh.SSHServerProcess[bytes]) -> int:
+    """Return the exit status; of a command that could not run at all, its client gets the reason."""
     if work.cancelled():
         return 255
     error = work.exception()

@@ -151,9 +151,9 @@ class ServerCalls:
 
     def _addresses(self, body: dict[str, Any], server_id: int) -> tuple[str, str]:
         """Return a new server's IPv4 address and IPv6 network, as `public_net` asks; else both."""
-        asked = body.get("public_net") or {}
-        ipv4 = self._project.free_address() if asked.get("enable_ipv4", True) else ""
-        if not asked.get("enable_ipv6", True):
+        public_net = body.get("public_net") or {}
+        ipv4 = self._project.free_address() if public_net.get("enable_ipv4", True) else ""
+        if not public_net.get("enable_ipv6", True):
             return ipv4, ""
         network = self._project.free_network(server_id, reachable=not ipv4)
         if network is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from aiohttp import web
 
 from hyops_lab.faults import FaultTable
-from hyops_lab.hetzner.answers import ROOT, ApiState, Witness, request_rules
+from hyops_lab.hetzner.answers import ROOT, ApiState, Observer, request_rules
 from hyops_lab.hetzner.api import Api
 from hyops_lab.hetzner.limits import RateLimit, Tokens
 from hyops_lab.hetzner.project import Project
@@ -30,7 +30,7 @@ class HetznerStandIn:
         rate: how many requests are answered.
         clock_ahead: seconds by which Hetzner's clock is ahead of this host's.
         faults: what is done wrong on purpose.
-        witness: called with every request and answer.
+        observer: called with every request and answer.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class HetznerStandIn:
         rate: RateLimit | None = None,
         clock_ahead: float = 0.0,
         faults: FaultTable | None = None,
-        witness: Witness | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.faults = faults if faults is not None else FaultTable()
         self.rate = rate or RateLimit()
@@ -56,7 +56,7 @@ class HetznerStandIn:
         self._directory = state_dir
         self._trace = trace
         self._state = ApiState(Tokens(token, read_only_token), self.rate, clock_ahead)
-        self._witness = witness
+        self._observer = observer
         self._rescue = rescue or RescueHost()
         self.worker = Worker(self.project, self._rescue, delays or {})
         self._api = Api(self.project, self.worker, snapshot_limit=snapshot_limit, server_limit=server_limit)
@@ -89,7 +89,7 @@ class HetznerStandIn:
             OSError: the port is taken.
         """
         self._rescue.prepare(self._directory, self._trace, self.faults)
-        app = web.Application(middlewares=[request_rules(self._state, self.faults, self._trace, self._witness)])
+        app = web.Application(middlewares=[request_rules(self._state, self.faults, self._trace, self._observer)])
         app.add_routes(self._api.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

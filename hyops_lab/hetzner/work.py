@@ -33,7 +33,7 @@ class _Failed(Exception):
         self.why = why
 
 
-async def _passed(delay: Delay) -> None:
+async def _wait(delay: Delay) -> None:
     """Wait a delay out."""
     if not callable(delay):
         await asyncio.sleep(delay)
@@ -42,7 +42,7 @@ async def _passed(delay: Delay) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _said(error: OSError | HyopsError) -> str:
+def _one_line(error: OSError | HyopsError) -> str:
     """Return an error in one line."""
     return error.message if isinstance(error, HyopsError) else said_by_system(error)
 
@@ -115,7 +115,7 @@ class Worker:
     async def _carry_out(self, task: Task) -> None:
         if task.after is not None and task.after in self._jobs:
             await self._jobs[task.after]
-        await _passed(self._delays.get(task.command, 0.0))
+        await _wait(self._delays.get(task.command, 0.0))
         effect = None if task.pretended else self._effects.get(task.command)
         failing = self.failing.get(task.command)
         try:
@@ -125,7 +125,7 @@ class Worker:
                 await effect(task)
         except (OSError, HyopsError, _Failed) as error:
             # What is not caught here would leave the action running for ever, and its client waiting.
-            why = error.why if isinstance(error, _Failed) else Failure(code="action_failed", message=_said(error))
+            why = error.why if isinstance(error, _Failed) else Failure(code="action_failed", message=_one_line(error))
             task.status, task.error = "error", why
             if task.command == "create_image" and (image := self._image(task)):
                 image.status = "unavailable"
@@ -208,6 +208,6 @@ class Worker:
                 image.status = "available"
 
     async def _make_available(self, image: Image, later: Delay) -> None:
-        await _passed(later)
+        await _wait(later)
         image.status = "available"
         self._project.save()

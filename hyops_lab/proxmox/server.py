@@ -23,7 +23,7 @@ from hyops_lab.faults import (
     FaultTable,
     Page,
     Pretend,
-    kills,
+    kill_at,
 )
 from hyops_lab.proxmox.access import Access
 from hyops_lab.proxmox.answers import ApiError, Parameters
@@ -55,7 +55,7 @@ class Exchange:
 
 
 OBSERVERS: list[Callable[[Exchange], None]] = []
-"""Called with every request and answer of every cluster in this process, whoever made it."""
+"""Called with every request and answer of every cluster in this process, of any caller."""
 
 
 class ProxmoxStandIn:
@@ -67,7 +67,7 @@ class ProxmoxStandIn:
         authority: signs the server's certificate.
         token_id: `user@realm!name` of the one API token.
         token: its secret.
-        nodes: their names; the first one is what is talked to.
+        nodes: their names; clients talk to the first one.
         port: 0 takes a free one; `port` tells which.
         ca_bundle: whom `download-url` trusts; None is the system's bundle.
         boot_guests: whether starting a machine boots its disk in QEMU (slow: TCG).
@@ -158,7 +158,7 @@ class ProxmoxStandIn:
         await self.workers.stop_all()
         await self.guests.stop_all()
         for connection in list(self._connections):
-            # An idle client never answers TLS' goodbye; waiting for it would outlive the event loop.
+            # An idle client never answers TLS' close; waiting for it would outlive the event loop.
             connection.abort()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -173,12 +173,12 @@ class ProxmoxStandIn:
         received, data = 0, None
         refusal: ApiError | None = None
         fault = self.faults.due(request.method, path)
-        if kills(fault, "before"):
+        if kill_at(fault, "before"):
             return _cut(request)
         if isinstance(fault, Page):
             return web.Response(status=fault.status, text=fault.html, content_type="text/html")
         try:
-            self._require_welcome(request, fault)
+            self._require_token_and_no_fault(request, fault)
             received = await self._read_body(request, call, fault)
             if not isinstance(fault, Pretend):
                 data = await self._do(request, path, parameters, handler, call)
@@ -195,11 +195,11 @@ class ProxmoxStandIn:
         answer = web.json_response({"data": data}) if refusal is None else _refusal(refusal)
         for observe in (*OBSERVERS, *self.observers):
             observe(Exchange(request.method, path, call.parameters, answer.status, data))
-        dropped = kills(fault, "after") or isinstance(fault, DropAfterCommit)
+        dropped = kill_at(fault, "after") or isinstance(fault, DropAfterCommit)
         self._record(request, answer.status, received, answer, dropped=dropped)
         return _cut(request) if dropped else answer
 
-    def _require_welcome(self, request: web.Request, fault: Action | None) -> None:
+    def _require_token_and_no_fault(self, request: web.Request, fault: Action | None) -> None:
         """Refuse a call that a fault is for, and one without the token."""
         if isinstance(fault, Answer):
             raise ApiError(fault.status, fault.message)
@@ -259,7 +259,7 @@ def _refusal(error: ApiError) -> web.Response:
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
-    """Cut the connection; what is returned reaches nobody."""
+    """Cut the connection; no caller gets what is returned."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
-from hyops_lab.faults import FaultTable, killing_as_it_grows, kills
+from hyops_lab.faults import FaultTable, kill_at, killing_as_it_grows
 from hyops_lab.proxmox.answers import ApiError, parameter_error
 from hyops_lab.proxmox.images import image_info, run, sha256_of, write_stream
 from hyops_lab.proxmox.workers import Log
@@ -184,11 +184,11 @@ class Storages:
     async def import_image(self, source: Path, volid: str) -> None:
         """Write an image's guest-visible bytes onto an empty volume."""
         fault, target = self._faults.due("IMPORT", volid), self.path(volid)
-        kills(fault, "before")
+        kill_at(fault, "before")
         form = str((await image_info(source))["format"])
         async with killing_as_it_grows(fault, target):
             await run("qemu-img", "convert", "-n", "--target-is-zero", "-f", form, "-O", "raw", source, target)
-        kills(fault, "after")
+        kill_at(fault, "after")
 
     async def virtual_size(self, source: Path) -> int:
         """Return how many bytes a guest sees in an image."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import BodyPartReader, web
 
-from hyops_lab.faults import Action, kills_between
+from hyops_lab.faults import Action, kill_between
 from hyops_lab.proxmox.answers import ApiError
 from hyops_lab.proxmox.call import Call
 from hyops_lab.proxmox.images import write_stream
@@ -50,7 +50,7 @@ async def read_upload(request: web.Request, call: Call, spool: Path, fault: Acti
 async def _chunks(part: BodyPartReader, fault: Action | None) -> AsyncIterator[bytes]:
     received = 0
     while chunk := await part.read_chunk(_CHUNK_BYTES):
-        kills_between(fault, received, received + len(chunk))
+        kill_between(fault, received, received + len(chunk))
         received += len(chunk)
         yield chunk
         await asyncio.sleep(0)

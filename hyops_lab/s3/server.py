@@ -62,11 +62,11 @@ class S3StandIn:
         return f"https://{HOST}:{self.port}"
 
     def provide_bucket(self, name: str, conduct: Conduct | None = None) -> Bucket:
-        """Have a bucket."""
+        """Create a bucket, or return the one that is there."""
         return self.buckets.setdefault(name, Bucket(conduct or Conduct()))
 
     def key(self, name: str, secret: str, *, may_write: bool = True) -> None:
-        """Have a key, with the rights to read and list, and mostly to write."""
+        """Create a key with the rights to read and list, and to write unless `may_write` is false."""
         self.keys[name] = secret
         if not may_write:
             self.readers.add(name)
@@ -108,7 +108,7 @@ class S3StandIn:
         try:
             if isinstance(fault, Answer):
                 raise S3Error(fault.status, fault.code, fault.message)
-            answer = self._answered(request, body)
+            answer = self._dispatch(request, body)
         except S3Error as error:
             answer = error.answer()
         if isinstance(fault, Delay):
@@ -121,7 +121,7 @@ class S3StandIn:
             request.transport.abort()
         return answer
 
-    def _answered(self, request: web.Request, body: bytes) -> web.Response:
+    def _dispatch(self, request: web.Request, body: bytes) -> web.Response:
         found = signer(request, self.keys, self.clock())
         if found is not None:
             require_body(request, hashlib.sha256(body).hexdigest())
@@ -169,7 +169,7 @@ def _in_bucket(request: web.Request, bucket: Bucket, bucket_name: str) -> web.Re
 def _of_object(request: web.Request, bucket: Bucket, name: str, body: bytes) -> web.Response:
     query, method = request.query, request.method
     if method in ("GET", "HEAD") and "uploadId" not in query:
-        return _sent(request, bucket, bucket.get(name))
+        return _get_object(request, bucket, bucket.get(name))
     if method == "GET":
         parts = sorted(bucket.upload(name, query["uploadId"]).parts.items())
         elements = [
@@ -178,21 +178,21 @@ def _of_object(request: web.Request, bucket: Bucket, name: str, body: bytes) -> 
         ]
         return document("ListPartsResult", [("Key", name), ("IsTruncated", "false"), *elements])
     if method == "POST" and "uploads" in query:
-        upload_id = bucket.begin(name, _noted(request.headers))
+        upload_id = bucket.begin(name, _kept_headers(request.headers))
         return document("InitiateMultipartUploadResult", [("Key", name), ("UploadId", upload_id)])
     if method == "POST" and "uploadId" in query:
-        stored = bucket.complete(name, query["uploadId"], _listed(body), request.headers)
+        stored = bucket.complete(name, query["uploadId"], _parts_of(body), request.headers)
         return document("CompleteMultipartUploadResult", [("Key", name), ("ETag", stored.etag)])
     if method == "DELETE" and "uploadId" in query:
         bucket.upload(name, query["uploadId"])
         del bucket.uploads[query["uploadId"]]
         return web.Response(status=204)
     if method == "PUT":
-        return _taken(request, bucket, name, body)
+        return _put_object_or_part(request, bucket, name, body)
     raise denied()
 
 
-def _taken(request: web.Request, bucket: Bucket, name: str, body: bytes) -> web.Response:
+def _put_object_or_part(request: web.Request, bucket: Bucket, name: str, body: bytes) -> web.Response:
     _require_checksums(request.headers, body, needed=bucket.conduct.object_lock)
     if "uploadId" in request.query:
         number = int(request.query.get("partNumber", "0"))
@@ -200,12 +200,12 @@ def _taken(request: web.Request, bucket: Bucket, name: str, body: bytes) -> web.
             raise S3Error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000")
         bucket.upload(name, request.query["uploadId"]).parts[number] = body
         return web.Response(headers={"ETag": part_tag(body)})
-    stored = bucket.put(name, body, _noted(request.headers), request.headers)
+    stored = bucket.put(name, body, _kept_headers(request.headers), request.headers)
     version = {"x-amz-version-id": stored.version} if bucket.conduct.versioned else {}
     return web.Response(headers={"ETag": stored.etag, **version})
 
 
-def _sent(request: web.Request, bucket: Bucket, stored: Stored) -> web.Response:
+def _get_object(request: web.Request, bucket: Bucket, stored: Stored) -> web.Response:
     headers = {**stored.headers, "ETag": stored.etag, "Accept-Ranges": "bytes"}
     headers["Last-Modified"] = formatdate(stored.modified, usegmt=True)
     if request.method == "HEAD":
@@ -224,12 +224,12 @@ def _sent(request: web.Request, bucket: Bucket, stored: Stored) -> web.Response:
     return web.Response(body=content, status=status, headers=headers)
 
 
-def _noted(headers: Mapping[str, str]) -> dict[str, str]:
+def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     kept = {name: headers[name] for name in _KEPT if name in headers}
     return kept | {name.lower(): value for name, value in headers.items() if name.lower().startswith(_META)}
 
 
-def _listed(body: bytes) -> list[tuple[int, str]]:
+def _parts_of(body: bytes) -> list[tuple[int, str]]:
     try:
         root = ET.fromstring(body)  # noqa: S314 - of this machine's own tests
         parts = [one for one in root if one.tag.rpartition("}")[2] == "Part"]

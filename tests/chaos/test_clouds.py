@@ -109,7 +109,7 @@ def test_a_second_machine_a_spare_volume_and_a_partial_download_are_seen(lab: En
     lab.proxmox.inventory.machines[9001] = Machine(9001, {"lock": "create", "scsi0": "local-lvm:vm-9001-disk-0"})
     lab.proxmox.volume_path("local-lvm:vm-9001-disk-0").write_bytes(DISK)
     (lab.files.directory / "proxmox" / "storage" / "local" / "import" / "b.qcow2.tmp_dwnl.1").touch()
-    told = found(PROXMOX, lab)
-    assert "not one ready template alone: template ready; machine unnamed, locked (create)" in told
-    assert "vm-9001-disk-0" in told
-    assert "b.qcow2.tmp_dwnl.1" in told
+    report = found(PROXMOX, lab)
+    assert "not one ready template alone: template ready; machine unnamed, locked (create)" in report
+    assert "vm-9001-disk-0" in report
+    assert "b.qcow2.tmp_dwnl.1" in report

@@ -90,7 +90,7 @@ def test_a_limit_of_the_hosts_own_is_kept_and_is_not_taken_for_ours(tmp_path: Pa
     assert (tmp_path / "file").stat().st_size <= 1 << 16
 
 
-def test_whoever_waits_stops_a_program_by_raising(tmp_path: Path) -> None:
+def test_a_waiting_caller_stops_a_program_by_raising(tmp_path: Path) -> None:
     def cancel() -> None:
         if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
             raise InterruptedError

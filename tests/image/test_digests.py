@@ -31,7 +31,7 @@ def test_progress_ends_at_the_files_size(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     with path.open("wb") as file:
         file.truncate(2 * CHUNK_BYTES + 5)
-    told: list[int] = []
-    sha256_of_file(path, progress=lambda stage, done, total: told.append(done))
-    assert told == sorted(told)
-    assert told[-1] == 2 * CHUNK_BYTES + 5
+    done_bytes: list[int] = []
+    sha256_of_file(path, progress=lambda stage, done, total: done_bytes.append(done))
+    assert done_bytes == sorted(done_bytes)
+    assert done_bytes[-1] == 2 * CHUNK_BYTES + 5

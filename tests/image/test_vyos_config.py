@@ -8,7 +8,7 @@ from hyops_lab.miniature import saved_config
 LETTERS = st.text(st.sampled_from(list("ab {}\n\t;\"'\\\\/*")), max_size=60)
 
 
-def told(text: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+def statements_of(text: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     return [(statement.inside, statement.words) for statement in read_configuration(text).statements]
 
 
@@ -22,7 +22,7 @@ def test_vyos_own_default_configuration_reads_without_mistake() -> None:
 
 def test_nodes_tags_and_values_are_reported_with_what_is_around_them() -> None:
     text = 'interfaces {\n  ethernet eth0 {\n address dhcp\n disable\n }\n}\n// Release version: "x"\n'
-    assert told(text) == [
+    assert statements_of(text) == [
         ((), ("interfaces",)),
         (("interfaces",), ("ethernet", "eth0")),
         (("interfaces", "ethernet", "eth0"), ("address", "dhcp")),
@@ -32,7 +32,7 @@ def test_nodes_tags_and_values_are_reported_with_what_is_around_them() -> None:
 
 
 def test_a_layout_on_one_line_hides_nothing() -> None:
-    assert told("user vyos { authentication { plaintext-password x } }")[-1] == (
+    assert statements_of("user vyos { authentication { plaintext-password x } }")[-1] == (
         ("user", "vyos", "authentication"),
         ("plaintext-password", "x"),
     )
@@ -40,7 +40,7 @@ def test_a_layout_on_one_line_hides_nothing() -> None:
 
 def test_quotations_and_comments_are_read_as_such() -> None:
     text = """/* a { comment\n */ description "a \\"b\\" { c" \nname 'it is'\n"""
-    assert told(text) == [((), ("description", 'a "b" { c')), ((), ("name", "it is"))]
+    assert statements_of(text) == [((), ("description", 'a "b" { c')), ((), ("name", "it is"))]
 
 
 def test_every_mistake_is_reported_with_its_line() -> None:

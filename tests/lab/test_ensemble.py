@@ -111,7 +111,7 @@ def test_a_taken_port_is_named_and_the_others_are_given_back(lab: Ensemble, room
         assert ports(again) == before
 
 
-def test_a_taken_rescue_port_is_said_before_a_server_needs_it(lab: Ensemble) -> None:
+def test_a_taken_rescue_port_is_reported_before_a_server_needs_it(lab: Ensemble) -> None:
     with lab.up():
         before = ports(lab)
     with closing(socket.socket()) as other:
@@ -121,7 +121,7 @@ def test_a_taken_rescue_port_is_said_before_a_server_needs_it(lab: Ensemble) -> 
             pass
 
 
-def test_an_error_of_whoever_uses_the_lab_stays_his_own(lab: Ensemble) -> None:
+def test_an_error_of_the_callers_block_is_raised_unchanged(lab: Ensemble) -> None:
     with pytest.raises(OSError, match="address already in use") as caught, lab.up():
         raise OSError(98, "address already in use")
     assert not isinstance(caught.value, PortInUse)
@@ -145,7 +145,7 @@ def test_google_cloud_storage_is_served_where_it_is_wanted_and_comes_back_where_
     lab = Ensemble(tmp_path / "lab", gcs=True)
     with lab.up(), client(lab) as ask:
         port = ports(lab)["gcs"]
-        assert ask.get(f"https://{HOST}:{port}/nobody-s-bucket/x").status_code == 404
+        assert ask.get(f"https://{HOST}:{port}/absent-bucket/x").status_code == 404
     with Ensemble(tmp_path / "lab").up():
         assert ports(lab)["gcs"] == port
     again = Ensemble(tmp_path / "lab", gcs=True)

@@ -62,7 +62,7 @@ def test_an_environment_of_the_lab_is_not_reached_without_its_packages(tmp_path:
 
 
 @pytest.mark.usefixtures("without_the_lab")
-def test_where_the_lab_is_not_there_an_environment_of_it_says_so_and_any_other_works(tmp_path: Path) -> None:
+def test_without_the_lab_an_environment_of_the_lab_is_refused_and_any_other_works(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="the lab is not installed"):
         reach_environment(place(tmp_path, None), Settings(lab=True))
     reach_environment(place(tmp_path, None), Settings())
@@ -72,7 +72,7 @@ def test_where_the_lab_is_not_there_an_environment_of_it_says_so_and_any_other_w
 
 @pytest.mark.usefixtures("without_the_lab")
 @pytest.mark.parametrize("command", [["lab", "up", "--env", "dev"], ["demo"], ["lab", "--help"]], ids=" ".join)
-def test_where_the_lab_is_not_there_its_commands_say_how_it_is_installed(command: list[str]) -> None:
+def test_without_the_lab_its_commands_say_how_to_install_it(command: list[str]) -> None:
     app = typer.Typer()
     app.callback()(lambda: None)
     extras.add_commands(app)

@@ -109,7 +109,7 @@ def test_two_uploads_begun_at_once_leave_the_one_that_ends_first(scene: GcsScene
     assert scene.get(QUOTED).content == b"faster"
 
 
-def test_who_may_only_create_cannot_replace_or_remove(scene: GcsScene):
+def test_an_account_that_may_only_create_cannot_replace_or_remove(scene: GcsScene):
     upload(scene.bucket(PUBLISHER).blob(NAME), b"first")
     with pytest.raises(exceptions.Forbidden, match="delete"):
         upload(scene.bucket(PUBLISHER).blob(NAME), b"second")
@@ -175,7 +175,7 @@ def put(session: str, content: bytes, start: int, total: int | str, **headers: s
     return requests.put(session, data=content, headers=about, timeout=10, allow_redirects=False)
 
 
-def test_a_session_takes_chunks_in_order_tells_what_it_has_and_ignores_what_it_has_already(scene: GcsScene):
+def test_a_session_takes_chunks_in_order_reports_its_size_and_ignores_bytes_it_has_already(scene: GcsScene):
     content = LARGE[: MIB + 5]
     session = begin(scene, content)
     state = lambda: requests.put(session, headers={"Content-Range": "bytes */*"}, timeout=10)  # noqa: E731
@@ -255,9 +255,9 @@ def test_the_trace_holds_no_session(scene: GcsScene):
 
 def test_an_account_without_rights_and_an_anonymous_caller_are_distinguished(scene: GcsScene):
     with pytest.raises(exceptions.Forbidden, match=r"storage\.objects\.create"):
-        upload(scene.bucket("nobody").blob(NAME), b"x")
-    stranger = requests.post(f"{scene.stand_in.url}{UPLOADS}?uploadType=media&name=x", data=b"x", timeout=10)
-    assert (stranger.status_code, stranger.json()["error"]["errors"][0]["reason"]) == (401, "required")
+        upload(scene.bucket("without-rights").blob(NAME), b"x")
+    anonymous = requests.post(f"{scene.stand_in.url}{UPLOADS}?uploadType=media&name=x", data=b"x", timeout=10)
+    assert (anonymous.status_code, anonymous.json()["error"]["errors"][0]["reason"]) == (401, "required")
     upload(scene.bucket().blob(NAME), b"x")
     scene.grant((PUBLISHER, "objectCreator"))
     assert scene.get(QUOTED).status_code == 401
@@ -265,7 +265,7 @@ def test_an_account_without_rights_and_an_anonymous_caller_are_distinguished(sce
         scene.bucket(PUBLISHER).blob(NAME).reload()
 
 
-def test_who_may_not_list_does_not_learn_whether_an_object_is_there(scene: GcsScene):
+def test_without_the_right_to_list_an_absent_object_looks_like_a_forbidden_one(scene: GcsScene):
     assert scene.get("absent").status_code == 404
     scene.grant(("allUsers", "legacyObjectReader"))
     assert scene.get("absent").status_code == 401
@@ -274,7 +274,7 @@ def test_who_may_not_list_does_not_learn_whether_an_object_is_there(scene: GcsSc
 def test_rights_in_a_bucket_can_be_tested(scene: GcsScene):
     asked = ["storage.objects.create", "storage.objects.delete", "storage.objects.get"]
     assert scene.bucket(PUBLISHER).test_iam_permissions(asked) == ["storage.objects.create", "storage.objects.get"]
-    assert scene.bucket("nobody").test_iam_permissions(asked) == ["storage.objects.get"]
+    assert scene.bucket("without-rights").test_iam_permissions(asked) == ["storage.objects.get"]
 
 
 def test_public_access_prevention_shuts_everyone_out_and_refuses_to_let_them_in(scene: GcsScene):
@@ -374,13 +374,13 @@ def test_faults_are_committed_on_purpose_and_counted(scene: GcsScene):
     ("method", "path", "status"),
     [
         ("POST", f"{UPLOADS}?uploadType=resumable&predefinedAcl=publicRead&name=x", 401),
-        ("GET", "/nobody-s-bucket/x", 404),
+        ("GET", "/absent-bucket/x", 404),
         ("GET", "/storage/v1/nothing", 404),
         ("POST", "/token", 400),
         ("PUT", f"{UPLOADS}?upload_id=x", 404),
     ],
 )
-def test_what_makes_no_sense_is_answered_and_changes_nothing(scene: GcsScene, method: str, path: str, status: int):
+def test_an_invalid_request_is_refused(scene: GcsScene, method: str, path: str, status: int):
     assert requests.request(method, f"{scene.stand_in.url}{path}", timeout=10).status_code == status
 
 

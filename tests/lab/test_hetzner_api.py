@@ -123,7 +123,7 @@ def test_names_are_unique(api: Caller) -> None:
         ({"labels": {"digest": "a" * 64}}, 422, "invalid_input"),
         ({"labels": {"url": "https://x"}}, 422, "invalid_input"),
         ({"labels": {"hetzner.cloud/x": "y"}}, 422, "invalid_input"),
-        ({"ssh_keys": ["nobody"]}, 404, "not_found"),
+        ({"ssh_keys": ["absent"]}, 404, "not_found"),
     ],
 )
 def test_a_server_that_cannot_be_is_refused(api: Caller, body: dict[str, Any], status: int, code: str) -> None:

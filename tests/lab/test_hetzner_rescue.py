@@ -151,7 +151,7 @@ def test_input_output_and_status_arrive_whole(server: OneServer) -> None:
     assert (echoed.stdout, echoed.stderr, echoed.exit_status) == (data, b"oops\n", 7)
 
 
-def test_it_looks_like_a_rescue_system_with_one_disk(server: OneServer) -> None:
+def test_a_rescue_system_has_one_disk(server: OneServer) -> None:
     done = server.run(
         "hostname; id -u; lsblk -bdno SIZE /dev/sda; blockdev --getsize64 /dev/sda; findmnt -no SOURCE /"
     )
@@ -161,19 +161,19 @@ def test_it_looks_like_a_rescue_system_with_one_disk(server: OneServer) -> None:
     assert "sda" not in done.stdout.decode().splitlines()[-1]
 
 
-def test_it_knows_its_root_password_its_user_data_and_its_host_key(server: OneServer) -> None:
+def test_a_rescue_system_has_its_root_password_its_user_data_and_its_host_key(server: OneServer) -> None:
     done = server.run(f"{TELL}; cut -d' ' -f2 /etc/ssh/ssh_host_*_key.pub")
 
     assert isinstance(done.stdout, bytes)
-    shadow, *told, host_key = done.stdout.decode().splitlines()
+    shadow, *user_data, host_key = done.stdout.decode().splitlines()
     _, _, salt, hashed = shadow.split(":")[1].split("$")
     again = run(["openssl", "passwd", "-6", "-stdin", "-salt", salt], stdin=PASSWORD.encode()).stdout.decode()
     assert again.strip() == f"$6${salt}${hashed}"
-    assert told == USER_DATA.splitlines()
+    assert user_data == USER_DATA.splitlines()
     assert server.shown_key() == host_key
 
 
-def test_it_may_be_without_password_and_user_data(tmp_path: Path) -> None:
+def test_a_rescue_system_may_lack_password_and_user_data(tmp_path: Path) -> None:
     with booted(tmp_path, withholds=get_args(Withheld)) as server:
         done = server.run(TELL)
 

@@ -106,7 +106,7 @@ def test_an_import_kills_in_its_midst_and_goes_on(tmp_path: Path, victim: Victim
 
 
 @pytest.mark.parametrize("when", ["before", "after", 3 * MIB])
-def test_a_file_is_sent_on_to_whoever_fetches_it_when_somebody_else_is_killed(
+def test_a_file_is_sent_on_to_its_client_when_another_process_is_killed(
     tmp_path: Path, victim: Victim, when: int
 ) -> None:
     content = os.urandom(5 * MIB)
@@ -142,7 +142,7 @@ def test_a_growing_file_kills_at_so_many_bytes_more_than_it_held_at_its_emptiest
     path.write_bytes(b"x" * 4 * MIB)
 
     async def write() -> None:
-        # Counted from the 4 MiB that it held at first, a file of less than 6 MiB would kill nobody.
+        # Counted from the 4 MiB that it held at first, a file of less than 6 MiB would kill no process.
         async with asyncio.timeout(30), killing_as_it_grows(Kill(victim.group, 2 * MIB), path):
             os.truncate(path, 0)
             while not _is_dead(victim.group):

@@ -34,7 +34,7 @@ def test_config_is_a_directory_and_no_link():
     assert "ln -s opt/vyatta" not in finish
 
 
-def test_the_schema_knows_tag_nodes_and_values():
+def test_the_schema_distinguishes_tag_nodes_and_values():
     found = schema.templates()
     assert found["interfaces/ethernet/node.def"].startswith("tag:")
     assert found["interfaces/ethernet/node.tag/address/node.def"].startswith("multi:")

@@ -71,7 +71,7 @@ def ends(pid: int, *, within: float = 30) -> bool:
         os.close(watched)
 
 
-def test_a_lab_starts_tells_its_environment_and_stops(directory: Path) -> None:
+def test_a_lab_starts_returns_its_environment_and_stops(directory: Path) -> None:
     found = process.start(directory)
     assert {PROXMOX_TOKEN_ENV, HETZNER_TOKEN_ENV, "SSL_CERT_FILE"} <= set(found.environment())
     assert process.find(directory) == found
@@ -81,7 +81,7 @@ def test_a_lab_starts_tells_its_environment_and_stops(directory: Path) -> None:
     assert not process.stop(directory)
 
 
-def test_where_no_lab_was_there_is_none(directory: Path) -> None:
+def test_a_lab_that_was_never_started_is_not_found(directory: Path) -> None:
     assert process.find(directory) is None
     assert not process.stop(directory)
 
@@ -135,7 +135,7 @@ def test_a_running_file_that_leads_nowhere_is_no_lab(directory: Path, content: s
     assert process.find(directory) is None
 
 
-def test_a_taken_port_is_said_and_no_process_is_left(directory: Path) -> None:
+def test_a_taken_port_is_reported_and_no_process_is_left(directory: Path) -> None:
     process.start(directory)
     process.stop(directory)
     port = json.loads((directory / "ports.json").read_text())["objects"]

@@ -63,7 +63,7 @@ def test_a_daemon_that_was_not_reached_answers_without_a_body(scene: Scene, stat
     assert (answer.status_code, answer.reason, answer.content) == (status, reason, b"")
 
 
-def test_what_a_handler_refuses_is_answered_in_json_and_ends_the_connection(scene: Scene) -> None:
+def test_a_handlers_refusal_is_json_and_closes_the_connection(scene: Scene) -> None:
     answer = ask(scene, "GET", "/cluster/nextid", params={"vmid": "x"})
 
     assert (answer.status_code, answer.reason) == (400, "Parameter verification failed.")
@@ -120,7 +120,7 @@ def test_who_may_not_upload_is_refused_before_anything_is_read(scene: Scene) -> 
     assert answer.reason == "Permission check failed (/storage/local, Datastore.AllocateTemplate)"
 
 
-def test_tags_are_asked_for_on_the_machine_itself_which_is_not_in_its_pool_yet(scene: Scene) -> None:
+def test_the_right_to_set_tags_is_checked_on_the_machine_which_is_not_in_its_pool_yet(scene: Scene) -> None:
     access = scene.stand_in.access
     access.pools["vyos"] = set()
     access.privileges = {"/": ALL_PRIVILEGES - OWNER, "/pool/vyos": frozenset(OWNER)}
@@ -159,7 +159,7 @@ def test_a_registered_tag_is_refused_though_all_others_are_free(scene: Scene) ->
 @pytest.mark.parametrize(
     ("path", "privilege"), [("/storage/local-lvm", "Datastore.Audit"), ("/vms/9200", "VM.Config.Disk")]
 )
-def test_a_volume_is_listed_by_the_rights_on_storage_and_owner_and_left_out_silently(
+def test_a_volume_without_rights_on_storage_or_owner_is_silently_left_out(
     scene: Scene, path: str, privilege: str
 ) -> None:
     scene.seeder().seed(scene.request())
@@ -188,7 +188,7 @@ def test_a_cloud_init_volume_that_was_left_is_in_the_way(scene: Scene, storage: 
     assert scene.stand_in.volume_path(f"{storage}:vm-9200-cloudinit").exists()
 
 
-def test_the_clusters_list_learns_names_and_flags_late_and_the_nodes_own_knows_them(scene: Scene) -> None:
+def test_the_clusters_list_has_names_and_flags_late_and_the_nodes_own_at_once(scene: Scene) -> None:
     cluster, node = by_proxmoxer(scene).cluster.resources, by_proxmoxer(scene).nodes("pve1").qemu
     scene.stand_in.statistics.interval_seconds = 3600.0
     scene.stand_in.statistics.broadcast()
@@ -214,7 +214,7 @@ def test_a_pvestatd_that_hangs_leaves_nodes_and_machines_unknown(scene: Scene) -
     assert [node["status"] for node in by_proxmoxer(scene).nodes.get()] == ["unknown"]
 
 
-def test_a_machine_is_made_without_the_rights_that_are_never_asked(scene: Scene) -> None:
+def test_a_machine_is_made_without_the_rights_that_are_never_checked(scene: Scene) -> None:
     scene.stand_in.access.privileges["/vms"] = ALL_PRIVILEGES - {"VM.Config.CDROM", "VM.Config.Cloudinit"}
 
     made = (
@@ -264,7 +264,7 @@ def test_a_storage_without_rights_is_forbidden_whether_or_not_it_exists(scene: S
                 call.get()
 
 
-def test_a_storage_that_is_switched_off_tells_its_state_and_nothing_else(scene: Scene) -> None:
+def test_a_disabled_storage_reports_its_state_and_nothing_else(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", enabled=False)
     storage = by_proxmoxer(scene).nodes("pve1").storage("local-lvm")
 
@@ -288,7 +288,7 @@ def test_a_description_comes_back_without_white_space_at_its_end(scene: Scene) -
     assert node.qemu(9200).config.get()["description"] == "one\ntwo"
 
 
-def test_a_clone_on_lvm_thin_knows_no_parent_and_outlives_its_template(scene: Scene) -> None:
+def test_a_clone_on_lvm_thin_has_no_parent_and_outlives_its_template(scene: Scene) -> None:
     vmid = scene.seeder().seed(scene.request()).vmid
     node = by_proxmoxer(scene).nodes("pve1")
     assert end_of(scene, node.qemu(vmid).clone.post(newid=9280, name="edge", full=0)) == "OK"
@@ -299,7 +299,7 @@ def test_a_clone_on_lvm_thin_knows_no_parent_and_outlives_its_template(scene: Sc
     assert sha256_of_file(scene.stand_in.volume_path("local-lvm:vm-9280-disk-0")) == scene.record.disk.sha256
 
 
-def test_a_bridge_is_listed_for_who_may_use_it(scene: Scene) -> None:
+def test_a_bridge_is_listed_for_users_who_may_use_it(scene: Scene) -> None:
     network = by_proxmoxer(scene).nodes("pve1").network
     assert [entry["iface"] for entry in network.get(type="any_bridge")] == ["vmbr0"]
     scene.stand_in.access.privileges["/sdn/zones/localnetwork/vmbr0"] = frozenset()
@@ -312,7 +312,7 @@ def test_a_pool_that_does_not_exist_is_forbidden(scene: Scene) -> None:
         by_proxmoxer(scene).nodes("pve1").qemu.post(vmid=9200, pool="vyos")
 
 
-def test_a_worker_of_somebody_else_is_out_of_sight_without_the_right_to_audit(scene: Scene) -> None:
+def test_a_worker_of_another_user_is_not_listed_without_the_right_to_audit(scene: Scene) -> None:
     scene.seeder().seed(scene.request())
     for task in scene.stand_in.inventory.tasks.values():
         task.user = "root@pam"

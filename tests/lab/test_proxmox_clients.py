@@ -1,6 +1,6 @@
 """Real clients of Proxmox VE at the lab's node: proxmoxer's inventory calls, and community.proxmox where it is there.
 
-The collection comes with the package `ansible`, too large for everybody's environment:
+The collection comes with the package `ansible`, too large for every environment:
 `python3 -m venv X && X/bin/pip install ansible proxmoxer requests`, then `HYOPS_CLIENTS=X` here.
 """
 

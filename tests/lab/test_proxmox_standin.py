@@ -51,7 +51,7 @@ def test_an_unknown_parameter_is_refused(node: Any) -> None:
         node.qemu.post(vmid=9290, colour="green")
 
 
-def test_a_call_that_is_not_known_is_not_pretended(node: Any) -> None:
+def test_an_unknown_call_is_not_implemented(node: Any) -> None:
     with pytest.raises(ResourceException, match="501"):
         node.ceph.status.get()
 
@@ -62,7 +62,7 @@ def test_a_path_on_the_node_is_not_importable_with_a_token(scene: Scene, node: A
     assert 9290 not in scene.stand_in.inventory.machines
 
 
-def test_a_download_needs_its_checksum_to_find_a_file_that_is_there_good(scene: Scene, node: Any) -> None:
+def test_a_download_without_a_checksum_does_not_accept_a_file_that_is_there(scene: Scene, node: Any) -> None:
     request = {"content": "import", "filename": "kept.qcow2", "url": scene.url}
     checked = {**request, "checksum": sha256_of_file(scene.qcow2), "checksum-algorithm": "sha256"}
     post = node.storage("local")("download-url").post
@@ -170,7 +170,7 @@ def test_a_locked_machine_is_left_alone(scene: Scene, node: Any) -> None:
     assert end_of(scene, upid) == "OK"
 
 
-def test_a_machine_does_not_pretend_to_run(scene: Scene, node: Any) -> None:
+def test_a_machine_that_boots_no_guest_is_not_reported_as_running(scene: Scene, node: Any) -> None:
     assert end_of(scene, node.qemu.post(vmid=9285, name="guest", agent="enabled=1")) == "OK"
 
     assert "boots no guests" in end_of(scene, node.qemu(9285).status.start.post())
@@ -179,7 +179,7 @@ def test_a_machine_does_not_pretend_to_run(scene: Scene, node: Any) -> None:
     assert node.qemu(9285).status.current.get()["status"] == "stopped"
 
 
-def test_another_node_on_the_same_directory_continues(scene: Scene, template: int) -> None:
+def test_a_later_node_on_the_same_directory_continues(scene: Scene, template: int) -> None:
     later = make_stand_in(scene.directory, scene.authority, scene.trace)
 
     assert later.inventory.machines[template].is_template
@@ -218,7 +218,7 @@ def test_a_taken_port_is_an_error(scene: Scene, tmp_path: Path) -> None:
         pass
 
 
-def test_every_call_of_the_stand_in_is_one_of_theby_proxmoxer(scene: Scene) -> None:
+def test_every_call_of_the_stand_in_is_in_the_vendors_schema(scene: Scene) -> None:
     require_specification(PROXMOX)
     known = {(method, path) for _, path, calls in scene.specs.paths for method in calls}
     routes = {

@@ -41,7 +41,7 @@ def anonymously(scene: S3Scene, method: str, path: str, **headers: str) -> httpx
         return anyone.request(method, f"{scene.stand_in.url}/{BUCKET}{path}", headers=headers)
 
 
-def test_an_anonymous_reader_reads_objects_and_does_nothing_else(scene: S3Scene, client: Any) -> None:
+def test_an_anonymous_reader_may_only_read_objects(scene: S3Scene, client: Any) -> None:
     client.put_object(Bucket=BUCKET, Key=NAME, Body=b"0123456789", Metadata={"record": "r"})
     found = anonymously(scene, "GET", "/a/b%2Bc~d", Range="bytes=2-4")
     assert (found.status_code, found.content, found.headers["x-amz-meta-record"]) == (206, b"234", "r")
@@ -70,7 +70,9 @@ def test_a_header_that_decides_and_is_not_signed_is_refused(scene: S3Scene, clie
         ({"ChecksumSHA256": base64.b64encode(hashlib.sha256(b"y").digest()).decode()}, "BadDigest"),
     ],
 )
-def test_what_does_not_hold_writes_nothing(scene: S3Scene, client: Any, given: dict[str, str], code: str) -> None:
+def test_a_condition_that_does_not_hold_writes_nothing(
+    scene: S3Scene, client: Any, given: dict[str, str], code: str
+) -> None:
     with pytest.raises(ClientError) as caught:
         client.put_object(Bucket=BUCKET, Key=NAME, Body=b"x", **given)
     assert refusal(caught) == code

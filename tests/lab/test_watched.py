@@ -1,4 +1,4 @@
-"""No test can forget to hold what a stand-in says against the vendor's schema: `tests/conftest.py` does it for all."""
+"""Every answer of a stand-in is checked against the vendor's schema: `tests/conftest.py` does it for all tests."""
 
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from tests.specs_proxmox import SpecWatch
 TOKEN = "secret"
 
 
-def test_a_project_that_nobody_gave_a_witness_is_watched(tmp_path: Path, watched: tuple[OpenApi, SpecWatch]) -> None:
+def test_a_project_without_an_observer_of_its_own_is_watched(
+    tmp_path: Path, watched: tuple[OpenApi, SpecWatch]
+) -> None:
     require_specification(HETZNER)
     before = watched[0].checked
     standin = HetznerStandIn(tmp_path / "hetzner", Trace(tmp_path / "trace"), token=TOKEN)

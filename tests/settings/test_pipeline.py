@@ -32,7 +32,7 @@ def test_settings_cannot_be_changed_while_a_run_reads_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({"repositry": {}}, "repositry"),
         ({"repository": {"kind": "gcs"}}, "kind gcs needs the setting repository.bucket"),
@@ -124,12 +124,12 @@ def test_settings_cannot_be_changed_while_a_run_reads_them() -> None:
         ({"sites": {"hetzner": {"main": {"endpoint": "https://[::1/v1"}}}}, "sites.hetzner.main.endpoint"),
     ],
 )
-def test_a_wrong_setting_is_refused_by_its_key(document: dict[str, Any], told: str) -> None:
-    assert told in refusal(document)
+def test_a_wrong_setting_is_refused_by_its_key(document: dict[str, Any], message: str) -> None:
+    assert message in refusal(document)
 
 
 def test_no_key_of_pipeline_yml_takes_a_secret() -> None:
-    """Sites name variables: a token that someone writes out is a key that nobody knows."""
+    """Sites name variables: a token written into a site is an unknown key, and refused."""
     for site in ({"token": "abc"}, {"hcloud_token": "abc"}):
         assert "Extra inputs are not permitted" in refusal({"sites": {"hetzner": {"main": site}}})
     assert "Extra inputs" in refusal({"sites": {"proxmox": {"dc1": PROXMOX | {"token_secret": "abc"}}}})

@@ -74,9 +74,11 @@ def test_the_firmware_is_there_where_this_runs() -> None:
 
 def test_a_nearly_full_disk_is_reported_with_what_frees_it(tmp_path: Path) -> None:
     assert lack_of_space(str(tmp_path), 0) is None
-    told = lack_of_space(str(tmp_path), 1 << 60)
-    assert told
-    assert re.fullmatch(rf"{tmp_path} has \d+\.\d GiB free, 1073741824 are needed: remove pytest-of-\* .*TMPDIR", told)
+    message = lack_of_space(str(tmp_path), 1 << 60)
+    assert message
+    assert re.fullmatch(
+        rf"{tmp_path} has \d+\.\d GiB free, 1073741824 are needed: remove pytest-of-\* .*TMPDIR", message
+    )
 
 
 def test_a_nearly_full_disk_ends_a_run_of_a_part_too(suite: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""Ground that is made once: two processes get one directory, a killed maker's half is nobody's, a failed one goes."""
+"""Ground that is made once: two processes get one directory; what a killed or failed maker left is not used."""
 
 import subprocess
 import sys

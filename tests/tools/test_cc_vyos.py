@@ -52,7 +52,7 @@ def is_copy(path: Path) -> bool:
     return path.is_file() and b"\ndef apply_vyos_config_boot(" in path.read_bytes()
 
 
-def test_without_key_and_password_nobody_can_log_in_and_ssh_is_off(guest, caplog):
+def test_without_key_and_password_no_user_can_log_in_and_ssh_is_off(guest, caplog):
     assert guest.boot() == []
     assert not guest.module.lets_someone_in(guest.text)
     assert not any("ssh" in line for line in guest.commands)
@@ -221,7 +221,7 @@ def test_passwords_come_by_chpasswd_too(guest):
     assert any("user ops authentication encrypted-password '$6$" in line for line in guest.commands)
 
 
-def test_a_random_password_is_refused_because_nobody_would_know_it(guest):
+def test_a_random_password_is_refused_because_no_user_would_know_it(guest):
     problems = guest.boot(chpasswd={"list": "vyos:RANDOM\n"})
     assert "known to nobody" in problems[0]
     assert not guest.module.lets_someone_in(guest.text)

@@ -34,9 +34,9 @@ def test_on_the_disk_is_the_golden_configuration(first_boot: FirstBoot) -> None:
 def test_an_inspection_finds_the_logins_of_a_disk_that_has_booted(first_boot: FirstBoot, tmp_path: Path) -> None:
     """As of a disk that was captured from a running router: what stands in /config is what counts."""
     findings = inspect(first_boot.disk, Expected(LOOKALIKE_RELEASE), tmp_path)
-    told = {finding.name: finding.detail for finding in findings if finding.outcome == "failed"}
+    details = {finding.name: finding.detail for finding in findings if finding.outcome == "failed"}
     for question in ("no_default_credentials", "no_authorized_keys", "no_hardware_id"):
-        assert MOUNTED in told[question]
+        assert MOUNTED in details[question]
 
 
 def test_the_isos_login_is_refused_and_the_owners_user_gets_in(first_boot: FirstBoot) -> None:
@@ -49,7 +49,7 @@ def test_a_bad_line_shows_on_the_serial_console(first_boot: FirstBoot) -> None:
     assert "vyos: vyos_config_commands, line 1: VyOS has no such node" in first_boot.console
 
 
-def test_a_guest_that_finds_no_metadata_starts_from_a_configuration_that_lets_nobody_in(lookalike_disk: Path) -> None:
+def test_a_guest_that_finds_no_metadata_starts_from_a_configuration_without_a_login(lookalike_disk: Path) -> None:
     """cloud-init switches itself off there; what counts is the default, shut when the disk was built."""
     assert read_file(lookalike_disk, f"{CONFIG_DIRECTORY}/config.boot") == ""
     assert f'encrypted-password "{NO_PASSWORD}"' in read_file(lookalike_disk, "/usr/share/vyos/config.boot.default")

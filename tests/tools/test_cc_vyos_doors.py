@@ -1,4 +1,4 @@
-"""A login that nobody asked for stays shut: whatever the configuration was before, and whatever ends the module."""
+"""A login that was not asked for stays disabled, whatever the configuration was and whatever ends the module."""
 
 import errno
 import functools
@@ -34,7 +34,7 @@ def with_ssh(config: str) -> str:
     return config.replace("system {", "service {\n    ssh {\n        port 2222\n    }\n}\nsystem {", 1)
 
 
-def test_ssh_of_a_configuration_goes_where_nobody_can_log_in(guest):
+def test_ssh_of_a_configuration_is_removed_where_no_user_can_log_in(guest):
     guest.config.write_text(with_ssh(saved_config(RELEASE)))
     guest.boot()
     assert not any("ssh" in line for line in guest.commands)
@@ -46,7 +46,7 @@ def test_ssh_of_a_configuration_keeps_its_port(guest):
     assert "set service ssh port '2222'" in guest.commands
 
 
-def test_ssh_that_a_command_switches_on_goes_where_nobody_can_log_in(guest, caplog):
+def test_ssh_that_a_command_switches_on_is_removed_where_no_user_can_log_in(guest, caplog):
     guest.boot(vyos_config_commands=["set service ssh port 22"])
     assert "ssh" not in guest.text
     assert "SSH is off" in caplog.text

@@ -98,7 +98,7 @@ def test_what_people_changed_stays_and_that_is_said(guest, caplog):
     assert "'system host-name' was set by others since" in caplog.text
 
 
-def test_what_nobody_changed_follows_the_metadata(guest):
+def test_what_was_not_changed_follows_the_metadata(guest):
     guest.boot(hostname="edge1.example.net", password=HASH, ssh_authorized_keys=[KEY])
     assert guest.boot(hostname="edge2", password=PASSWORD, ssh_authorized_keys=[OTHER_KEY]) == []
     assert "set system host-name 'edge2'" in guest.commands

@@ -309,7 +309,7 @@ def test_a_metric_that_vyos_has_not_costs_the_metric_only(guest):
 
 
 @pytest.mark.parametrize("kind", ["physical", "vlan"])
-def test_a_key_that_nobody_reads_costs_nothing_else(guest, kind):
+def test_a_key_without_a_meaning_costs_nothing_else(guest, kind):
     entry = {"type": kind, "name": "eth0", "vlan_link": "eth0", "vlan_id": 7, "wakeonlan": True}
     entry = {key: value for key, value in entry.items() if kind == "vlan" or not key.startswith("vlan")}
     guest.network = {"version": 1, "config": [{**entry, "subnets": [{"type": "static", "address": "192.0.2.9/24"}]}]}

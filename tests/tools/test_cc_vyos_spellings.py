@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_a_key_that_nobody_reads_costs_a_device_of_version_2_no_hardware_address(guest):
+def test_a_key_without_a_meaning_costs_a_device_of_version_2_no_hardware_address(guest):
     device = {"match": {"macaddress": "02:00:00:00:00:01"}, "macaddress": "02:00:00:00:00:09", "critical": True}
     vlan = {"id": 7, "link": "eth0", "macaddress": "02:00:00:00:00:07", "critical": True}
     guest.network = {"version": 2, "ethernets": {"eth0": device}, "vlans": {"v7": vlan}}

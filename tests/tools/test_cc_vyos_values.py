@@ -16,7 +16,7 @@ BCRYPT = "$2b$05$abcdefghijklmnopqrstuuJ9wQbJxqk9bRjrV9fJ8mYVQhx1rGm7S"
 
 
 @pytest.mark.parametrize("kind", [YESCRYPT, BCRYPT], ids=["yescrypt", "bcrypt"])
-def test_a_kind_of_password_that_vyos_drops_is_reported_and_lets_nobody_in(guest, caplog, kind):
+def test_a_kind_of_password_that_vyos_drops_is_reported_and_is_no_login(guest, caplog, kind):
     (problem,) = guest.boot(users=[{"name": "ops", "hashed_passwd": kind}])
     assert (
         "users, entry 1: VyOS refuses the value of 'system login user ops authentication encrypted-password'"

@@ -1,4 +1,4 @@
-"""A release feed that breaks while nobody looks: the daemon notices, and the UI says why, in a real browser."""
+"""A release feed that breaks while no person looks: the daemon notices, and the UI says why, in a real browser."""
 
 import json
 import sys
@@ -111,19 +111,19 @@ def ticks(ui: Ui) -> list[Tick]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A release was taken up. Its ISO is out of reach at first, and signed by nobody whom we trust: no build."""
+    """A release was taken up. Its ISO is out of reach at first, and signed by a key that is not trusted: no build."""
     directory = tmp_path_factory.mktemp("broken-feed")
     authority = Authority(directory / "authority")
     server = ReleaseServer(directory / "feed", Trace(directory / "trace.jsonl"), authority)
     iso = directory / "some.iso"
     iso.write_bytes(b"no ISO")
-    stranger = LabKey.generate()
+    untrusted_key = LabKey.generate()
     environment = {"SSL_CERT_FILE": str(authority.bundle_file), "NO_PROXY": "127.0.0.1,localhost"}
     root = RuntimeRoot(directory / "root")
     command = [sys.executable, "-m", "tests.unsynced", "dev", "--root", str(root.path), "--port", "{port}"]
     with running(server):
         for release in (HISTORY, KNOWN):
-            signed = stranger.sign_file(iso, file_name=iso_file_name(release), signed_at=built_at(release))
+            signed = untrusted_key.sign_file(iso, file_name=iso_file_name(release), signed_at=built_at(release))
             server.publish(release, iso, signed, built_at(release))
         server.faults.add(OUT_OF_ORDER)
         feed = {"urls": [server.feed_url], "iso_hosts": ["127.0.0.1"], "github_api": server.url, "skip": [HISTORY]}
@@ -190,20 +190,20 @@ def test_a_feed_that_gives_no_answer_is_a_reason_and_not_silence(scene: Scene, p
 
 @pytest.mark.slow
 def test_a_run_of_the_daemon_tries_a_step_again_that_failed_in_passing_and_no_other(scene: Scene) -> None:
-    told = failures(scene)
-    kinds = [kind for kind, _ in told if "Output" not in kind]
+    events = failures(scene)
+    kinds = [kind for kind, _ in events if "Output" not in kind]
     assert kinds == [
         "ExecutionStepStartEvent",
         "ExecutionStepUpForRetryEvent",
         "ExecutionStepRestartEvent",
         "ExecutionStepFailureEvent",
-    ], told
-    assert "503" in dict(told)["ExecutionStepUpForRetryEvent"]
-    assert "which is not trusted" in dict(told)["ExecutionStepFailureEvent"]
+    ], events
+    assert "503" in dict(events)["ExecutionStepUpForRetryEvent"]
+    assert "which is not trusted" in dict(events)["ExecutionStepFailureEvent"]
 
 
 @pytest.mark.slow
-def test_a_release_that_nobody_trusted_signed_is_a_failed_run_that_says_why(scene: Scene, page: Page) -> None:
+def test_a_release_signed_by_an_untrusted_key_is_a_failed_run_that_says_why(scene: Scene, page: Page) -> None:
     visit(page, f"/runs/{scene.run}")
     # Of a long trace, a row shows the beginning.
     page.get_by_text("View full message").nth(1).click(timeout=LIMIT * 1000)

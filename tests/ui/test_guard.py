@@ -36,7 +36,7 @@ class Recorder:
 
 
 class Client:
-    """A browser's part: it keeps cookies, and sends what it is told to."""
+    """A browser's part: it keeps cookies, and sends the headers that it is given."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

@@ -17,7 +17,7 @@ CONFIGURATION = Menu().early_configuration
 
 
 def made_grub(directory: Path, modules: Path, prefix: str) -> bytes:
-    """A GRUB with a directory of its own choice, as whoever signs one makes it."""
+    """A GRUB with a directory of its own choice, as a signer makes one."""
     program = directory / "grub.efi"
     run(
         [

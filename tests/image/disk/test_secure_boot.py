@@ -43,7 +43,7 @@ def test_a_signed_disk_starts_under_secure_boot(lookalike_disk: Path, last: byte
     assert b"prohibited by secure boot policy" not in printed
 
 
-def test_firmware_refuses_a_grub_that_nobody_signed(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
+def test_firmware_refuses_an_unsigned_grub(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
     run(["cp", "--sparse=auto", built[0], tmp_path / "disk.raw"])
     printed = serial_until(tmp_path / "disk.raw", "secure boot", b"Access Denied", b"Welcome to GRUB")
     assert b"Access Denied" in printed
@@ -61,7 +61,7 @@ def test_firmware_refuses_a_shim_that_was_changed(own_copy: Path) -> None:
     assert b"Access Denied" in printed
 
 
-def test_grub_refuses_a_kernel_that_nobody_signed(own_copy: Path) -> None:
+def test_grub_refuses_an_unsigned_kernel(own_copy: Path) -> None:
     device = f"{own_copy}?offset={read_table(own_copy).partitions[2].offset}"
     kernel, path = own_copy.with_name("vmlinuz"), f"/boot/{LOOKALIKE_RELEASE}/vmlinuz"
     run(["debugfs", "-R", f"dump {path} {kernel}", device])

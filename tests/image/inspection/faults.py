@@ -434,4 +434,4 @@ UNREADABLE = {
     "no table at all",
     "a fourth partition",
 }
-"""Without a sound table nothing further can be read; every other fault is told by one finding alone."""
+"""Without a sound table nothing further can be read; every other fault is reported by one finding alone."""

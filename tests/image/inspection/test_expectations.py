@@ -1,4 +1,4 @@
-"""What a disk is held against where nobody promised anything of it."""
+"""What a disk is compared with where no record promises anything of it."""
 
 from pathlib import Path
 

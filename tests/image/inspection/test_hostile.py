@@ -1,4 +1,4 @@
-"""Bytes that nobody meant: whatever a disk holds, an inspection answers, or refuses with a typed error."""
+"""Arbitrary bytes: whatever a disk holds, an inspection answers, or refuses with a typed error."""
 
 import lzma
 import random

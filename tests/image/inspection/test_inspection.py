@@ -49,10 +49,10 @@ def test_each_of_several_faults_is_reported_by_its_own_finding(
     for fault in faults:
         FAULTS[fault][1](bench)
     found = failed(inspect(bench.disk, expected(built[1]), bench.scratch))
-    told = {FAULTS[fault][0] for fault in faults}
-    assert told <= set(found)
+    expected_names = {FAULTS[fault][0] for fault in faults}
+    assert expected_names <= set(found)
     if not UNREADABLE & set(faults):
-        assert set(found) == told
+        assert set(found) == expected_names
 
 
 def test_every_fault_is_planted_once() -> None:
@@ -95,7 +95,7 @@ def test_a_file_with_other_bytes_than_promised_is_reported(bench: Bench, built: 
     assert failed(found) == ["disk_is_the_recorded_one"]
 
 
-def test_what_nobody_promised_is_not_compared_and_is_no_pass(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
+def test_what_no_record_promises_is_not_compared_and_is_no_pass(built: tuple[Path, BuiltDisk], tmp_path: Path) -> None:
     found = inspect(built[0], Expected(RELEASE), tmp_path)
     open_ = {finding.name for finding in found if finding.outcome == "not compared"}
     assert open_ == {"squashfs_is_the_isos", "helper_is_the_canonical_one", "disk_is_the_recorded_one"}

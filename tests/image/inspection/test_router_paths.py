@@ -68,8 +68,8 @@ def bench(built: tuple[Path, BuiltDisk], tmp_path: Path) -> Bench:
 def test_whatever_stands_at_a_place_is_named_by_its_question(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:
     for path, (_, content) in PLANTED.items():
         bench.write(f"{UPPER}{path}", content)
-    told = {finding.name: finding.detail for finding in inspect(bench.disk, expected(built[1]), bench.scratch)}
-    assert [path for path, (question, _) in PLANTED.items() if path not in told[question]] == []
+    details = {finding.name: finding.detail for finding in inspect(bench.disk, expected(built[1]), bench.scratch)}
+    assert [path for path, (question, _) in PLANTED.items() if path not in details[question]] == []
 
 
 def test_what_live_boot_copies_at_a_first_boot_is_the_images_own(bench: Bench, built: tuple[Path, BuiltDisk]) -> None:

@@ -215,9 +215,9 @@ def test_an_iso_of_something_else_is_refused(tmp_path: Path) -> None:
             id="a link to itself",
         ),
         pytest.param(
-            Oddities(links={"usr/share/vyos/version.json": "../../../../../../etc/hostname-of-nobody"}),
+            Oddities(links={"usr/share/vyos/version.json": "../../../../../../etc/absent-hostname"}),
             BadIso,
-            "/etc/hostname-of-nobody does not exist",
+            "/etc/absent-hostname does not exist",
             id="a link out of the tree, which is followed inside it",
         ),
         pytest.param(
@@ -238,7 +238,7 @@ def test_a_hostile_squashfs_is_refused_and_nothing_of_it_is_left(
 
 
 class Cancelled(Exception):
-    """What whoever cancels raises."""
+    """What a caller raises to cancel."""
 
 
 STAGES = ["take the ISO apart", "verify the ISO's files", "compare the versions", "find the layout"]
@@ -286,12 +286,12 @@ def test_what_a_killed_run_left_is_replaced(iso: Path, tmp_path: Path) -> None:
     leftover = tmp_path / "iso/live"
     leftover.mkdir(parents=True)
     (leftover / "filesystem.squashfs").write_bytes(b"half")
-    (leftover / "stranger").touch()
+    (leftover / "unrelated").touch()
     for directory in (leftover, leftover.parent):
         directory.chmod(0o555)  # as xorriso leaves them; it hinders an ordinary user only
     opened = open_iso(iso, release=RELEASE, scratch=tmp_path)
     assert opened.squashfs.read("/opt/vyatta/etc/version")
-    assert not (leftover / "stranger").exists()
+    assert not (leftover / "unrelated").exists()
 
 
 def test_a_signature_is_verified_against_the_hour_that_the_name_tells(iso: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_prehashed_signature_relabelled_as_legacy_is_refused(iso: Path, key: L
         verify(iso, "\n".join(lines), [key.trusted_as("k")], file_name=NAME)
 
 
-def test_a_key_nobody_trusts_is_refused_and_the_trusted_ones_are_named(iso: Path, minisig: str) -> None:
+def test_an_untrusted_key_is_refused_and_the_trusted_ones_are_named(iso: Path, minisig: str) -> None:
     with pytest.raises(trust.UnknownKey, match=r"0D3643767F448688 \(vyos-rolling\)"):
         verify(iso, minisig, [ROLLING_KEY], file_name=NAME)
 
@@ -250,7 +250,7 @@ def test_an_iso_of_2024_is_verified_by_the_key_of_its_time(iso: Path, key: LabKe
         pytest.param("anything.iso", OLDER_AT, trust.WrongLine, id="a file that is no release"),
     ],
 )
-def test_whoever_has_a_retired_key_cannot_sign_another_release(
+def test_a_retired_key_cannot_sign_another_release(
     name: str, signed_at: datetime, refusal: type[Exception], iso: Path, key: LabKey
 ) -> None:
     retired = SigningKey.model_validate({"name": "retired", "public_key": key.public_key, **RETIRED})
@@ -528,7 +528,7 @@ def test_a_signature_that_is_a_directory_is_refused(iso: Path, tmp_path: Path) -
 
 
 class Cancelled(Exception):
-    """What whoever cancels raises."""
+    """What a caller raises to cancel."""
 
 
 @pytest.mark.parametrize("option", ["-H", "-l"])

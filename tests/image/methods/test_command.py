@@ -64,17 +64,17 @@ def test_a_command_gets_the_environment_contract_and_nothing_of_the_callers(buil
     os.environ["SECRET_OF_THE_CALLER"] = "hunter22"
     build(f"env -0 > env; pwd > cwd; {TAKE}")
     found = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().split("\0") if line)
-    told = {name: value for name, value in found.items() if name.startswith("HYOPS_VYOS_")}
+    given = {name: value for name, value in found.items() if name.startswith("HYOPS_VYOS_")}
     assert "SECRET_OF_THE_CALLER" not in found
     assert Path((tmp_path / "cwd").read_text().strip()) == tmp_path
-    assert Path(told["HYOPS_VYOS_SOURCE_ISO_PATH"]).name == f"vyos-{RELEASE}-generic-amd64.iso"
-    assert told["HYOPS_VYOS_ARTIFACT_KEY"] == "vyos-1.5"
-    assert told["HYOPS_VYOS_ARTIFACT_VERSION"] == f"{RELEASE}-r2"
-    assert told["HYOPS_VYOS_IMAGE_VERSION"] == RELEASE
-    assert told["HYOPS_VYOS_SOURCE_ISO_URL"] == "https://example.net/vyos.iso"
-    assert told["HYOPS_VYOS_DISK_SIZE_GB"] == "1"
-    assert told["HYOPS_VYOS_CLOUD_INIT_DS"] == "NoCloud,ConfigDrive,Hetzner,None"
-    assert told["HYOPS_VYOS_ALLOW_TCG"] == "0"
+    assert Path(given["HYOPS_VYOS_SOURCE_ISO_PATH"]).name == f"vyos-{RELEASE}-generic-amd64.iso"
+    assert given["HYOPS_VYOS_ARTIFACT_KEY"] == "vyos-1.5"
+    assert given["HYOPS_VYOS_ARTIFACT_VERSION"] == f"{RELEASE}-r2"
+    assert given["HYOPS_VYOS_IMAGE_VERSION"] == RELEASE
+    assert given["HYOPS_VYOS_SOURCE_ISO_URL"] == "https://example.net/vyos.iso"
+    assert given["HYOPS_VYOS_DISK_SIZE_GB"] == "1"
+    assert given["HYOPS_VYOS_CLOUD_INIT_DS"] == "NoCloud,ConfigDrive,Hetzner,None"
+    assert given["HYOPS_VYOS_ALLOW_TCG"] == "0"
     assert Path(found["HYOPS_CC_VYOS_SOURCE"]).is_file()
 
 
@@ -190,8 +190,8 @@ def test_what_a_command_started_dies_with_a_build_that_is_killed(tmp_path: Path)
     line = f"setpriv sh -c 'sleep 300 & echo $! > {tmp_path}/pid; echo started; wait'; true"
     program = (
         "from hyops_assets.image.methods.logged import run_logged\n"
-        "def told(*_): print('told', flush=True)\n"
-        f"run_logged(['bash', '-c', {line!r}], stage='x', timeout=60, progress=told)\n"
+        "def report(*_): print('progress', flush=True)\n"
+        f"run_logged(['bash', '-c', {line!r}], stage='x', timeout=60, progress=report)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as builder:
         assert builder.stdout is not None

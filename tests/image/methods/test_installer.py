@@ -166,7 +166,7 @@ def test_cancelling_ends_the_conversation_while_it_waits() -> None:
         answer_installer(machine.ours, questions("ttyS0"), PASSWORD, PATIENT, progress=cancel)
 
 
-def test_every_installation_has_a_password_of_its_own_that_nobody_guesses() -> None:
+def test_every_installation_has_a_random_password_of_its_own() -> None:
     passwords = {random_password() for _ in range(100)}
     assert len(passwords) == 100
     assert all(len(password) >= 32 for password in passwords)

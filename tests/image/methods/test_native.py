@@ -37,7 +37,7 @@ UPPER = f"{IMAGE}/rw"
 
 
 def passwords_in(config: str) -> list[str]:
-    """Return whose password lets someone in."""
+    """Return the owners of the passwords with which a login works."""
     read = read_configuration(config)
     return [*(hashed.owner for hashed in hashes_in_config(read)), *plaintext_in_config(read)]
 
@@ -324,14 +324,14 @@ class Cancelled(Exception):
 
 
 def stages_of(opened: OpenedIso, directory: Path) -> list[str]:
-    told: dict[str, None] = {}
+    stages: dict[str, None] = {}
 
     def note(stage: str, _done: int, _total: int | None) -> None:
-        told[stage] = None
+        stages[stage] = None
 
     native(opened, Tree(), directory, progress=note)
     (directory / "disk.raw").unlink()
-    return list(told)
+    return list(stages)
 
 
 def test_a_build_cancelled_at_any_stage_leaves_nothing_and_no_program(opened: OpenedIso, tmp_path: Path) -> None:

@@ -134,13 +134,13 @@ from hyops_assets.image.intake.iso import open_iso
 from hyops_assets.image.disk.tree import Tree
 from hyops_assets.image.methods.method import BuildRequest
 from hyops_assets.image.methods.packer import build_with_packer
-def told(stage, done, total):
+def report(stage, done, total):
     print(stage, flush=True)
 scratch = Path({str(request.scratch)!r})
 iso = Path({str(request.iso)!r})
 opened = open_iso(iso, release={RELEASE!r}, scratch=scratch)
 settings = BuildSettings.model_validate_json({request.settings.model_dump_json()!r})
-build_with_packer(BuildRequest(iso, opened, Tree(), iso, {RELEASE!r}, "", settings, scratch / "d", scratch, told))
+build_with_packer(BuildRequest(iso, opened, Tree(), iso, {RELEASE!r}, "", settings, scratch / "d", scratch, report))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as builder:
         assert builder.stdout is not None

@@ -92,10 +92,10 @@ def test_the_disk_of_a_good_play_becomes_an_image(build: Any, tmp_path: Path) ->
 @as_root
 def test_the_play_gets_its_variables_as_strings_and_never_another_version(build: Any, tmp_path: Path) -> None:
     build("qemu.yml")
-    told = json.loads((tmp_path / "checkout" / "variables.json").read_text())
-    assert Path(told["iso_local"]).name == f"vyos-{RELEASE}-generic-amd64.iso"
-    assert (told["disk_size"], told["cloud_init"], told["grub_console"]) == ("1", "false", "serial")
-    assert (told["vyos_version"], told["parttable_type"]) == (RELEASE, "hybrid")
+    variables = json.loads((tmp_path / "checkout" / "variables.json").read_text())
+    assert Path(variables["iso_local"]).name == f"vyos-{RELEASE}-generic-amd64.iso"
+    assert (variables["disk_size"], variables["cloud_init"], variables["grub_console"]) == ("1", "false", "serial")
+    assert (variables["vyos_version"], variables["parttable_type"]) == (RELEASE, "hybrid")
 
 
 @as_root

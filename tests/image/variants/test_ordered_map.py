@@ -7,7 +7,7 @@ import pytest
 from hyops_assets.image.variants.ordered_map import ordered_map
 
 
-def test_results_come_in_the_order_of_their_items_whoever_is_ready_first() -> None:
+def test_results_come_in_the_order_of_their_items_whichever_is_ready_first() -> None:
     second_is_done = threading.Event()
 
     def work(item: int) -> int:

@@ -1,4 +1,4 @@
-"""Our reader on what qemu-img writes, and on what nobody should write."""
+"""Our reader on what qemu-img writes, and on what no program should write."""
 
 import random
 import struct

@@ -407,9 +407,9 @@ def test_a_missing_file_does_not_decode(tmp_path: Path) -> None:
 
 def test_a_variant_of_another_disk_is_reported_with_both_digests() -> None:
     found, expected = _expected(bytes(SECTOR)), _expected(_text(SECTOR))
-    told = str(VariantDiffers(found=found, expected=expected))
-    assert found.sha256 in told
-    assert expected.sha256 in told
+    message = str(VariantDiffers(found=found, expected=expected))
+    assert found.sha256 in message
+    assert expected.sha256 in message
 
 
 def test_decoding_can_be_cancelled_and_leaves_nothing(tmp_path: Path) -> None:
