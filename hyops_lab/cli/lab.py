@@ -193,7 +193,7 @@ def up(place: Place, release: str) -> None:
     say(f"the lab is up (process {running.pid}); settings: {place.root.settings_file}")
     none = f"none yet: {command(place, 'release <version>')}"
     say(f"releases to build: {', '.join(_announced(place.root)) or none}")
-    for line in _lacking():
+    for line in _unavailable_parts():
         place.console.print(f"warning: {line}", markup=False)
     say(f"records are published below {load_settings(place.root).repository.public_base_url}, a directory of the lab")
     say(f"or, where inputs say repo_state_ref: {REPOSITORY}, into its bucket: {_readable_below(place.root)}")
@@ -206,7 +206,7 @@ def _announced(root: RuntimeRoot) -> list[str]:
     return sorted((path.parent.name for path in LabFiles(root.lab).feed.glob(f"*/{_KEY_FILE}")), reverse=True)
 
 
-def _lacking() -> list[str]:
+def _unavailable_parts() -> list[str]:
     """Return what of the lab cannot serve on this host, each with what mends it; the rest serves all the same."""
     try:
         require_confinement()
@@ -264,7 +264,7 @@ def _refuse_foreign_settings(root: RuntimeRoot) -> None:
 
 
 def offer_repository(root: RuntimeRoot) -> None:
-    """Have `org/gcp/object-repo#vyos_records` lead to the lab's bucket, unless that slot is somebody's."""
+    """Have `org/gcp/object-repo#vyos_records` lead to the lab's bucket, unless that slot holds another state."""
     endpoint = f"https://{HOST}:{json.loads(LabFiles(root.lab).ports.read_text())['gcs']}"
     inputs = ObjectRepoInputs(
         project_id=GCS_PROJECT, bucket_name=GCS_BUCKET, service_account_id=GCS_PUBLISHER, endpoint=endpoint

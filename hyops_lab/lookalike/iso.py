@@ -94,7 +94,7 @@ def release_files(release: str) -> dict[str, bytes]:
 
 def _squash(rootfs: Rootfs, release: str, squashfs: Path) -> None:
     epoch = str(int(built_at(release).timestamp()))
-    # From a tar, mksquashfs 4.5 gives the root directory itself to whoever runs it, whatever -root-uid says.
+    # From a tar, mksquashfs 4.5 gives the root directory itself to the user who runs it, whatever -root-uid says.
     as_root = () if os.geteuid() == 0 else ("fakeroot",)
     argv = [
         *(*as_root, "mksquashfs", "-", squashfs, "-tar", "-quiet", "-no-progress", "-noappend"),
@@ -123,7 +123,7 @@ def _squash(rootfs: Rootfs, release: str, squashfs: Path) -> None:
 def _write_members(stream: IO[bytes], release: str) -> None:
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         files = release_files(release)
-        # A directory that tar does not name would get the mode and owner of whoever runs this.
+        # A directory that tar does not name would get the mode and owner of the user who runs this.
         for directory in sorted({parent for path in files for parent in PurePosixPath(path).parents}):
             member = tarfile.TarInfo(f"./{directory}")
             member.type, member.mode = tarfile.DIRTYPE, 0o755

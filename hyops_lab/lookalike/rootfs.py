@@ -23,6 +23,7 @@ from hyops_assets.image.programs import ProgramFailed, run
 SUITE = "bookworm"
 PACKAGES = (
     "dbus",
+    "e2fsprogs",
     "grub-efi-amd64-bin",
     "grub-efi-amd64-signed",
     "grub-pc-bin",
@@ -34,6 +35,7 @@ PACKAGES = (
     "python3-minimal",
     "shim-signed",
     "systemd-sysv",
+    "tzdata",
     "udev",
     "zstd",
 )
@@ -162,7 +164,8 @@ def mmdebstrap_arguments(scratch: Path, sources: Path, *, as_root: bool) -> list
         '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
     ]
     return [
-        *("mmdebstrap", "--mode=auto", "--variant=minbase", "--format=tar"),
+        # Debian's essential packages and what is named: apt, with libraries of its own, is run from outside.
+        *("mmdebstrap", "--mode=auto", "--variant=essential", "--format=tar"),
         *(sandbox if as_root else ()),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
         *(f"--dpkgopt=path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES),

@@ -80,6 +80,19 @@ def resolve(status: bytes, packages: Sequence[str], sources: Sequence[AptSource]
     return PackageLock(suite=suite, status_sha256=against, packages=sorted(locked, key=lambda package: package.name))
 
 
+def fetch_indexes(suite: str, sources: Sequence[AptSource], cache: Path) -> None:
+    """Fetch a suite's indexes ahead of `resolve`, which then asks only for what changed since.
+
+    Raises:
+        UntrustedSource, SourceUnreachable, BadSource: as for `resolve`.
+    """
+    with (
+        signed_lines(sources, suite) as lines,
+        isolated_apt(cache / "apt", lines=lines, status=b"", current=True) as apt,
+    ):
+        apt.update()
+
+
 def fetch(lock: PackageLock, sources: Sequence[AptSource], cache: Path) -> dict[str, Path]:
     """Return the file of every locked .deb by package name, each hashed in this call.
 

@@ -29,7 +29,7 @@ def squashfs(tmp_path_factory: pytest.TempPathFactory) -> Squashfs:
         (root / directory).mkdir(parents=True)
     (root / "lib").symlink_to("usr/lib")
     (root / "usr/lib/of-vyos").write_text("theirs\n")
-    (root / "etc/of-nobody").write_text("theirs\n")
+    (root / "etc/of-no-package").write_text("theirs\n")
     (root / "etc/rsyslog.conf").write_text("of vyos-1x\n")
     (root / "var/lib/dpkg/status").write_text(STATUS)
     (root / "var/lib/dpkg/info/vyos-1x.list").write_text("/.\n/lib\n/lib/of-vyos\n/etc/rsyslog.conf\n")
@@ -126,8 +126,8 @@ def test_a_file_of_a_package_of_the_iso_is_never_replaced(path: str, squashfs: S
 
 
 def test_a_file_that_no_package_brought_is_replaced_as_dpkg_does(squashfs: Squashfs, tmp_path: Path) -> None:
-    tree = overlay(squashfs, tmp_path, Deb("app", "1", entries=(Entry("/etc/of-nobody", content=b"ours"),)))
-    assert text(tree, "/etc/of-nobody") == "ours"
+    tree = overlay(squashfs, tmp_path, Deb("app", "1", entries=(Entry("/etc/of-no-package", content=b"ours"),)))
+    assert text(tree, "/etc/of-no-package") == "ours"
 
 
 def test_what_the_iso_diverts_lands_where_it_says(squashfs: Squashfs, tmp_path: Path) -> None:

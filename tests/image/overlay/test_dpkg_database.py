@@ -34,7 +34,7 @@ Package: python3-configobj
 Status: deinstall ok config-files
 Priority: optional
 Section: python
-Maintainer: somebody <s@example.net>
+Maintainer: a maintainer <s@example.net>
 Architecture: all
 Version: 4.0-1
 Conffiles:

@@ -11,7 +11,7 @@ from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.overlay import packages
 from hyops_assets.image.overlay.apt import Apt, MissingVersion, SourceUnreachable, UntrustedSource
 from hyops_assets.image.overlay.lock import PackageLock
-from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage, fetch, resolve
+from hyops_assets.image.overlay.packages import BadPackageName, TamperedPackage, fetch, fetch_indexes, resolve
 from hyops_assets.image.overlay.sources import NoSource
 from hyops_assets.image.overlay.unsolvable import Unsolvable
 from hyops_assets.image.space import NoSpace
@@ -165,9 +165,9 @@ def test_a_dependency_that_cannot_be_had_is_named(repositories: Path, tmp_path: 
 
 
 def test_another_keyring_is_refused(source: AptSource, repositories: Path, tmp_path: Path) -> None:
-    stranger = make_repository(repositories, debs=[Deb("stranger", "1")])
+    unrelated = make_repository(repositories, debs=[Deb("unrelated", "1")])
     with pytest.raises(UntrustedSource, match=r"NO_PUBKEY|Missing key"):
-        resolve(STATUS, WANTED, [AptSource(line=source.line, keyring=stranger.keyring)], tmp_path)
+        resolve(STATUS, WANTED, [AptSource(line=source.line, keyring=unrelated.keyring)], tmp_path)
 
 
 def test_an_index_that_was_changed_after_signing_is_refused(source: AptSource, tmp_path: Path) -> None:
@@ -211,6 +211,15 @@ def test_a_fetch_asks_for_indexes_only_where_those_it_has_lack_a_version(
     cache = tmp_path / ("first" if cache_of_lock else "second")
     assert len(fetch(lock, [source], cache)) == len(lock.packages)
     assert len(asked) == updates
+
+
+def test_indexes_that_were_fetched_ahead_serve_a_fetch(
+    source: AptSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = resolve(STATUS, WANTED, [source], tmp_path / "first")
+    fetch_indexes("bookworm", [source], tmp_path / "ahead")
+    monkeypatch.delattr(Apt, "update")
+    assert len(fetch(lock, [source], tmp_path / "ahead")) == len(lock.packages)
 
 
 def test_a_lock_rebuilds_without_any_source_once_it_is_cached(source: AptSource, tmp_path: Path) -> None:
