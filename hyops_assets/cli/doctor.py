@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hyops_assets.cli import extras
 from hyops_assets.cli.check import Check
-from hyops_assets.cli.host_checks import accelerator_check
+from hyops_assets.cli.host_checks import accelerator_check, only_for
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.image.programs import OPTIONAL, PACKAGES, MissingProgram
+from hyops_assets.image.programs import PACKAGES, MissingProgram
 from hyops_assets.image.tool_versions import tool_versions
 from hyops_assets.settings.pipeline import Settings, SettingsError
 from hyops_assets.settings.sites import token_of
@@ -34,23 +34,17 @@ def examine(root: RuntimeRoot, environ: Mapping[str, str] = os.environ) -> list[
         root: runtime root; need not exist.
         environ: where the tokens of configured sites are looked for. Only whether they are set is reported.
     """
+    settings, configured = configuration(root, environ)
+    lab = settings is not None and settings.lab
     return [
         python_packages(metadata.requires(_DISTRIBUTION) or []),
-        *host_programs(PACKAGES),
+        *host_programs(PACKAGES, lab=lab),
         uefi_firmware(),
         accelerator_check(),
-        *extras.checks(lab=_is_a_lab(root)),
+        *extras.checks(lab=lab),
         free_space(root.path, FREE_BYTES),
-        *configuration(root, environ),
+        *configured,
     ]
-
-
-def _is_a_lab(root: RuntimeRoot) -> bool:
-    try:
-        return load_settings(root).lab
-    except SettingsError:
-        # Said by `configuration`.
-        return False
 
 
 def run_doctor(root: RuntimeRoot) -> int:
@@ -72,12 +66,17 @@ def run_doctor(root: RuntimeRoot) -> int:
     return 1 if any(not check.ok for check in checks) else 0
 
 
-def host_programs(packages: Mapping[str, str]) -> list[Check]:
-    """Return a check per Debian package, with the versions of its programs and the line that installs it."""
+def host_programs(packages: Mapping[str, str], *, lab: bool) -> list[Check]:
+    """Return a check per Debian package, with the versions of its programs and the line that installs it.
+
+    Args:
+        packages: the package of each program.
+        lab: whether the settings are a lab's.
+    """
     programs: dict[str, list[str]] = defaultdict(list)
     for program, package in packages.items():
         programs[package].append(program)
-    return [_package(package, names) for package, names in sorted(programs.items())]
+    return [_package(package, names, lab=lab) for package, names in sorted(programs.items())]
 
 
 def python_packages(requirements: Iterable[str]) -> Check:
@@ -124,15 +123,18 @@ def free_space(path: Path, needed_bytes: int) -> Check:
     return Check("disk space", "fail", found, f"free some space under {there}, or choose another --root")
 
 
-def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> list[Check]:
-    """Return whether `pipeline.yml` validates, and whether the tokens of its sites are set; a lab sets its own."""
+def configuration(root: RuntimeRoot, environ: Mapping[str, str]) -> tuple[Settings | None, list[Check]]:
+    """Return the settings, None where `pipeline.yml` does not validate, and what was found of them.
+
+    That is whether the file validates, and whether the tokens of its sites are set; a lab sets its own.
+    """
     name = "pipeline.yml"
     try:
         settings = load_settings(root)
     except SettingsError as error:
-        return [Check.of(name, error)]
+        return None, [Check.of(name, error)]
     found = "it validates" if root.settings_file.exists() else "there is none: defaults hold"
-    return [Check(name, "ok", f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
+    return settings, [Check(name, "ok", f"{root.settings_file}: {found}"), *_tokens(settings, environ)]
 
 
 def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
@@ -148,15 +150,14 @@ def _tokens(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     ]
 
 
-def _package(package: str, programs: list[str]) -> Check:
+def _package(package: str, programs: list[str], *, lab: bool) -> Check:
     hint = f"apt-get install {package}"
     try:
         versions = tool_versions(programs)
     except MissingProgram as error:
-        if set(programs) <= OPTIONAL.keys():
-            methods = ", ".join(OPTIONAL[program] for program in programs)
-            found = f"{error.message}; only build.method {methods} needs it"
-            return Check(package, "ok", found)
+        users = dict.fromkeys(only_for(program, lab=lab) for program in programs)
+        if all(users):
+            return Check(package, "ok", f"{error.message}; only {', '.join(users)} needs it")
         return Check(package, "missing", error.message, hint)
     except HyopsError as error:
         return Check(package, "fail", error.message, f"{hint} --reinstall")

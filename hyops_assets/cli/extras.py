@@ -51,7 +51,8 @@ def add_commands(app: typer.Typer) -> None:
 def checks(*, lab: bool) -> list[Check]:
     """Return what `hyops doctor` looks at for the extras. `lab` says whether the settings are a lab's."""
     absent = [] if "lab" in installed() else [without_the_lab("it is not installed, or cannot be loaded", needed=lab)]
-    return [*absent, *(check for extra in installed().values() for check in extra.checks(needed=lab))]
+    found = [check for extra in installed().values() for check in extra.checks(needed=lab)]
+    return [*absent, *(check if lab or check.ok else without_the_lab(check.found, needed=False) for check in found)]
 
 
 def without_the_lab(why: str, *, needed: bool) -> Check:

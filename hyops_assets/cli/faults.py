@@ -12,7 +12,7 @@ _MOST_SAID = 300
 
 
 def tell_fault(fault: BaseException | None) -> None:
-    """Tell what no command foresaw. No secret is printed or kept."""
+    """Report an error that no command handles. No secret is printed or kept."""
     if fault is None:
         return
     # Blacked out before it is cut and folded: half a secret, or one without its line break, is not found any more.

@@ -36,7 +36,7 @@ for group in (host, modules, sites, disks, upkeep, not_here):
 _CANCELLED = 128 + signal.SIGINT
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib import metadata
 
@@ -49,7 +49,7 @@ def hyops(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each stage of a step.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version, and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and end.")
     ] = False,
 ) -> None:
     """Build once, publish once, seed many: the HyOps VyOS image pipeline from a shell."""
@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _told(error: HyopsError) -> str:
+def _text_of(error: HyopsError) -> str:
     return redacted(as_typed(str(error)))
 
 
@@ -84,13 +84,13 @@ def _run() -> None:
     try:
         app()
     except BadUsage as error:
-        typer.echo(f"ERR: {_told(error)}", err=True)
+        typer.echo(f"ERR: {_text_of(error)}", err=True)
         sys.exit(2)
     except NotStarted as error:
-        typer.echo(f"ERR: {_told(error)}", err=True)
+        typer.echo(f"ERR: {_text_of(error)}", err=True)
         sys.exit(1)
     except HyopsError as error:
-        typer.echo(f"error: {_told(error)}", err=True)
+        typer.echo(f"error: {_text_of(error)}", err=True)
         sys.exit(1)
     except OSError as error:
         # A path that the user named, or that belongs to another user; without a path it is a fault of ours.

@@ -14,7 +14,8 @@ from hyops_assets.cli.check import Check
 from hyops_assets.cli.checking import module_checks, runtime_checks
 from hyops_assets.cli.console import console
 from hyops_assets.cli.environment import Place, others, require_there
-from hyops_assets.cli.host_checks import accelerator_check, program_check
+from hyops_assets.cli.faults import tell_fault
+from hyops_assets.cli.host_checks import accelerator_check, only_for, program_check
 from hyops_assets.cli.modules.seed_outlook import reached, tried
 from hyops_assets.cli.prepare import ModuleCommand, prepare, reach, reach_environment, redactor_of
 from hyops_assets.cli.progress import busy
@@ -22,7 +23,7 @@ from hyops_assets.cli.run_record import RunRecord, new_run_id, now
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.redaction import Redactor
-from hyops_assets.image.programs import OPTIONAL, PACKAGES
+from hyops_assets.image.programs import PACKAGES
 from hyops_assets.settings.pipeline import Settings
 from resources.settings import load_settings
 from resources.sites.registry import CLOUDS
@@ -34,10 +35,6 @@ INTERNAL = 30
 
 TARGETS = tuple(cloud.name for cloud in CLOUDS)
 """What `--target` may name: one kind of site."""
-
-_UNNEEDED = frozenset({"bwrap", "mmdebstrap", "minisign", "busybox", *OPTIONAL})
-"""Programs of the lab and of build methods that are chosen: their absence is no fault of a host that has no use for
-them. A module's preflight asks for what its method needs."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +96,27 @@ def _look(place: Place, asked: ModuleCommand | None, target: str) -> tuple[Looke
     if asked is not None:
         return _module(asked, [*runtime, configured], redactor_of(settings, None, os.environ))
     # A site alone needs nothing of this host, and finding the accelerator runs a guest.
-    host = (
-        [] if target else [*(program_check(name) for name in PACKAGES if name not in _UNNEEDED), accelerator_check()]
-    )
+    host = [] if target else _host(settings)
     looked = Looked([*host, *runtime, configured, *_sites(settings, target)], "", [])
     return looked, redactor_of(settings, None, os.environ)
+
+
+def _host(settings: Settings) -> list[Check]:
+    """Return the programs that these settings need, and the accelerator; a module's preflight adds its method's."""
+    needed = [name for name in PACKAGES if not only_for(name, lab=settings.lab)]
+    return [*(program_check(name) for name in needed), accelerator_check()]
 
 
 def _module(asked: ModuleCommand, results: list[Check], redactor: Redactor) -> tuple[Looked, Redactor]:
     try:
         prepared = reach(prepare(asked))
+        found = module_checks(prepared)
     except BadUsage:
         raise
     except HyopsError as error:
         failed = Check.of(f"module:{asked.module}", error)
         return Looked([*results, failed], asked.module, []), redactor
-    checks = [check for check in module_checks(prepared) if not check.name.startswith("runtime:")]
+    checks = [check for check in found if not check.name.startswith("runtime:")]
     wrong = [check for check in checks if not check.ok]
     summary = Check(
         f"module:{prepared.module.ref}",
@@ -179,14 +181,11 @@ def _record(place: Place, run_id: str, lines: list[str], report: dict[str, Any],
 
 @contextmanager
 def _own_faults() -> Iterator[None]:
-    """Give faults of this program the exit status that HyOps has for them; a report of one needs the trace."""
+    """Report a fault of this program as every command does, and end with the exit status that HyOps has for one."""
     try:
         yield
     except HyopsError:
         raise
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        typer.echo(f"error: preflight itself failed: {type(error).__name__}\n  next: report the trace above", err=True)
-        raise typer.Exit(INTERNAL) from error
+    except Exception as fault:
+        tell_fault(fault)
+        raise typer.Exit(INTERNAL) from fault

@@ -128,12 +128,15 @@ def _doing(fields: dict[str, object]) -> str:
 
 @contextmanager
 def shown(console: Console, *, ends: bool = True) -> Iterator[None]:
-    """Show the steps of whatever runs inside the block.
+    """Show the steps of whatever runs inside the block. Within another such block that one shows them, and alone.
 
     Args:
         console: where lines go.
         ends: whether a step's end is a line.
     """
+    if any(isinstance(handler, Lines) for handler in LOGGER.handlers):
+        yield
+        return
     status = console.status("starting") if console.is_terminal else None
     handler = Lines(console, status, ends=ends)
     level = LOGGER.level

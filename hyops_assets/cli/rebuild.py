@@ -6,6 +6,7 @@ from contextlib import closing
 from hyops_assets.cli.environment import Place
 from hyops_assets.cli.graph import Graph
 from hyops_assets.cli.instance import open_instance
+from hyops_assets.cli.prepare import reach_environment
 from hyops_assets.cli.progress import shown
 from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.version import RecordVersion
@@ -30,6 +31,7 @@ def rebuild(place: Place, version: str, reason: str) -> None:
         raise Refused("a rebuild without a reason", hint='say why: --reason "the helper was mended"')
     asked = RecordVersion.parse(version)
     settings = load_settings(place.root)
+    reach_environment(place, settings)
     key = settings.build.key_of(asked.release)
     with closing(object_repository(settings.repository, place.root, os.environ)) as repository:
         if not is_published(repository, key, asked):

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hyops_assets.cli.environment import Place
+from hyops_assets.cli.prepare import reach_environment
 from hyops_assets.cli.progress import shown
 from hyops_assets.contract.errors import HyopsError, Refused
 from hyops_assets.contract.evidence import Evidence, SignedIso
@@ -60,9 +61,10 @@ def reproduce(place: Place, evidence: str, iso: Path | None) -> None:
         NotReproducible: something that decides the bytes is not what the evidence names.
         Differs: everything was the same but the result; the message names the differing parts and programs.
     """
+    settings = load_settings(place.root)
+    reach_environment(place, settings)
     claimed = _read_evidence(evidence)
     recipe, lock = _recipe_and_lock(claimed)
-    settings = load_settings(place.root)
     store = ArtifactStore(place.root.artifacts)
     signed = _require_iso(claimed)
     source = iso or store.blob_path(signed.sha256)

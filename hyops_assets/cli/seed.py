@@ -85,7 +85,7 @@ def seed(place: Place, asked: SeedOptions) -> int:
 
 
 def print_missing(place: Place) -> int:
-    """Print which sites lack a record, and why, as the standing checks say it; return 1 where somebody has to look."""
+    """Print which sites lack a record, and why, as the standing checks say it; return 1 where a person has to look."""
     with open_instance(place.root) as instance:
         settings = Graph(place.root, instance).settings
         named = current_version(StateStore(place.root))

@@ -140,6 +140,7 @@ def test_a_dry_run_changes_nothing_and_lists_the_calls_of_the_run_that_then_leav
     ]
     assert [site["held"] for site in result["sites"]] == [True, True]
     assert all(site["removed"] for site in result["sites"])
+    assert {site["cloud"]: site["at_most"] is None for site in result["sites"]} == {"hetzner": False, "proxmox": True}
     token = os.environ[published.settings.hetzner_site(SITE).token_env]
     assert token not in ran.stdout + ran.stderr + json.dumps(result)
 

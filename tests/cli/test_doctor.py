@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.cli import doctor
+from hyops_assets.cli import doctor, extras
 from hyops_assets.cli.check import Check
 from hyops_assets.cli.doctor import (
     configuration,
@@ -15,6 +15,9 @@ from hyops_assets.cli.doctor import (
 )
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.programs import PACKAGES, MissingProgram
+from hyops_assets.settings.pipeline import Settings
+from hyops_lab.cli import checks as of_the_lab
+from hyops_lab.hetzner.confinement import CellFailed
 
 SITE = """
 sites:
@@ -41,7 +44,7 @@ def test_a_prepared_host_passes_and_every_program_tells_its_version(tmp_path: Pa
 
 
 def test_a_missing_program_comes_with_the_line_that_installs_it():
-    (check,) = host_programs({"no-such-program": "some-package"})
+    (check,) = host_programs({"no-such-program": "some-package"}, lab=False)
     assert check == Check(
         "some-package", "missing", "no-such-program is not installed", "apt-get install some-package"
     )
@@ -63,17 +66,18 @@ def test_too_little_space_is_said_for_a_root_that_does_not_exist_yet(tmp_path: P
 
 
 def test_settings_that_do_not_validate_are_reported_with_the_key(tmp_path: Path):
-    (check,) = configuration(root_with(tmp_path, "feed: {polls: 3}"), {})
+    settings, (check,) = configuration(root_with(tmp_path, "feed: {polls: 3}"), {})
+    assert settings is None
     assert not check.ok
     assert "feed.polls" in check.found
 
 
 def test_a_site_without_its_token_is_reported_and_a_token_is_never_shown(tmp_path: Path):
     root = root_with(tmp_path, SITE)
-    missing = configuration(root, {})[-1]
+    missing = configuration(root, {})[1][-1]
     assert (missing.ok, missing.hint) == (False, "export HYOPS_TEST_TOKEN=…")
     present = configuration(root, {"HYOPS_TEST_TOKEN": "s3cret"})
-    assert present[-1].ok
+    assert present[1][-1].ok
     assert "s3cret" not in repr(present)
 
 
@@ -95,5 +99,44 @@ def test_what_one_build_method_alone_needs_is_named_and_no_fault(monkeypatch: py
         raise MissingProgram(programs[0])
 
     monkeypatch.setattr(doctor, "tool_versions", missing)
-    (check,) = host_programs({"packer": "packer"})
+    (check,) = host_programs({"packer": "packer"}, lab=True)
     assert check == Check("packer", "ok", "packer is not installed; only build.method packer needs it")
+
+
+@pytest.mark.parametrize(("lab", "status"), [(False, "ok"), (True, "missing")])
+def test_what_the_lab_alone_needs_is_no_fault_where_the_settings_are_none_of_a_lab(
+    lab: bool, status: str, monkeypatch: pytest.MonkeyPatch
+):
+    def missing(programs: list[str]) -> dict[str, str]:
+        raise MissingProgram(programs[0])
+
+    monkeypatch.setattr(doctor, "tool_versions", missing)
+    (check,) = host_programs({"bwrap": "bubblewrap"}, lab=lab)
+    assert check.status == status
+    assert ("only the lab needs it" in check.found) is not lab
+
+
+def test_the_settings_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[RuntimeRoot] = []
+
+    def load(root: RuntimeRoot) -> Settings:
+        read.append(root)
+        return Settings()
+
+    monkeypatch.setattr(doctor, "PACKAGES", {})
+    monkeypatch.setattr(doctor, "accelerator_check", lambda: Check("accelerator", "ok"))
+    monkeypatch.setattr(doctor, "load_settings", load)
+    examine(RuntimeRoot(tmp_path), {})
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(("lab", "status"), [(False, "ok"), (True, "fail")])
+def test_a_host_that_cannot_run_the_lab_is_at_fault_only_where_the_settings_are_a_lab_s(
+    lab: bool, status: str, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse() -> None:
+        raise CellFailed("bwrap is not installed", hint="apt-get install bubblewrap")
+
+    monkeypatch.setattr(of_the_lab, "require_confinement", refuse)
+    (check,) = extras.checks(lab=lab)
+    assert (check.status, "bwrap is not installed" in check.found) == (status, True)

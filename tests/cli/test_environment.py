@@ -11,6 +11,7 @@ from hyops_assets.cli.environment import known_place
 from hyops_assets.cli.main import app
 from hyops_assets.cli.usage import BadUsage
 from hyops_assets.contract.references import IMAGE_BUILD
+from hyops_lab.cli import extra
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "modules/core/shared/vyos-image-build/examples/inputs.gcs-state.yml"
@@ -48,6 +49,22 @@ def test_what_writes_refuses_an_unknown_environment_and_lists_those_that_exist(h
     assert ran.exception.message == "there is no environment dv (there are: dev, prod)"
     assert "hyops init --env dv" in ran.exception.hint
     assert sorted(one.name for one in (home / ".hybridops/envs").iterdir()) == ["dev", "prod"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("rebuild", "2026.03.03-0027-rolling", "--reason", "why"), ("reproduce", "evidence.json")],
+    ids=" ".join,
+)
+def test_what_asks_the_systems_of_a_lab_reaches_the_lab_first(
+    home: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra, "NEEDED", ("a_package_that_is_not_here",))
+    settings = home / ".hybridops/envs/dev/config/pipeline.yml"
+    settings.parent.mkdir()
+    settings.write_text("lab: true\n")
+    ran = CliRunner().invoke(app, [*command, "--env", "dev"])
+    assert str(ran.exception).startswith("the lab needs a_package_that_is_not_here")
 
 
 def test_a_root_that_is_not_there_is_refused_by_its_path(home: Path) -> None:

@@ -39,7 +39,7 @@ def broken(directory: Path, how: str, entry: list[str]) -> subprocess.CompletedP
     )
 
 
-def told(ran: subprocess.CompletedProcess[str], directory: Path) -> tuple[str, str]:
+def reported(ran: subprocess.CompletedProcess[str], directory: Path) -> tuple[str, str]:
     """Return the one line, and what the private file holds."""
     (kept,) = directory.glob("hyops-fault-*.txt")
     found = re.fullmatch(
@@ -56,7 +56,7 @@ def test_a_command_that_raises_ends_in_one_line_and_a_private_file_without_secre
     tmp_path: Path, entry: list[str]
 ) -> None:
     ran = broken(tmp_path, "raise KeyError('got ' + os.environ['MY_API_TOKEN'])", entry)
-    line, kept = told(ran, tmp_path)
+    line, kept = reported(ran, tmp_path)
     assert ran.returncode == 1
     assert line.startswith("KeyError: 'got ")
     assert "Traceback" in kept
@@ -65,7 +65,7 @@ def test_a_command_that_raises_ends_in_one_line_and_a_private_file_without_secre
 
 def test_a_fault_of_many_lines_is_reported_in_one(tmp_path: Path) -> None:
     ran = broken(tmp_path, "raise ValueError('one\\n\\ntwo ' + os.environ['MY_API_TOKEN'] + 'x' * 5000)", HYOPS)
-    line, kept = told(ran, tmp_path)
+    line, kept = reported(ran, tmp_path)
     assert ran.returncode == 1
     assert line.startswith("ValueError: one two ")
     assert len(line) < 400
@@ -77,5 +77,5 @@ def test_a_fault_in_a_thread_is_reported_likewise(tmp_path: Path) -> None:
         "one = threading.Thread(target=lambda: int('got ' + os.environ['MY_API_TOKEN'])); one.start(); one.join(); "
         "raise SystemExit(0)"
     )
-    line, _ = told(broken(tmp_path, how, HYOPS), tmp_path)
+    line, _ = reported(broken(tmp_path, how, HYOPS), tmp_path)
     assert line.startswith("ValueError: invalid literal for int")

@@ -1,4 +1,4 @@
-"""Whatever stands in a file of inputs: a result, or one typed error. Nobody sees a traceback."""
+"""Whatever stands in a file of inputs: a result, or one typed error. No traceback is printed."""
 
 import json
 from pathlib import Path

@@ -143,7 +143,7 @@ def test_a_bill_of_an_unknown_record_is_refused(shelf: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "said"),
     [
         (b"", "holds 0 bytes"),
         (b"x" * 1000, "no whole number"),
@@ -152,9 +152,9 @@ def test_a_bill_of_an_unknown_record_is_refused(shelf: Path, tmp_path: Path) -> 
     ],
     ids=["empty", "no sectors", "qcow2", "xz"],
 )
-def test_what_is_no_disk_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
+def test_what_is_no_disk_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(content)
-    assert told in refused(inspect(tmp_path / "disk"))
+    assert said in refused(inspect(tmp_path / "disk"))
 
 
 def test_a_disk_of_zeros_fails_with_every_reason(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The instance of an environment that is new: whoever opens it first makes it, and whoever comes meanwhile waits."""
+"""The instance of an environment that is new: the process that opens it first makes it, and others wait meanwhile."""
 
 import subprocess
 from pathlib import Path

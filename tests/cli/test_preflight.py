@@ -2,12 +2,18 @@
 
 import json
 import re
+import tempfile
 from pathlib import Path
 
+import pytest
+import typer
+
+from hyops_assets.cli import preflight
 from hyops_assets.cli.check import Check
-from hyops_assets.cli.preflight import Looked, exit_status
+from hyops_assets.cli.environment import Place
+from hyops_assets.cli.preflight import Looked, exit_status, run_preflight
 from hyops_assets.contract.layout import RuntimeRoot
-from hyops_assets.contract.references import IMAGE_SEED
+from hyops_assets.contract.references import IMAGE_BUILD, IMAGE_SEED
 from tests.cli.shell import environment, hyops
 
 SITE = "sites: {hetzner: {main: {token_env: NO_SUCH_TOKEN}}}\n"
@@ -81,6 +87,33 @@ def test_inputs_that_do_not_validate_are_a_failure_of_the_module(tmp_path: Path)
     ran = hyops(environment(tmp_path), "preflight", "--env", "dev", "--module", IMAGE_SEED)
     assert ran.returncode == 11
     assert f"fail module:{IMAGE_SEED} " in ran.stdout
+
+
+def test_a_record_key_that_is_not_the_environment_s_is_a_failure_of_the_module(tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs.yml"
+    inputs.write_text("record_version: 2026.03.03-0027-rolling\nrecord_key: another-key\n")
+    asked = ("preflight", "--env", "dev", "--module", IMAGE_BUILD, "--inputs", inputs)
+    ran = hyops(environment(tmp_path), *asked)
+    assert (ran.returncode, ran.stderr, ran.stdout.splitlines()[-1]) == (11, "", "exit_code=11")
+    assert f"fail module:{IMAGE_BUILD} record_key 'another-key' is not this environment's key" in ran.stdout
+
+
+def test_a_fault_of_preflight_is_reported_as_any_command_s_and_ends_with_30(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(root: RuntimeRoot) -> list[Check]:
+        raise KeyError(root)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(preflight, "runtime_checks", broken)
+    with pytest.raises(typer.Exit) as ended:
+        run_preflight(Place(RuntimeRoot(tmp_path), ""), None, target="", strict=False, as_json=False)
+    assert ended.value.exit_code == 30
+    printed = capsys.readouterr().err
+    assert "error: a fault of hyops itself: KeyError" in printed
+    assert "Traceback" not in printed
+    (kept,) = tmp_path.glob("hyops-fault-*.txt")
+    assert "Traceback" in kept.read_text()
 
 
 def test_a_root_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:

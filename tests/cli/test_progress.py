@@ -98,3 +98,12 @@ def test_nothing_reminds_once_the_work_has_ended(pipe: Console) -> None:
     with shown(pipe):
         assert "reminders" in {thread.name for thread in threading.enumerate()}
     assert "reminders" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_within_a_block_that_shows_steps_another_one_prints_none_twice(pipe: Console, printed: io.StringIO) -> None:
+    with shown(pipe):
+        with shown(pipe), timed("vyos_iso"):
+            pass
+        with timed("qcow2_record"):
+            pass
+    assert [line.split()[0] for line in printed.getvalue().splitlines()] == ["vyos_iso", "qcow2_record"]

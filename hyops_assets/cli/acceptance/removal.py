@@ -85,10 +85,10 @@ class Made:
         return self.site.trial.remaining(self._runs())
 
     def remove(self) -> list[Finding]:
-        """Remove it, and return what became of each thing. What nothing is left of names nothing any more.
+        """Remove it, and return what became of each thing. Where nothing is left, its state and document go too.
 
         Raises:
-            HyopsError: it could not be looked at what is there.
+            HyopsError: what is there could not be read.
         """
         runs, states = self._runs(), StateStore(self.root)
         needed = partial(who_needs, self.live, states, self.settings, self.site, self.record.version, self.since)
@@ -106,7 +106,7 @@ class Made:
         return frozenset(run.run_id for run in runs)
 
     def _forget(self, states: StateStore) -> None:
-        """Expect there no more what was removed; what another run seeded there meanwhile is still expected.
+        """Forget the document of what was removed; that of another run's seed stays.
 
         The state is written before the document: where there is one of this run's, the state names what it names.
         """

@@ -11,7 +11,7 @@ from hyops_assets.cli.acceptance.removal import TriedSite
 from hyops_assets.cli.graph import Ran, Said
 from hyops_assets.contract.evidence import Contract
 
-_NET = "net, by the API's price of the server and the site's setting for snapshots; addresses and VAT are left out"
+_NET = "net: the API's price of the server and the snapshot price of the site's settings, without addresses and VAT"
 
 
 @dataclass
@@ -39,10 +39,11 @@ def print_plan(console: Console, sites: list[TriedSite], contract: Contract | No
     """Print the changing calls of a run, in order, and what it costs at most. `source` names the record or the ISO."""
     if contract is None:
         console.print(
-            f"build      {source}: every gate, then publish it; no site is asked; published names stay", soft_wrap=True
+            f"build      {source}: build it, pass every gate, publish it; no site is asked, what is published stays",
+            soft_wrap=True,
         )
     else:
-        console.print(f"record     {contract.record.key} {contract.record.version}, published already")
+        console.print(f"record     {contract.record.key} {contract.record.version}, is published")
     for site in sites:
         table = Table(title=f"{site.cloud.name} site {site.name}", title_justify="left")
         for heading in ("call", "path", "why"):
@@ -51,7 +52,7 @@ def print_plan(console: Console, sites: list[TriedSite], contract: Contract | No
             table.add_row(call.method, call.path, call.why)
         console.print(table)
     _print_cost(console, sites)
-    console.print("nothing was changed; what only reads, or is asked again after a passing failure, is not listed")
+    console.print("nothing was changed; calls that only read and repeated calls are not listed")
 
 
 def print_report(console: Console, trials: list[Trial], contract: Contract) -> None:
@@ -78,23 +79,29 @@ def print_report(console: Console, trials: list[Trial], contract: Contract) -> N
         if smoke := trial.said.get("smoke"):
             console.print(f"smoke gate {smoke}")
     _print_cost(console, [trial.site for trial in trials])
-    console.print("left       the published record, and the qcow2 on the node's import storage")
+    uploaded = ", and the qcow2 on the node's import storage" if any(_keeps_qcow2(trial) for trial in trials) else ""
+    console.print(f"left       the published record{uploaded}")
+
+
+def _keeps_qcow2(trial: Trial) -> bool:
+    """Tell whether the site holds the qcow2 that its template was made of; only the template is removed."""
+    return trial.ran is not None and trial.site.cloud.spec.takes == "qcow2"
 
 
 def document_of(run_id: str, recorded_at: str, trials: list[Trial], contract: Contract) -> dict[str, Any]:
-    """Return what the run record keeps."""
+    """Return what the run record keeps; `at_most` is what a site may cost, None where it costs nothing."""
     return {
         "run_id": run_id,
         "recorded_at": recorded_at,
         "version": contract.record.version,
         "record_digest": contract.record_digest,
         "disk_sha256": contract.record.disk.sha256,
-        "at_most": next((dict(terms.facts) for trial in trials if (terms := trial.site.trial.terms)), None),
         "sites": [
             {
                 "site": trial.site.name,
                 "cloud": trial.site.cloud.name,
                 "held": trial.held,
+                "at_most": dict(terms.facts) if (terms := trial.site.trial.terms) else None,
                 "seconds": round(trial.seconds, 3),
                 "said": dict(trial.said),
                 "wrong": trial.wrong,

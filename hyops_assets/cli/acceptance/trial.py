@@ -160,10 +160,10 @@ def _looked_at(
 
 
 def _remove_what_killed_ones_left(ground: AcceptanceRun) -> None:
-    """Remove it before anything else is made.
+    """Remove what killed acceptance runs left, before anything else is made.
 
     Raises:
-        Refused: it does not go, or it cannot be looked at.
+        Refused: something could not be removed, or could not be read.
     """
     findings = KilledTrials(ground.place.root, ground.settings).reap_alone()
     for finding in findings:
@@ -171,7 +171,7 @@ def _remove_what_killed_ones_left(ground: AcceptanceRun) -> None:
     if stays := [finding for finding in findings if finding.verdict != "removed"]:
         raise Refused(
             f"an acceptance run was killed, and {stays[0].what} at {stays[0].where} stays: {stays[0].why}",
-            hint="see hyops cleanup; where somebody needs it by now, remove the state called acceptance alone",
+            hint="see hyops cleanup; if it is in use, keep it and remove only the state called acceptance",
         )
 
 
@@ -309,7 +309,7 @@ def _broken(ground: AcceptanceRun, site: TriedSite, ref: str, record: Record) ->
 def _remove(
     ground: AcceptanceRun, trial: Trial, own: dg.DagsterInstance, live: dg.DagsterInstance, contract: Contract
 ) -> None:
-    """Remove what this run made at a site, and look whether it is gone; what is not is reported in `trial.wrong`."""
+    """Remove what this run made at a site, and read whether it is gone; `trial.wrong` names what is left."""
     site = trial.site
     made = Made(
         ground.place.root, ground.settings, live, own, ground.run_id, site, contract.record, since=ground.began
@@ -318,7 +318,7 @@ def _remove(
     try:
         findings = made.remove()
     except HyopsError as error:
-        trial.wrong.append(f"it could not be looked at what is left there: {error.message}; next: {error.hint}")
+        trial.wrong.append(f"what is left there is unknown: {error.message}; next: {error.hint}")
         return
     trial.removed += [f"removed {finding.what}" for finding in findings if finding.verdict == "removed"]
     trial.wrong += [

@@ -1,7 +1,7 @@
 """What a build would find and do: for `plan`, for preflight, and before the first minute of work. Reads only."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from hyops_assets.contract.record import FORMATS
 from hyops_assets.contract.urls import published_name
 from hyops_assets.contract.version import RecordVersion
 from hyops_assets.image.methods.vyos_vm_images import missing_collections
+from hyops_assets.image.operator_command import OperatorCommand
+from hyops_assets.image.overlay.lock import read_lock
 from hyops_assets.image.programs import MissingProgram
 from resources.artifacts.store import ArtifactStore
 from resources.repository.base import ObjectRepository
@@ -31,6 +33,7 @@ PROGRAMS = (
 )
 """What assembling, encoding and examining a disk runs."""
 
+_IF_EQUAL = ", if what is built has the same bytes; apply refuses others"
 _OF_METHOD = {"packer": ("packer",), "vyos-vm-images": ("ansible-playbook",)}
 
 
@@ -44,14 +47,20 @@ def plan(work: Work) -> list[Intended]:
     refuse(work)
     inputs = build_inputs(work)
     version = RecordVersion.parse(inputs.record_version)
-    with _repository(work, inputs.repo_state_ref) as repository:
+    sources = _sources(work, version)
+    is_built_anew = any(line.action == "build" for line in sources)
+    with _repository(work) as repository:
         names = [published_name(inputs.record_key, version, suffix) for suffix in (*FORMATS, "record.json")]
         there = {name: repository.head(name) is not None for name in names}
         objects = [
-            Intended(suffix, "adopt" if there[name] else "publish", repository.url(name))
+            Intended(
+                suffix,
+                "adopt" if there[name] else "publish",
+                repository.url(name) + (_IF_EQUAL if there[name] and is_built_anew else ""),
+            )
             for suffix, name in zip((*FORMATS, "record.json"), names, strict=True)
         ]
-    return [*_sources(work, version), *objects, *_sites(work, version)]
+    return [*sources, *objects, *_sites(work, version)]
 
 
 def collections_check() -> Check:
@@ -73,12 +82,7 @@ def checks(work: Work) -> list[Check]:
     method = work.settings.build.method
     programs = [program_check(name) for name in (*PROGRAMS, *_OF_METHOD.get(method, ()))]
     programs += [collections_check()] if method == "vyos-vm-images" else []
-    try:
-        with _repository(work, inputs.repo_state_ref) as repository:
-            found = _repository_check(repository)
-    except HyopsError as error:
-        found = Check.of("repository", error)
-    return [*programs, accelerator_check(), *_credentials(work, inputs.repo_state_ref), found]
+    return [*programs, accelerator_check(), *_publishing(work, inputs)]
 
 
 def refuse(work: Work) -> None:
@@ -92,7 +96,7 @@ def refuse(work: Work) -> None:
     """
     inputs = build_inputs(work)
     if inputs.rebuild_if_exists:
-        with _repository(work, inputs.repo_state_ref) as repository:
+        with _repository(work) as repository:
             refuse_rebuild(repository, inputs.record_key, RecordVersion.parse(inputs.record_version))
     if not (inputs.record_url or inputs.record_local_path) and _held_iso(work) is None:
         iso_outlook(work)
@@ -129,7 +133,7 @@ def require_public_repository(work: Work) -> None:
         NotPublic: they cannot; the hint says what changes it.
         RepositoryFailed: nothing can be created there.
     """
-    with _repository(work, build_inputs(work).repo_state_ref) as repository:
+    with _repository(work) as repository:
         repository.require_public()
 
 
@@ -153,10 +157,7 @@ def build_inputs(work: Work) -> BuildInputs:
 
 def _sources(work: Work, version: RecordVersion) -> list[Intended]:
     inputs = build_inputs(work)
-    store = ArtifactStore(work.place.root.artifacts)
     elsewhere = inputs.record_url or inputs.record_local_path
-    built = store.find_document("qcow2_record", str(version), BuiltRecord)
-    held = built is not None and store.blob_path(built.qcow2.sha256).exists()
     if elsewhere:
         return [Intended("record", "adopt", f"{version}: the disk at {elsewhere}")]
     iso = _held_iso(work)
@@ -172,9 +173,34 @@ def _sources(work: Work, version: RecordVersion) -> list[Intended]:
         )
     method = work.settings.build.method
     record = f"{inputs.record_key} {version} (method {method})"
-    if held:
+    if not inputs.rebuild_if_exists and _is_built(work, version, iso):
         return [taken, Intended("record", "adopt", record)]
     return [taken, Intended("record", "build", record), _boots()]
+
+
+def _is_built(work: Work, version: RecordVersion, iso: SignedIso | None) -> bool:
+    """Tell whether this environment holds the disk that apply would build: by the same recipe, with its files.
+
+    Args:
+        work: of the module.
+        version: of the record.
+        iso: the one that is held; where none is, apply takes in again the one that the held disk was built from.
+
+    Raises:
+        HyopsError: something that the recipe names, such as the package lock, cannot be read.
+    """
+    store = ArtifactStore(work.place.root.artifacts)
+    built = store.find_document("qcow2_record", str(version), BuiltRecord)
+    source = iso or (built.iso if built else None)
+    if built is None or source is None:
+        return False
+    # It loads Dagster: only here, where there is something to compare.
+    from hyops_assets.assets.records import recipe_of
+
+    lock_file = work.settings.build.package_lock
+    recipe = recipe_of(source, work.settings, read_lock(lock_file) if lock_file else None)
+    needed = (built.qcow2.sha256, built.dpkg_status_sha256)
+    return built.recipe_digest == recipe.digest and all(store.blob_path(one).exists() for one in needed)
 
 
 def _boots() -> Intended:
@@ -217,14 +243,32 @@ def _sites(work: Work, version: RecordVersion) -> list[Intended]:
 
 
 @contextmanager
-def _repository(work: Work, repo_state_ref: str) -> Iterator[ObjectRepository]:
+def _repository(work: Work) -> Iterator[ObjectRepository]:
+    """Open what apply publishes into: the repository that the settings or a state name, or a command's."""
     # The resource beside it loads Dagster: `validate` gets by without.
     from resources.repository.by_state import settings_of_run
-    from resources.repository.resource import object_repository
+    from resources.repository.resource import command_repository, object_repository
 
-    root = work.place.root
-    with closing(object_repository(settings_of_run(root, repo_state_ref).repository, root, os.environ)) as repository:
+    inputs, root = build_inputs(work), work.place.root
+    settings = settings_of_run(root, inputs.repo_state_ref)
+    if inputs.publish_command:
+        # It only looks at what the command published before; the command itself is not run.
+        yield command_repository(OperatorCommand(inputs.publish_command), settings, root)
+        return
+    with closing(object_repository(settings.repository, root, os.environ)) as repository:
         yield repository
+
+
+def _publishing(work: Work, inputs: BuildInputs) -> list[Check]:
+    """Return whether the repository's key is there, and whether it can be used; a command is tried by apply alone."""
+    if inputs.publish_command:
+        return [Check("repository", "ok", "publish_command publishes; apply reads back what it published")]
+    try:
+        with _repository(work) as repository:
+            found = _repository_check(repository)
+    except HyopsError as error:
+        found = Check.of("repository", error)
+    return [*_credentials(work, inputs.repo_state_ref), found]
 
 
 def _repository_check(repository: ObjectRepository) -> Check:
@@ -250,11 +294,22 @@ def _credentials(work: Work, repo_state_ref: str) -> list[Check]:
     if kind == "directory":
         return []
     if kind == "s3":
-        named = os.environ.get(S3_KEY_VARIABLES[0], "").strip()
-        found = (
-            f"{' and '.join(S3_KEY_VARIABLES)} are set" if named else "no key is set: a profile of AWS' tools serves"
-        )
-        return [Check("credentials:s3", "ok", found)]
+        return [s3_key_check(os.environ)]
     named = next((name for name in GCS_KEY_VARIABLES if os.environ.get(name, "").strip()), None)
     found = f"{named} is set" if named else "no key is set: application default credentials serve, if there are any"
     return [Check("credentials:gcp", "ok", found)]
+
+
+def s3_key_check(environ: Mapping[str, str]) -> Check:
+    """Return whether the key of an S3 service is whole: of one half alone no client can be made."""
+    unset = [name for name in S3_KEY_VARIABLES if not environ.get(name, "").strip()]
+    if not unset:
+        return Check("credentials:s3", "ok", f"{' and '.join(S3_KEY_VARIABLES)} are set")
+    if len(unset) == len(S3_KEY_VARIABLES):
+        return Check("credentials:s3", "ok", "no key is set: a profile of AWS' tools serves, if there is one")
+    return Check(
+        "credentials:s3",
+        "missing",
+        f"half of a key is set: {unset[0]} is unset",
+        f"export {' and '.join(S3_KEY_VARIABLES)}, or neither",
+    )

@@ -1,7 +1,11 @@
 """What a seed would find and do at its site: for `plan` and for preflight. Reads only."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
+
+from filelock import FileLock
 
 from hyops_assets.cli.check import Check
 from hyops_assets.cli.modules.in_graph import options_of, seeds_by_command
@@ -11,7 +15,9 @@ from hyops_assets.cli.modules.wrap_outlook import wrapper_checks
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.inputs import ImageSeedInputs
+from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.steps import timed
+from hyops_assets.contract.upkeep import IsLive
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import token_of
 from resources.artifacts.store import ArtifactStore
@@ -107,5 +113,28 @@ def _found(work: Work, contract: Contract) -> str:
     inputs = seed_inputs(work.inputs)
     row = row_of(inputs.cloud)
     options = row.options.model_validate(options_of(inputs))
-    ref = row.open(work.settings).place(seed_site(work)).outlook(contract.record, options)
+    with _runs_of(work.place.root) as is_live:
+        ref = row.open(work.settings).place(seed_site(work), is_live=is_live).outlook(contract.record, options)
     return f"{row.noun} {ref}" if ref else ""
+
+
+@contextmanager
+def _runs_of(root: RuntimeRoot) -> Iterator[IsLive]:
+    """Yield whether a run is at work, as apply knows it: None for a run that is not this environment's.
+
+    The environment's Dagster instance is opened when a run is first asked about, and never made.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def ask() -> IsLive:
+            if not (root.dagster_home / "dagster.yaml").is_file():
+                return lambda run_id: None
+            # Dagster takes seconds to load. The lock is the one of `open_instance`.
+            from hyops_assets.assets.run_liveness import is_live
+            from hyops_assets.dagster_gaps import instance_of
+
+            with FileLock(root.dagster_home / ".opening.lock"):
+                return partial(is_live, stack.enter_context(instance_of(root.dagster_home, {})))
+
+        yield lambda run_id: ask()(run_id)

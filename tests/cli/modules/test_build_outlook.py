@@ -74,6 +74,50 @@ def test_a_plan_names_the_iso_its_size_its_key_and_what_each_site_would_do(
     assert f"{RELEASE} at hetzner/lab" in image.detail
 
 
+def test_a_disk_that_is_held_is_adopted_only_if_it_is_of_the_recipe_that_apply_would_follow(
+    published: LabEnvironment, tmp_path: Path
+) -> None:
+    _, record, *objects = build_outlook.plan(work(published, tmp_path, RELEASE))[:5]
+    assert (record.what, record.action) == ("record", "adopt")
+    assert not any("same bytes" in one.detail for one in objects)
+    published.configure(build=published.settings.build.model_copy(update={"console_speed": 9600}))
+    _, record, gates, *objects = build_outlook.plan(work(published, tmp_path, RELEASE))[:6]
+    assert (record.what, record.action, gates.action) == ("record", "build", "boot")
+    assert [one.action for one in objects] == ["adopt"] * 3
+    assert all(one.detail.endswith("if what is built has the same bytes; apply refuses others") for one in objects)
+
+
+def test_a_disk_that_is_to_be_built_again_is_not_adopted(built: LabEnvironment, tmp_path: Path) -> None:
+    assert build_outlook.plan(work(built, tmp_path, RELEASE))[1].action == "adopt"
+    assert build_outlook.plan(work(built, tmp_path, RELEASE, "rebuild_if_exists: true\n"))[1].action == "build"
+
+
+def test_what_a_command_publishes_is_not_looked_for_in_the_repository(
+    published: LabEnvironment, tmp_path: Path
+) -> None:
+    asked = work(published, tmp_path, RELEASE, "publish_command: 'false'\n")
+    objects = [one for one in build_outlook.plan(asked) if one.what in {"qcow2", "raw.xz", "record.json"}]
+    assert [(one.action, "://" in one.detail) for one in objects] == [("publish", False)] * 3
+    (found,) = [check for check in build_outlook.checks(asked) if check.name == "repository"]
+    assert found.found == "publish_command publishes; apply reads back what it published"
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "found"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, "ok", "are set"),
+        ({}, "ok", "a profile of AWS' tools serves, if there is one"),
+        ({"AWS_ACCESS_KEY_ID": "a"}, "missing", "AWS_SECRET_ACCESS_KEY is unset"),
+        ({"AWS_SECRET_ACCESS_KEY": "b", "AWS_ACCESS_KEY_ID": " "}, "missing", "AWS_ACCESS_KEY_ID is unset"),
+    ],
+    ids=["both", "none", "id-alone", "secret-alone"],
+)
+def test_a_key_of_an_s3_service_is_both_of_its_halves(variables: dict[str, str], status: str, found: str) -> None:
+    check = build_outlook.s3_key_check(variables)
+    assert check.status == status
+    assert check.found.endswith(found)
+
+
 def test_an_iso_that_is_held_asks_nothing_of_the_feed(built: LabEnvironment, tmp_path: Path) -> None:
     built.configure(feed=built.settings.feed.model_copy(update={"urls": ["https://127.0.0.1:1/feed.json"]}))
     asked = work(built, tmp_path, f"{RELEASE}-r2")

@@ -115,7 +115,7 @@ def test_another_bucket_has_a_slot_of_its_own(shell: Shell) -> None:
 
 
 def test_a_bucket_of_others_is_refused_and_no_state_says_otherwise(shell: Shell) -> None:
-    shell.scene.stand_in.give_away(BUCKET)
+    shell.scene.stand_in.provide_foreign_bucket(BUCKET)
     with pytest.raises(HyopsError, match="the name is taken by others"):
         shell.apply()
     state = StateStore(shell.root).find(RECORDS)

@@ -99,7 +99,7 @@ def test_a_plan_looks_and_names_the_record(seeded: LabEnvironment, vmid: int, im
 
 @pytest.fixture
 def foreign(seeded: LabEnvironment) -> Any:
-    """A machine that is nobody's template, made by hand; the tests convert it."""
+    """A machine that no environment made a template of, made by hand; the tests convert it."""
     client = ProxmoxSeeders(seeded.settings).seeder(SITE).client
     node, vmid = seeded.settings.sites.proxmox[SITE].node, 9100
     api = client._api

@@ -60,7 +60,7 @@ class Shell:
 
 
 def staging() -> set[str]:
-    """What stands in the wrapper's directory, whoever made it."""
+    """What stands in the wrapper's directory, of any process."""
     return {path.name for path in STAGING.iterdir()} if STAGING.is_dir() else set()
 
 
