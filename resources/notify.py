@@ -27,22 +27,22 @@ from resources.time_budget import NoTimeLeft, TimeBudget
 ATTEMPTS = 3
 ALL_SECONDS = 40.0
 """For all that one notifier says. A tick of a sensor takes 60 s at most, and Dagster hands it up to five failed runs:
-one that does not end in time is begun again, and tells the same again."""
+one that does not end in time is begun again, and reports the same again."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = range(100, 1000)
 """Statuses: what each means for a message is decided here, and no redirect is walked."""
 
 
-class NotToldYet(TransientError):
+class NotReportedYet(TransientError):
     """The webhook did not take a message, in a way that it may take a later one."""
 
 
-class NotTold(HyopsError):
+class NotReported(HyopsError):
     """Nothing can be reported to the webhook as it is configured."""
 
 
 class Notifier:
-    """Tells a webhook, if one is configured.
+    """Reports to a webhook, if one is configured.
 
     Args:
         settings: `notify` in `pipeline.yml`.
@@ -75,12 +75,12 @@ class Notifier:
         """Return a text without this environment's secrets."""
         return Redactor(self._environ, [self._name] if self._name else []).text(text)
 
-    def tell(self, message: Mapping[str, JsonValue]) -> bool:
+    def report(self, message: Mapping[str, JsonValue]) -> bool:
         """Send a message; return whether there is a webhook to report to.
 
         Raises:
-            NotTold: the variable is unset or holds no https URL, or the webhook refuses or redirects.
-            NotToldYet: it could not be reached, is overloaded or too slow, however often it was tried.
+            NotReported: the variable is unset or holds no https URL, or the webhook refuses or redirects.
+            NotReportedYet: it could not be reached, is overloaded or too slow, however often it was tried.
         """
         if self._name is None:
             return False
@@ -88,7 +88,7 @@ class Notifier:
         if self._budget is None:
             self._budget = TimeBudget(self._all_seconds)
         attempts = Retrying(
-            retry=retry_if_exception_type(NotToldYet),
+            retry=retry_if_exception_type(NotReportedYet),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_fixed(self._wait_seconds),
             reraise=True,
@@ -97,7 +97,7 @@ class Notifier:
         try:
             attempts(self._post, url, content, self._budget)
         except NoTimeLeft as error:
-            raise NotToldYet(
+            raise NotReportedYet(
                 f"the webhook of {self._name} took all the time there is: {error.message}",
                 hint="look at the service behind it",
             ) from None
@@ -123,42 +123,42 @@ class Notifier:
                 status = answer.status
         except Unreachable as error:
             what = "takes too long" if isinstance(error, TooSlow) else "cannot be reached"
-            raise NotToldYet(
+            raise NotReportedYet(
                 f"the webhook of {self._name} {what} ({type(error.__cause__).__name__})",
                 hint="check the network and the service behind it",
             ) from None
         except Untrusted:
-            raise NotTold(
+            raise NotReported(
                 f"the webhook of {self._name} shows a certificate that is not trusted, or the authorities to trust "
                 "cannot be read",
                 hint="for a private authority, set SSL_CERT_FILE to a bundle with it",
             ) from None
         except BadProxy as error:
-            raise NotTold(error.message, hint=error.hint) from None
+            raise NotReported(error.message, hint=error.hint) from None
         if status >= 500 or status == 429:
-            raise NotToldYet(f"the webhook of {self._name} answers {status}", hint="look at the service behind it")
+            raise NotReportedYet(f"the webhook of {self._name} answers {status}", hint="look at the service behind it")
         if not 200 <= status < 300:
-            raise NotTold(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
+            raise NotReported(f"the webhook of {self._name} answers {status}", hint=f"check the URL in {self._name}")
 
     def _url(self, name: str) -> Url:
         try:
             held = secret(name, self._environ)
             require_proxies(self._environ)
         except MissingSecret:
-            raise NotTold(
+            raise NotReported(
                 f"{name} is not set", hint=f"export {name}, or remove notify.webhook_env from pipeline.yml"
             ) from None
         except UnusableSecret as error:
-            raise NotTold(error.message, hint=error.hint) from None
+            raise NotReported(error.message, hint=error.hint) from None
         try:
             url = Url.parse(held, schemes=("https", "http"))
         except BadUrl:
-            raise NotTold(
+            raise NotReported(
                 f"{name} holds no URL of https",
                 hint="set it to the URL of the webhook: without user, password and fragment, percent-encoded",
             ) from None
         if url.scheme != "https" and url.host not in _LOOPBACK:
-            raise NotTold(f"{name} holds no https URL", hint="use https: a reader of the URL can post there")
+            raise NotReported(f"{name} holds no https URL", hint="use https: a reader of the URL can post there")
         return url
 
 

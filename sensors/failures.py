@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import JsonValue
 
-from hyops_assets.assets.run_liveness import is_by_shell
+from hyops_assets.assets.run_liveness import KILLED, is_by_shell
 from resources.error_border import bordered
 from resources.notify import Notifier
 
@@ -22,13 +22,14 @@ def run_failures() -> dg.SensorDefinition:
     )
     @bordered
     def sensor(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
-        if is_by_shell(context.dagster_run):
+        # A shell that was killed reported nothing.
+        if is_by_shell(context.dagster_run) and context.failure_event.message != KILLED:
             context.log.info(
                 "run %s was started from a shell: its failure is reported there", context.dagster_run.run_id
             )
             return
         message = message_of(context, notifier)
-        sent = notifier.tell(message)
+        sent = notifier.report(message)
         context.log.error(
             "%s of %s failed at %s: %s%s",
             message["job"],

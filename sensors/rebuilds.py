@@ -16,6 +16,7 @@ from resources.repository.revisions import next_free_revision
 from resources.states.current_record import built_version
 from resources.states.store import StateStore
 
+_RUN_KEY_TAG = "dagster/run_key"
 INTERVAL_SECONDS = 3600
 
 
@@ -57,12 +58,16 @@ def recipe_changes(settings: Settings) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=f"{version} was built by today's recipe")
         parsed = RecordVersion.parse(version)
         revision = str(next_free_revision(repository, settings.build.key_of(parsed.release), parsed))
+        run_key = f"{revision} {recipe.digest}"
+        # Dagster makes one run of a key; the log says what happens.
+        if asked := context.instance.get_runs(dg.RunsFilter(tags={_RUN_KEY_TAG: run_key}), limit=1):
+            return dg.SensorResult(skip_reason=f"{revision} was requested before: run {asked[0].run_id}; {reason}")
         context.log.info("%s is rebuilt as %s: %s", version, revision, reason)
         return dg.SensorResult(
             dynamic_partitions_requests=[VERSIONS.build_add_request([revision])],
             run_requests=[
                 dg.RunRequest(
-                    run_key=f"{revision} {recipe.digest}",
+                    run_key=run_key,
                     partition_key=revision,
                     run_config={"ops": {"qcow2_record": {"config": {"rebuild_reason": reason}}}},
                 )

@@ -3,15 +3,13 @@
 All partitions are listed only where a feed holds something new.
 """
 
-from collections.abc import Collection
-
 import dagster as dg
 
 from hyops_assets.assets.published_contract import published_contract
-from hyops_assets.assets.upstream import announced_url, vyos_release
-from hyops_assets.contract.version import BadVersion, RecordVersion, ReleaseLine, release_line, release_order
+from hyops_assets.assets.upstream import MOST_ANNOUNCEMENTS, announced_urls, announcements, vyos_release
+from hyops_assets.contract.version import ReleaseLine, release_line, release_order
 from hyops_assets.jobs import BUILDS, build_record
-from hyops_assets.seeds.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS, versions_of
 from resources.feed.parse import Feed, Release, release_at
 from sensors.cursor import Cursor
 from sensors.plan import MAX_NEW_PER_TICK, Known, relevant
@@ -25,7 +23,6 @@ IN_FLIGHT = [
 ]
 _MOST_RUNS = 50
 """Of one version: a build among them is found, whatever else ran for it."""
-_MOST_EVENTS = 1000
 _RECENT = 4 * MAX_NEW_PER_TICK
 PARTITION_TAG = "dagster/partition"
 
@@ -38,33 +35,24 @@ def known_of(instance: dg.DagsterInstance, cursor: Cursor, feed: Feed | None) ->
     taken_up = {name for name in names if instance.has_dynamic_partition(set_name, name)}
     candidates = [*relevant(cursor, feed), *(release.version for release in unfinished)]
     if not candidates:
-        return Known(taken_up=taken_up, urls=_announced(instance, taken_up))
-    partitions = [_version(key) for key in instance.get_dynamic_partitions(set_name)]
-    revised = {version.release for version in partitions if version and version.revision > 1}
+        return Known(taken_up=taken_up, urls=announced_urls(instance, taken_up))
+    revised = {version.release for version in versions_of(instance) if version.revision > 1}
     # A partition alone proves nothing: a daemon that is killed between adding it and asking for its run leaves one.
     asked = {name for name in candidates if name in revised or _asked(instance, name)}
     return Known(
         newest={} if cursor.newest else _newest(instance),
         taken_up=taken_up,
         asked=asked,
-        urls=_announced(instance, taken_up),
+        urls=announced_urls(instance, taken_up),
         unfinished=unfinished,
         in_flight=instance.get_runs_count(dg.RunsFilter(job_name=build_record.name, statuses=IN_FLIGHT)),
     )
 
 
-def _version(partition: str) -> RecordVersion | None:
-    """Return the version that a partition stands for; None for one that was added by hand and is none."""
-    try:
-        return RecordVersion.parse(partition)
-    except BadVersion:
-        return None
-
-
 def _newest(instance: dg.DagsterInstance) -> dict[ReleaseLine, str]:
     """Return the newest release of each line that the feed announced and of which a build was asked for."""
     found: dict[ReleaseLine, str] = {}
-    announced = _announcements(instance, vyos_release.key, limit=_MOST_EVENTS)
+    announced = announcements(instance, vyos_release.key, limit=MOST_ANNOUNCEMENTS)
     for release in sorted(announced, key=release_order, reverse=True):
         line = release_line(release)
         if line not in found and _asked(instance, release):
@@ -87,31 +75,10 @@ def _unfinished(instance: dg.DagsterInstance, cursor: Cursor) -> list[Release]:
     A tick reports its releases, adds partitions, asks for runs, and keeps its cursor, in this order. One that is
     killed on the way leaves the first of these, and the feed may name others by the time of the next tick.
     """
-    recent = _announcements(instance, vyos_release.key, limit=_RECENT)
+    recent = announcements(instance, vyos_release.key, limit=_RECENT)
     return [
         release_at(version, url)
         for version, url in recent.items()
         if (newest := cursor.newest.get(release_line(version))) is None
         or release_order(version) > release_order(newest)
     ]
-
-
-def _announced(instance: dg.DagsterInstance, releases: Collection[str]) -> dict[str, str]:
-    """Return where the feed had each of these releases when it was taken up."""
-    if not releases:
-        return {}
-    wanted = dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=sorted(releases))
-    return _announcements(instance, wanted, limit=_MOST_EVENTS)
-
-
-def _announcements(
-    instance: dg.DagsterInstance, wanted: dg.AssetKey | dg.AssetRecordsFilter, *, limit: int
-) -> dict[str, str]:
-    """Return releases that the feed announced, with their URL, as the sensor reported them; the last one counts."""
-    found: dict[str, str] = {}
-    for record in instance.fetch_materializations(wanted, limit=limit).records:
-        event = record.asset_materialization
-        url = announced_url(event) if event else None
-        if event is not None and event.partition and url is not None and _version(event.partition):
-            found.setdefault(event.partition, url)
-    return found

@@ -12,9 +12,9 @@ from hyops_assets.image.shipped import canonical_helper
 from hyops_assets.settings.build import BuildSettings
 from hyops_lab.authority import Authority
 from hyops_lab.grub_modules import lab_cache
-from hyops_lab.hetzner.answers import WITNESSES
+from hyops_lab.hetzner.answers import OBSERVERS as HETZNER_OBSERVERS
 from hyops_lab.lookalike import make_lookalike
-from hyops_lab.proxmox.server import OBSERVERS
+from hyops_lab.proxmox.server import OBSERVERS as PROXMOX_OBSERVERS
 from tests.first_boot import FirstBoot, first_boot_of
 from tests.shared_ground import made_once
 from tests.specs import HETZNER, OpenApi, require_specification
@@ -39,7 +39,7 @@ _PATIENT = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 settings.register_profile("here", _PATIENT)
-# Where a red run blocks everybody, the same examples are tried each time; everywhere else new ones are.
+# Where a red run blocks all work, the same examples are tried each time; everywhere else new ones are.
 settings.register_profile("ci", _PATIENT, derandomize=True, print_blob=True)
 settings.load_profile("here")
 if os.environ.get("CI"):
@@ -58,13 +58,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def watched() -> Iterator[tuple[OpenApi, SpecWatch]]:
-    """Look at every request and answer of every stand-in of this process, whoever makes it."""
+    """Look at every request and answer of every stand-in of this process, of any caller."""
     hetzner, proxmox = OpenApi(HETZNER), SpecWatch()
-    WITNESSES.append(hetzner)
-    OBSERVERS.append(proxmox)
+    HETZNER_OBSERVERS.append(hetzner)
+    PROXMOX_OBSERVERS.append(proxmox)
     yield hetzner, proxmox
-    WITNESSES.remove(hetzner)
-    OBSERVERS.remove(proxmox)
+    HETZNER_OBSERVERS.remove(hetzner)
+    PROXMOX_OBSERVERS.remove(proxmox)
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def all_that_is_said_fits_the_vendors_schemas(watched: tuple[OpenApi, SpecWatch]
     hetzner.problems.clear()
     proxmox.violations.clear()
     assert problems == []
-    # In a lone clone, the tests that are about the schemas are skipped; where a red run blocks everybody, all fail.
+    # In a lone clone, the tests that are about the schemas are skipped; where a red run blocks all work, all fail.
     if (hetzner.watched, proxmox.watched) != before and os.environ.get("CI") == "true":
         require_specification(HETZNER)
         require_specification(PROXMOX)
@@ -85,7 +85,7 @@ def all_that_is_said_fits_the_vendors_schemas(watched: tuple[OpenApi, SpecWatch]
 
 @pytest.fixture(autouse=True)
 def environment_as_it_was() -> Iterator[None]:
-    """Put the process's variables back: whoever opens an instance sets some, and the next test would find them."""
+    """Put the process's variables back: opening an instance sets some, and the next test would find them."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
@@ -112,7 +112,7 @@ def lookalike(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lookalike_disk(lookalike: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The look-alike's raw disk, built as the pipeline builds it. Whoever changes it makes a copy before."""
+    """The look-alike's raw disk, built as the pipeline builds it. A test that changes it makes a copy before."""
 
     def make(directory: Path) -> None:
         build_disk(

@@ -57,7 +57,7 @@ class FirstBoot:
     """What the boot left.
 
     Attributes:
-        disk: the raw disk after it; whoever changes it makes a copy before.
+        disk: the raw disk after it; a test that changes it makes a copy before.
         console: all that the guest printed.
         agent: the version that the guest's agent said it has.
     """

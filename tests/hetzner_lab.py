@@ -207,11 +207,11 @@ def hetzner_lab(
 
     watchers: list[Callable[[Exchange], None]] = []
 
-    def witness(exchange: Exchange) -> None:
+    def observer(exchange: Exchange) -> None:
         for watcher in watchers:
             watcher(exchange)
 
-    standin = HetznerStandIn(directory / "hetzner", trace, token=TOKEN, rescue=rescue, witness=witness, **options)
+    standin = HetznerStandIn(directory / "hetzner", trace, token=TOKEN, rescue=rescue, observer=observer, **options)
     objects = Objects(authority, PACKED)
     with running(objects, standin):
         settings = HetznerSite(endpoint=standin.url, rescue_ssh_port=standin.rescue_ssh_port, lab=True, **(site or {}))

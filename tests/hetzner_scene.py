@@ -23,7 +23,7 @@ def assert_seeded(lab: Lab, image: SeededImage) -> None:
 
 
 class Child:
-    """A process that seeds once it is told to, and is killed by SIGKILL when the step `at` starts."""
+    """A process that seeds once it gets the signal to, and is killed by SIGKILL when the step `at` starts."""
 
     def __init__(self, lab: Lab, request: SeedRequest, at: str = "") -> None:
         reading, self._writing = os.pipe()

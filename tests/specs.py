@@ -20,7 +20,7 @@ from hyops_lab.hetzner.answers import Exchange
 
 HETZNER = "hetzner-cloud.openapi.json"
 NOWHERE = "/nothing"
-"""A path that no API has: whoever asks for it wants to see its refusal."""
+"""A path that no API has, for a test of its refusal."""
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "specs"
 
@@ -135,7 +135,7 @@ def _schema(part: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _strict(schema: Any) -> Any:
-    """Turn OpenAPI 3.0 into JSON Schema, and refuse properties that nobody described."""
+    """Turn OpenAPI 3.0 into JSON Schema, and refuse properties that it does not describe."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):

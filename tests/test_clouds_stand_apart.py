@@ -1,7 +1,7 @@
 """Outside a cloud's folder the product does not know which clouds there are: it asks the registry's rows.
 
 What may say a cloud's name all the same is listed here with its reason, and how often; one more is a failure, so that
-it is either told through the protocol (`resources/sites/base.py`) or given a reason.
+it is either passed through the protocol (`resources/sites/base.py`) or given a reason.
 """
 
 import ast

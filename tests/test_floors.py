@@ -48,7 +48,7 @@ def loaded_by(statement: str, home: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("package", [hyops_assets, resources, sensors, hyops_lab], ids=PACKAGES)
-def test_top_level_packages_are_ours_and_nobody_elses_of_that_name(package: object) -> None:
+def test_top_level_packages_are_ours_and_no_others_of_that_name(package: object) -> None:
     assert Path(str(vars(package)["__file__"])).parent.parent == CHECKOUT
 
 

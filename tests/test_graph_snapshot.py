@@ -1,4 +1,4 @@
-"""The graph as a small literal: whoever changes it sees what changes for its users."""
+"""The graph as a small literal: a change of it shows what changes for its users."""
 
 from pathlib import Path
 

@@ -59,15 +59,8 @@ def adopted_record(
         require_adoptable_size(file, settings.build.most_adopted_bytes)
         found = sha256_of_file(file, stage="hash record", progress=progress)
         recipe = digest_of({"adopted": found})
-        held = store.find_document("qcow2_record", str(version), BuiltRecord)
-        named = elsewhere.record_sha256.lower() in ("", found)
-        if (
-            held is not None
-            and named
-            and held.recipe_digest == recipe
-            and store.has_blob(held.qcow2.sha256)
-            and store.has_blob(held.dpkg_status_sha256)
-        ):
+        held = held_record(store, str(version), recipe)
+        if held is not None and elsewhere.record_sha256.lower() in ("", found):
             progress.ended("adopted", held.qcow2.size_bytes)
             return held
         disk = scratch / "disk.raw"
@@ -94,6 +87,14 @@ def adopted_record(
         )
     progress.ended("taken over", built.qcow2.size_bytes)
     return built
+
+
+def held_record(store: ArtifactStore, version: str, recipe_digest: str) -> BuiltRecord | None:
+    """Return the record that an earlier run made by a recipe, where all of it is still in the store."""
+    held = store.find_document("qcow2_record", version, BuiltRecord)
+    if held is None or held.recipe_digest != recipe_digest:
+        return None
+    return held if store.has_blob(held.qcow2.sha256) and store.has_blob(held.dpkg_status_sha256) else None
 
 
 def _fetched(elsewhere: BuildOptions, local_path: str, settings: Settings, scratch: Path, progress: Step) -> Path:

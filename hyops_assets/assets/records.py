@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from hyops_assets.assets.adopting import adopted_record
+from hyops_assets.assets.adopting import adopted_record, held_record
 from hyops_assets.assets.run_config import RunOptions, fields_of
 from hyops_assets.assets.smoke import smoke_verified
 from hyops_assets.assets.steps import record_version, step
@@ -163,14 +163,8 @@ def _built_record(
         raise MissingArtifact(f"the ISO of {version} is not here", hint=f"materialize vyos_iso for {version} first")
     lock = read_lock(settings.build.package_lock) if settings.build.package_lock else None
     recipe = recipe_of(iso, settings, lock)
-    held = store.find_document("qcow2_record", version, BuiltRecord)
-    if (
-        held is not None
-        and not again
-        and held.recipe_digest == recipe.digest
-        and store.has_blob(held.qcow2.sha256)
-        and store.has_blob(held.dpkg_status_sha256)
-    ):
+    held = None if again else held_record(store, version, recipe.digest)
+    if held is not None:
         progress.ended("adopted", held.qcow2.size_bytes)
         return held
     return _build(version, iso, recipe, lock, settings, store, progress)

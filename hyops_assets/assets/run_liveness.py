@@ -22,6 +22,9 @@ The run stands in it because Dagster copies a run's tags to the run that execute
 SHELL_TAG = "hyops/shell"
 """The run that a person at a shell watches. Dagster copies it to the run that executes it again: it names another."""
 
+KILLED = "The process that executed this run was killed; the next run resumes."
+"""What a run ends with whose process is gone: no one watched its end."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_SPACE = Path("/proc/self/ns/pid")
 _ENDED = "ended"
@@ -117,7 +120,7 @@ def fail_killed_runs(instance: dg.DagsterInstance) -> list[str]:
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     killed = [run for run in instance.get_runs(unfinished) if _was_killed(run)]
     for run in killed:
-        instance.report_run_failed(run, "The process that executed this run was killed; the next run resumes.")
+        instance.report_run_failed(run, KILLED)
     return [run.run_id for run in killed]
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.record import VariantFormat
@@ -33,16 +33,11 @@ def seeded_by(
         CommandNotUsable, ProgramFailed: it could not be run, or failed.
     """
     record = contract.record
-    if format_ not in contract.urls:
-        raise Refused(
-            f"{record.key} {record.version} was registered without its {format_}, which a seed command is given",
-            hint="register it again with both variants (record_variants), or build it here",
-        )
     variables = {
         "ARTIFACT_KEY": record.key,
         "ARTIFACT_FORMAT": format_,
         "ARTIFACT_VERSION": record.version,
-        "ARTIFACT_URL": contract.urls[format_],
+        "ARTIFACT_URL": contract.url_of(format_),
         "ARTIFACT_SHA256": record.variants[format_].sha256,
         "IMAGE_VERSION": record.record_version.release,
         "SITE": site,

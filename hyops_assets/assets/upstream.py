@@ -3,6 +3,7 @@
 What belongs here: how a release is announced to the graph, and intake. Reading the feed is the feed resource's.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from hyops_assets.contract.steps import Step
 from hyops_assets.contract.version import RecordVersion, iso_file_name
 from hyops_assets.image.digests import sha256_of_file
 from hyops_assets.image.intake.signature import verify
-from hyops_assets.seeds.partitions import VERSIONS
+from hyops_assets.seeds.partitions import VERSIONS, version_of
 from hyops_assets.settings.pipeline import Settings
 from resources.artifacts.store import ArtifactStore
 from resources.error_border import bordered, said_of
@@ -30,6 +31,9 @@ from resources.feed.parse import Release, release_at
 GROUP = "upstream"
 ANNOUNCED_URL = "announced URL"
 """Where the feed had a release when it was taken up. Where it has it elsewhere later, that is an alarm."""
+
+MOST_ANNOUNCEMENTS = 1000
+"""Of a feed's releases, the last ones: so many are looked at."""
 
 vyos_release = dg.AssetSpec(
     "vyos_release",
@@ -76,6 +80,27 @@ def announced_url(event: dg.AssetMaterialization) -> str | None:
     """Return where the feed had a release when it was taken up; None where the event did not come from the feed."""
     url = event.metadata.get(ANNOUNCED_URL)
     return None if url is None else str(url.value)
+
+
+def announced_urls(instance: dg.DagsterInstance, releases: Collection[str]) -> dict[str, str]:
+    """Return where the feed had each of these releases when it was taken up."""
+    if not releases:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=vyos_release.key, asset_partitions=sorted(releases))
+    return announcements(instance, wanted, limit=MOST_ANNOUNCEMENTS)
+
+
+def announcements(
+    instance: dg.DagsterInstance, wanted: dg.AssetKey | dg.AssetRecordsFilter, *, limit: int
+) -> dict[str, str]:
+    """Return releases that the feed announced, with their URL, as the sensor reported them; the last one counts."""
+    found: dict[str, str] = {}
+    for record in instance.fetch_materializations(wanted, limit=limit).records:
+        event = record.asset_materialization
+        url = announced_url(event) if event else None
+        if event is not None and event.partition and url is not None and version_of(event.partition):
+            found.setdefault(event.partition, url)
+    return found
 
 
 @dg.asset(

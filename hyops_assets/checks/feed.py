@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from hyops_assets.assets.upstream import vyos_release
-from hyops_assets.contract.version import RecordVersion, ReleaseLine, release_line, release_order
-from hyops_assets.seeds.partitions import VERSIONS
+from hyops_assets.assets.upstream import announced_urls, vyos_release
+from hyops_assets.contract.version import ReleaseLine, release_line, release_order
+from hyops_assets.seeds.partitions import versions_of
 from resources.error_border import bordered
 from resources.feed.client import ReleaseFeed
 from resources.feed.parse import Feed, RefusedEntry
@@ -77,14 +77,17 @@ def _former(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation | None:
 def feed_is_sound(context: dg.AssetCheckExecutionContext, feed: dg.ResourceParam[ReleaseFeed]) -> dg.AssetCheckResult:
     """Every entry of the feed keeps the rules, and none contradicts what the feed said before.
 
-    It fails where the feed went backwards, replays an old release, moves a known one to another URL, or names one of
-    the future. Refused entries are a warning; good ones flow all the same.
+    It fails where the feed went backwards, moves a known release to another URL, or names one of the future. Refused
+    entries are a warning; good ones flow all the same. Which old releases were passed over on purpose only the release
+    sensor keeps: it reports here an old one that is replayed.
     """
     read = feed.poll().feed or Feed()
     newest: dict[ReleaseLine, str] = {}
-    for key in context.instance.get_dynamic_partitions(str(VERSIONS.name)):
-        release = RecordVersion.parse(key).release
+    releases = {version.release for version in versions_of(context.instance)}
+    for release in releases:
         line = release_line(release)
         newest[line] = max(newest.get(line, release), release, key=release_order)
-    watched = watch(read, KnownReleases(newest=newest, passed=newest), datetime.now(UTC))
+    known = releases & {release.version for release in read.good}
+    seen = KnownReleases(newest, passed=newest, known=known, urls=announced_urls(context.instance, known))
+    watched = watch(read, seen, datetime.now(UTC))
     return verdict(watched.alarms, read.refused)

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from pydantic import JsonValue
 
 from hyops_assets.contract.canonical import Frozen, Sha256
+from hyops_assets.contract.errors import Refused
 from hyops_assets.contract.record import Record, VariantFormat
 from hyops_assets.contract.urls import BadUrl, Url
 
@@ -122,3 +123,16 @@ class Contract(Frozen):
     urls: dict[VariantFormat, str]
     signature: SignatureFacts | None
     registered: bool = False
+
+    def url_of(self, format_: VariantFormat) -> str:
+        """Return the published URL of a variant.
+
+        Raises:
+            Refused: the record was registered without it.
+        """
+        if format_ not in self.urls:
+            raise Refused(
+                f"{self.record.key} {self.record.version} was registered without its {format_}",
+                hint="register it again with both variants (record_variants), or build it here",
+            )
+        return self.urls[format_]

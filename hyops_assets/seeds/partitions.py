@@ -10,6 +10,7 @@ from functools import cached_property
 
 import dagster as dg
 
+from hyops_assets.contract.version import BadVersion, RecordVersion
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.sites import AnySite
 from resources.sites.base import CloudSpec
@@ -65,6 +66,20 @@ class Cloud:
     def sites(self, settings: Settings) -> Mapping[str, AnySite]:
         """Return the configured sites of this kind."""
         return settings.sites.of(self.name)
+
+
+def versions_of(instance: dg.DagsterInstance) -> list[RecordVersion]:
+    """Return the record versions that are partitions; what was added by hand and is none is left out."""
+    parsed = map(version_of, instance.get_dynamic_partitions(str(VERSIONS.name)))
+    return [version for version in parsed if version is not None]
+
+
+def version_of(partition: str) -> RecordVersion | None:
+    """Return the version that a partition stands for; None for one that was added by hand and is none."""
+    try:
+        return RecordVersion.parse(partition)
+    except BadVersion:
+        return None
 
 
 CLOUDS = tuple(Cloud(row) for row in ROWS)

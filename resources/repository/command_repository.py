@@ -8,7 +8,6 @@ noted in the environment, so that a later run adopts them: no one can ask a comm
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -23,6 +22,7 @@ from hyops_assets.contract.urls import Url, require_contract_url
 from hyops_assets.contract.version import BadVersion, RecordVersion
 from hyops_assets.image.digests import sha256_of_bytes, sha256_of_file
 from hyops_assets.image.operator_command import OperatorCommand, answer_of, hyops_vyos, publishing_key
+from resources.artifacts.scratch import scratch_below
 from resources.buckets.create_only import DigestMismatch
 from resources.buckets.names import BadObjectName, require_object_name
 from resources.repository.anonymous import read_public
@@ -54,6 +54,7 @@ class CommandRepository:
         command: run once per object.
         notes: directory of what was published by commands; appears with the first object.
         below: the runtime root, below which directories of ours are private.
+        scratch: the environment's scratch directory, where what a killed run leaves is swept.
         keys: record keys that a name may begin with.
         variables: variables that are the same for every object.
     """
@@ -64,12 +65,14 @@ class CommandRepository:
         *,
         notes: Path,
         below: Path,
+        scratch: Path,
         keys: Sequence[str],
         variables: Mapping[str, str],
     ) -> None:
         self._command = command
         self._notes = notes
         self._below = below
+        self._scratch = scratch
         self._keys = sorted(keys, key=len, reverse=True)
         self._variables = variables
         self._just_read: dict[str, ReadBack] = {}
@@ -105,10 +108,11 @@ class CommandRepository:
                 raise ObjectConflict(noted.url, found=noted.sha256, expected=sha256)
             self._require_public(noted.url, sha256, noted.size_bytes, progress)
             return Published(noted.url, "adopted", noted.size_bytes, 0)
-        with tempfile.TemporaryDirectory(prefix="hyops-publish.") as directory:
-            file = Path(directory) / "object" / Path(name).name
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with scratch_below(self._scratch, "publish") as directory:
+            file = directory / "object" / Path(name).name
             size = _laid_out(source, file, sha256)
-            url = self._published(name, file, sha256, Path(directory), progress)
+            url = self._published(name, file, sha256, directory, progress)
         self._require_public(url, sha256, size, progress)
         made = _Noted(
             name=name, url=url, sha256=sha256, size_bytes=size, content_type=content_type, metadata=dict(metadata)

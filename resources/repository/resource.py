@@ -11,6 +11,7 @@ from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.image.operator_command import OperatorCommand
 from hyops_assets.settings.pipeline import Settings
 from hyops_assets.settings.repository import RepositorySettings
+from resources.artifacts.store import ArtifactStore
 from resources.environment import Environment, of_environment
 from resources.repository.base import ObjectRepository
 from resources.repository.command_repository import CommandRepository
@@ -50,6 +51,7 @@ def command_repository(command: OperatorCommand, settings: Settings, root: Runti
         command,
         notes=root.path / "work" / "published-by-command",
         below=root.path,
+        scratch=ArtifactStore(root.artifacts).scratch_directory,
         keys=[settings.build.record_key, settings.build.stream_record_key],
         variables={
             "HYOPS_VYOS_REPO_BACKEND": "" if settings.repository.kind == "directory" else settings.repository.kind,

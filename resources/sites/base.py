@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel, Field
 
 from hyops_assets.contract.canonical import Frozen
-from hyops_assets.contract.errors import HyopsError, Refused
+from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.evidence import Contract
 from hyops_assets.contract.handed_over import HandedOver
 from hyops_assets.contract.inputs import ModuleInputs
@@ -99,19 +99,6 @@ class Order:
         if not isinstance(self.options, model):
             raise TypeError(type(self.options).__name__)
         return self.options
-
-    def url_of(self, format_: VariantFormat) -> str:
-        """Return the published URL of a variant.
-
-        Raises:
-            Refused: the record was registered without it.
-        """
-        if format_ not in self.contract.urls:
-            raise Refused(
-                f"{self.contract.record.key} {self.contract.record.version} was registered without its {format_}",
-                hint="register it again with both variants (record_variants), or build it here",
-            )
-        return self.contract.urls[format_]
 
     def request(self, url: str) -> SeedRequest:
         """Return the request of a seed whose bytes stand under a URL."""

@@ -23,14 +23,14 @@ class Hook(ThreadingHTTPServer):
     """A webhook that notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[bytes] = []
+        self.received: list[bytes] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Hook)
-        self.server.told.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(204)
         self.end_headers()
 
@@ -102,7 +102,7 @@ def test_no_secret_stands_in_anything_that_is_written_or_printed(released: LabEn
     assert "no answer: the certificate is not trusted" in said["hetzner, no trust"]
     assert "holds no path of a file" in said["bucket, HYOPS_VYOS_GCS_SA_JSON_FILE"]
     # Not of the run whose webhook is no URL, nor of those behind a proxy that leads nowhere.
-    assert len(hook.told) == ran.stdout.count("; the run's log: hyops dev") - 1 - len(PROXIES)
+    assert len(hook.received) == ran.stdout.count("; the run's log: hyops dev") - 1 - len(PROXIES)
     assert "has a line break after its first line" in ran.stderr
 
     basic = [base64.b64encode(part.encode()).rstrip(b"=")[:20] for part in (PROXIES["nobody listens"][7:-12],)]
@@ -110,7 +110,7 @@ def test_no_secret_stands_in_anything_that_is_written_or_printed(released: LabEn
     needles += [MARK.encode("utf-16-le"), base64.b64encode(f"xx{MARK}".encode())[4:-4]]
     everything = [
         *written(released.root.path),
-        *(("webhook", message) for message in hook.told),
+        *(("webhook", message) for message in hook.received),
         ("stdout", ran.stdout.encode()),
         ("stderr", ran.stderr.encode()),
     ]

@@ -1,4 +1,4 @@
-"""The boot gate of a host: under emulation guests take turns, whoever boots them."""
+"""The boot gate of a host: under emulation guests take turns, whichever process boots them."""
 
 import fcntl
 import os
@@ -74,7 +74,7 @@ def test_a_second_process_boots_once_the_first_is_gone_and_its_time_begins_then(
     assert "no proof before the time ran out" in str(detail["failure"])
 
 
-def test_under_kvm_and_within_the_limit_nobody_waits(disk: Path, tmp_path: Path) -> None:
+def test_under_kvm_and_within_the_limit_no_guest_waits(disk: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     locks = tmp_path / "locks"
     with turn(locks, at_once=1):

@@ -44,15 +44,15 @@ def connected(server: BoundedServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=30)
 
 
-def told(connection: socket.socket) -> bytes:
-    """What a connection is told until it ends."""
-    said = b""
+def received_from(connection: socket.socket) -> bytes:
+    """What a connection receives until it ends."""
+    received = b""
     try:
         while piece := connection.recv(65536):
-            said += piece
+            received += piece
     except ConnectionError:
         pass
-    return said
+    return received
 
 
 def asked(server: BoundedServer) -> bytes:
@@ -61,7 +61,7 @@ def asked(server: BoundedServer) -> bytes:
             connection.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         except ConnectionError:
             return b""
-        return told(connection)
+        return received_from(connection)
 
 
 @pytest.mark.parametrize("bounds", [Bounds(connections_of_one=2), Bounds(connections=2)])
@@ -81,11 +81,11 @@ def test_one_connection_too_many_is_closed_and_the_next_is_served_once_another_e
 def test_a_request_that_is_never_whole_ends(said: bytes) -> None:
     with serving(Bounds(request_seconds=0.2)) as server, connected(server) as connection:
         connection.sendall(said)
-        assert WORD not in told(connection)
+        assert WORD not in received_from(connection)
 
 
 @pytest.mark.seconds
-def test_an_answer_that_nobody_reads_ends(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_that_no_client_reads_ends(capfd: pytest.CaptureFixture[str]) -> None:
     with serving(Bounds(connections_of_one=1, request_seconds=0.2), Flooding) as server, connected(server) as lazy:
         lazy.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         # Its place is free again although it read nothing and did not go.

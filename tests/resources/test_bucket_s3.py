@@ -230,7 +230,7 @@ def test_of_a_killed_upload_no_part_is_sent_again(scene: S3Scene) -> None:
         if done >= 2 * PART_BYTES:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def doomed() -> None:
+    def upload_until_killed() -> None:
         scene.repository().create(
             NAME,
             LARGE,
@@ -240,7 +240,7 @@ def test_of_a_killed_upload_no_part_is_sent_again(scene: S3Scene) -> None:
             progress=die_in_the_last_part,
         )
 
-    child = get_context("fork").Process(target=doomed)
+    child = get_context("fork").Process(target=upload_until_killed)
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -260,7 +260,7 @@ def test_an_upload_that_the_service_forgot_begins_anew(scene: S3Scene) -> None:
         publish(scene.repository(), LARGE, f"{NAME}.2")
 
 
-def test_parts_that_somebody_mixed_in_never_get_into_the_object(scene: S3Scene) -> None:
+def test_parts_that_another_client_mixed_in_never_get_into_the_object(scene: S3Scene) -> None:
     scene.repository().require_public()
 
     def mix(_: str, done: int, __: int | None) -> None:

@@ -25,6 +25,7 @@ def repository(tmp_path: Path, line: str, **options: object) -> CommandRepositor
         OperatorCommand(line, **options),  # pyright: ignore[reportArgumentType]
         notes=tmp_path / "notes",
         below=tmp_path,
+        scratch=tmp_path / "scratch",
         keys=["vyos-1.5", "vyos-1.5-stream"],
         variables={"HYOPS_VYOS_REPO_BACKEND": "gcs"},
     )

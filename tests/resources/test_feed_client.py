@@ -222,7 +222,7 @@ def test_upstream_s_own_place_of_a_release_lets_the_mirror_come_first(scene: Sce
     [
         "/srv/some.iso",
         "https://elsewhere.example/some.iso",
-        "https://github.com/someone/fork/releases/download/v1/vyos.iso",
+        "https://github.com/another/fork/releases/download/v1/vyos.iso",
         UPSTREAM.replace("0027-rolling/", "0028-rolling/"),
         UPSTREAM + "?token=1",
         UPSTREAM.replace("https", "http"),

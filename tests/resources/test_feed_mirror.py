@@ -82,5 +82,5 @@ def test_an_iso_of_no_upstream_url_is_kept_and_not_announced(tmp_path: Path, iso
 
 
 @pytest.mark.parametrize(("mirror", "kept"), [(None, "no mirror"), ("https://mirror.example/vyos", "kept elsewhere")])
-def test_a_mirror_that_is_no_directory_is_somebody_else_s_to_fill(iso: Path, mirror: str | None, kept: str) -> None:
+def test_a_mirror_that_is_no_directory_is_not_filled(iso: Path, mirror: str | None, kept: str) -> None:
     assert ensure_mirrored(release(), iso, "signature", FeedSettings(mirror=mirror)) == kept

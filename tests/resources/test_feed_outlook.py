@@ -45,7 +45,7 @@ def test_an_authority_that_is_not_trusted_is_the_cause_and_not_the_version(
     def script(_: bytes) -> Iterator[bytes | float]:
         yield answer(b"")
 
-    with serving(script, Authority(tmp_path / "stranger")) as server:
+    with serving(script, Authority(tmp_path / "untrusted")) as server:
         release = release_at(RELEASE, f"{server.url}/{iso_file_name(RELEASE)}", given=True)
         with pytest.raises(IsoUnreachable) as unreachable:
             look_for_iso(release, FeedSettings(iso_hosts=["127.0.0.1"]))

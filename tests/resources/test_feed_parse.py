@@ -116,7 +116,7 @@ def test_every_shape_that_vyos_published_rightly_is_good(good: dict[str, str]):
             id="a host of another name",
         ),
         pytest.param(
-            {**ROLLING, "url": ROLLING["url"].replace("/vyos/", "/someone/")}, "no repository of VyOS", id="a fork"
+            {**ROLLING, "url": ROLLING["url"].replace("/vyos/", "/another/")}, "no repository of VyOS", id="a fork"
         ),
         pytest.param(entry("2026.13"), "is not a version that VyOS", id="a month that no calendar has"),
         pytest.param(

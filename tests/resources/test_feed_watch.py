@@ -67,7 +67,7 @@ def test_a_known_release_at_another_url_is_an_alarm() -> None:
     assert alarm == f"the URL of {rolling(3)} changed from {elsewhere} to https://github.com/{rolling(3)}.iso"
 
 
-def test_a_known_release_whose_url_nobody_noted_is_none() -> None:
+def test_a_known_release_whose_url_was_not_noted_is_none() -> None:
     assert compared(rolling(3), seen=KnownReleases({"rolling": rolling(3)}, known={rolling(3)})) == Watched()
 
 

@@ -1,4 +1,4 @@
-"""Fifty writers of one version: one record, whoever wins; the others adopt it, or are told which revision is free."""
+"""Fifty writers of one version: one record, whichever wins; the others adopt it, or are given a free revision."""
 
 import re
 from collections import Counter

@@ -54,7 +54,7 @@ def test_a_plan_names_what_would_be_created_and_creates_nothing(scene: GcsScene)
     assert scene.writes == before
 
 
-def test_a_new_bucket_is_open_to_readers_and_to_one_publisher_and_to_nobody_else(scene: GcsScene) -> None:
+def test_a_new_bucket_is_open_to_readers_and_to_one_publisher_only(scene: GcsScene) -> None:
     brought = keeper(scene).bring()
     assert (brought.location, brought.pending) == ("EU", ())
     assert [change.action for change in brought.changes] == ["create", "grant", "grant", "grant"]
@@ -67,8 +67,8 @@ def test_a_new_bucket_is_open_to_readers_and_to_one_publisher_and_to_nobody_else
 
 def test_anonymous_readers_may_read_what_they_can_name_and_may_not_list(scene: GcsScene) -> None:
     keeper(scene).bring()
-    stranger = scene.client(None).bucket(NEW)
-    assert stranger.test_iam_permissions(["storage.objects.get", "storage.objects.list"]) == ["storage.objects.get"]
+    anonymous = scene.client(None).bucket(NEW)
+    assert anonymous.test_iam_permissions(["storage.objects.get", "storage.objects.list"]) == ["storage.objects.get"]
 
 
 def test_a_repeated_call_adopts_the_bucket_with_no_mutating_request(scene: GcsScene) -> None:
@@ -138,9 +138,7 @@ def test_prevented_public_access_is_lifted_only_where_public_read_is_wanted(scen
         "Die Richtlinie l\u00e4sst das nicht zu.",
     ],
 )
-def test_a_policy_that_may_not_be_is_known_by_what_nobody_changed_in_between_not_by_its_wording(
-    scene: GcsScene, said: str
-) -> None:
+def test_a_forbidden_policy_is_recognised_by_an_unchanged_one_not_by_the_wording(scene: GcsScene, said: str) -> None:
     scene.fault("PUT", POLICY, Answer(412, "conditionNotMet", said), *range(1, 20))
     with pytest.raises(
         NotPublic, match=re.escape(f"may not name allUsers: could not write the policy of gs://{NEW}: ")
@@ -151,7 +149,7 @@ def test_a_policy_that_may_not_be_is_known_by_what_nobody_changed_in_between_not
 
 
 def test_a_bucket_of_another_project_is_refused_and_nothing_is_changed(scene: GcsScene) -> None:
-    scene.stand_in.give_away(NEW)
+    scene.stand_in.provide_foreign_bucket(NEW)
     before = scene.writes
     for act in (keeper(scene).plan, keeper(scene).bring):
         with pytest.raises(BucketOfOthers, match=f"gs://{NEW} is not a bucket of project hyops-lab"):
@@ -160,7 +158,7 @@ def test_a_bucket_of_another_project_is_refused_and_nothing_is_changed(scene: Gc
 
 
 def test_a_bucket_that_others_let_us_see_is_not_ours(scene: GcsScene) -> None:
-    scene.stand_in.give_away(NEW)
+    scene.stand_in.provide_foreign_bucket(NEW)
     viewer = [{"role": "roles/storage.admin", "members": [f"serviceAccount:{scene.email('owner')}"]}]
     scene.stand_in.bucket_policy(NEW, {"bindings": viewer})
     before = scene.writes
@@ -184,8 +182,8 @@ def test_the_account_that_publishes_may_not_administer(scene: GcsScene) -> None:
 
 
 def test_a_project_of_others_is_refused(scene: GcsScene) -> None:
-    with pytest.raises(NotPermitted, match="someone-elses"):
-        keeper(scene, project_id="someone-elses").bring()
+    with pytest.raises(NotPermitted, match="another-project"):
+        keeper(scene, project_id="another-project").bring()
     assert NEW not in [bucket.name for bucket in scene.client().list_buckets()]
 
 
@@ -217,7 +215,9 @@ def test_an_answer_that_was_lost_leaves_one_bucket_with_each_grant_once(
     assert keeper(scene).plan() == []
 
 
-def test_a_policy_that_someone_keeps_changing_is_given_up_on(scene: GcsScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_that_another_client_keeps_changing_is_given_up_on(
+    scene: GcsScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = Bucket.get_iam_policy
 
     def read_and_changed(bucket: Bucket, **named: Any) -> Any:

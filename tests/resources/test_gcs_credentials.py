@@ -29,7 +29,7 @@ SHA256_OF_X = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     authority = Authority(tmp_path / "authority")
     trust(authority, monkeypatch)
-    # No credentials of whoever runs the tests.
+    # No credentials of the user who runs the tests.
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "home"))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
@@ -124,8 +124,8 @@ def test_what_is_no_key_is_reported_by_the_variable_s_name_and_never_by_its_cont
     with pytest.raises(BadKey) as caught:
         service_account_key({KEY_ENV: content})
     assert caught.value.message == f"the variable {KEY_ENV} is no service account key: {why}"
-    told = "".join(traceback.format_exception(caught.value))
-    assert "s3cret" not in told
+    printed = "".join(traceback.format_exception(caught.value))
+    assert "s3cret" not in printed
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 

@@ -132,7 +132,7 @@ def test_a_snapshot_that_was_deleted_by_hand_is_made_again(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("label", ["hyops_managed_by", "hyops_image_version", "hyops_disk_sha256_lo", "hyops_state"])
-def test_a_snapshot_that_was_relabelled_by_hand_is_nobodys_and_left_alone(lab: Lab, label: str) -> None:
+def test_a_snapshot_that_was_relabelled_by_hand_has_no_owner_and_is_left_alone(lab: Lab, label: str) -> None:
     first = lab.seeder().seed(lab.request())
     lab.snapshots()[0].labels[label] = "changed"
 
@@ -144,7 +144,7 @@ def test_a_snapshot_that_was_relabelled_by_hand_is_nobodys_and_left_alone(lab: L
 
 def test_another_owner_s_key_of_our_name_is_left_alone(lab: Lab) -> None:
     name = seeder_name(lab.request())
-    key = lab.client().create_key(name, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJh", {"owner": "somebody"})
+    key = lab.client().create_key(name, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJh", {"owner": "another"})
 
     with pytest.raises(Occupied, match="was not made by a seed") as caught:
         lab.seeder().seed(lab.request())

@@ -42,7 +42,7 @@ def test_an_expiry_counts_with_tolerance_and_only_where_it_can_be_believed(
         (False, True, NOT_YET, True),
         (False, False, NOT_YET, False),
         (False, False, LATE, True),
-        # Nobody here knows the run: it may be at work on another host.
+        # The run is unknown here: it may be at work on another host.
         (None, True, NOT_YET, False),
         (None, True, LATE, True),
         (None, False, LATE, True),
@@ -56,7 +56,7 @@ def test_only_what_no_run_can_be_using_is_a_leftover(
     assert is_leftover(labels, CREATED, REQUEST, now=now, is_live=lambda run: live) is leftover
 
 
-def test_what_is_not_whole_ours_or_no_seeder_is_nobodys_leftover() -> None:
+def test_what_has_no_whole_labels_of_ours_or_is_no_seeder_is_no_leftover() -> None:
     for labels in (None, replace(SEEDER, role="image")):
         assert not is_leftover(labels, CREATED, REQUEST, now=LATE * 2, is_live=lambda run: False)
 

@@ -153,9 +153,9 @@ def test_programs_of_the_rescue_system_are_given_no_secret(tmp_path: Path, monke
         lab.watchers.append(spy)
         assert_seeded(lab, lab.seeder().seed(lab.request()))
 
-        (told,) = (tmp_path / "hetzner").glob("control-*/run")
+        (run_log,) = (tmp_path / "hetzner").glob("control-*/run")
         (shadow,) = (tmp_path / "hetzner").glob("etc-*/shadow")
-        arguments = told.read_text()
+        arguments = run_log.read_text()
         known.append(shadow.read_text().split(":")[1])
         assert {"sha256sum", "cut", "tr"} <= set(arguments.split())
         assert [secret for secret in known if secret in arguments] == []

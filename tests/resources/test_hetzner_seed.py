@@ -322,7 +322,7 @@ def test_leftovers_of_other_seeds_are_reaped_only_when_they_expired(lab: Lab) ->
 def test_a_server_with_the_name_of_ours_and_not_our_labels_is_left_alone(lab: Lab) -> None:
     Child(lab, lab.request(run_id="killed"), at="rescue").go().wait()
     (server,) = lab.standin.project.contents.servers.values()
-    server.labels = {"owner": "somebody"}
+    server.labels = {"owner": "another"}
 
     with pytest.raises(Occupied, match="was not made by a seed"):
         lab.seeder().seed(lab.request(run_id="rerun"))

@@ -1,4 +1,4 @@
-"""What dead runs left in a project is removed, whoever made it; what a run at work needs, or others made, stays."""
+"""What dead runs left in a project is removed, of any run; what a run at work needs, or others made, stays."""
 
 import base64
 import secrets
@@ -114,7 +114,7 @@ def test_what_a_run_of_another_host_made_stays_until_its_time_is_over(lab: Lab) 
     "labels",
     [
         {},
-        {"hyops_role": "seeder", "hyops_managed_by": "somebody"},
+        {"hyops_role": "seeder", "hyops_managed_by": "another"},
         {"hyops_role": "image", "hyops_managed_by": "hyops"},
         {"hyops_role": "seeder"},
     ],
@@ -210,7 +210,7 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
     lab: Lab, every: int
 ) -> None:
     left_behind(lab, "alive", replace(OURS, run_id="alive").written())
-    left_behind(lab, "stranger", {"role": "web"})
+    left_behind(lab, "unrelated", {"role": "web"})
 
     def is_live(run_id: str) -> bool | None:
         return run_id == "alive"
@@ -223,8 +223,8 @@ def test_a_sweep_that_is_killed_at_any_line_removes_nothing_else_and_the_next_on
     kills = 0
     for line in killed_at_each_line(swept(lab, is_live, now=LATER).reap, sweep, cleanup, every=every):
         swept(lab, is_live, now=LATER).reap()
-        assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"], line
+        assert sorted(lab.leftovers()) == ["alive", "alive", "unrelated", "unrelated"], line
         make()
         kills += 1
     assert kills > 60 // every
-    assert sorted(lab.leftovers()) == ["alive", "alive", "stranger", "stranger"]
+    assert sorted(lab.leftovers()) == ["alive", "alive", "unrelated", "unrelated"]

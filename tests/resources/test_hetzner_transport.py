@@ -34,9 +34,9 @@ def test_ever_longer_pauses_end_where_all_requests_are_back() -> None:
     assert pace(headers(10, 9, 2), now=0, at_least=15.0) <= 2.5
 
 
-@pytest.mark.parametrize("told", [{}, {"RateLimit-Limit": "many"}, headers(3600, 0, 10) | {"RateLimit-Reset": ""}])
-def test_without_headers_to_go_by_the_pause_is_our_own(told: dict[str, str]) -> None:
-    assert pace(told, now=0, at_least=3.0) == 3.0
+@pytest.mark.parametrize("given", [{}, {"RateLimit-Limit": "many"}, headers(3600, 0, 10) | {"RateLimit-Reset": ""}])
+def test_without_headers_to_go_by_the_pause_is_our_own(given: dict[str, str]) -> None:
+    assert pace(given, now=0, at_least=3.0) == 3.0
 
 
 @pytest.mark.seconds

@@ -137,7 +137,7 @@ def test_a_public_url_that_leads_elsewhere_is_refused_before_anything_is_made(
         "http://u:p@example.org",
     ],
 )
-def test_a_url_that_nobody_outside_can_follow_is_refused(url: str) -> None:
+def test_a_url_that_no_other_host_can_follow_is_refused(url: str) -> None:
     with pytest.raises(NotReachable):
         require_public_url(url, lab=False)
 
@@ -208,7 +208,7 @@ def test_a_staging_directory_that_is_open_to_others_is_refused(tmp_path: Path) -
     directory = tmp_path / "staging"
     directory.mkdir()
     directory.chmod(0o755)
-    with pytest.raises(Refused, match="open to other users"), staged(directory):
+    with pytest.raises(Refused, match="is no directory that only user"), staged(directory):
         pytest.fail("entered")
     with suppress(OSError):
         directory.rmdir()

@@ -1,4 +1,4 @@
-"""Scratch and staging on this host: removed where nobody uses them, and only then."""
+"""Scratch and staging on this host: removed where no process uses them, and only then."""
 
 import itertools
 import os
@@ -50,7 +50,9 @@ def killed_scratch(store: ArtifactStore) -> Path:
     return path
 
 
-def test_scratch_that_nobody_holds_is_removed_and_other_scratch_is_not(store: ArtifactStore, tmp_path: Path) -> None:
+def test_scratch_that_no_process_holds_is_removed_and_other_scratch_is_not(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     with store.scratch("gate") as held:
         left = killed_scratch(store)
         (planned,) = remains(store, tmp_path / "none").find()
@@ -79,7 +81,7 @@ def test_a_host_without_remains_has_no_findings(store: ArtifactStore, tmp_path: 
     assert not store.directory.exists()
 
 
-def test_staging_that_nobody_uses_is_removed(store: ArtifactStore, staging: Path) -> None:
+def test_staging_that_no_process_uses_is_removed(store: ArtifactStore, staging: Path) -> None:
     assert [finding.verdict for finding in remains(store, staging).find()] == ["remove"]
     assert staging.exists()
     assert [finding.verdict for finding in remains(store, staging).reap()] == ["removed"]

@@ -8,7 +8,7 @@ import pytest
 
 from hyops_assets.settings.notify import NotifySettings
 from hyops_lab.authority import Authority
-from resources.notify import ALL_SECONDS, ATTEMPTS, Notifier, NotTold, NotToldYet
+from resources.notify import ALL_SECONDS, ATTEMPTS, Notifier, NotReported, NotReportedYet
 from tests.resources.hostile import SLOW, Hostile, Script, answer, dripping, serving
 
 pytestmark = pytest.mark.seconds
@@ -50,8 +50,8 @@ def test_a_webhook_that_takes_for_ever_is_given_up_at_each_attempt_s_end(
     slow: str, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(DRIPPING[slow], authority) as server, caplog.at_level(logging.DEBUG):
-        with pytest.raises(NotToldYet, match=r"HOOK (takes too long|cannot be reached)") as raised:
-            notifier(server, timeout=SOON).tell({"event": "x"})
+        with pytest.raises(NotReportedYet, match=r"HOOK (takes too long|cannot be reached)") as raised:
+            notifier(server, timeout=SOON).report({"event": "x"})
         assert len(server.asked) <= ATTEMPTS
     assert SECRET not in f"{raised.value}{raised.getrepr(style='native')}{caplog.text}"
 
@@ -61,8 +61,8 @@ def test_all_that_one_tick_says_to_a_slow_webhook_ends_together(authority: Autho
     with serving(DRIPPING["one byte a second"], authority) as server:
         tick = notifier(server, timeout=SOON, all_seconds=SOON * 2)
         for _ in range(5):
-            with pytest.raises(NotToldYet):
-                tick.tell({"event": "x"})
+            with pytest.raises(NotReportedYet):
+                tick.report({"event": "x"})
         assert len(server.asked) <= ATTEMPTS
 
 
@@ -76,7 +76,7 @@ def test_all_that_one_tick_says_to_a_slow_webhook_ends_together(authority: Autho
 )
 def test_a_message_counts_as_sent_once_its_status_says_so_whatever_follows(taken: bytes, authority: Authority) -> None:
     with serving(saying(taken), authority) as server:
-        assert notifier(server).tell({"event": "x"})
+        assert notifier(server).report({"event": "x"})
         (asked,) = server.asked
     assert asked.startswith(f"POST /{SECRET}?token={SECRET} HTTP/1.1\r\n".encode())
     assert b"Content-Type: application/json\r\n" in asked
@@ -85,8 +85,8 @@ def test_a_message_counts_as_sent_once_its_status_says_so_whatever_follows(taken
 @pytest.mark.parametrize("status", ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
 def test_a_redirect_is_refused_and_not_walked(status: str, authority: Authority) -> None:
     with serving(saying(answer(b"", "Location: /elsewhere", status=status)), authority) as server:
-        with pytest.raises(NotTold, match=f"HOOK answers {status[:3]}") as raised:
-            notifier(server).tell({"event": "x"})
+        with pytest.raises(NotReported, match=f"HOOK answers {status[:3]}") as raised:
+            notifier(server).report({"event": "x"})
         assert len(server.asked) == 1
     assert SECRET not in f"{raised.value}{raised.getrepr(style='native')}"
 
@@ -97,7 +97,7 @@ def test_a_certificate_of_no_authority_is_refused_and_the_url_stays_out_of_it(
     with serving(saying(answer(b"")), authority) as server:
         for bundle in (Authority(tmp_path / "other").certificate_file, tmp_path / "absent.pem"):
             monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-            with pytest.raises(NotTold, match="not trusted") as raised:
-                notifier(server).tell({"event": "x"})
+            with pytest.raises(NotReported, match="not trusted") as raised:
+                notifier(server).report({"event": "x"})
             assert SECRET not in f"{raised.value}{raised.getrepr(style='native')}"
         assert server.asked == []

@@ -181,7 +181,7 @@ def test_reserved_tags_leave_a_template_without_them(scene: Scene) -> None:
     assert scene.seeder().seed(scene.request()).outcome == "adopted"
 
 
-def test_an_upload_does_not_go_over_somebody_elses_file(scene: Scene) -> None:
+def test_an_upload_does_not_overwrite_another_file(scene: Scene) -> None:
     there = scene.stand_in.volume_path(f"local:import/{import_file_name(scene.record)}")
     there.write_bytes(b"something else")
 

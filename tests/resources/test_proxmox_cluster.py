@@ -60,7 +60,7 @@ def test_a_template_on_shared_storage_serves_every_node(scene: Scene) -> None:
     assert scene.mutations() == before
 
 
-def test_a_template_on_another_nodes_own_storage_serves_nobody_else(scene: Scene) -> None:
+def test_a_template_on_another_nodes_own_storage_serves_no_other_node(scene: Scene) -> None:
     scene.seeder().seed(scene.request())
 
     assert scene.seeder(storage="ceph", node="pve2").seed(at_the_second(scene)).outcome == "created"

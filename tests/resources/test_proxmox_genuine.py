@@ -332,7 +332,7 @@ def test_a_seed_its_adoption_and_its_cleanup_work_while_pvestatd_hangs(scene: Sc
 
 
 class Meddled(ProxmoxClient):
-    """A client beside which somebody else writes, right before its nth configuration."""
+    """A client beside which another client writes, right before its nth configuration."""
 
     meddle: Any = None
 

@@ -24,7 +24,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 class MortalClient(ProxmoxClient):
-    """Dies by SIGKILL just before, or just after, its nth call; reading calls count only where told."""
+    """Dies by SIGKILL just before, or just after, its nth call; reading calls count only where asked for."""
 
     def die(self, nth: int, *, after: bool, counting_reads: bool = False) -> "MortalClient":
         self._left, self._after, self._counting_reads = nth, after, counting_reads

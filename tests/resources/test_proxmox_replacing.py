@@ -187,8 +187,8 @@ def test_a_linked_clone_that_the_token_cannot_see_is_known_to_the_node(occupied:
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        ({"name": "somebody-elses"}, "is a virtual machine, not a template"),
-        ({"name": "somebody-elses", "template": 1}, "does not say that we made it"),
+        ({"name": "unrelated"}, "is a virtual machine, not a template"),
+        ({"name": "unrelated", "template": 1}, "does not say that we made it"),
         ({"lock": "create"}, "is stuck under creation"),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_lost_answer_to_a_destruction_is_looked_up(occupied: Scene, path: str)
     require_only_the_record_at_the_wanted_vmid(occupied)
 
 
-def test_a_scratch_that_somebody_cloned_meanwhile_is_kept_and_told(occupied: Scene) -> None:
+def test_a_scratch_that_was_cloned_meanwhile_is_kept_and_reported(occupied: Scene) -> None:
     assert killed(occupied, DELETED, after=True)
     occupied.stand_in.storages.configure("local-lvm", plugin="zfspool")
     occupied.finish(occupied.client().create_clone(9200, 9400, name="edge", full=0))
@@ -343,7 +343,7 @@ def test_a_replacement_killed_while_it_reads_is_finished_by_the_next(occupied: S
 
 
 class MortalClient(ProxmoxClient):
-    """Dies by SIGKILL just before, or just after, its nth call; reading calls count only where told."""
+    """Dies by SIGKILL just before, or just after, its nth call; reading calls count only where asked for."""
 
     def die(self, nth: int, *, after: bool, counting_reads: bool) -> "MortalClient":
         self.left, self.after, self.counting_reads = [nth], after, counting_reads

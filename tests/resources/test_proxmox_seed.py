@@ -80,14 +80,16 @@ def test_another_record_gets_another_vmid_and_the_first_template_stays(scene: Sc
 
 
 def test_a_private_file_is_uploaded_and_checked_by_the_node(scene: Scene) -> None:
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
 
-    seeded = scene.seeder().seed(scene.request(url=scene.qcow2.as_uri()), progress=lambda *report: told.append(report))
+    seeded = scene.seeder().seed(
+        scene.request(url=scene.qcow2.as_uri()), progress=lambda *report: reports.append(report)
+    )
 
     assert seeded.upids[0].split(":")[5] == "imgcopy"
     assert seeded.bytes_transferred == scene.qcow2.stat().st_size
     assert sha256_of_file(scene.stand_in.volume_path(seeded.volid)) == scene.record.disk.sha256
-    assert ("upload", scene.qcow2.stat().st_size, scene.qcow2.stat().st_size) in told
+    assert ("upload", scene.qcow2.stat().st_size, scene.qcow2.stat().st_size) in reports
 
 
 def test_a_disk_that_the_storage_rounds_up_to_its_extents_is_accepted(scene: Scene) -> None:
@@ -114,14 +116,14 @@ def test_a_vmid_that_is_taken_between_choosing_and_creating_is_passed_over(scene
 
 
 def test_a_vmid_of_another_machine_is_passed_over(scene: Scene) -> None:
-    scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "somebody-elses"})
+    scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "unrelated"})
 
     assert scene.seeder().seed(scene.request()).vmid == 9201
-    assert scene.stand_in.inventory.machines[9200].config == {"name": "somebody-elses"}
+    assert scene.stand_in.inventory.machines[9200].config == {"name": "unrelated"}
 
 
 def test_a_range_without_a_free_vmid_is_refused_by_name(scene: Scene) -> None:
-    scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "somebody-elses"})
+    scene.stand_in.inventory.machines[9200] = Machine(9200, {"name": "unrelated"})
 
     with pytest.raises(SiteNotReady, match="no VMID in 9200-9200 is free"):
         scene.seeder(vmid_range=(9200, 9200)).seed(scene.request())

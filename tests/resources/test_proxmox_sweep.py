@@ -1,4 +1,4 @@
-"""What dead runs left on a node is removed by its own lineage; copies, stuck machines and strangers are left alone."""
+"""What dead runs left on a node is removed by its own lineage; copies, stuck and unrelated machines are left alone."""
 
 import time
 from collections.abc import Iterator
@@ -105,7 +105,7 @@ def test_a_half_made_template_and_its_smoke_clone_are_removed_the_clone_first(sc
 
 
 def test_what_a_seed_that_was_killed_really_leaves_is_removed_once_its_time_is_over(scene: Scene) -> None:
-    """The seed itself writes the time: nobody else knows how long it may take."""
+    """The seed itself writes the time: no other process knows how long it may take."""
     with pytest.raises(TaskFailed, match="boots no guests"):
         scene.seeder(template_smoke_gate=True).seed(scene.request())
     over = time.time() + QUICK.lifetime
@@ -195,7 +195,7 @@ def test_another_name_without_lineage_is_no_finding(scene: Scene, name: str) -> 
 
 
 def test_a_renamed_smoke_clone_is_left_to_a_person(scene: Scene) -> None:
-    """Somebody gave it a name, and so perhaps a use."""
+    """A person gave it a name, and so perhaps a use."""
     left_behind(scene, SMOKE, lineage(scene, SMOKE, smoke_of=9200, expires=PAST), name="router")
 
     assert verdicts(swept(scene, ended).reap()) == [("smoke", "by hand")]

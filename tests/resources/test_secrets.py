@@ -4,7 +4,7 @@ from hcloud import Client
 
 from hyops_assets.settings.notify import NotifySettings
 from hyops_assets.settings.pipeline import Settings
-from resources.notify import Notifier, NotTold
+from resources.notify import Notifier, NotReported
 from resources.public_http import anonymous_client
 from resources.repository.gcs_key import BadKey, service_account_key
 from resources.secrets import MissingSecret, UnusableSecret, named_in, redactor, require_proxies, secret
@@ -107,8 +107,8 @@ def test_a_key_in_the_variable_that_names_its_file_is_not_quoted() -> None:
 
 def test_a_webhooks_url_with_a_second_line_is_refused_without_a_character_of_it() -> None:
     notifier = Notifier(NotifySettings(webhook_env="HOOK"), {"HOOK": f"https://h.example/{FIRST}\n{SECOND}"})
-    with pytest.raises(NotTold, match="HOOK has a line break after its first line") as raised:
-        notifier.tell({"event": "x"})
+    with pytest.raises(NotReported, match="HOOK has a line break after its first line") as raised:
+        notifier.report({"event": "x"})
     assert FIRST not in f"{raised.value}{raised.getrepr(style='native')}"
 
 

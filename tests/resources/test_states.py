@@ -94,7 +94,7 @@ def test_a_written_state_is_found(states: StateStore) -> None:
     assert found.outputs["record_version"] == contract().record.version
 
 
-def test_equal_outputs_leave_the_file_as_it_is_whoever_ran(states: StateStore) -> None:
+def test_equal_outputs_leave_the_file_as_it_is_whichever_run_wrote_it(states: StateStore) -> None:
     states.commit(BUILD, run_id="one", outputs=real())
     before = states.path(BUILD).read_bytes(), states.path(BUILD).stat().st_mtime_ns
     assert not states.commit(BUILD, run_id="two", outputs=real())

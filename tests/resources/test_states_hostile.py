@@ -121,7 +121,7 @@ def test_a_file_that_grows_after_it_was_looked_at_is_not_read_whole(states: Stat
         states.find(REF)
 
 
-def test_outputs_that_nobody_could_read_again_are_not_written(states: StateStore) -> None:
+def test_outputs_that_could_not_be_read_again_are_not_written(states: StateStore) -> None:
     states.commit(REF, run_id="one", outputs={"a": 1})
     with pytest.raises(BadState, match="would be larger than"):
         states.commit(REF, run_id="two", outputs={"a": "x" * MAX_BYTES})

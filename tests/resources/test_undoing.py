@@ -1,4 +1,4 @@
-"""What named runs made is removed, at both clouds: another run's, and what somebody needs by now, stays."""
+"""What named runs made is removed, at both clouds: another run's, and what is needed by now, stays."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ RUN = frozenset({"run-1"})
 ANOTHER = frozenset({"run-2"})
 
 
-def nobody(ref: str) -> str | None:
+def not_needed(ref: str) -> str | None:
     return None
 
 
@@ -41,7 +41,7 @@ def test_a_protected_snapshot_of_the_run_goes(lab: Lab) -> None:
     seeded = lab.seeder().seed(lab.request(run_id="run-1"))
     assert len(at_hetzner.remaining(lab.client(), RUN)) == 1
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=nobody)
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=not_needed)
 
     assert (finding.verdict, f"({seeded.image_ref})" in finding.what) == ("removed", True)
     assert (lab.snapshots(), at_hetzner.remaining(lab.client(), RUN)) == ([], [])
@@ -52,7 +52,7 @@ def test_another_runs_snapshot_is_not_touched(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     before = lab.mutations()
 
-    assert at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, ANOTHER, needed=nobody) == []
+    assert at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, ANOTHER, needed=not_needed) == []
     assert lab.mutations() == before
 
 
@@ -94,7 +94,7 @@ def test_a_snapshot_that_does_not_go_is_reported_and_remains(lab: Lab) -> None:
     lab.seeder().seed(lab.request(run_id="run-1"))
     lab.fault("DELETE", "/images/[0-9]+", Answer(422, "invalid_input"))
 
-    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=nobody)
+    (finding,) = at_hetzner.undo(lab.client(), "fsn1", ENVIRONMENT, RUN, needed=not_needed)
 
     assert finding.verdict == "failed"
     assert len(at_hetzner.remaining(lab.client(), RUN)) == 1
@@ -104,13 +104,13 @@ def test_the_template_of_the_run_goes_and_another_runs_stays(scene: Scene) -> No
     request = replace(scene.request(), run_id="run-1")
     seeded = scene.seeder().seed(request)
     seeder, record = scene.seeder(), request.record
-    assert at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, ANOTHER, needed=nobody) == []
+    assert at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, ANOTHER, needed=not_needed) == []
     assert scene.templates() == [seeded.vmid]
 
     (kept,) = at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, RUN, needed=a_state)
     assert (kept.verdict, kept.why) == ("keep", f"a state names {seeded.vmid}")
 
-    (finding,) = at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, RUN, needed=nobody)
+    (finding,) = at_proxmox.undo(seeder, "pve1", ENVIRONMENT, record, RUN, needed=not_needed)
     assert finding.verdict == "removed"
     assert (scene.templates(), at_proxmox.remaining(seeder, RUN)) == ([], [])
 
@@ -121,7 +121,7 @@ def test_a_template_that_a_machine_is_linked_to_stays(scene: Scene) -> None:
     scene.stand_in.storages.configure("local-lvm", plugin="zfspool")
     scene.finish(scene.client().create_clone(seeded.vmid, 9290, name="edge", full=0))
 
-    (finding,) = at_proxmox.undo(scene.seeder(), "pve1", ENVIRONMENT, request.record, RUN, needed=nobody)
+    (finding,) = at_proxmox.undo(scene.seeder(), "pve1", ENVIRONMENT, request.record, RUN, needed=not_needed)
 
     assert (finding.verdict, finding.why.startswith("machines are linked to its disk")) == ("keep", True)
     assert scene.templates() == [seeded.vmid]

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hyops_assets.assets.run_liveness import by_shell
+from hyops_assets.assets.run_liveness import KILLED, by_shell
 from hyops_assets.contract.errors import HyopsError
 from hyops_assets.settings.notify import NotifySettings
-from resources.notify import ATTEMPTS, Notifier, NotTold, NotToldYet
+from resources.notify import ATTEMPTS, Notifier, NotReported, NotReportedYet
 from sensors.failures import run_failures
 
 SECRET = "T0PSECRET-hook-4711"
@@ -25,7 +25,7 @@ class Webhook(ThreadingHTTPServer):
     """Notes what it is told; answers with the statuses it was given, then 204."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.statuses: list[int] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = webhook.statuses.pop(0) if webhook.statuses else 204
         if status < 300:
-            webhook.told.append(json.loads(body))
+            webhook.received.append(json.loads(body))
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -93,14 +93,34 @@ def tick(found: Notifier, *, by_a_shell: bool = False) -> None:
 
 def test_a_run_that_fails_at_a_shell_is_reported_there_alone(webhook: Webhook) -> None:
     tick(notifier(webhook), by_a_shell=True)
-    assert webhook.told == []
+    assert webhook.received == []
+
+
+def test_a_shells_run_that_was_killed_is_reported_too(webhook: Webhook) -> None:
+    run_id = str(uuid.uuid4())
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(
+            dg.DagsterRun(job_name="seed", run_id=run_id, tags=by_shell(run_id), status=dg.DagsterRunStatus.STARTED)
+        )
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        event = instance.report_run_failed(run, KILLED)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="run_failures",
+            dagster_instance=instance,
+            dagster_run=run,
+            dagster_event=event,
+            resources={"notifier": notifier(webhook)},
+        ).for_run_failure()
+        run_failures()(context)
+    assert [message["reason"] for message in webhook.received] == [KILLED]
 
 
 def test_a_failed_run_is_reported_with_its_step_and_reason_and_without_secrets(
     webhook: Webhook, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tick(notifier(webhook))
-    (message,) = webhook.told
+    (message,) = webhook.received
     assert message.pop("run_id")
     reason = message.pop("reason")
     assert "the site answers 401" in reason
@@ -115,8 +135,8 @@ def test_a_failed_run_is_reported_with_its_step_and_reason_and_without_secrets(
 
 def test_no_log_of_any_library_names_the_url(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        notifier(webhook).tell({"event": "x"})
-    assert webhook.told
+        notifier(webhook).report({"event": "x"})
+    assert webhook.received
     assert SECRET not in caplog.text
 
 
@@ -127,20 +147,20 @@ def test_a_failed_run_is_logged_where_no_webhook_is_configured(capfd: pytest.Cap
 
 def test_a_webhook_that_is_overloaded_is_tried_again(webhook: Webhook) -> None:
     webhook.statuses = [503, 429]
-    assert notifier(webhook).tell({"event": "x"})
-    assert webhook.told == [{"event": "x"}]
+    assert notifier(webhook).report({"event": "x"})
+    assert webhook.received == [{"event": "x"}]
 
 
 @pytest.mark.parametrize(
     ("statuses", "url", "error", "said"),
     [
-        ([503] * ATTEMPTS, None, NotToldYet, "the webhook of NOTIFY_URL answers 503"),
-        ([404], None, NotTold, "the webhook of NOTIFY_URL answers 404"),
-        ([302], None, NotTold, "the webhook of NOTIFY_URL answers 302"),
-        ([], f"http://127.0.0.1:9/{SECRET}", NotToldYet, "cannot be reached"),
-        ([], f"http://hooks.example/{SECRET}", NotTold, "holds no https URL"),
+        ([503] * ATTEMPTS, None, NotReportedYet, "the webhook of NOTIFY_URL answers 503"),
+        ([404], None, NotReported, "the webhook of NOTIFY_URL answers 404"),
+        ([302], None, NotReported, "the webhook of NOTIFY_URL answers 302"),
+        ([], f"http://127.0.0.1:9/{SECRET}", NotReportedYet, "cannot be reached"),
+        ([], f"http://hooks.example/{SECRET}", NotReported, "holds no https URL"),
         *(
-            ([], url, NotTold, "holds no URL")
+            ([], url, NotReported, "holds no URL")
             for url in (
                 f"https://hooks.example:port/{SECRET}",
                 f"https://{SECRET}.hooks.example:99999/",
@@ -152,7 +172,7 @@ def test_a_webhook_that_is_overloaded_is_tried_again(webhook: Webhook) -> None:
                 SECRET,
             )
         ),
-        ([], " ", NotTold, "NOTIFY_URL is not set"),
+        ([], " ", NotReported, "NOTIFY_URL is not set"),
     ],
 )
 def test_what_a_webhook_refuses_is_an_error_that_never_names_its_url(
@@ -161,6 +181,6 @@ def test_what_a_webhook_refuses_is_an_error_that_never_names_its_url(
     webhook.statuses = statuses
     found = notifier(webhook, **({} if url is None else {"NOTIFY_URL": url}))
     with pytest.raises(error, match=said) as raised:
-        found.tell({"event": "x"})
+        found.report({"event": "x"})
     assert SECRET not in "".join(map(str, (raised.value, raised.value.hint, raised.getrepr(style="native"))))
     assert SECRET not in repr(found)

@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 
-from hyops_assets.checks.feed import KEY
+from hyops_assets.checks.feed import KEY, feed_is_sound
 from hyops_assets.contract.layout import RuntimeRoot
 from hyops_assets.contract.version import iso_file_name
 from hyops_assets.definitions import build_definitions
@@ -22,7 +22,7 @@ from hyops_lab.feed import ReleaseServer
 from hyops_lab.iso_layout import built_at
 from hyops_lab.running import running
 from hyops_lab.trace import Trace
-from resources.feed.client import FeedUnavailable
+from resources.feed.client import FeedUnavailable, ReleaseFeed
 from sensors.cursor import Cursor
 from sensors.releases import LOOK_UP_SECONDS, POLL_SECONDS, FeedAlarm
 from tests.sensors.scene import Daemon, Killed, announced, requested
@@ -157,6 +157,25 @@ def test_a_verdict_is_reported_when_it_changes_and_not_at_each_tick(scene: Scene
     quiet = scene.tick()
     assert announced(quiet) == [SECOND]
     assert not [event for event in quiet.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+
+
+def by_hand(scene: Scene) -> dg.AssetCheckResult:
+    """Execute the feed's check as the UI's button does."""
+    context = dg.build_asset_check_context(instance=scene.instance)
+    return cast("dg.AssetCheckResult", feed_is_sound(context, ReleaseFeed(scene.settings)))
+
+
+def test_the_check_by_hand_passes_over_a_partition_that_is_no_version_and_finds_a_release_at_another_url(
+    scene: Scene,
+) -> None:
+    scene.announce(FIRST)
+    scene.tick()
+    scene.instance.add_dynamic_partitions(str(VERSIONS.name), ["2026.03.3-mistyped"])
+    assert by_hand(scene).passed
+    scene.edit(url=f"https://127.0.0.1/{FIRST}/{iso_file_name(FIRST)}")
+    found = by_hand(scene)
+    assert not found.passed
+    assert f"the URL of {FIRST} changed" in (found.description or "")
 
 
 def test_a_dead_feed_is_a_reason_first_and_red_ticks_then_that_ask_nobody(scene: Scene) -> None:

@@ -6,20 +6,15 @@ the limits after which it counts as hung. Dagster's queue counts only the runs t
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from hyops_assets.contract.errors import HyopsError
 from hyops_assets.contract.progress import WAITING, Progress, silent
 from hyops_assets.image.boot.together import Pause, Paused, alone
+from hyops_assets.image.private import make_own_directory
 
 _LOOK_EVERY_SECONDS = 0.5
-
-
-class ForeignDirectory(HyopsError):
-    """The directory of the locks belongs to somebody else, who could hold every turn for ever."""
 
 
 def host_directory() -> Path:
@@ -44,9 +39,10 @@ def taken(
         look_every: seconds between two looks.
 
     Raises:
-        ForeignDirectory: the directory is not this user's own.
+        ForeignDirectory: the directory is not this user's alone.
     """
-    _own(directory)
+    # Of another user's locks every one could be held for ever.
+    make_own_directory(directory)
     # The further ones first: a caller that names fewer turns can take none of them.
     locks = [directory / f"boot-{number}.lock" for number in reversed(range(at_once))]
     while (holding := _hold_one(locks)) is None:
@@ -96,14 +92,3 @@ def _holder(lock: Path) -> str:
         return lock.read_text() or "another process"
     except FileNotFoundError:
         return "another process"
-
-
-def _own(directory: Path) -> None:
-    # What is there may also be a file, or a link that leads nowhere.
-    with suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ForeignDirectory(
-            f"{directory} is not a directory of user {os.getuid()}", hint="have its owner or root remove it"
-        )

@@ -81,7 +81,7 @@ class Node:
         """Have one complete template of the record. Raises as `ProxmoxSeeder.seed`."""
         options = order.asked(TemplateOptions)
         _require_true_slot(order, options)
-        seeded = self._seeder.seed(order.request(order.url_of("qcow2")), options, progress=order.progress)
+        seeded = self._seeder.seed(order.request(order.contract.url_of("qcow2")), options, progress=order.progress)
         return Seeded(
             ref=str(seeded.vmid),
             report=seeded,

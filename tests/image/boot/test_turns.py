@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hyops_assets.image.boot.turns import ForeignDirectory, host_directory, turn
+from hyops_assets.image.boot.turns import host_directory, turn
+from hyops_assets.image.private import ForeignDirectory
 from tests.hetzner_scene import wait_until
 from tests.killing import killed_at_each_line
 
@@ -44,18 +45,18 @@ def refuse(stage: str, done: int, total: int | None) -> None:
 
 
 def test_who_has_to_wait_learns_for_whom_and_takes_its_turn_when_that_one_ends(tmp_path: Path) -> None:
-    told: list[str] = []
+    stages: list[str] = []
     with holder(tmp_path) as other:
 
         def let_go(stage: str, done: int, total: int | None) -> None:
-            if not told and other.stdin is not None:
+            if not stages and other.stdin is not None:
                 other.stdin.write(b"\n")
                 other.stdin.flush()
-            told.append(stage)
+            stages.append(stage)
 
         with turn(tmp_path, at_once=1, progress=let_go, look_every=0.02):
             assert other.poll() is None
-    assert told[0] == f"wait for the guest of process {other.pid} (1 at once emulated)"
+    assert stages[0] == f"wait for the guest of process {other.pid} (1 at once emulated)"
 
 
 def test_a_killed_holder_frees_its_turn(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_killed_holder_frees_its_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.seconds
-def test_whoever_is_killed_at_any_line_leaves_a_turn_that_can_be_taken(tmp_path: Path) -> None:
+def test_a_process_killed_at_any_line_leaves_a_turn_that_can_be_taken(tmp_path: Path) -> None:
     from hyops_assets.image.boot import turns
 
     def work() -> None:
@@ -121,7 +122,7 @@ def test_a_directory_that_is_not_ones_own_is_refused(tmp_path: Path) -> None:
     elsewhere.mkdir()
     link = tmp_path / "link"
     link.symlink_to(elsewhere)
-    with pytest.raises(ForeignDirectory, match="is not a directory of user"), turn(link, at_once=1):
+    with pytest.raises(ForeignDirectory, match="is no directory that only user"), turn(link, at_once=1):
         pass
     assert list(elsewhere.iterdir()) == []
 
@@ -129,7 +130,7 @@ def test_a_directory_that_is_not_ones_own_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to(path.with_name("nowhere"))])
 def test_what_is_no_directory_in_its_place_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "turns")
-    with pytest.raises(ForeignDirectory, match="is not a directory of user"), turn(tmp_path / "turns", at_once=1):
+    with pytest.raises(ForeignDirectory, match="is no directory that only user"), turn(tmp_path / "turns", at_once=1):
         pass
 
 
