@@ -124,7 +124,10 @@ def recipe_digest() -> str:
 
 def _guest_files() -> dict[str, str]:
     guest = resources.files("hyops_lab.lookalike") / "guest"
-    return {name: (guest / name).read_text() for name in ("delay", "finish", "hook", "live", "modules", "prepare")}
+    return {
+        name: (guest / name).read_text()
+        for name in ("delay", "extract", "finish", "hook", "live", "modules", "prepare")
+    }
 
 
 def _bootstrap(scratch: Path) -> None:
@@ -132,6 +135,7 @@ def _bootstrap(scratch: Path) -> None:
     for name, text in _guest_files().items():
         (scratch / name).write_text(text)
         (scratch / name).chmod(0o755)
+    (scratch / "left-out").write_text(_dpkg_configuration())
     sources = scratch / "sources.list"
     sources.write_text("".join(f"{source.line}\n" for source in host_sources(SUITE)))
     try:
@@ -152,6 +156,13 @@ def _bootstrap(scratch: Path) -> None:
         ) from error
 
 
+def _dpkg_configuration() -> str:
+    """Return what dpkg leaves out of packages, as dpkg.cfg(5) has it: the last line that matches a path counts."""
+    lines = [f"path-exclude={pattern}" for pattern in _LEFT_OUT]
+    lines += [f"path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def mmdebstrap_arguments(scratch: Path, sources: Path, *, as_root: bool) -> list[str | Path]:
     """Return the call that makes rootfs.tar, vmlinuz and initrd.img in `scratch`.
 
@@ -167,13 +178,12 @@ def mmdebstrap_arguments(scratch: Path, sources: Path, *, as_root: bool) -> list
         # Debian's essential packages and what is named: apt, with libraries of its own, is run from outside.
         *("mmdebstrap", "--mode=auto", "--variant=essential", "--format=tar"),
         *(sandbox if as_root else ()),
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-        *(f"--dpkgopt=path-include=/lib/modules/*/{name}.ko" for name in _KERNEL_MODULES),
         # A root that is thrown away when the machine fails need not be on the disk after every file.
         "--dpkgopt=force-unsafe-io",
         # /usr merged from the beginning: the package usrmerge would do it with the whole of Perl, 50 MB.
         f"--hook-dir={_MERGED_USR}",
-        *(f"--include={','.join(PACKAGES)}", f"--essential-hook={scratch / 'prepare'}"),
+        *(f"--include={','.join(PACKAGES)}", f"--extract-hook={scratch / 'extract'}"),
+        f"--essential-hook={scratch / 'prepare'}",
         *(f"--customize-hook={scratch / 'finish'}", SUITE, scratch / "rootfs.tar", sources),
     ]
 
