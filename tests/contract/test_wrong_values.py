@@ -128,7 +128,6 @@ def _is_said(node: ast.expr) -> bool:
 MAY_NAME_A_CLASS = {
     "hyops_assets/contract/errors.py": "of an error that has no words at all",
     "hyops_assets/cli/modules/seed_outlook.py": "of a fault of ours that nothing foresaw, as what follows here",
-    "hyops_assets/cli/preflight.py": "",
     "hyops_assets/cli/module_run.py": "",
     "resources/error_border.py": "",
     "resources/repository/gcs_errors.py": "of Google's libraries, where they say nothing else",
